@@ -1,0 +1,143 @@
+# envdriver: build, test, install. `make help` lists the targets.
+#
+#   make DEVELOPER=1   warnings are errors
+#   make SAN=address   (or thread) builds into a folder of its own
+#   make V=1           shows the commands
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+SAN ?=
+
+BUILD := build/$(if $(SAN),$(SAN),release)
+PKGS := rdkafka hiredis libuv jansson uuid libmicrohttpd libcrypto
+# A newer librdkafka that `scripts/setup --librdkafka-newest` built wins.
+export PKG_CONFIG_PATH := $(CURDIR)/build/deps/lib/pkgconfig:$(PKG_CONFIG_PATH)
+
+CFLAGS ?= -O2 -g
+override CFLAGS += -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -fno-strict-aliasing \
+	-fstack-protector-strong
+override CPPFLAGS += -Iinclude -DENVDRIVER_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS))
+override LDLIBS += -lavro $(shell pkg-config --libs $(PKGS)) -lpthread -lm
+ifeq ($(DEVELOPER),1)
+override CFLAGS += -Werror
+endif
+ifeq ($(SAN),address)
+override CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+override LDFLAGS += -fsanitize=address,undefined
+override CPPFLAGS += -DENVDRIVER_TEST
+else ifeq ($(SAN),thread)
+override CFLAGS += -fsanitize=thread -fno-omit-frame-pointer
+override LDFLAGS += -fsanitize=thread
+override CPPFLAGS += -DENVDRIVER_TEST
+endif
+
+Q := $(if $(V),,@)
+
+BASE := buf clock config datum digest err jtext log loop metrics plain prescan schema
+STATE := redis registry claim_store instance
+PLUGIN := frame rpc channel worker supervisor host sdk
+PIPELINE := command window operation resolver request shape result event claim consumer \
+	publisher scheduler call flow deadletter
+COMMANDS := cli worker dev publish exec watch replay drivers plugin topics config http kafka
+
+lib_src := $(wildcard $(BASE:%=src/base/%.c) $(STATE:%=src/state/%.c) \
+	$(PLUGIN:%=src/plugin/%.c) $(PIPELINE:%=src/pipeline/%.c))
+cmd_src := $(wildcard $(COMMANDS:%=src/commands/%.c) src/main.c)
+test_src := $(wildcard tests/unit/test_*.c)
+schemas := $(sort $(wildcard schemas/*.avsc))
+
+lib_obj := $(lib_src:%.c=$(BUILD)/%.o) $(BUILD)/schema_data.o
+cmd_obj := $(cmd_src:%.c=$(BUILD)/%.o)
+tests := $(test_src:tests/unit/%.c=$(BUILD)/tests/%)
+
+all: $(BUILD)/envdriver $(BUILD)/plugins/local/envdriver-local
+
+$(BUILD)/libenvdriver.a: $(lib_obj)
+	@echo "  AR      $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/envdriver: $(cmd_obj) $(BUILD)/libenvdriver.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/plugins/local/envdriver-local: $(patsubst %.c,$(BUILD)/%.o,$(wildcard plugins/local/*.c))
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -luv -ljansson
+
+$(BUILD)/schema_data.c: $(schemas) scripts/embed-schemas
+	@mkdir -p $(@D)
+	$(Q)scripts/embed-schemas $(schemas) >$@.tmp && mv $@.tmp $@
+
+$(BUILD)/schema_data.o: $(BUILD)/schema_data.c
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libenvdriver.a
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+.PRECIOUS: $(BUILD)/%.o
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+unit: $(tests)
+
+# No network and no server: the tables, the scanners, the codecs.
+check-unit:
+	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 unit
+	$(Q)tests/run --unit
+
+# Everything, on a real Kafka, a real Redis and the real plugin SDK.
+check:
+	$(Q)scripts/setup --check
+	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
+	$(Q)tests/run --all
+
+demo:
+	$(Q)scripts/setup --demo
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo
+
+bench:
+	$(Q)scripts/setup --check
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/run
+
+lint:
+	$(Q)scripts/check-deps
+	$(Q)scripts/check-size
+
+format:
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all
+	install -D -m 755 $(BUILD)/envdriver $(DESTDIR)$(PREFIX)/bin/envdriver
+	install -D -m 644 man/envdriver.1 $(DESTDIR)$(PREFIX)/share/man/man1/envdriver.1
+	install -D -m 755 $(BUILD)/plugins/local/envdriver-local \
+		$(DESTDIR)$(PREFIX)/lib/envdriver/plugins/local/envdriver-local
+	install -D -m 644 plugins/local/plugin.json \
+		$(DESTDIR)$(PREFIX)/lib/envdriver/plugins/local/plugin.json
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/envdriver $(DESTDIR)$(PREFIX)/share/man/man1/envdriver.1
+	rm -rf $(DESTDIR)$(PREFIX)/lib/envdriver/plugins/local
+
+clean:
+	rm -rf build/release build/address build/thread
+
+help:
+	@echo "all         build/release/envdriver and the local plugin"
+	@echo "demo        install what is missing, build, run the whole way of a command"
+	@echo "check       every test, with address and undefined sanitizers"
+	@echo "check-unit  the tests that need no network and no server"
+	@echo "bench       throughput and memory beside a peer, in one run"
+	@echo "lint        dependencies point down, functions stay small"
+	@echo "install, uninstall (PREFIX, DESTDIR), format, clean"
+
+.PHONY: all unit check check-unit demo bench lint format install uninstall clean help

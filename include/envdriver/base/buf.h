@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * buf: a growing run of bytes; span: a borrowed one.
+ *
+ * Owns its bytes. Knows nothing of text encodings. An allocation that fails
+ * marks the buf as failed; further appends do nothing, so that a writer
+ * checks once, at the end. Used by: everybody. May use: nothing.
+ */
+#ifndef ENVDRIVER_BASE_BUF_H
+#define ENVDRIVER_BASE_BUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+/* Borrowed bytes; `ptr` NULL means "null" where a value may be null.
+ * Not NUL-terminated unless its giver says so. */
+struct span {
+	const char *ptr;
+	size_t len;
+};
+
+#define SPAN_NULL ((struct span){ NULL, 0 })
+#define SPAN_LIT(s) ((struct span){ (s), sizeof(s) - 1 })
+/* For printf's "%.*s". */
+#define SPAN_FMT(s) (int)(s).len, (s).ptr ? (s).ptr : ""
+
+static inline struct span
+span_of(const char *text)
+{
+	return (struct span){ text, text ? strlen(text) : 0 };
+}
+
+static inline bool
+span_eq(struct span a, struct span b)
+{
+	return a.len == b.len && !a.ptr == !b.ptr &&
+	       (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline bool
+span_is(struct span a, const char *text)
+{
+	return a.ptr && a.len == strlen(text) &&
+	       (a.len == 0 || memcmp(a.ptr, text, a.len) == 0);
+}
+
+struct buf {
+	char *data;		/* NUL-terminated when not NULL */
+	size_t len;		/* without the NUL */
+	size_t cap;
+	bool failed;		/* an allocation failed: contents unusable */
+};
+
+#define BUF_INIT { NULL, 0, 0, false }
+
+void buf_release(struct buf *b);
+/* Forgets the contents, keeps the memory, clears `failed`. */
+void buf_reset(struct buf *b);
+/* Makes room for `more` bytes beyond `len`; false when out of memory. */
+bool buf_reserve(struct buf *b, size_t more);
+void buf_add(struct buf *b, const void *data, size_t len);
+void buf_addch(struct buf *b, char c);
+void buf_adds(struct buf *b, const char *text);
+void buf_addspan(struct buf *b, struct span s);
+void buf_addf(struct buf *b, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Drops the first `n` bytes. */
+void buf_consume(struct buf *b, size_t n);
+/* Gives the bytes (malloc'ed, NUL-terminated) to the caller and leaves the
+ * buf empty; NULL when the buf has failed. */
+char *buf_take(struct buf *b, size_t *ret_len);
+
+static inline struct span
+buf_span(const struct buf *b)
+{
+	return (struct span){ b->data ? b->data : "", b->len };
+}
+
+/*
+ * The allocator behind buf and every module that wants its allocation
+ * failures tested: the tests replace it to fail the n-th call.
+ */
+extern void *(*buf_realloc)(void *ptr, size_t size);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config: one table of parameters; `key = value` files, ENVDRIVER_KEY
+ * variables and -X key=value, later wins (DESIGN D3, section 10).
+ *
+ * Owns the values. The table (name, type, range, default, unit, description)
+ * feeds the parser, `config print`, the manual page and README. Keys starting
+ * "kafka." other than those of the table go to librdkafka untouched; those
+ * that would break a promise are refused with the reason (ENGINE section 9).
+ * Used by: everybody who has a limit. May use: buf, err.
+ */
+#ifndef ENVDRIVER_BASE_CONFIG_H
+#define ENVDRIVER_BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+
+struct config;
+struct err;
+
+enum config_type {
+	CONFIG_STRING,
+	CONFIG_INT,
+	CONFIG_BOOL,
+	CONFIG_DURATION,	/* ms inside; "500ms", "10s", "5min", "24h", "9d" */
+	CONFIG_SIZE,		/* bytes inside; "64KiB", "1MiB", "2GiB", plain bytes */
+	CONFIG_PATHS,		/* ':' between folders */
+};
+
+struct config_param {
+	const char *name;
+	enum config_type type;
+	const char *def;	/* as it would be written; NULL: unset */
+	int64_t min, max;	/* of INT, DURATION (ms), SIZE (bytes) */
+	bool secret;		/* printed as *** (passwords inside URLs always are) */
+	const char *const *words;	/* allowed values of a STRING, or NULL */
+	const char *help;	/* one line */
+};
+
+/* Ends with a row whose name is NULL. "plugin.env.<pluginKey>" and
+ * "kafka.<anything>" are accepted besides. */
+extern const struct config_param config_params[];
+
+/* Holds the defaults. */
+struct config *config_new(struct err *reterr);
+void config_free(struct config *c);
+
+/* ERR_CONFIG names file and line, or variable, or the -X option, the key and
+ * the way out (the nearest known key, the range, why it is refused). */
+int config_load_file(struct config *c, const char *path, struct err *reterr);
+/* ENVDRIVER_REDIS_URL is redis.url: lower case, '_' for '.'; a variable that
+ * starts ENVDRIVER_ and names no key is an error too, except
+ * ENVDRIVER_CRASH_AT and ENVDRIVER_CONFIG. */
+int config_load_env(struct config *c, char *const envp[], struct err *reterr);
+/* `where` is for the error text: "-X" or "envdriver dev". */
+int config_set(struct config *c, const char *key, const char *value, const char *where,
+	       struct err *reterr);
+/* "key=value" */
+int config_set_pair(struct config *c, const char *pair, const char *where, struct err *reterr);
+/* What can only be seen when all is loaded (ranges that depend on each
+ * other). */
+int config_check(const struct config *c, struct err *reterr);
+
+/* By full name; an unknown name or a wrong type asserts. NULL when unset;
+ * borrowed until the key is set again. */
+const char *config_str(const struct config *c, const char *key);
+int64_t config_int(const struct config *c, const char *key);	/* INT, DURATION in ms, SIZE in bytes */
+bool config_bool(const struct config *c, const char *key);
+/* "plugin.env.<key>" style names; NULL when unset. */
+const char *config_dynamic(const struct config *c, const char *key);
+
+/* Calls `fn` for every kafka.* value that was set, without the prefix. Stops
+ * and returns what `fn` returned when that is negative. */
+int config_each_kafka(const struct config *c,
+		      int (*fn)(void *arg, const char *name, const char *value, struct err *reterr),
+		      void *arg, struct err *reterr);
+
+/* Appends what is in force as a configuration file that can be read again,
+ * secrets as ***, each key with its description and where it was set. */
+void config_print(const struct config *c, struct buf *out);
+/* The parameter table as the rows of a Markdown table, or of man page
+ * sections, for the documents. */
+void config_print_markdown(struct buf *out);
+void config_print_man(struct buf *out);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * schema: the Avro schemas of schemas/, their fingerprints, and the way in
+ * and out of bytes (DESIGN D13, D14; SCHEMAS.md).
+ *
+ * Owns the parsed schemas and their avro-c classes. Knows nothing of what a
+ * record means. Every decode is preceded by a pre-scan over the bytes
+ * (prescan.h), because avro-c trusts lengths, leaks on failure and recurses
+ * without limit. Read-only after schemas_new, so any thread may use it; an
+ * avro_value_t belongs to one thread. Used by: pipeline, commands. May use:
+ * prescan, buf, err, avro-c, jansson.
+ */
+#ifndef ENVDRIVER_BASE_SCHEMA_H
+#define ENVDRIVER_BASE_SCHEMA_H
+
+#include <avro.h>
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+
+struct err;
+struct schema;			/* one record */
+struct schemas;			/* all of them */
+
+enum { SCHEMA_FINGERPRINT_LEN = 8, SCHEMA_FRAME_LEN = 10 };
+
+struct schemas *schemas_new(struct err *reterr);
+void schemas_free(struct schemas *all);
+
+/* By record name ("ProbeResult"); NULL when there is none. */
+const struct schema *schemas_find(const struct schemas *all, const char *name);
+/* By CRC-64-AVRO fingerprint in wire order (low byte first). */
+const struct schema *schemas_by_fingerprint(const struct schemas *all,
+					    const uint8_t fingerprint[SCHEMA_FINGERPRINT_LEN]);
+
+const char *schema_name(const struct schema *s);
+/* The .avsc text as it stands in schemas/. */
+struct span schema_text(const struct schema *s);
+/* Wire order. */
+const uint8_t *schema_fingerprint(const struct schema *s);
+
+/* A new value of this record; the caller ends it with avro_value_decref. */
+int schema_value_new(const struct schema *s, avro_value_t *ret, struct err *reterr);
+
+/*
+ * Tells framing from datum: C3 01 and a known fingerprint (single-object
+ * encoding). `ret_datum` is borrowed from `framed`. ERR_INVALID says what is
+ * wrong (empty, not framed, unknown fingerprint in hex).
+ */
+int schema_unframe(const struct schemas *all, struct span framed, const struct schema **ret_writer,
+		   struct span *ret_datum, struct err *reterr);
+
+/* Pre-scans, then reads the datum into `value` (made by schema_value_new of
+ * the same schema). Nothing may be left over. ERR_INVALID names the place:
+ * "operation.lease: string of 1073741824 bytes in 12 bytes". */
+int schema_read(const struct schema *s, struct span datum, avro_value_t *value,
+		struct err *reterr);
+
+/* Appends frame and datum. */
+int schema_write(const struct schema *s, avro_value_t *value, struct buf *out, struct err *reterr);
+
+#endif

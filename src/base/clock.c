@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/base/clock.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "envdriver/base/err.h"
+
+enum { MS_PER_SEC = 1000, NS_PER_MS = 1000000 };
+
+static int64_t
+read_ms(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (int64_t)ts.tv_sec * MS_PER_SEC + ts.tv_nsec / NS_PER_MS;
+}
+
+int64_t
+clock_wall_ms(void)
+{
+	return read_ms(CLOCK_REALTIME);
+}
+
+int64_t
+clock_mono_ms(void)
+{
+	return read_ms(CLOCK_MONOTONIC);
+}
+
+int64_t
+clock_boot_ms(void)
+{
+	return read_ms(CLOCK_BOOTTIME);
+}
+
+char *
+clock_text(int64_t wall_ms, char text[CLOCK_TEXT_MAX])
+{
+	int64_t sec = wall_ms / MS_PER_SEC, ms = wall_ms % MS_PER_SEC;
+	time_t t;
+	struct tm tm;
+
+	if (ms < 0) {
+		ms += MS_PER_SEC;
+		sec--;
+	}
+	t = (time_t)sec;
+	if (!gmtime_r(&t, &tm) || tm.tm_year + 1900 > 9999 || tm.tm_year + 1900 < 0) {
+		snprintf(text, CLOCK_TEXT_MAX, "%lld", (long long)wall_ms);
+		return text;
+	}
+	/* The masks only tell the compiler what gmtime_r promises. */
+	snprintf(text, CLOCK_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+		 (tm.tm_year + 1900) & 0x3fff, (tm.tm_mon + 1) & 0x1f, tm.tm_mday & 0x1f,
+		 tm.tm_hour & 0x1f, tm.tm_min & 0x3f, tm.tm_sec & 0x3f, (int)(ms & 0x3ff));
+	return text;
+}
+
+static bool
+digits(const char **p, const char *end, int n, int *ret)
+{
+	int v = 0;
+
+	for (; n > 0; n--, (*p)++) {
+		if (*p == end || **p < '0' || **p > '9')
+			return false;
+		v = v * 10 + (**p - '0');
+	}
+	*ret = v;
+	return true;
+}
+
+static bool
+literal(const char **p, const char *end, const char *any)
+{
+	for (; *p < end && *any; any++) {
+		if (**p == *any) {
+			(*p)++;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int64_t
+fraction_ms(const char **p, const char *end)
+{
+	int64_t ms = 0, unit = 100;
+
+	for (; *p < end && **p >= '0' && **p <= '9'; (*p)++, unit /= 10)
+		ms += unit * (**p - '0');
+	return ms;
+}
+
+static bool
+offset_s(const char **p, const char *end, int *ret)
+{
+	int sign, h, m;
+
+	*ret = 0;
+	if (literal(p, end, "Zz"))
+		return true;
+	sign = *p < end && **p == '-' ? -1 : 1;
+	if (!literal(p, end, "+-") || !digits(p, end, 2, &h) || !literal(p, end, ":") ||
+	    !digits(p, end, 2, &m) || h > 23 || m > 59)
+		return false;
+	*ret = sign * (h * 3600 + m * 60);
+	return true;
+}
+
+int
+clock_parse(const char *text, size_t len, int64_t *ret_wall_ms)
+{
+	const char *p = text, *end = text + len;
+	struct tm tm = { 0 }, check;
+	int64_t ms = 0;
+	time_t t;
+	int off;
+
+	if (!digits(&p, end, 4, &tm.tm_year) || !literal(&p, end, "-") ||
+	    !digits(&p, end, 2, &tm.tm_mon) || !literal(&p, end, "-") ||
+	    !digits(&p, end, 2, &tm.tm_mday) || !literal(&p, end, "Tt ") ||
+	    !digits(&p, end, 2, &tm.tm_hour) || !literal(&p, end, ":") ||
+	    !digits(&p, end, 2, &tm.tm_min) || !literal(&p, end, ":") ||
+	    !digits(&p, end, 2, &tm.tm_sec))
+		return ERR_INVALID;
+	if (literal(&p, end, "."))
+		ms = fraction_ms(&p, end);
+	if (!offset_s(&p, end, &off) || p != end || tm.tm_hour > 23 || tm.tm_min > 59 ||
+	    tm.tm_sec > 60)
+		return ERR_INVALID;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	check = tm;
+	t = timegm(&check);
+	if (check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon)
+		return ERR_INVALID;	/* 30 February and the like */
+	*ret_wall_ms = ((int64_t)t - off) * MS_PER_SEC + ms;
+	return 0;
+}
