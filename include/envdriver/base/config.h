@@ -7,7 +7,7 @@
  * feeds the parser, `config print`, the manual page and README. Keys starting
  * "kafka." other than those of the table go to librdkafka untouched; those
  * that would break a promise are refused with the reason (ENGINE section 9).
- * Used by: everybody who has a limit. May use: buf, err.
+ * Used by: everybody who has a limit. May use: buf, err, units, words.
  */
 #ifndef ENVDRIVER_BASE_CONFIG_H
 #define ENVDRIVER_BASE_CONFIG_H
@@ -33,15 +33,21 @@ struct config_param {
 	const char *name;
 	enum config_type type;
 	const char *def;	/* as it would be written; NULL: unset */
-	int64_t min, max;	/* of INT, DURATION (ms), SIZE (bytes) */
-	bool secret;		/* printed as *** (passwords inside URLs always are) */
+	int64_t min, max;	/* of INT, DURATION (ms), SIZE (bytes); length of a STRING */
 	const char *const *words;	/* allowed values of a STRING, or NULL */
+	/* What is wrong with a STRING or PATHS value ("is not …"), NULL when
+	 * nothing is; may be NULL. */
+	const char *(*wrong)(const char *value);
 	const char *help;	/* one line */
 };
 
 /* Ends with a row whose name is NULL. "plugin.env.<pluginKey>" and
- * "kafka.<anything>" are accepted besides. */
+ * "kafka.<anything>" are accepted besides. Values of kafka.*.password and
+ * their like, and passwords inside URLs, are secret: printed as ***. */
 extern const struct config_param config_params[];
+
+/* Why "kafka.<name>" is refused; NULL when it is not. */
+const char *config_refusal(const char *kafka_name);
 
 /* Holds the defaults. */
 struct config *config_new(struct err *reterr);
@@ -71,8 +77,22 @@ bool config_bool(const struct config *c, const char *key);
 /* "plugin.env.<key>" style names; NULL when unset. */
 const char *config_dynamic(const struct config *c, const char *key);
 
-/* Calls `fn` for every kafka.* value that was set, without the prefix. Stops
- * and returns what `fn` returned when that is negative. */
+/* One value in force. */
+struct config_entry {
+	const char *key;
+	const char *value;	/* NULL when unset; secrets are in clear */
+	const char *where;	/* "FILE:LINE", a variable, "-X", or "default" */
+	const struct config_param *param;	/* NULL for kafka.* and plugin.env.* */
+};
+/* The i-th: those of the table in its order, then the others in the order
+ * they were set. False past the last one. Borrowed until a key is set. */
+bool config_entry(const struct config *c, size_t i, struct config_entry *ret);
+/* Appends the value as it may be shown: secrets as ***. */
+void config_add_shown(struct buf *out, const char *key, const char *value);
+
+/* Calls `fn` for every kafka.* value that was set and is not in the table,
+ * without the prefix. Stops and returns what `fn` returned when that is
+ * negative, with "FILE:LINE: " before the text. */
 int config_each_kafka(const struct config *c,
 		      int (*fn)(void *arg, const char *name, const char *value, struct err *reterr),
 		      void *arg, struct err *reterr);

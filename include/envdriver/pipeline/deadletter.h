@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * deadletter: a command record that could not become a command, byte for
+ * byte, with the reason (SCHEMAS.md, DeadLetter and its headers).
+ *
+ * Owns nothing. Used by: flow. May use: event, command (reject), schema,
+ * datum, digest.
+ */
+#ifndef ENVDRIVER_PIPELINE_DEADLETTER_H
+#define ENVDRIVER_PIPELINE_DEADLETTER_H
+
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/pipeline/event.h"
+
+struct reject;
+struct schemas;
+
+/* A record as it came from Kafka: everything that a dead letter keeps. The
+ * spans are the owner's. */
+struct source {
+	const char *topic;
+	int32_t partition;
+	int64_t offset;
+	int64_t timestamp;	/* ms, -1: none */
+	struct span key;	/* ptr NULL: null */
+	struct span value;	/* ptr NULL: tombstone */
+	const struct event_header *headers;
+	size_t n_headers;
+};
+
+/* DUPLICATE_COMMAND: where the first one is. */
+struct first_record {
+	const char *topic;	/* NULL: no such */
+	int32_t partition;
+	int64_t offset;
+};
+
+/* The value is cut when the letter would not fit in `max_bytes`. Negative
+ * only when out of memory. */
+int deadletter_build(const struct schemas *schemas, const char *instance_id, size_t max_bytes,
+		     const struct source *src, const struct reject *why,
+		     const struct first_record *first, struct events *ret);
+
+#endif

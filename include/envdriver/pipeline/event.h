@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * event: encoded records on their way to Kafka.
+ *
+ * Owns the bytes of one command's events in their packed form, which is also
+ * the `answer` record of Redis (SCHEMAS.md): "v1", then an Avro array of
+ * {topic: string, key: null|bytes, headers: array of {name: string, value:
+ * null|bytes}, value: bytes}. So an answer that was handed over is published
+ * as it is. Knows nothing of what a record means. Used by: result,
+ * deadletter, claim, publisher, flow. May use: buf, err.
+ */
+#ifndef ENVDRIVER_PIPELINE_EVENT_H
+#define ENVDRIVER_PIPELINE_EVENT_H
+
+#include <stdbool.h>
+
+#include "envdriver/base/buf.h"
+
+struct err;
+
+enum topic {
+	TOPIC_COMMANDS,
+	TOPIC_PROBE_RESULTS,
+	TOPIC_LEASE_RESULTS,
+	TOPIC_EXECUTION_RESULTS,
+	TOPIC_CONFIG_RESULTS,
+	TOPIC_WORKSPACE_RESULTS,
+	TOPIC_SETUP_RESULTS,
+	TOPIC_DRIVER_RESULTS,
+	TOPIC_EXECUTION_LOGS,
+	TOPIC_PLUGIN_EVENTS,
+	TOPIC_DEAD_LETTERS,
+	TOPIC_COUNT
+};
+
+/* "probe-results": the name without its prefix. */
+const char *topic_name(enum topic t);
+/* The record it carries: "ProbeResult". */
+const char *topic_record(enum topic t);
+/* TOPIC_COUNT when it is none of ours. */
+enum topic topic_find(struct span name_without_prefix);
+
+struct event_header {
+	struct span name;
+	struct span value;	/* ptr NULL: null */
+};
+
+enum { EVENT_HEADERS_MAX = 12 };	/* of ours; a dead letter has more */
+
+/* All spans borrowed from the packed bytes. */
+struct event {
+	enum topic topic;
+	struct span key;	/* ptr NULL: null */
+	struct span value;
+	struct span headers;	/* packed; walk with event_header_next */
+};
+
+struct events {
+	struct buf packed;
+	size_t count;
+};
+
+#define EVENTS_INIT { BUF_INIT, 0 }
+
+void events_release(struct events *e);
+/* Forgets the events, keeps the memory. */
+void events_reset(struct events *e);
+
+/* Appends one event; false when out of memory. */
+bool events_add(struct events *e, enum topic topic, struct span key,
+		const struct event_header *headers, size_t n_headers, struct span value);
+
+/* Walks: `*cursor` starts at 0. False at the end. */
+bool events_next(const struct events *e, size_t *cursor, struct event *ret);
+bool event_header_next(const struct event *ev, size_t *cursor, struct event_header *ret);
+
+/* The answer record: everything, ready to be stored (borrowed until the
+ * events change). */
+struct span events_packed(const struct events *e);
+/* Checks every length of a stored answer and copies it in. */
+int events_unpack(struct events *e, struct span packed, struct err *reterr);
+
+#endif
