@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rpc: JSON-RPC 2.0 lines of the plugin protocol: what one is, and how a
+ * request is written (PROTOCOL sections 3 and 6).
+ *
+ * Owns the table of error codes. Knows nothing of pipes or of time. Used by:
+ * channel, host, result. May use: jtext, buf.
+ */
+#ifndef ENVDRIVER_PLUGIN_RPC_H
+#define ENVDRIVER_PLUGIN_RPC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/jtext.h"
+
+enum rpc_kind {
+	RPC_RESPONSE,		/* id and (result or error), also beside a method */
+	RPC_REQUEST,		/* method and an id that is not null */
+	RPC_NOTIFICATION,	/* method and no id key */
+	RPC_GARBAGE,		/* not JSON, not 2.0, or none of these: ignored */
+};
+
+/* Spans are borrowed from the line. */
+struct rpc_message {
+	enum rpc_kind kind;
+	const char *why;		/* GARBAGE: for the log */
+	struct jtext id;
+	struct jtext method, params;
+	struct jtext result, error;	/* MISSING when absent */
+	struct jtext invocation_id;	/* paperclipInvocationId */
+};
+
+/* Classifies one line (PROTOCOL section 3, order a to c). */
+void rpc_parse(struct span line, struct rpc_message *ret);
+
+/* How a call ended. */
+enum rpc_end {
+	RPC_RESULT,		/* `result` is the answer */
+	RPC_ERROR,		/* the plugin's own error: code, message, data */
+	RPC_BAD_RESPONSE,	/* `result` beside `error: null` */
+	RPC_TIMED_OUT,		/* `text` has the message */
+	RPC_DIED,		/* the worker died: `text` */
+	RPC_NOT_SENT,		/* nothing reached the plugin: `text` */
+};
+
+/* Borrowed for the length of the callback. */
+struct rpc_answer {
+	enum rpc_end end;
+	const char *method;
+	struct jtext result;
+	struct jtext code, message, data;	/* of an error; MISSING when absent */
+	const char *text;			/* of a host-made end */
+	bool repaired;				/* invalid UTF-8 or surrogates were replaced */
+};
+
+enum {
+	RPC_CODE_PARSE = -32700,
+	RPC_CODE_METHOD_NOT_FOUND = -32601,
+	RPC_CODE_INVALID_PARAMS = -32602,
+	RPC_CODE_INTERNAL = -32603,
+	RPC_CODE_WORKER_UNAVAILABLE = -32000,
+	RPC_CODE_CAPABILITY_DENIED = -32001,
+	RPC_CODE_WORKER_ERROR = -32002,
+	RPC_CODE_TIMEOUT = -32003,
+	RPC_CODE_METHOD_NOT_IMPLEMENTED = -32004,
+	RPC_CODE_SCOPE_DENIED = -32005,
+};
+
+/* Appends a request line with its '\n'. `params` is JSON text (written as it
+ * is); the invocation envelope is added when `invocation_id` is not NULL. */
+void rpc_add_request(struct buf *out, uint64_t id, const char *method, struct span params,
+		     const char *invocation_id, struct span company_id, struct span traceparent);
+void rpc_add_result(struct buf *out, struct jtext id, struct span result_json);
+void rpc_add_error(struct buf *out, struct jtext id, int code, const char *message);
+
+#endif

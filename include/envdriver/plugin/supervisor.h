@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * supervisor: one worker process for every plugin that is ready and present
+ * on this host; keeps it alive, calls it, stops it (DESIGN D17-D20, PROTOCOL
+ * sections 1, 2, 7, 10).
+ *
+ * Owns the workers. The rules are a pure table (supervisor_table.h): state x
+ * event -> action, next state, with the clock passed in. Writes the worker
+ * records with heartbeats to Redis. Knows nothing of commands, Kafka or
+ * claims. Used by: flow, resolver, result (drivers). May use: worker,
+ * channel, host, rpc, registry, redis, config.
+ */
+#ifndef ENVDRIVER_PLUGIN_SUPERVISOR_H
+#define ENVDRIVER_PLUGIN_SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/plugin/rpc.h"
+
+struct config;
+struct err;
+struct redis;
+struct registry;
+struct supervisor;
+struct supervisor_call;
+
+enum worker_status {
+	WORKER_NONE,		/* no handle: never started */
+	WORKER_STARTING,
+	WORKER_RUNNING,
+	WORKER_STOPPING,
+	WORKER_STOPPED,
+	WORKER_CRASHED,
+	WORKER_BACKOFF,
+};
+
+/* "starting", as in Redis and in error texts. */
+const char *worker_status_name(enum worker_status s);
+
+/* Something for the plugin-events topic; spans with ptr NULL: null. */
+struct plugin_notice {
+	const char *type;	/* WORKER_STARTED, ... (SCHEMAS, PluginEvent) */
+	struct span plugin_id, plugin_key;
+	int pid;		/* 0: null */
+	int exit_code;		/* -1: null */
+	const char *signal;	/* NULL: null */
+	int will_restart;	/* -1: null */
+	int64_t next_restart_at;	/* wall ms, 0: null */
+	int consecutive_crashes, total_crashes;	/* -1: null */
+	struct span message;
+	struct span company_id, command_id, name;
+	struct span details;	/* JSON object; ptr NULL: {} */
+};
+
+struct supervisor_events {
+	/* A worker's status, or its free slots, changed: what waited for it
+	 * may go on. */
+	void (*on_change)(void *arg, const char *plugin_id);
+	void (*on_notice)(void *arg, const struct plugin_notice *n);
+	void *arg;
+};
+
+struct supervisor *supervisor_new(uv_loop_t *loop, const struct config *config,
+				  struct registry *registry, struct redis *redis,
+				  const char *instance_id, const char *incarnation,
+				  const struct supervisor_events *events, struct err *reterr);
+
+/* Brings workers in line with the registry: starts what became ready, stops
+ * what no longer is. Called by whoever owns the registry's on_change. */
+void supervisor_sync(struct supervisor *s);
+/* Writes all worker records anew (after Redis came back). */
+void supervisor_republish(struct supervisor *s);
+
+enum worker_status supervisor_status(const struct supervisor *s, const char *plugin_id);
+/* The live worker's supportedMethods contain `method`. */
+bool supervisor_supports(const struct supervisor *s, const char *plugin_id, const char *method);
+/* A ready plugin whose package is on this host: its worker can be started. */
+bool supervisor_startable(const struct supervisor *s, const char *plugin_id);
+/* Starts it now if it is not starting or running; a back-off is cut short. */
+void supervisor_start(struct supervisor *s, const char *plugin_id);
+
+/* A free place among the calls of a worker (plugin.max.in.flight). A pinned
+ * id without a worker has none. */
+bool supervisor_slot_take(struct supervisor *s, const char *plugin_id);
+void supervisor_slot_give(struct supervisor *s, const char *plugin_id);
+
+struct supervisor_request {
+	const char *plugin_id;
+	const char *method;
+	struct span params;		/* JSON text */
+	struct span company_id;		/* blank: no envelope */
+	const char *invocation_id;
+	struct span traceparent;	/* ptr NULL: none */
+	int64_t timeout_ms;
+	bool wants_log;			/* an Execute: route execute.log to on_chunk */
+	struct span command_id;		/* for notices about what the plugin says */
+};
+
+struct supervisor_call_events {
+	/* Exactly once, never before supervisor_call returned. */
+	void (*on_answer)(void *arg, const struct rpc_answer *answer);
+	/* A piece of live output, in order (PROTOCOL section 8); never after
+	 * on_answer. */
+	void (*on_chunk)(void *arg, bool is_stderr, struct span text);
+	/* At most once, after on_answer with RPC_TIMED_OUT: the late result.
+	 * `arg` must live until supervisor_call_forget. NULL: not wanted. */
+	void (*on_late)(void *arg, const struct rpc_answer *answer);
+	void *arg;
+};
+
+/*
+ * Calls a worker that is starting (the call then waits for its hand-shake
+ * within its own time limit) or running. The bytes are handed to the pipe
+ * before this returns, as far as the pipe takes them. When the worker cannot be called,
+ * the answer is RPC_NOT_SENT with the text of OPERATIONS ("No worker registered ...",
+ * "Cannot call ..."), delivered from the loop like any other. NULL only when
+ * out of memory.
+ */
+struct supervisor_call *supervisor_call(struct supervisor *s, const struct supervisor_request *r,
+					const struct supervisor_call_events *ev);
+/* No callback comes any more; the call itself runs on in the plugin. Also
+ * ends the wait for a late answer. */
+void supervisor_call_forget(struct supervisor_call *c);
+
+/* Stops every worker that has no call, then the others as they end; with
+ * `now` the stop ladder starts at once for all. `on_stopped` when none is
+ * left. */
+void supervisor_stop(struct supervisor *s, bool now, void (*on_stopped)(void *arg), void *arg);
+void supervisor_free(struct supervisor *s);
+
+/* For /status: how many workers there are in each state. */
+size_t supervisor_count(const struct supervisor *s, enum worker_status st);
+
+#endif
