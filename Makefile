@@ -35,11 +35,12 @@ endif
 
 Q := $(if $(V),,@)
 
-BASE := buf clock config datum digest err jtext log loop metrics plain prescan schema
-STATE := redis registry claim_store instance
-PLUGIN := frame rpc channel worker supervisor host sdk
-PIPELINE := command window operation resolver request shape result event claim consumer \
-	publisher scheduler call flow deadletter
+BASE := buf clock config config_load config_params config_print datum digest err jtext log loop \
+	metrics plain prescan schema units words
+STATE := redis redis_url registry instance
+PLUGIN := frame rpc channel worker supervisor supervisor_table host
+PIPELINE := command window operation resolver request outcome shape result event claim claim_text claim_scripts \
+	consumer offsets kafkaconf broker notice txn publisher scheduler entry call flow deadletter
 COMMANDS := cli worker dev publish exec watch replay drivers plugin topics config http kafka
 
 lib_src := $(wildcard $(BASE:%=src/base/%.c) $(STATE:%=src/state/%.c) \
