@@ -35,8 +35,8 @@ endif
 
 Q := $(if $(V),,@)
 
-BASE := buf clock config config_load config_params config_print datum digest err jtext log loop \
-	metrics plain prescan schema units words
+BASE := buf clock config config_load config_params config_print datum digest err jtext jtext_text \
+	log loop metrics plain prescan schema units utf8 words
 STATE := redis redis_url registry instance
 PLUGIN := frame rpc channel worker supervisor supervisor_table host
 PIPELINE := command window operation resolver request outcome shape result event claim claim_text claim_scripts \

@@ -7,7 +7,7 @@
  * Owns nothing. Knows nothing of jansson, which does manifests and config
  * files. All spans are borrowed from the text that was given. Everything but
  * jtext_check expects text that jtext_check has accepted. Used by: pipeline,
- * plugin, state, plain. May use: buf, err.
+ * plugin, state, plain. May use: buf, err, utf8.
  */
 #ifndef ENVDRIVER_BASE_JTEXT_H
 #define ENVDRIVER_BASE_JTEXT_H
@@ -41,7 +41,8 @@ struct jtext {
  * Accepts exactly one JSON value (RFC 8259, UTF-8, nothing after it but white
  * space). Lone surrogates as \uD800 escapes and \u0000 are accepted: Node
  * emits both. `ret` may be NULL. ERR_INVALID names what was expected and the
- * byte offset; ERR_LIMIT when nested deeper than `max_depth`.
+ * byte offset; ERR_LIMIT when nested deeper than `max_depth` containers (at
+ * most JTEXT_DEPTH_MAX, whatever is asked for).
  */
 int jtext_check(struct span text, unsigned max_depth, struct jtext *ret, struct err *reterr);
 
@@ -69,6 +70,7 @@ void jtext_decode(struct jtext string, struct buf *out, bool *ret_replaced);
 bool jtext_is(struct jtext string, const char *text);
 /* An integer in the range of int64_t, however written (2, 2.0, 2e0). */
 bool jtext_int(struct jtext number, int64_t *ret);
+/* False when it is out of the range of a double. */
 bool jtext_double(struct jtext number, double *ret);
 
 /* Appends `text` as a JSON string with its quotes, as JSON.stringify writes
