@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/base/config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/base/units.h"
+#include "envdriver/base/words.h"
+
+#define KAFKA "kafka."
+#define PLUGIN_ENV "plugin.env."
+
+enum { KEY_MAX = 250, VALUE_MAX = 64 * 1024, EXTRAS_MAX = 1000, HOST_MAX = 64 };
+
+/* A value of the table; `text` NULL means unset. */
+struct slot {
+	char *text;
+	char *where;
+	int64_t num;
+};
+
+/* A kafka.* or plugin.env.* value. */
+struct extra {
+	char *key;
+	struct slot slot;
+};
+
+struct config {
+	struct slot *slots;	/* one a row of config_params */
+	struct extra *extras;
+	size_t n_extras;
+};
+
+static bool
+starts(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+static char *
+copy(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *p = buf_realloc(NULL, size);
+
+	return p ? memcpy(p, text, size) : NULL;
+}
+
+static size_t
+n_params(void)
+{
+	size_t n = 0;
+
+	while (config_params[n].name)
+		n++;
+	return n;
+}
+
+/* The row's index, or n_params(). */
+static size_t
+row_of(const char *key)
+{
+	size_t i = 0;
+
+	while (config_params[i].name && strcmp(config_params[i].name, key) != 0)
+		i++;
+	return i;
+}
+
+static struct slot *
+find_extra(const struct config *c, const char *key)
+{
+	for (size_t i = 0; i < c->n_extras; i++)
+		if (strcmp(c->extras[i].key, key) == 0)
+			return &c->extras[i].slot;
+	return NULL;
+}
+
+static void
+slot_release(struct slot *s)
+{
+	free(s->text);
+	free(s->where);
+	*s = (struct slot){ 0 };
+}
+
+/* `value` NULL unsets. The slot is untouched on failure. */
+static int
+slot_put(struct slot *s, const char *value, int64_t num, const char *where, struct err *reterr)
+{
+	struct slot new = { .num = num };
+
+	new.text = value ? copy(value) : NULL;
+	new.where = copy(where);
+	if ((value && !new.text) || !new.where) {
+		slot_release(&new);
+		return err_nomem(reterr);
+	}
+	slot_release(s);
+	*s = new;
+	return 0;
+}
+
+static void
+add_limit(struct buf *out, const struct config_param *p, int64_t n)
+{
+	if (p->type == CONFIG_DURATION)
+		units_add_duration(out, n);
+	else if (p->type == CONFIG_SIZE)
+		units_add_size(out, n);
+	else
+		buf_addf(out, "%lld", (long long)n);
+}
+
+static int
+check_range(const struct config_param *p, const char *value, int64_t num, struct err *reterr)
+{
+	struct buf lo = BUF_INIT, hi = BUF_INIT;
+	int ret = 0;
+
+	if (num >= p->min && num <= p->max)
+		return 0;
+	add_limit(&lo, p, p->min);
+	add_limit(&hi, p, p->max);
+	if (lo.failed || hi.failed)
+		ret = err_nomem(reterr);
+	else
+		ret = err_set(reterr, ERR_CONFIG, "%s is out of range, it takes %s to %s", value,
+			      lo.data, hi.data);
+	buf_release(&lo);
+	buf_release(&hi);
+	return ret;
+}
+
+static int
+check_word(const struct config_param *p, const char *value, struct err *reterr)
+{
+	struct buf list = BUF_INIT;
+	int ret = 0;
+
+	for (size_t i = 0; p->words[i]; i++) {
+		if (strcmp(p->words[i], value) == 0)
+			goto out;
+		buf_addf(&list, "%s%s", i ? ", " : "", p->words[i]);
+	}
+	if (list.failed)
+		ret = err_nomem(reterr);
+	else
+		ret = err_set(reterr, ERR_CONFIG, "'%s' is none of: %s", value, list.data);
+out:
+	buf_release(&list);
+	return ret;
+}
+
+static int
+check_string(const struct config_param *p, const char *value, struct err *reterr)
+{
+	struct buf shown = BUF_INIT;
+	const char *wrong = p->wrong ? p->wrong(value) : NULL;
+	size_t len = strlen(value);
+	int ret = 0;
+
+	if (p->words)
+		return check_word(p, value, reterr);
+	if ((int64_t)len > p->max)
+		return err_set(reterr, ERR_CONFIG, "a value of %zu bytes is too long, it takes %lld",
+			       len, (long long)p->max);
+	if (len >= 2 && value[0] == '"' && value[len - 1] == '"')
+		wrong = "stands in quotes; write it without";
+	if (!wrong)
+		return 0;
+	config_add_shown(&shown, p->name, value);
+	if (shown.failed)
+		ret = err_nomem(reterr);
+	else
+		ret = err_set(reterr, ERR_CONFIG, "'%s' %s", shown.data, wrong);
+	buf_release(&shown);
+	return ret;
+}
+
+static int
+parse_bool(const char *value, int64_t *ret, struct err *reterr)
+{
+	static const char *const words[][2] = {
+		{ "false", "true" }, { "no", "yes" }, { "off", "on" }, { "0", "1" },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		for (int b = 0; b < 2; b++)
+			if (strcmp(words[i][b], value) == 0) {
+				*ret = b;
+				return 0;
+			}
+	return err_set(reterr, ERR_CONFIG, "'%s' is neither true nor false", value);
+}
+
+/* Checks a value that is not empty against its row. */
+static int
+parse(const struct config_param *p, const char *value, int64_t *ret, struct err *reterr)
+{
+	int rc = 0;
+
+	switch (p->type) {
+	case CONFIG_STRING:
+	case CONFIG_PATHS:
+		return check_string(p, value, reterr);
+	case CONFIG_BOOL:
+		return parse_bool(value, ret, reterr);
+	case CONFIG_INT:
+		rc = units_int(value, ret, reterr);
+		break;
+	case CONFIG_DURATION:
+		rc = units_duration(value, ret, reterr);
+		break;
+	case CONFIG_SIZE:
+		rc = units_size(value, ret, reterr);
+		break;
+	}
+	if (rc < 0 && reterr)
+		reterr->code = ERR_CONFIG;
+	return rc < 0 ? ERR_CONFIG : check_range(p, value, *ret, reterr);
+}
+
+static int
+set_row(struct config *c, size_t row, const char *value, const char *where, struct err *reterr)
+{
+	const struct config_param *p = &config_params[row];
+	bool is_text = p->type == CONFIG_STRING || p->type == CONFIG_PATHS;
+	int64_t num = 0;
+	int ret;
+
+	if (*value == '\0' && !p->def)
+		return slot_put(&c->slots[row], NULL, 0, where, reterr);
+	if (*value == '\0' && !(is_text && p->min == 0))
+		return err_set(reterr, ERR_CONFIG, "needs a value (default %s)", p->def);
+	ret = parse(p, value, &num, reterr);
+	return ret < 0 ? ret : slot_put(&c->slots[row], value, num, where, reterr);
+}
+
+/* The host's name, with what an instance id may not hold as '-'. */
+static int
+set_instance(struct config *c, struct err *reterr)
+{
+	char host[HOST_MAX + 1] = "";
+
+	if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])
+		strcpy(host, "localhost");
+	for (char *p = host; *p; p++)
+		if (!strchr("._-", *p) && !(*p >= '0' && *p <= '9') &&
+		    !(*p >= 'a' && *p <= 'z') && !(*p >= 'A' && *p <= 'Z'))
+			*p = '-';
+	return config_set(c, "instance.id", host, "default", reterr);
+}
+
+struct config *
+config_new(struct err *reterr)
+{
+	struct config *c = buf_realloc(NULL, sizeof(*c));
+	size_t n = n_params();
+
+	if (!c) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	*c = (struct config){ .slots = buf_realloc(NULL, n * sizeof(*c->slots)) };
+	if (!c->slots) {
+		err_nomem(reterr);
+		goto fail;
+	}
+	memset(c->slots, 0, n * sizeof(*c->slots));
+	for (size_t i = 0; i < n; i++)
+		if (set_row(c, i, config_params[i].def ? config_params[i].def : "", "default",
+			    reterr) < 0)
+			goto fail;
+	if (set_instance(c, reterr) < 0)
+		goto fail;
+	return c;
+fail:
+	config_free(c);
+	return NULL;
+}
+
+void
+config_free(struct config *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; c->slots && i < n_params(); i++)
+		slot_release(&c->slots[i]);
+	for (size_t i = 0; i < c->n_extras; i++) {
+		free(c->extras[i].key);
+		slot_release(&c->extras[i].slot);
+	}
+	free(c->extras);
+	free(c->slots);
+	free(c);
+}
+
+static int
+set_extra(struct config *c, const char *key, const char *value, const char *where,
+	  struct err *reterr)
+{
+	struct slot *slot = find_extra(c, key);
+	struct extra *grown;
+
+	if (!slot) {
+		if (c->n_extras == EXTRAS_MAX)
+			return err_set(reterr, ERR_CONFIG, "more than %d keys", EXTRAS_MAX);
+		grown = buf_realloc(c->extras, (c->n_extras + 1) * sizeof(*grown));
+		if (!grown)
+			return err_nomem(reterr);
+		c->extras = grown;
+		grown[c->n_extras] = (struct extra){ .key = copy(key) };
+		if (!grown[c->n_extras].key)
+			return err_nomem(reterr);
+		slot = &grown[c->n_extras++].slot;
+	}
+	return slot_put(slot, value, 0, where, reterr);
+}
+
+static const char *
+key_at(const void *arg, size_t i)
+{
+	(void)arg;
+	return config_params[i].name;
+}
+
+static int
+unknown(const char *key, struct err *reterr)
+{
+	const char *near = words_nearest(key, key_at, /* arg= */ NULL);
+
+	if (near)
+		return err_set(reterr, ERR_CONFIG, "unknown key '%s'; did you mean '%s'?", key,
+			       near);
+	return err_set(reterr, ERR_CONFIG,
+		       "unknown key '%s'; `envdriver config print` lists all of them", key);
+}
+
+/* What is wrong with the text itself, whatever the key. */
+static int
+check_text(const char *key, const char *value, struct err *reterr)
+{
+	if (strlen(value) > VALUE_MAX)
+		return err_set(reterr, ERR_CONFIG, "%s: value longer than %d bytes", key, VALUE_MAX);
+	for (const char *p = value; *p; p++)
+		if ((unsigned char)*p < 0x20 && *p != '\t')
+			return err_set(reterr, ERR_CONFIG, "%s: control character in the value",
+				       key);
+	if (strcmp(value, "***") == 0)
+		return err_set(reterr, ERR_CONFIG,
+			       "%s: *** stands for a secret that was not printed; put it in", key);
+	return 0;
+}
+
+static int
+set_key(struct config *c, const char *key, const char *value, const char *where,
+	struct err *reterr)
+{
+	size_t row = row_of(key);
+	const char *refusal;
+	int ret;
+
+	ret = check_text(key, value, reterr);
+	if (ret < 0)
+		return ret;
+	if (config_params[row].name) {
+		ret = set_row(c, row, value, where, reterr);
+		if (ret < 0)
+			err_prefix(reterr, "%s", key);
+		return ret;
+	}
+	for (const char *p = key; *p; p++)
+		if (*p <= ' ' || *p > '~' || p - key == KEY_MAX)
+			return err_set(reterr, ERR_CONFIG, "a key is up to %d letters, digits, "
+				       "'.', '_' and '-'", KEY_MAX);
+	if (starts(key, PLUGIN_ENV) && key[strlen(PLUGIN_ENV)])
+		return set_extra(c, key, value, where, reterr);
+	if (!starts(key, KAFKA) || !key[strlen(KAFKA)])
+		return unknown(key, reterr);
+	refusal = config_refusal(key + strlen(KAFKA));
+	if (refusal)
+		return err_set(reterr, ERR_CONFIG, "%s is refused: %s", key, refusal);
+	return set_extra(c, key, value, where, reterr);
+}
+
+int
+config_set(struct config *c, const char *key, const char *value, const char *where,
+	   struct err *reterr)
+{
+	int ret = set_key(c, key, value, where, reterr);
+
+	if (ret < 0)
+		err_prefix(reterr, "%s", where);
+	return ret;
+}
+
+int
+config_set_pair(struct config *c, const char *pair, const char *where, struct err *reterr)
+{
+	const char *eq = strchr(pair, '=');
+	struct buf key = BUF_INIT;
+	int ret;
+
+	if (!eq)
+		return err_set(reterr, ERR_CONFIG, "%s: '%s' is not key=value", where, pair);
+	buf_add(&key, pair, (size_t)(eq - pair));
+	if (key.failed)
+		ret = err_nomem(reterr);
+	else
+		ret = config_set(c, key.data, eq + 1, where, reterr);
+	buf_release(&key);
+	return ret;
+}
+
+static bool
+is_loopback(const char *listen)
+{
+	return starts(listen, "127.") || starts(listen, "[::1]:") || starts(listen, "localhost:");
+}
+
+int
+config_check(const struct config *c, struct err *reterr)
+{
+	const char *listen = config_str(c, "http.listen");
+
+	if (listen && !is_loopback(listen) && !config_str(c, "http.token.file"))
+		return err_set(reterr, ERR_CONFIG,
+			       "http.listen: %s can be reached from other hosts; set "
+			       "http.token.file, or listen on 127.0.0.1", listen);
+	if (config_int(c, "command.max.bytes") > config_int(c, "in.flight.max.bytes"))
+		return err_set(reterr, ERR_CONFIG,
+			       "command.max.bytes is larger than in.flight.max.bytes: such a "
+			       "command could never be taken");
+	if (config_int(c, "commit.interval") > config_int(c, "transaction.timeout") / 2)
+		return err_set(reterr, ERR_CONFIG,
+			       "commit.interval is longer than half of transaction.timeout");
+	return 0;
+}
+
+const char *
+config_str(const struct config *c, const char *key)
+{
+	size_t row = row_of(key);
+
+	assert(config_params[row].type == CONFIG_STRING || config_params[row].type == CONFIG_PATHS);
+	assert(config_params[row].name);
+	return c->slots[row].text;
+}
+
+int64_t
+config_int(const struct config *c, const char *key)
+{
+	size_t row = row_of(key);
+
+	assert(config_params[row].type == CONFIG_INT ||
+	       config_params[row].type == CONFIG_DURATION ||
+	       config_params[row].type == CONFIG_SIZE);
+	return c->slots[row].num;
+}
+
+bool
+config_bool(const struct config *c, const char *key)
+{
+	size_t row = row_of(key);
+
+	assert(config_params[row].type == CONFIG_BOOL);
+	return c->slots[row].num;
+}
+
+const char *
+config_dynamic(const struct config *c, const char *key)
+{
+	struct slot *slot = find_extra(c, key);
+
+	return slot ? slot->text : NULL;
+}
+
+bool
+config_entry(const struct config *c, size_t i, struct config_entry *ret)
+{
+	size_t n = n_params();
+	const struct slot *slot;
+
+	if (i >= n + c->n_extras)
+		return false;
+	slot = i < n ? &c->slots[i] : &c->extras[i - n].slot;
+	*ret = (struct config_entry){
+		.key = i < n ? config_params[i].name : c->extras[i - n].key,
+		.value = slot->text,
+		.where = slot->where,
+		.param = i < n ? &config_params[i] : NULL,
+	};
+	return true;
+}
+
+int
+config_each_kafka(const struct config *c,
+		  int (*fn)(void *arg, const char *name, const char *value, struct err *reterr),
+		  void *arg, struct err *reterr)
+{
+	for (size_t i = 0; i < c->n_extras; i++) {
+		const struct extra *e = &c->extras[i];
+		int ret;
+
+		if (!starts(e->key, KAFKA))
+			continue;
+		ret = fn(arg, e->key + strlen(KAFKA), e->slot.text, reterr);
+		if (ret < 0) {
+			err_prefix(reterr, "%s", e->slot.where);
+			return ret;
+		}
+	}
+	return 0;
+}

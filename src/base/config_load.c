@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/base/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "envdriver/base/err.h"
+
+#define VARIABLE "ENVDRIVER_"
+
+enum { FILE_MAX = 1024 * 1024, READ_SIZE = 64 * 1024 };
+
+static int
+read_file(const char *path, struct buf *out, struct err *reterr)
+{
+	int fd, ret = 0;
+	ssize_t n = 1;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(reterr, ERR_CONFIG, "cannot open '%s': %s", path, strerror(errno));
+	while (n != 0) {
+		if (!buf_reserve(out, READ_SIZE)) {
+			ret = err_nomem(reterr);
+			goto out;
+		}
+		n = read(fd, out->data + out->len, READ_SIZE);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			ret = err_set(reterr, ERR_CONFIG, "cannot read '%s': %s", path,
+				      strerror(errno));
+			goto out;
+		}
+		out->len += (size_t)n;
+		if (out->len > FILE_MAX) {
+			ret = err_set(reterr, ERR_CONFIG,
+				      "'%s' is larger than %d bytes: is it a configuration?", path,
+				      FILE_MAX);
+			goto out;
+		}
+	}
+	out->data[out->len] = '\0';
+out:
+	close(fd);
+	return ret;
+}
+
+static char *
+trim(char *p)
+{
+	char *end = p + strlen(p);
+
+	while (isspace((unsigned char)*p))
+		p++;
+	while (end > p && isspace((unsigned char)end[-1]))
+		end--;
+	*end = '\0';
+	return p;
+}
+
+/* Cuts `line` in place. */
+static int
+load_line(struct config *c, char *line, const char *where, struct err *reterr)
+{
+	char *key = trim(line), *eq;
+
+	if (*key == '\0' || *key == '#')
+		return 0;
+	eq = strchr(key, '=');
+	if (!eq || eq == key)
+		return err_set(reterr, ERR_CONFIG, "%s: expected key = value, or # and a comment",
+			       where);
+	*eq = '\0';
+	return config_set(c, trim(key), trim(eq + 1), where, reterr);
+}
+
+int
+config_load_file(struct config *c, const char *path, struct err *reterr)
+{
+	struct buf text = BUF_INIT, where = BUF_INIT;
+	char *line, *end;
+	unsigned n = 0;
+	int ret;
+
+	ret = read_file(path, &text, reterr);
+	if (ret < 0)
+		goto out;
+	line = text.data;
+	if (strncmp(line, "\xef\xbb\xbf", 3) == 0)
+		line += 3;	/* an editor's byte order mark */
+	for (; line < text.data + text.len; line = end + 1) {
+		buf_reset(&where);
+		buf_addf(&where, "%s:%u", path, ++n);
+		if (where.failed) {
+			ret = err_nomem(reterr);
+			goto out;
+		}
+		end = memchr(line, '\n', (size_t)(text.data + text.len - line));
+		end = end ? end : text.data + text.len;
+		*end = '\0';
+		if (strlen(line) != (size_t)(end - line)) {
+			ret = err_set(reterr, ERR_CONFIG, "%s: NUL byte", where.data);
+			goto out;
+		}
+		ret = load_line(c, line, where.data, reterr);
+		if (ret < 0)
+			goto out;
+	}
+out:
+	buf_release(&text);
+	buf_release(&where);
+	return ret;
+}
+
+static bool
+is_other(const char *name)
+{
+	return strcmp(name, "ENVDRIVER_CONFIG") == 0 || strcmp(name, "ENVDRIVER_CRASH_AT") == 0;
+}
+
+static int
+load_variable(struct config *c, const char *variable, struct err *reterr)
+{
+	const char *eq = strchr(variable, '=');
+	struct buf name = BUF_INIT, key = BUF_INIT;
+	int ret = 0;
+
+	if (!eq)
+		return 0;
+	buf_add(&name, variable, (size_t)(eq - variable));
+	for (const char *p = variable + strlen(VARIABLE); p < eq; p++)
+		buf_addch(&key, *p == '_' ? '.' : (char)tolower((unsigned char)*p));
+	buf_addch(&key, '\0');
+	if (name.failed || key.failed)
+		ret = err_nomem(reterr);
+	else if (!is_other(name.data))
+		ret = config_set(c, key.data, eq + 1, name.data, reterr);
+	buf_release(&name);
+	buf_release(&key);
+	return ret;
+}
+
+int
+config_load_env(struct config *c, char *const envp[], struct err *reterr)
+{
+	for (; *envp; envp++) {
+		int ret;
+
+		if (strncmp(*envp, VARIABLE, strlen(VARIABLE)) != 0)
+			continue;
+		ret = load_variable(c, *envp, reterr);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}

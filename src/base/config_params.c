@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/base/config.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+
+#define KiB (INT64_C(1) << 10)
+#define MiB (INT64_C(1) << 20)
+#define GiB (INT64_C(1) << 30)
+#define SEC INT64_C(1000)
+#define MIN (60 * SEC)
+#define HOUR (60 * MIN)
+#define DAY (24 * HOUR)
+
+enum { TEXT_MAX = 4096, NAME_MAX_LEN = 200, PORT_MAX = 65535 };
+
+static const char *const assignors[] = { "range", "cooperative-sticky", NULL };
+static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
+static const char *const formats[] = { "auto", "text", "json", NULL };
+
+static bool
+starts(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Digits up to `max` and then the end. */
+static bool
+is_number(const char *text, long max)
+{
+	char *end;
+	long n;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	n = strtol(text, &end, 10);
+	return *end == '\0' && n <= max;
+}
+
+/* The host, the port and the database of a Redis URL, after its "//". */
+static const char *
+wrong_redis_address(const char *value)
+{
+	const char *at = strrchr(value, '@'), *host = at ? at + 1 : value;
+	const char *bracket = *host == '[' ? strchr(host, ']') : NULL;
+	const char *db = strchr(host, '/'), *port = strchr(bracket ? bracket : host, ':');
+	char *end;
+
+	if (*host == '\0' || *host == ':' || *host == '/')
+		return "names no host";
+	if (db && db[1] && !is_number(db + 1, INT16_MAX))
+		return "has no database number after the '/'";
+	if (!port || (db && port > db))
+		return NULL;
+	if (!isdigit((unsigned char)port[1]) || strtol(port + 1, &end, 10) > PORT_MAX ||
+	    (*end && end != db))
+		return "has no port number after the ':'";
+	return NULL;
+}
+
+static const char *
+wrong_redis_url(const char *value)
+{
+
+	if (starts(value, "unix://"))
+		return value[7] == '/' || strchr(value + 7, '@') ? NULL
+			: "lacks the socket's absolute path, as in unix:///run/redis.sock";
+	if (starts(value, "redis://"))
+		return wrong_redis_address(value + strlen("redis://"));
+	if (starts(value, "rediss://"))
+		return wrong_redis_address(value + strlen("rediss://"));
+	return "is not redis://[user:password@]host[:port][/db] or unix:///path";
+}
+
+static const char *
+wrong_topic(const char *value)
+{
+	for (; *value; value++)
+		if (!isalnum((unsigned char)*value) && !strchr("._-", *value))
+			return "may hold letters, digits, '.', '_' and '-' only";
+	return NULL;
+}
+
+static const char *
+wrong_listen(const char *value)
+{
+	const char *colon = strrchr(value, ':');
+
+	if (!colon || colon == value || !is_number(colon + 1, PORT_MAX))
+		return "is not ADDRESS:PORT, as in 127.0.0.1:9464";
+	return NULL;
+}
+
+static const char *
+wrong_path(const char *value)
+{
+	return *value == '/' ? NULL : "is not an absolute path";
+}
+
+static const char *
+wrong_paths(const char *value)
+{
+	const char *p = value;
+
+	for (; p; p = strchr(p, ':')) {
+		p += *p == ':';
+		if (*p != '/')
+			return "is not a list of absolute folders with ':' between them";
+	}
+	return NULL;
+}
+
+static const char *
+wrong_http_url(const char *value)
+{
+	return starts(value, "http://") || starts(value, "https://") ? NULL
+								      : "is not an http(s) URL";
+}
+
+static const char *
+wrong_names(const char *value)
+{
+	for (; *value; value++)
+		if (!isalnum((unsigned char)*value) && !strchr("_ ,", *value))
+			return "is not a list of variable names with spaces between them";
+	return NULL;
+}
+
+#define STRING(key, d, lo, hi, wrong_fn, text) \
+	{ .name = key, .type = CONFIG_STRING, .def = d, .min = lo, .max = hi, \
+	  .wrong = wrong_fn, .help = text }
+#define WORD(key, d, list, text) \
+	{ .name = key, .type = CONFIG_STRING, .def = d, .min = 1, .max = TEXT_MAX, \
+	  .words = list, .help = text }
+#define NUMBER(t, key, d, lo, hi, text) \
+	{ .name = key, .type = CONFIG_##t, .def = d, .min = lo, .max = hi, .help = text }
+
+const struct config_param config_params[] = {
+	STRING("kafka.bootstrap.servers", "localhost:9092", 1, TEXT_MAX, NULL,
+	       "Kafka brokers to begin with, host:port with commas between"),
+	STRING("kafka.group.id", "envdriver", 1, NAME_MAX_LEN, NULL,
+	       "Consumer group; the workers of one group share the commands"),
+	NUMBER(INT, "kafka.session.timeout.ms", "10000", 1000, 30 * MIN,
+	       "Silence of a worker after which the group gives its partitions away"),
+	WORD("assignor", "range", assignors,
+	     "How the group shares partitions; the same for the whole fleet"),
+	STRING("topic.prefix", "environment.", 0, NAME_MAX_LEN, wrong_topic,
+	       "Before the name of every topic"),
+
+	STRING("redis.url", "redis://127.0.0.1:6379/0", 1, TEXT_MAX, wrong_redis_url,
+	       "Redis: redis://[user:password@]host[:port][/db] or unix:///path"),
+	STRING("redis.prefix", "envdriver:", 0, NAME_MAX_LEN, NULL,
+	       "Before every Redis key; one prefix serves one group on one cluster"),
+
+	STRING("instance.id", NULL, 1, NAME_MAX_LEN, wrong_topic,
+	       "Name of this worker, stable over restarts; the host's name when unset"),
+	NUMBER(INT, "max.in.flight", "1024", 1, 100000,
+	       "Commands taken from Kafka that are not finished"),
+	NUMBER(SIZE, "in.flight.max.bytes", "256MiB", MiB, 1024 * GiB,
+	       "Bytes of commands and results held; at the limit partitions are paused"),
+	NUMBER(SIZE, "command.max.bytes", "1MiB", KiB, GiB,
+	       "Largest command; a larger one is a dead letter"),
+	NUMBER(SIZE, "execution.inline.limit", "256KiB", 0, 64 * MiB,
+	       "Output of an execution that is inside its result; more goes out as log records"),
+	NUMBER(DURATION, "commit.interval", "10ms", 0, 10 * SEC,
+	       "Shortest time between transactions under load"),
+	NUMBER(INT, "transaction.max.records", "1000", 1, 100000,
+	       "Most results in one transaction"),
+	NUMBER(DURATION, "transaction.timeout", "10s", SEC, 15 * MIN,
+	       "Age at which the broker ends a dead worker's transaction"),
+	NUMBER(DURATION, "revoke.drain", "3s", 0, MIN,
+	       "How long a rebalance waits for what is about to be published"),
+	NUMBER(DURATION, "drain.timeout", "30s", 0, DAY,
+	       "At a stop: how long running calls may end before the group is left"),
+	NUMBER(DURATION, "handover.timeout", "15min", 0, 7 * DAY,
+	       "At a stop: how long calls go on after that; their answers are handed over"),
+	NUMBER(DURATION, "claim.retention", "24h", MIN, 365 * DAY,
+	       "How long a finished command's id is remembered against duplicates"),
+	NUMBER(DURATION, "heartbeat.interval", "5s", 500, 10 * SEC,
+	       "Between writes of a plugin worker's record in Redis"),
+
+	{ .name = "plugin.dirs", .type = CONFIG_PATHS,
+	  .def = "/usr/lib/envdriver/plugins:/var/lib/envdriver/plugins", .min = 1, .max = TEXT_MAX,
+	  .wrong = wrong_paths, .help = "Folders under which plugin packages and sockets must lie" },
+	NUMBER(INT, "plugin.max.in.flight", "64", 1, 100000,
+	       "Calls at a time to one plugin worker"),
+	NUMBER(DURATION, "plugin.call.timeout", "30s", 1, 7 * DAY,
+	       "Time limit of calls that have none of their own"),
+	NUMBER(DURATION, "plugin.start.timeout", "15s", 100, HOUR,
+	       "How long a plugin worker's hand-shake may take"),
+	NUMBER(DURATION, "plugin.start.wait", "2s", 0, MIN,
+	       "How long a command waits for a plugin worker that is started for it"),
+	{ .name = "plugin.restart", .type = CONFIG_BOOL, .def = "true",
+	  .help = "Start a plugin worker again when it has crashed" },
+	NUMBER(SIZE, "plugin.line.max.bytes", "128MiB", 64 * KiB, GiB,
+	       "Longest line of a plugin; a longer one is dropped and its call fails"),
+	NUMBER(SIZE, "plugin.log.max.bytes", "128MiB", 0, 16 * GiB,
+	       "Live output taken from one call"),
+	STRING("plugin.env", NULL, 1, TEXT_MAX, wrong_names,
+	       "Variables passed on to every plugin; plugin.env.<pluginKey> for one plugin"),
+	STRING("plugin.wrapper", NULL, 1, TEXT_MAX, NULL,
+	       "Command before a plugin's own, as in: bwrap --ro-bind / / --dev /dev"),
+
+	STRING("secrets.dir", NULL, 1, TEXT_MAX, wrong_path,
+	       "Folder of secrets: <companyId>/<secretId>"),
+	STRING("http.listen", NULL, 1, TEXT_MAX, wrong_listen,
+	       "Address of health, metrics and status, as in 127.0.0.1:9464; unset is off"),
+	STRING("http.token.file", NULL, 1, TEXT_MAX, wrong_path,
+	       "File with the bearer token; needed beyond loopback"),
+	STRING("schema.registry.url", NULL, 1, TEXT_MAX, wrong_http_url,
+	       "Confluent-compatible schema registry; unset: single-object encoding"),
+	STRING("otlp.endpoint", NULL, 1, TEXT_MAX, wrong_http_url,
+	       "Where spans are sent as OTLP over HTTP"),
+	WORD("log.level", "info", levels, "Least important messages that are logged"),
+	WORD("log.format", "auto", formats, "auto: text on a terminal, else json"),
+	{ .name = NULL },
+};
+
+static const struct refusal {
+	const char *name;
+	const char *reason;
+} refusals[] = {
+	{ "enable.auto.commit",
+	  "offsets are committed inside the transaction of the results; an automatic commit "
+	  "would lose commands" },
+	{ "auto.commit.enable",
+	  "offsets are committed inside the transaction of the results; an automatic commit "
+	  "would lose commands" },
+	{ "enable.auto.offset.store",
+	  "offsets are committed inside the transaction of the results; a stored one would "
+	  "lose commands" },
+	{ "isolation.level",
+	  "commands are read read_committed; otherwise commands of aborted transactions would run" },
+	{ "auto.offset.reset",
+	  "a silent jump in the log would lose or repeat commands; the worker starts where the "
+	  "group's offsets say" },
+	{ "transactional.id",
+	  "it is made of kafka.group.id and instance.id, so that a restart fences its "
+	  "predecessor; set instance.id" },
+	{ "transaction.timeout.ms", "it has a key of its own: set transaction.timeout" },
+	{ "enable.idempotence", "results are published in transactions, which need it" },
+	{ "acks", "results are published in transactions, which need acks=all" },
+	{ "request.required.acks", "results are published in transactions, which need acks=all" },
+	{ "group.protocol", "the hand-over of partitions is built on the classic protocol" },
+	{ "partition.assignment.strategy", "it has a key of its own: set assignor" },
+	{ "partitioner",
+	  "murmur2_random, as Java's: a key's commands must be in one partition whoever "
+	  "publishes them" },
+	{ "metadata.broker.list", "it is another name of kafka.bootstrap.servers: set that" },
+};
+
+const char *
+config_refusal(const char *kafka_name)
+{
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++)
+		if (strcmp(refusals[i].name, kafka_name) == 0)
+			return refusals[i].reason;
+	return NULL;
+}
