@@ -39,7 +39,7 @@ BASE := buf clock config config_load config_params config_print datum digest err
 	log loop metrics plain prescan schema units utf8 words
 STATE := redis redis_url registry instance
 PLUGIN := frame rpc channel worker supervisor supervisor_table host
-PIPELINE := command window operation resolver request outcome shape result event claim claim_text claim_scripts \
+PIPELINE := command command_check window window_text operation resolver request outcome shape result event claim claim_text claim_scripts \
 	consumer offsets kafkaconf broker notice txn publisher scheduler entry call flow deadletter
 COMMANDS := cli worker dev publish exec watch replay drivers plugin topics config http kafka
 

@@ -15,8 +15,10 @@
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
+#include "envdriver/base/jtext.h"
 #include "envdriver/pipeline/operation.h"
 
+struct err;
 struct schemas;
 
 enum command_target {
@@ -57,6 +59,7 @@ struct command {
 };
 
 enum reject_reason {
+	REJECT_NOTHING = -1,	/* out of memory: try again */
 	REJECT_UNREADABLE,	/* UNREADABLE_COMMAND */
 	REJECT_INVALID,		/* INVALID_COMMAND */
 	REJECT_DUPLICATE,	/* DUPLICATE_COMMAND */
@@ -76,17 +79,36 @@ struct reject {
 };
 
 /*
- * Reads the value of a Kafka record. `traceparent_header` (ptr NULL when
- * there is none) wins over the field; an invalid one is ignored. Returns the
- * command, which the caller frees, or NULL with *ret_reject filled, or NULL
- * with reason left at -1 when out of memory.
+ * Reads commands, one after another: keeps the avro-c value and the scratch
+ * memory between them. Belongs to one thread. `schemas` must outlive it.
  */
-struct command *command_decode(const struct schemas *schemas, size_t max_bytes, struct span value,
+struct command_decoder;
+struct command_decoder *command_decoder_new(const struct schemas *schemas, size_t max_bytes,
+					    struct err *reterr);
+/* Accepts NULL. Commands that it made live on. */
+void command_decoder_free(struct command_decoder *d);
+
+/*
+ * Reads the value of a Kafka record (ptr NULL: a tombstone).
+ * `traceparent_header` (ptr NULL when there is none) wins over the field; an
+ * invalid one is ignored. Returns the command, which the caller frees, or
+ * NULL with *ret_reject filled; its reason is REJECT_NOTHING when out of
+ * memory.
+ */
+struct command *command_decode(struct command_decoder *d, struct span value,
 			       struct span traceparent_header, struct reject *ret_reject);
 void command_free(struct command *c);
 
 /* The value of the operation's field `name`; asserts that there is one. */
 const struct command_value *command_value(const struct command *c, const char *name);
+
+/* JSON text of a command as jtext has it: checked once, white space around
+ * it left out. */
+struct jtext command_json(struct span text, enum jtext_kind kind);
+struct jtext command_config(const struct command *c);
+
+/* "UNREADABLE_COMMAND", ...: the reasons of dead letters. */
+const char *command_reject_name(enum reject_reason reason);
 
 /* "<pluginKey>:<driverKey>" of a PluginDriver, the provider of a
  * SandboxProvider: K and P of OPERATIONS.md. */

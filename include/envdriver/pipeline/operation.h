@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "envdriver/pipeline/event.h"
 
@@ -36,12 +37,15 @@ enum operation_id {
 	OPERATION_COUNT
 };
 
-enum { OPERATION_FIELDS_MAX = 8 };
+enum { OPERATION_FIELDS_MAX = 8, OPERATION_ID_MAX = 1024 };
 
 enum field_kind {
-	FIELD_STRING,		/* not empty where `required` */
+	FIELD_STRING,
+	FIELD_ID,		/* a string of at most OPERATION_ID_MAX bytes */
+	FIELD_PATH,		/* a string that starts with '/' */
 	FIELD_OBJECT,		/* JSON text, an object */
 	FIELD_LEASE,		/* JSON text, an object with providerLeaseId */
+	FIELD_ENV,		/* JSON text, an object of strings and secret references */
 	FIELD_ARRAY,		/* JSON text, an array */
 	FIELD_STRINGS,		/* Avro array of strings, held as JSON text */
 	FIELD_BOOL,
@@ -52,9 +56,11 @@ struct operation_field {
 	const char *name;
 	enum field_kind kind;
 	bool required;		/* null is not allowed */
+	bool filled;		/* nor is the empty string */
 	bool send_null;		/* null goes out as null, not left out */
+	bool skip_false;	/* false is left out like null */
 	bool keep;		/* ours: never sent */
-	long min, max;		/* of an INT; 0, 0: any */
+	int64_t min, max;	/* of an INT; 0, 0: any */
 };
 
 /* Where the time limit of the call comes from (OPERATIONS, "Time limits"). */
