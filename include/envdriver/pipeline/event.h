@@ -66,7 +66,8 @@ void events_release(struct events *e);
 /* Forgets the events, keeps the memory. */
 void events_reset(struct events *e);
 
-/* Appends one event; false when out of memory. */
+/* Appends one event; false when out of memory, then the set stays as it
+ * was. */
 bool events_add(struct events *e, enum topic topic, struct span key,
 		const struct event_header *headers, size_t n_headers, struct span value);
 
@@ -77,7 +78,8 @@ bool event_header_next(const struct event *ev, size_t *cursor, struct event_head
 /* The answer record: everything, ready to be stored (borrowed until the
  * events change). */
 struct span events_packed(const struct events *e);
-/* Checks every length of a stored answer and copies it in. */
+/* Checks every length of a stored answer and copies it in, whatever blocks
+ * its arrays were written in. ERR_INVALID leaves the set empty. */
 int events_unpack(struct events *e, struct span packed, struct err *reterr);
 
 #endif
