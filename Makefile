@@ -18,7 +18,8 @@ CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -fno-strict-aliasing \
 	-fstack-protector-strong
-override CPPFLAGS += -Iinclude -DENVDRIVER_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS))
+override CPPFLAGS += -Iinclude -DENVDRIVER_VERSION='"$(VERSION)"' \
+	-DAVRO_C_VERSION='"$(shell pkg-config --modversion avro-c)"' $(shell pkg-config --cflags $(PKGS))
 override LDLIBS += -lavro $(shell pkg-config --libs $(PKGS)) -lpthread -lm
 ifeq ($(DEVELOPER),1)
 override CFLAGS += -Werror
@@ -36,21 +37,22 @@ endif
 Q := $(if $(V),,@)
 
 BASE := buf clock config config_load config_params config_print datum digest err jtext jtext_text \
-	log loop metrics plain prescan schema units utf8 words
+	log loop metrics plain prescan prescan_shape schema schema_canonical schema_fields \
+	units utf8 words
 STATE := redis redis_url registry instance
 PLUGIN := frame rpc channel worker supervisor supervisor_table host
 PIPELINE := command command_check window window_text operation resolver request outcome shape result event claim claim_text claim_scripts \
 	consumer offsets kafkaconf broker notice txn publisher scheduler entry call flow deadletter
-COMMANDS := cli worker dev publish exec watch replay drivers plugin topics config http kafka
+COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table worker dev publish exec watch \
+	replay drivers plugin topics config http kafka
 
 lib_src := $(wildcard $(BASE:%=src/base/%.c) $(STATE:%=src/state/%.c) \
-	$(PLUGIN:%=src/plugin/%.c) $(PIPELINE:%=src/pipeline/%.c))
-cmd_src := $(wildcard $(COMMANDS:%=src/commands/%.c) src/main.c)
+	$(PLUGIN:%=src/plugin/%.c) $(PIPELINE:%=src/pipeline/%.c) \
+	$(COMMANDS:%=src/commands/%.c))
 test_src := $(wildcard tests/unit/test_*.c)
 schemas := $(sort $(wildcard schemas/*.avsc))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/%.o) $(BUILD)/schema_data.o
-cmd_obj := $(cmd_src:%.c=$(BUILD)/%.o)
 tests := $(test_src:tests/unit/%.c=$(BUILD)/tests/%)
 
 all: $(BUILD)/envdriver $(BUILD)/plugins/local/envdriver-local
@@ -59,7 +61,7 @@ $(BUILD)/libenvdriver.a: $(lib_obj)
 	@echo "  AR      $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(BUILD)/envdriver: $(cmd_obj) $(BUILD)/libenvdriver.a
+$(BUILD)/envdriver: $(BUILD)/src/main.o $(BUILD)/libenvdriver.a
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/commands/cli.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/log.h"
+
+/* The files, then the variables, then -X: later wins. */
+static int
+load(const struct cli *cli, struct config *config, char *const envp[], struct err *reterr)
+{
+	const char *from = getenv("ENVDRIVER_CONFIG"), *value;
+	int ret = 0;
+
+	if (!cli_has(cli, "config-file") && from && *from)
+		ret = config_load_file(config, from, reterr);
+	for (size_t i = 0; ret == 0 && (value = cli_flag_at(cli, "config-file", i)); i++)
+		ret = config_load_file(config, value, reterr);
+	if (ret == 0)
+		ret = config_load_env(config, envp, reterr);
+	for (size_t i = 0; ret == 0 && (value = cli_flag_at(cli, "set", i)); i++)
+		ret = config_set_pair(config, value, "-X", reterr);
+	return ret < 0 ? ret : config_check(config, reterr);
+}
+
+static bool
+is_default(const struct config *config, const char *key)
+{
+	struct config_entry e;
+
+	for (size_t i = 0; config_entry(config, i, &e); i++)
+		if (strcmp(e.key, key) == 0)
+			return strcmp(e.where, "default") == 0;
+	return false;
+}
+
+static void
+set_up_log(const struct cli *cli, const struct config *config)
+{
+	static const char *const levels[] = {
+		[LOG_LEVEL_ERROR] = "error",
+		[LOG_LEVEL_WARN] = "warn",
+		[LOG_LEVEL_INFO] = "info",
+		[LOG_LEVEL_DEBUG] = "debug",
+	};
+	const char *format = config_str(config, "log.format");
+	bool service = cli_found(cli)->service, json;
+	int level = LOG_LEVEL_ERROR;
+
+	while (strcmp(levels[level], config_str(config, "log.level")) != 0)
+		level++;
+	if (!service && is_default(config, "log.level"))
+		level = LOG_LEVEL_WARN;
+	if (cli_has(cli, "verbose"))
+		level = LOG_LEVEL_DEBUG;
+	if (cli_has(cli, "quiet"))
+		level = LOG_LEVEL_ERROR;
+	json = strcmp(format, "json") == 0 ||
+	       (strcmp(format, "auto") == 0 && service && !isatty(STDERR_FILENO));
+	log_setup((enum log_level)level, json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
+}
+
+struct config *
+cli_load(const struct cli *cli, char *const envp[], struct err *reterr)
+{
+	struct config *config = config_new(reterr);
+
+	if (!config)
+		return NULL;
+	if (load(cli, config, envp, reterr) < 0) {
+		config_free(config);
+		return NULL;
+	}
+	set_up_log(cli, config);
+	return config;
+}

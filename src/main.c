@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main: the table of commands, help and version.
+ *
+ * Owns nothing beyond the table: each command is a file under commands/.
+ */
+#include <hiredis/hiredis.h>
+#include <jansson.h>
+#include <librdkafka/rdkafka.h>
+#include <signal.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+#include "envdriver/commands/cli.h"
+#include "envdriver/commands/commands.h"
+
+static int help_main(struct cli *cli);
+
+static const struct cli_option global_options[] = {
+	{ .name = "config-file", .letter = 'c', .value = "FILE", .many = true,
+	  .help = "Read key = value lines" },
+	{ .name = "set", .letter = 'X', .value = "KEY=VALUE", .many = true,
+	  .help = "Set one key; wins over files and variables" },
+	{ .name = "json", .help = "JSON lines, also on a terminal" },
+	{ .name = "table", .help = "For people, also in a pipe" },
+	{ .name = "verbose", .letter = 'v', .help = "Say more on standard error" },
+	{ .name = "quiet", .letter = 'q', .help = "Say errors only" },
+	{ .name = "help", .letter = 'h', .help = "How the command is used" },
+	{ .name = "version", .help = "Versions of envdriver and its libraries" },
+	{ .name = NULL },
+};
+
+static const struct cli_command worker_command = {
+	.name = "worker",
+	.stage = "Run",
+	.summary = "Take commands from Kafka, call plugins, publish results",
+	.service = true,
+	.text = "Runs until SIGTERM or SIGINT: then what is running may end (drain.timeout), longer\n"
+		"calls are handed over to other workers (handover.timeout). A second signal ends it\n"
+		"at once. The topics must exist: `envdriver topics create`.\n\n"
+		"    envdriver worker -c /etc/envdriver.conf\n"
+		"    envdriver worker -X instance.id=a -X http.listen=127.0.0.1:9464\n",
+	.run = worker_main,
+};
+
+static const struct cli_command dev_command = {
+	.name = "dev",
+	.summary = "Try plugins out: a worker with its own Kafka and Redis, nothing is kept",
+	.args = "[PLUGIN-DIR...]",
+	.max_args = -1,
+	.service = true,
+	.text = "Starts librdkafka's mock cluster in the process, a private redis-server and a worker\n"
+		"with the plugins in the folders. Prints the addresses for other commands.\n\n"
+		"    envdriver dev ./my-plugin\n",
+	.run = dev_main,
+};
+
+static const struct cli_option help_options[] = {
+	{ .name = "man", .help = "The manual page" },
+	{ .name = "markdown", .help = "The configuration keys as a Markdown table" },
+	{ .name = NULL },
+};
+
+static const struct cli_command help_command = {
+	.name = "help",
+	.summary = "Explain a command",
+	.args = "[COMMAND...]",
+	.max_args = 2,
+	.options = help_options,
+	.run = help_main,
+};
+
+static const struct cli_command *const commands[] = {
+	&worker_command,  &dev_command,	   &publish_command, &exec_command,   &watch_command,
+	&replay_command,  &topics_command, &plugin_command,  &drivers_command, &config_command,
+	&help_command,	  NULL,
+};
+
+static const struct cli_command root = {
+	.name = "envdriver",
+	.summary = "Run environment-driver commands: Kafka in, plugins, Kafka out",
+	.options = global_options,
+	.subs = commands,
+	.text = "Orchestrators publish commands to a Kafka topic; a worker looks up in Redis which plugin\n"
+		"serves the driver, calls it, and publishes exactly one result for each command.\n\n"
+		"A first round, with a broker on localhost:9092 and a Redis on localhost:6379:\n\n"
+		"    envdriver topics create\n"
+		"    envdriver plugin add ./plugins/local --id local\n"
+		"    envdriver plugin ready local\n"
+		"    envdriver worker -X plugin.dirs=$PWD/plugins &\n"
+		"    envdriver publish probe --provider local --environment env-1 --wait\n"
+		"    envdriver publish acquire --provider local --environment env-1 --run-id r1 --wait\n"
+		"    envdriver exec --lease LEASE-ID -- sh -c 'echo hello'\n"
+		"    envdriver replay --environment env-1\n\n"
+		"Where things are: `envdriver config print` shows every key, its value and who set it.\n"
+		"On a terminal there are tables, in a pipe JSON lines.\n",
+};
+
+static int
+help_main(struct cli *cli)
+{
+	struct buf out = BUF_INIT;
+	struct err err = { 0 };
+	const char *words[2];
+	size_t n = 0;
+	int ret = CLI_DONE;
+
+	while (cli_arg(cli, n)) {
+		words[n] = cli_arg(cli, n);
+		n++;
+	}
+	if (cli_has(cli, "man"))
+		cli_man(&root, &out);
+	else if (cli_has(cli, "markdown"))
+		config_print_markdown(&out);
+	else if (cli_help(&root, words, n, cli_colours(cli), &out, &err) < 0)
+		ret = cli_misuse(cli, "%s", err.text);
+	cli_write_buf(cli, &out);
+	buf_release(&out);
+	return cli_end(cli, ret);
+}
+
+static int
+show_version(struct cli *cli)
+{
+	struct buf out = BUF_INIT;
+
+	buf_addf(&out, "envdriver %s\n", ENVDRIVER_VERSION);
+	buf_addf(&out, "librdkafka %s\n", rd_kafka_version_str());
+	buf_addf(&out, "avro-c %s\n", AVRO_C_VERSION);
+	buf_addf(&out, "hiredis %d.%d.%d\n", HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+	buf_addf(&out, "libuv %s\n", uv_version_string());
+	buf_addf(&out, "jansson %s\n", jansson_version_str());
+	cli_write_buf(cli, &out);
+	buf_release(&out);
+	return cli_end(cli, CLI_DONE);
+}
+
+/* "--help" behind a command is `envdriver help` of it. */
+static int
+show_help(struct cli *cli)
+{
+	struct buf out = BUF_INIT;
+	const struct cli_command *c;
+	const char *words[2];
+	size_t n = 0;
+
+	for (; n < 2 && (c = cli_way(cli, n + 1)); n++)
+		words[n] = c->name;
+	(void)cli_help(&root, words, n, cli_colours(cli), &out, /* reterr= */ NULL);
+	cli_write_buf(cli, &out);
+	buf_release(&out);
+	return cli_end(cli, CLI_DONE);
+}
+
+static int
+run(struct cli *cli, int argc, char *argv[], char *envp[])
+{
+	struct err err = { 0 };
+	int ret = cli_parse(cli, argc, argv, &err);
+
+	if (ret == ERR_NOMEM)
+		return cli_fail(cli, &err);
+	if (ret < 0)
+		return cli_misuse(cli, "%s", err.text);
+	if (cli_has(cli, "version"))
+		return show_version(cli);
+	if (cli_has(cli, "help"))
+		return show_help(cli);
+	if (cli_found(cli) == &help_command)
+		return help_main(cli);
+	if (cli_configure(cli, envp, &err) < 0)
+		return cli_fail(cli, &err);
+	return cli_found(cli)->run(cli);
+}
+
+int
+main(int argc, char *argv[], char *envp[])
+{
+	struct cli *cli;
+	int ret;
+
+	/* Peers that go away are seen as EPIPE; see also cli_write. */
+	signal(SIGPIPE, SIG_IGN);
+	cli = cli_new(&root);
+	if (!cli)
+		return CLI_AGAIN;
+	ret = run(cli, argc, argv, envp);
+	cli_free(cli);
+	return ret;
+}
