@@ -7,11 +7,13 @@
 #include "envdriver/base/jtext_scan.h"
 #include "envdriver/base/utf8.h"
 
+enum { WORD_BITS = 64 };
+
 /* One pass, no recursion: which containers are open is one bit a level. */
 struct scan {
 	const char *start, *p, *end;
 	unsigned depth, max_depth;
-	uint64_t objects;	/* bit 0: the innermost container is an object */
+	uint64_t *objects;	/* bit by depth: the container is an object */
 	struct err *reterr;
 };
 
@@ -154,6 +156,24 @@ scan_key(struct scan *s)
 	return 0;
 }
 
+static void
+push(struct scan *s, bool object)
+{
+	uint64_t *word = &s->objects[s->depth / WORD_BITS], bit = UINT64_C(1) << s->depth % WORD_BITS;
+
+	if (s->depth % WORD_BITS == 0)
+		*word = 0;
+	*word = object ? *word | bit : *word & ~bit;
+	s->depth++;
+}
+
+/* Whether the innermost container is an object. */
+static bool
+in_object(const struct scan *s)
+{
+	return s->objects[(s->depth - 1) / WORD_BITS] >> (s->depth - 1) % WORD_BITS & 1;
+}
+
 static int
 open_container(struct scan *s, bool *ret_opened)
 {
@@ -167,8 +187,7 @@ open_container(struct scan *s, bool *ret_opened)
 		s->p++;
 		return 0;
 	}
-	s->depth++;
-	s->objects = s->objects << 1 | object;
+	push(s, object);
 	*ret_opened = true;
 	if (!object)
 		return 0;
@@ -210,7 +229,7 @@ static int
 scan_after(struct scan *s)
 {
 	while (s->depth > 0) {
-		bool object = s->objects & 1;
+		bool object = in_object(s);
 
 		s->p = jtext_skip_space(s->p, s->end);
 		if (s->p < s->end && *s->p == ',') {
@@ -221,7 +240,6 @@ scan_after(struct scan *s)
 			return expected(s, object ? "',' or '}'" : "',' or ']'");
 		s->p++;
 		s->depth--;
-		s->objects >>= 1;
 	}
 	return 0;
 }
@@ -246,9 +264,10 @@ jtext_check(struct span text, unsigned max_depth, struct jtext *ret_value, struc
 {
 	/* An empty text may have no address, and a scan needs one. */
 	const char *start = text.len ? text.ptr : "", *value;
+	uint64_t objects[JTEXT_DEPTH_LIMIT / WORD_BITS];	/* word by word, by push */
 	struct scan s = {
-		.start = start, .end = start + text.len, .reterr = reterr,
-		.max_depth = max_depth < JTEXT_DEPTH_MAX ? max_depth : JTEXT_DEPTH_MAX,
+		.start = start, .end = start + text.len, .reterr = reterr, .objects = objects,
+		.max_depth = max_depth < JTEXT_DEPTH_LIMIT ? max_depth : JTEXT_DEPTH_LIMIT,
 	};
 	bool opened;
 	int ret;

@@ -167,7 +167,10 @@ static const struct depth_row {
 	{ "64 objects",		64,	64,	true,	0 },
 	{ "65 arrays",		65,	64,	false,	ERR_LIMIT },
 	{ "65 objects",		65,	64,	true,	ERR_LIMIT },
-	{ "a larger limit is 64", 65,	1000,	false,	ERR_LIMIT },
+	{ "1000 objects",	1000,	1000,	true,	0 },
+	{ "1001 arrays",	1001,	1000,	false,	ERR_LIMIT },
+	{ "as deep as can be",	JTEXT_DEPTH_LIMIT, 100000, true, 0 },
+	{ "a larger limit is that", JTEXT_DEPTH_LIMIT + 1, 100000, false, ERR_LIMIT },
 	{ "100 kB of brackets",	100000,	64,	false,	ERR_LIMIT },
 };
 

@@ -30,7 +30,10 @@ enum jtext_kind {
 	JTEXT_OBJECT,
 };
 
-enum { JTEXT_DEPTH_MAX = 64 };
+enum {
+	JTEXT_DEPTH_MAX = 64,		/* what commands and configs may have */
+	JTEXT_DEPTH_LIMIT = 10240,	/* more cannot be asked for */
+};
 
 struct jtext {
 	enum jtext_kind kind;
@@ -42,7 +45,7 @@ struct jtext {
  * space). Lone surrogates as \uD800 escapes and \u0000 are accepted: Node
  * emits both. `ret` may be NULL. ERR_INVALID names what was expected and the
  * byte offset; ERR_LIMIT when nested deeper than `max_depth` containers (at
- * most JTEXT_DEPTH_MAX, whatever is asked for).
+ * most JTEXT_DEPTH_LIMIT, whatever is asked for).
  */
 int jtext_check(struct span text, unsigned max_depth, struct jtext *ret, struct err *reterr);
 
