@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things lie. The variant under test is the folder ENVDRIVER_BUILD (build/address)."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILD = ROOT / os.environ.get("ENVDRIVER_BUILD", "build/address")
+TESTS = ROOT / "tests"
+SCHEMAS = ROOT / "schemas"
+FIXTURES = TESTS / "fixtures"
+SDK = ROOT / "build" / "sdk"
+NODE = ROOT / "build" / "node" / "bin"
+RUNS = ROOT / "build" / "test-runs"
+
+
+def environment(**more):
+    """Our environment for a program under test: node in front of PATH, and none of the
+    ENVDRIVER_ variables, each of which is a setting to envdriver (or an error)."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ENVDRIVER_")}
+    env["PATH"] = f"{NODE}:{env.get('PATH', '/usr/bin:/bin')}"
+    env.update(more)
+    return env
