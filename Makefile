@@ -36,7 +36,7 @@ endif
 
 Q := $(if $(V),,@)
 
-BASE := buf clock config config_load config_params config_print datum digest err jtext jtext_text \
+BASE := buf clock crash config config_load config_params config_print datum digest err jtext jtext_text \
 	log loop metrics plain prescan prescan_shape schema schema_canonical schema_fields \
 	units utf8 words
 STATE := redis redis_url registry instance

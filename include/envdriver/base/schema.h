@@ -8,12 +8,13 @@
  * (prescan.h), because avro-c trusts lengths, leaks on failure and recurses
  * without limit. Read-only after schemas_new, so any thread may use it; an
  * avro_value_t belongs to one thread. Used by: pipeline, commands. May use:
- * prescan, buf, err, avro-c, jansson.
+ * prescan, jtext, buf, err, avro-c, jansson.
  */
 #ifndef ENVDRIVER_BASE_SCHEMA_H
 #define ENVDRIVER_BASE_SCHEMA_H
 
 #include <avro.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
@@ -33,13 +34,32 @@ const struct schema *schemas_find(const struct schemas *all, const char *name);
 const struct schema *schemas_by_fingerprint(const struct schemas *all,
 					    const uint8_t fingerprint[SCHEMA_FINGERPRINT_LEN]);
 
+/* One schema from its JSON text (of a registry, of an old release); the caller
+ * frees it. ERR_INVALID when it is no Avro record, ERR_LIMIT when it is
+ * recursive, too deep or too large. */
+struct schema *schema_new(struct span text, struct err *reterr);
+/* Accepts NULL. Not for those that schemas_find gives. */
+void schema_free(struct schema *s);
+
 const char *schema_name(const struct schema *s);
 /* The .avsc text as it stands in schemas/. */
 struct span schema_text(const struct schema *s);
 /* Wire order. */
 const uint8_t *schema_fingerprint(const struct schema *s);
 
-/* A new value of this record; the caller ends it with avro_value_decref. */
+/* What avro-c drops of a field's declaration. */
+struct schema_field {
+	const char *name;
+	const char *doc;	/* NULL when it has none */
+	bool timestamp;		/* logicalType timestamp-millis, also in a union */
+	bool optional;		/* has a default */
+};
+/* Field `index` of the record `record`, here or nested; NULL when there is
+ * none. */
+const struct schema_field *schema_field(const struct schema *s, const char *record, size_t index);
+
+/* A new value of this record; the caller ends it with avro_value_decref. Its
+ * unions have no branch yet: datum_clear gives it a beginning. */
 int schema_value_new(const struct schema *s, avro_value_t *ret, struct err *reterr);
 
 /*
@@ -52,11 +72,16 @@ int schema_unframe(const struct schemas *all, struct span framed, const struct s
 
 /* Pre-scans, then reads the datum into `value` (made by schema_value_new of
  * the same schema). Nothing may be left over. ERR_INVALID names the place:
- * "operation.lease: string of 1073741824 bytes in 12 bytes". */
+ * "operation.Execute.lease: string of 1073741824 bytes, 12 are left". */
 int schema_read(const struct schema *s, struct span datum, avro_value_t *value,
 		struct err *reterr);
 
-/* Appends frame and datum. */
+/* Appends frame and datum; nothing when it fails. */
 int schema_write(const struct schema *s, avro_value_t *value, struct buf *out, struct err *reterr);
+
+/* Appends the Parsing Canonical Form of a schema's JSON text. */
+int schema_canonical(struct span text, struct buf *out, struct err *reterr);
+/* CRC-64-AVRO in wire order. */
+void schema_crc64(struct span bytes, uint8_t ret[SCHEMA_FINGERPRINT_LEN]);
 
 #endif
