@@ -178,6 +178,7 @@ entry_free(struct entry *e)
 	free(e->seen_token);
 	free(e->seen_instance);
 	free(e->seen_incarnation);
+	free(e->first_topic);
 	free(e);
 }
 

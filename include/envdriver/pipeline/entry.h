@@ -21,6 +21,7 @@
 
 struct claim_request;
 struct command;
+struct flow;
 struct partition;
 struct flow_call;
 struct key_queue;
@@ -128,16 +129,21 @@ struct entry_link {
 /* Where an entry is linked: one list at a time for each member. */
 struct entry {
 	enum entry_state state;
+	struct flow *flow;
 	struct partition *part;		/* NULL once its partition is gone */
 	int32_t partition;
 	int64_t offset, timestamp;
 	int64_t received_at;		/* wall ms */
 	size_t bytes;			/* counted against in.flight.max.bytes */
 
-	struct source source;		/* spans into `raw`; emptied once called */
-	struct buf raw;
+	struct source source;		/* spans into `raw` */
+	struct buf raw;			/* emptied once the plugin is called */
 	struct event_header *headers;
 	struct command *cmd;		/* NULL: dead letter */
+
+	struct first_record first;	/* DUPLICATE: where the first one is */
+	char *first_topic;		/* what `first` points to */
+	bool is_letter;			/* its final event is a dead letter */
 
 	char token[CLAIM_TOKEN_MAX];	/* "" before the first claim */
 	int attempt;
@@ -152,6 +158,7 @@ struct entry {
 	bool asked_again;		/* its answer was missing once */
 	bool interrupted_before;	/* a take-over said so: for trace.warnings */
 	struct claim_request *request;	/* outstanding, or NULL */
+	bool asking;			/* it is a claim, which a revoke must release */
 	int64_t claim_sent_boot;	/* CLOCK_BOOTTIME ms */
 
 	char plugin_id[128];		/* chosen, "" when none */

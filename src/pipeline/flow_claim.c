@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/crash.h"
+#include "envdriver/base/log.h"
+#include "envdriver/base/metrics.h"
+
+struct claim_record
+flow_claim_key(const struct entry *e)
+{
+	return (struct claim_record){
+		.topic = span_of(e->source.topic),
+		.partition = e->partition,
+		.offset = e->offset,
+		.timestamp = e->timestamp,
+	};
+}
+
+/* --- what a claim met --- */
+
+static void
+met_new(struct flow *f, struct entry *e, int attempt)
+{
+	e->claimed = true;
+	e->attempt = attempt;
+	crash_at("claimed");
+	if (e->no_call) {
+		/* Its events went with the claim: the next owner finds them. */
+		e->answered = true;
+		e->own = false;
+		flow_step(f, e, ON_NEW_NO_CALL);
+	} else if (clock_boot_ms() - e->claim_sent_boot >= FLOW_STOOD_STILL_MS) {
+		flow_step(f, e, ON_STOOD_STILL);
+	} else {
+		flow_step(f, e, ON_NEW_CALL);
+	}
+}
+
+static void
+met_duplicate(struct flow *f, struct entry *e, const struct claim *found)
+{
+	e->claimed = false;
+	free(e->first_topic);
+	e->first_topic = strndup(found->record.topic.ptr, found->record.topic.len);
+	if (!e->first_topic) {
+		flow_nomem(f);
+		return;
+	}
+	e->first.topic = e->first_topic;
+	e->first.partition = found->record.partition;
+	e->first.offset = found->record.offset;
+	flow_step(f, e, ON_DUPLICATE);
+}
+
+static struct entry *
+left_with(struct flow *f, const struct entry *e, struct span token)
+{
+	for (struct entry *l = f->left.head; l; l = l->queue.next)
+		if (span_is(token, l->token) && span_eq(l->cmd->id, e->cmd->id))
+			return l;
+	return NULL;
+}
+
+static void
+met_calling(struct flow *f, struct entry *e)
+{
+	struct span token = span_of(e->seen_token);
+
+	if (left_with(f, e, token))
+		flow_step(f, e, ON_CALLING_LEFT);
+	else
+		flow_step(f, e, ON_CALLING_ELSEWHERE);
+}
+
+static void
+on_claim(void *arg, const struct claim_reply *reply)
+{
+	struct entry *e = arg;
+	struct flow *f = e->flow;
+
+	e->request = NULL;
+	e->asking = false;
+	if (reply->answer == CLAIM_NEW) {
+		met_new(f, e, reply->attempt);
+		return;
+	}
+	if (reply->answer == CLAIM_IS_DUPLICATE) {
+		met_duplicate(f, e, reply->found);
+		return;
+	}
+	e->claimed = reply->found != NULL;
+	if (reply->found && !entry_set_seen(e, reply->found)) {
+		flow_nomem(f);
+		return;
+	}
+	switch (reply->answer) {
+	case CLAIM_IS_DONE:
+		e->claimed = false;	/* nothing to finish */
+		flow_step(f, e, ON_CLAIM_DONE);
+		break;
+	case CLAIM_IS_INTERRUPTED:
+		flow_step(f, e, ON_CLAIM_INTERRUPTED);
+		break;
+	case CLAIM_IS_ANSWERED:
+		flow_step(f, e, ON_CLAIM_ANSWERED);
+		break;
+	default:
+		met_calling(f, e);
+		break;
+	}
+}
+
+void
+flow_claim_send(struct flow *f, struct entry *e)
+{
+	struct claim_record record = flow_claim_key(e);
+
+	if (!e->token[0])
+		instance_token(f->instance, e->token);
+	e->claim_sent_boot = clock_boot_ms();
+	e->asking = true;
+	e->request = claims_claim(f->claims, e->cmd->id, &record, e->token,
+				  e->no_call ? events_packed(&e->events) : SPAN_NULL, !e->no_call,
+				  on_claim, e);
+	if (!e->request)
+		flow_nomem(f);
+}
+
+/* --- the loop stood still: is the instance record still ours? --- */
+
+static void
+on_verified(void *arg, bool ours)
+{
+	struct flow *f = arg;
+	struct entry *next;
+
+	f->verifying = false;
+	if (!ours) {
+		/* Redis is down (then it is asked again when it is back), or
+		 * the record is not ours (then instance says so and we exit). */
+		flow_soon(f, FLOW_TICK_MS);
+		f->verify_failed = true;
+		return;
+	}
+	f->prepared_boot = clock_boot_ms();
+	for (struct entry *e = f->verify.head; e; e = next) {
+		next = e->queue.next;
+		entry_list_remove(e);
+		flow_claim_send(f, e);
+	}
+	flow_again(f);
+}
+
+static void
+verify(struct flow *f)
+{
+	if (f->verifying)
+		return;
+	f->verifying = true;
+	f->verify_failed = false;
+	log_warn("the process stood still for a while, checking that its instance record is "
+		 "still its own before anything is claimed");
+	instance_verify(f->instance, on_verified, f);
+}
+
+void
+flow_claim_verify(struct flow *f, struct entry *e)
+{
+	entry_list_push(&f->verify, e);
+	verify(f);
+}
+
+void
+flow_claim_stood_still(struct flow *f)
+{
+	verify(f);
+}
+
+/* --- an answer that is there already --- */
+
+static void
+on_fetched(void *arg, struct span packed)
+{
+	struct entry *e = arg;
+	struct flow *f = e->flow;
+	struct err err = { 0 };
+
+	e->request = NULL;
+	if (packed.ptr && events_unpack(&e->events, packed, &err) == 0) {
+		e->answered = true;
+		e->own = false;
+		flow_count_bytes(f, e);
+		flow_run_give_slot(f, e);
+		flow_step(f, e, ON_ANSWER_FETCHED);
+		return;
+	}
+	if (packed.ptr)
+		log_warn("the answer of command '%s' in Redis is damaged (%s)", e->cmd->id.ptr,
+			 err.text);
+	if (!e->asked_again) {
+		e->asked_again = true;
+		flow_step(f, e, ON_ANSWER_MISSING);
+	} else {
+		flow_step(f, e, ON_ANSWER_LOST);
+	}
+}
+
+void
+flow_claim_fetch(struct flow *f, struct entry *e)
+{
+	events_reset(&e->events);
+	e->request = claims_fetch(f->claims, e->cmd->id, on_fetched, e);
+	if (!e->request)
+		flow_nomem(f);
+}
+
+/* --- another holder --- */
+
+static bool
+may_rerun(const struct entry *e)
+{
+	return !e->cmd->op->once || e->cmd->rerun;
+}
+
+static void
+on_taken(void *arg, bool taken, int attempt)
+{
+	struct entry *e = arg;
+	struct flow *f = e->flow;
+
+	e->request = NULL;
+	(void)attempt;
+	if (!taken) {
+		flow_step(f, e, ON_TAKE_REFUSED);
+		return;
+	}
+	metrics_add(METRIC_TAKEOVERS, 1);
+	if (may_rerun(e)) {
+		e->interrupted_before = true;
+		flow_step(f, e, ON_TAKEN_RERUN);
+	} else {
+		flow_step(f, e, ON_TAKEN_INTERRUPTED);
+	}
+}
+
+void
+flow_claim_take_over(struct flow *f, struct entry *e)
+{
+	struct claim_record record = flow_claim_key(e);
+	struct buf call = BUF_INIT;
+	char token[CLAIM_TOKEN_MAX];
+
+	entry_list_remove(e);
+	if (e->request)
+		claims_forget(e->request);
+	instance_token(f->instance, token);
+	log_info("taking command '%s' over from instance '%s'", e->cmd->id.ptr, e->seen_instance);
+	flow_call_json(e, &call);
+	e->request = claims_takeover(f->claims, e->cmd->id, &record, span_of(e->seen_token),
+				     token, may_rerun(e), e->asked_again, buf_span(&call),
+				     on_taken, e);
+	if (!e->request || call.failed)
+		flow_nomem(f);
+	buf_release(&call);
+}
+
+/* The LEFT entry steps back into the window in place of the new one, with
+ * its call. */
+void
+flow_claim_attach(struct flow *f, struct entry *e)
+{
+	struct entry *left = left_with(f, e, span_of(e->seen_token));
+	struct partition *p = e->part;
+
+	assert(left);
+	entry_list_remove(left);
+	left->part = p;
+	left->state = ENTRY_CALLING;
+	left->received_at = e->received_at;
+	flow_move_link(p, left);
+	f->entries++;
+	scheduler_replace(p->scheduler, e, left);
+	log_info("command '%s' is ours again, its call still runs", left->cmd->id.ptr);
+	flow_retire(f, e);
+}
+
+static void
+holder_dead(struct flow *f, struct entry *e, const char *why)
+{
+	log_warn("command '%s': its holder '%s' %s", e->cmd->id.ptr, e->seen_instance, why);
+	flow_step(f, e, ON_HOLDER_DEAD);
+}
+
+/* ENGINE section 7, WAITING. */
+static void
+judge(struct flow *f, struct entry *e)
+{
+	int64_t bound = e->call_limit_ms + config_int(f->config, "handover.timeout");
+	bool self = strcmp(e->seen_incarnation, instance_incarnation(f->instance)) == 0;
+
+	if (!self && instance_judge(f->instance, span_of(e->seen_instance),
+				    span_of(e->seen_incarnation)) == INSTANCE_DEAD)
+		holder_dead(f, e, "is dead");
+	else if (clock_mono_ms() - e->waiting_since > bound)
+		holder_dead(f, e, "has not answered within its time");
+}
+
+static void
+on_looked(void *arg, const struct claim *found)
+{
+	struct entry *e = arg;
+	struct flow *f = e->flow;
+	struct claim_record record = flow_claim_key(e);
+
+	e->request = NULL;
+	if (found && found->state == CLAIM_CALLING && span_is(found->token, e->seen_token) &&
+	    claim_record_eq(&found->record, &record)) {
+		judge(f, e);
+		return;
+	}
+	entry_list_remove(e);
+	flow_step(f, e, ON_CLAIM_CHANGED);
+}
+
+static void
+look(struct flow *f, struct entry *e)
+{
+	if (e->request)
+		return;
+	e->request = claims_look(f->claims, e->cmd->id, on_looked, e);
+	if (!e->request)
+		flow_nomem(f);
+}
+
+void
+flow_claim_watch(struct flow *f, struct entry *e)
+{
+	flow_run_give_slot(f, e);
+	e->waiting_since = clock_mono_ms();
+	e->call_limit_ms = command_timeout_ms(e->cmd, config_int(f->config, "plugin.call.timeout"));
+	entry_list_push(&f->waiting, e);
+}
+
+void
+flow_claim_handover(void *arg, struct span message)
+{
+	struct flow *f = arg;
+
+	for (struct entry *e = f->waiting.head; e; e = e->queue.next)
+		if (span_eq(message, e->cmd->id))
+			look(f, e);
+}
+
+void
+flow_claim_tick(struct flow *f)
+{
+	if (!redis_up(f->redis))
+		return;
+	if (f->verify_failed)
+		verify(f);
+	for (struct entry *e = f->waiting.head; e; e = e->queue.next)
+		look(f, e);
+}
+
+/* --- our own claims --- */
+
+static void
+on_recorded(void *arg, bool accepted)
+{
+	struct entry *e = arg;
+	struct flow *f = e->flow;
+
+	e->request = NULL;
+	e->recording = false;
+	if (e->state == ENTRY_HANDING)
+		flow_step(f, e, accepted ? ON_HANDED : ON_HAND_REFUSED);
+	else
+		flow_step(f, e, accepted ? ON_RECORDED : ON_RECORD_REFUSED);
+}
+
+/* Also the hand-over: the answer, and the lease it brought. */
+void
+flow_claim_record(struct flow *f, struct entry *e)
+{
+	struct claim_record record = flow_claim_key(e);
+
+	e->recording = true;
+	e->answered = true;
+	e->request = claims_answer(f->claims, e->cmd->id, &record, e->token, e->attempt,
+				   events_packed(&e->events), buf_span(&e->lease_id), on_recorded,
+				   e);
+	if (!e->request)
+		flow_nomem(f);
+}
+
+/* CLAIMING, partition revoked. A fetch, a look or a take-over just ends; a
+ * claim may have made us the caller and is released. */
+void
+flow_claim_release(struct flow *f, struct entry *e)
+{
+	struct claim_record record = flow_claim_key(e);
+
+	if (e->in == &f->verify) {
+		/* NEW was answered and not acted on. */
+		e->request = claims_claim(f->claims, e->cmd->id, &record, e->token, SPAN_NULL,
+					  /* call= */ true, on_claim, e);
+		e->asking = true;
+	}
+	if (e->request && e->asking) {
+		claims_release(f->claims, e->request);
+		e->request = NULL;
+	}
+	flow_retire(f, e);
+}
+
+void
+flow_claim_finish(struct flow *f, struct entry *e)
+{
+	struct claim_record record = flow_claim_key(e);
+	bool acquire = e->cmd && e->cmd->op->id == OPERATION_ACQUIRE_LEASE;
+	struct buf call = BUF_INIT;
+
+	if (!e->claimed)
+		return;
+	if (acquire)
+		flow_call_json(e, &call);
+	claims_finish(f->claims, e->cmd->id, &record, buf_span(&e->lease_id), e->answered, acquire,
+		      buf_span(&call));
+	buf_release(&call);
+}
+
+void
+flow_claim_reassert(struct flow *f)
+{
+	for (size_t i = 0; i < f->n_parts; i++) {
+		for (struct entry *e = f->parts[i] ? f->parts[i]->first : NULL; e;
+		     e = e->all.next) {
+			struct claim_record record = flow_claim_key(e);
+
+			if (e->state == ENTRY_CALLING && !e->recording)
+				claims_reassert(f->claims, e->cmd->id, &record, e->token,
+						e->attempt);
+		}
+	}
+	for (struct entry *e = f->left.head; e; e = e->queue.next) {
+		struct claim_record record = flow_claim_key(e);
+
+		claims_reassert(f->claims, e->cmd->id, &record, e->token, e->attempt);
+	}
+}

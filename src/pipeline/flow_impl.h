@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flow_impl: what the files of flow share, and nobody else sees.
+ *
+ *	flow.c		one step of one entry; the turn of the loop
+ *	flow_life.c	start-up and shutdown
+ *	flow_show.c	readiness and status
+ *	flow_intake.c	messages become entries; back-pressure
+ *	flow_run.c	entries find their plugin, a slot, and send their claim
+ *	flow_claim.c	what the claim said; waiting for another holder
+ *	flow_call.c	the plugin is called, its answer shaped
+ *	flow_seal.c	answers and offsets become a batch; its verdict
+ *	flow_move.c	partitions come and go; calls that outlive them
+ *
+ * Callbacks only change state and lists; the work that follows from them is
+ * done once a turn of the loop (flow.c, turn), so that what comes together
+ * goes together.
+ */
+#ifndef ENVDRIVER_PIPELINE_FLOW_IMPL_H
+#define ENVDRIVER_PIPELINE_FLOW_IMPL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "envdriver/base/config.h"
+#include "envdriver/base/schema.h"
+#include "envdriver/pipeline/broker.h"
+#include "envdriver/pipeline/claim.h"
+#include "envdriver/pipeline/command.h"
+#include "envdriver/pipeline/consumer.h"
+#include "envdriver/pipeline/entry.h"
+#include "envdriver/pipeline/flow.h"
+#include "envdriver/pipeline/notice.h"
+#include "envdriver/pipeline/publisher.h"
+#include "envdriver/pipeline/result.h"
+#include "envdriver/pipeline/scheduler.h"
+#include "envdriver/pipeline/window.h"
+#include "envdriver/plugin/supervisor.h"
+#include "envdriver/state/instance.h"
+#include "envdriver/state/redis.h"
+#include "envdriver/state/registry.h"
+
+enum {
+	FLOW_TICK_MS = 1000,
+	FLOW_STOOD_STILL_MS = 5000,	/* ENGINE section 3, CLAIMING */
+	FLOW_REDIS_GONE_MS = 10000,	/* LEFT calls are given up then (section 7) */
+	FLOW_BATCH_BYTES = 8 << 20,
+	FLOW_RECORD_BYTES = (1 << 20) - 4096,	/* max.message.bytes less head room */
+	FLOW_LETTER_BYTES = (2 << 20) - 8192,
+	FLOW_PARK_MS = 2000,
+	FLOW_LATE_MAX = 1024,
+};
+
+struct partition {
+	struct flow *flow;
+	int32_t id;
+	bool open;			/* ours, between step 4 of assign and revoke */
+	bool held;			/* rewound or beyond the log's end */
+	bool paused;			/* as the consumer was told */
+	bool dirty;			/* offsets alone want a commit */
+	struct window *window;
+	struct scheduler *scheduler;
+	struct entry *first, *last;	/* through `all`, in log order */
+};
+
+/* Entries that wait for a free slot of one plugin's worker. */
+struct slot_wait;
+
+/* One call and whom it is for; lives until its answer, or, for a lease that
+ * may still come after a time-out, until that. */
+struct flow_call {
+	struct flow *flow;
+	struct entry *entry;		/* NULL once nobody waits for the answer */
+	struct supervisor_call *call;
+	struct buf late_command_id;	/* of a late lease: what the orphan list needs */
+	struct buf orphan;		/* flow_call_json */
+	char token[CLAIM_TOKEN_MAX];
+	struct flow_call *next_late;
+};
+
+/* A take-over of our own claim under way. */
+struct flow_own {
+	struct flow *flow;
+};
+
+enum flow_stage {
+	STAGE_REDIS,		/* waiting for Redis and for what the broker says */
+	STAGE_PRODUCER,		/* INIT of the producer */
+	STAGE_INSTANCE,		/* is a predecessor alive? */
+	STAGE_RUNNING,
+	STAGE_DRAINING,		/* SIGTERM: calls may end and are published */
+	STAGE_LEAVING,		/* revoke event of the last assignment */
+	STAGE_LEFT,		/* calls run on, answers are handed over */
+	STAGE_STOPPING,		/* the producer, then the plugin workers end */
+	STAGE_STOPPED,
+};
+
+struct flow {
+	uv_loop_t *loop;
+	const struct config *config;
+	struct flow_events ev;
+	enum flow_stage stage;
+	bool was_ready;
+	bool exiting;			/* on_exit was called */
+
+	struct schemas *schemas;
+	struct command_decoder *decoder;
+	struct redis *redis;
+	struct registry *registry;
+	struct instance *instance;
+	struct supervisor *supervisor;
+	struct claims *claims;
+	struct consumer *consumer;
+	struct publisher *publisher;
+	struct notices *notices;
+	struct result_ctx *results;
+	struct broker_facts facts;
+	bool looking;			/* broker_look is under way */
+	char *topics[TOPIC_COUNT];	/* full names */
+	struct buf channel;		/* of hand-overs */
+
+	uv_prepare_t prepare;		/* the turn */
+	uv_timer_t tick, soon;
+	uv_idle_t again;		/* another turn at once */
+	int closing;			/* handles being closed */
+	int64_t prepared_boot;		/* when the loop last went to wait */
+	int64_t next_look;		/* of the broker, mono ms */
+
+	struct partition **parts;	/* by id; NULL: not ours */
+	size_t n_parts;
+	struct assigned *assigning;	/* their positions are being read */
+	size_t n_assigning;
+	bool reading_positions, positions_stale;
+	bool revoking;
+	bool revoke_lost;
+	bool revoke_sealed;		/* the last batch was sealed */
+	int32_t *revoked;
+	size_t n_revoked;
+	int64_t revoke_deadline;
+
+	struct entry_list runnable, starting, verify, ready, waiting, left, handing;
+	struct slot_wait *slot_waits;
+	struct flow_call *late;
+	size_t n_late;
+	size_t owning;			/* take-overs of our own claims under way */
+	size_t entries;			/* in windows */
+	size_t calling;			/* without an answer */
+	size_t bytes;
+	bool paused_all;
+	bool slots_changed;		/* a slot may be free: look at slot_waits */
+	bool closing_consumer;
+
+	bool publisher_ready;
+	struct batch *batch;		/* in flight, or NULL */
+	int64_t sealed_at;		/* mono ms */
+	int64_t retry_at;		/* no sealing before, mono ms */
+	int failures;			/* of batches, in a row */
+	bool need_assign;		/* no sealing until an assign event was served */
+	int64_t parked_until[TOPIC_COUNT];
+
+	bool verifying;			/* the own instance record is being read */
+	bool verify_failed;		/* to be read again */
+	int64_t redis_down_since;	/* mono ms, 0: up */
+	int64_t stop_deadline;		/* mono ms */
+	int64_t handover_deadline;
+	char why_redis[160], why_consumer[200], why_publisher[200], why_claims[80];
+};
+
+/* flow.c */
+/* The work that follows from what callbacks changed. */
+void flow_turn(struct flow *f);
+/* One event of the table of entry.h: next state and action. */
+void flow_step(struct flow *f, struct entry *e, enum entry_event event);
+/* Another turn before the loop waits. */
+void flow_again(struct flow *f);
+/* A turn in `ms` at the latest. */
+void flow_soon(struct flow *f, int64_t ms);
+void flow_exit(struct flow *f, int exit_code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Out of memory where nothing can be undone: exit 75. */
+void flow_nomem(struct flow *f);
+struct partition *flow_partition(const struct flow *f, int32_t id);
+/* The entry is owed nothing any more: unlinked and freed, unless the
+ * publisher still borrows its events. */
+void flow_retire(struct flow *f, struct entry *e);
+void flow_count_bytes(struct flow *f, struct entry *e);
+
+/* flow_life.c */
+void flow_life_turn(struct flow *f);
+
+/* flow_show.c */
+void flow_show_tick(struct flow *f);
+
+/* flow_intake.c */
+void flow_intake_message(void *arg, rd_kafka_message_t *m);
+void flow_intake_pressure(struct flow *f);
+void flow_intake_dead_letter(struct flow *f, struct entry *e);
+void flow_intake_duplicate(struct flow *f, struct entry *e);
+
+/* flow_run.c */
+void flow_run_turn(struct flow *f);
+void flow_run_plugin_changed(void *arg, const char *plugin_id);
+void flow_run_tick(struct flow *f);
+void flow_run_ask_again(struct flow *f, struct entry *e);
+void flow_run_give_slot(struct flow *f, struct entry *e);
+void flow_run_free(struct flow *f);
+void flow_run_drop_read(struct flow *f);
+
+/* flow_claim.c */
+void flow_claim_send(struct flow *f, struct entry *e);
+void flow_claim_verify(struct flow *f, struct entry *e);
+void flow_claim_stood_still(struct flow *f);
+void flow_claim_fetch(struct flow *f, struct entry *e);
+void flow_claim_take_over(struct flow *f, struct entry *e);
+void flow_claim_attach(struct flow *f, struct entry *e);
+void flow_claim_watch(struct flow *f, struct entry *e);
+void flow_claim_record(struct flow *f, struct entry *e);
+void flow_claim_release(struct flow *f, struct entry *e);
+void flow_claim_finish(struct flow *f, struct entry *e);
+void flow_claim_tick(struct flow *f);
+void flow_claim_handover(void *arg, struct span message);
+void flow_claim_reassert(struct flow *f);
+struct claim_record flow_claim_key(const struct entry *e);
+
+/* flow_call.c */
+void flow_call_start(struct flow *f, struct entry *e);
+void flow_call_interrupted(struct flow *f, struct entry *e);
+/* Builds the event of an end without a call into e->events. */
+int flow_call_fail(struct flow *f, struct entry *e, const struct outcome *o);
+void flow_call_trace(const struct flow *f, const struct entry *e, struct trace *ret);
+struct chosen flow_call_chosen(const struct entry *e);
+void flow_call_abandon(struct flow *f, struct entry *e);
+void flow_call_forget_late(struct flow *f);
+/* What destroying a lease of this command needs, as JSON. */
+void flow_call_json(const struct entry *e, struct buf *out);
+void flow_call_orphan(struct flow *f, struct entry *e);
+
+/* flow_seal.c */
+void flow_seal_turn(struct flow *f);
+bool flow_seal_possible(const struct flow *f);
+/* The last batch before partitions go. */
+void flow_seal_last(struct flow *f);
+void flow_seal_publish(struct flow *f, struct entry *e);
+void flow_seal_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t item,
+		       enum topic topic);
+
+/* flow_move.c */
+void flow_move_assign(void *arg, const struct assigned *parts, size_t n);
+void flow_move_revoke(void *arg, const int32_t *partitions, size_t n, bool lost);
+void flow_move_gap(void *arg, int32_t partition, int64_t log_start, bool beyond);
+void flow_move_turn(struct flow *f);
+void flow_move_tick(struct flow *f);
+void flow_move_hand_over(struct flow *f, struct entry *e);
+void flow_move_leave(struct flow *f, struct entry *e);
+void flow_move_take_own(struct flow *f, struct entry *e);
+void flow_move_retry_assign(struct flow *f);
+void flow_move_free(struct flow *f);
+void flow_move_unlink(struct partition *p, struct entry *e);
+void flow_move_link(struct partition *p, struct entry *e);
+
+#endif

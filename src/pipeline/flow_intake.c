@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow_impl.h"
+
+#include <stdlib.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/crash.h"
+#include "envdriver/base/log.h"
+#include "envdriver/base/metrics.h"
+
+/* --- a message becomes an entry --- */
+
+/* Room for everything is reserved first, so that `raw` does not move. */
+static struct span
+keep(struct buf *raw, const void *data, size_t len)
+{
+	struct span s = { raw->data + raw->len, len };
+
+	if (!data)
+		return SPAN_NULL;
+	buf_add(raw, data, len);
+	return s;
+}
+
+static size_t
+headers_size(const rd_kafka_headers_t *h, size_t n)
+{
+	const char *name;
+	const void *value;
+	size_t len, total = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!rd_kafka_header_get_all(h, i, &name, &value, &len))
+			total += strlen(name) + len;
+	return total;
+}
+
+static bool
+keep_headers(struct entry *e, const rd_kafka_headers_t *h, size_t n)
+{
+	const char *name;
+	const void *value;
+	size_t len;
+
+	if (n == 0)
+		return true;
+	e->headers = calloc(n, sizeof(*e->headers));
+	if (!e->headers)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (rd_kafka_header_get_all(h, i, &name, &value, &len))
+			break;
+		e->headers[i].name = keep(&e->raw, name, strlen(name));
+		e->headers[i].value = keep(&e->raw, value, len);
+		e->source.n_headers++;
+	}
+	e->source.headers = e->headers;
+	return true;
+}
+
+/* Copies what a dead letter would need: the message pins the whole fetch
+ * that it came in, and a command may wait for minutes. */
+static bool
+keep_source(struct flow *f, struct entry *e, const rd_kafka_message_t *m)
+{
+	rd_kafka_headers_t *h = NULL;
+	size_t n = 0;
+
+	if (!rd_kafka_message_headers(m, &h) && h)
+		n = rd_kafka_header_cnt(h);
+	if (!buf_reserve(&e->raw, m->key_len + m->len + headers_size(h, n)))
+		return false;
+	e->source.topic = f->topics[TOPIC_COMMANDS];
+	e->source.partition = e->partition = m->partition;
+	e->source.offset = e->offset = m->offset;
+	e->source.timestamp = e->timestamp = rd_kafka_message_timestamp(m, NULL);
+	e->source.key = keep(&e->raw, m->key, m->key_len);
+	e->source.value = keep(&e->raw, m->payload, m->len);
+	return keep_headers(e, h, n);
+}
+
+static struct span
+traceparent(const struct entry *e)
+{
+	struct span found = SPAN_NULL;
+
+	for (size_t i = 0; i < e->source.n_headers; i++)
+		if (span_is(e->headers[i].name, "traceparent"))
+			found = e->headers[i].value;
+	return found;
+}
+
+static int
+letter(struct flow *f, struct entry *e, const struct reject *why, const struct first_record *first)
+{
+	size_t max = e->reshaped ? FLOW_LETTER_BYTES / 8 : FLOW_LETTER_BYTES;
+	int ret;
+
+	events_reset(&e->events);
+	ret = deadletter_build(f->schemas, instance_id(f->instance), max, &e->source, why, first,
+			       &e->events);
+	if (ret < 0)
+		flow_nomem(f);
+	return ret;
+}
+
+static void
+read_command(struct flow *f, struct entry *e)
+{
+	struct reject why = { .reason = (enum reject_reason)-1 };
+
+	e->cmd = command_decode(f->decoder, e->source.value, traceparent(e), &why);
+	if (e->cmd) {
+		if (!scheduler_add(e->part->scheduler, e, e->cmd->ordering_key))
+			flow_nomem(f);
+		return;
+	}
+	if ((int)why.reason == -1) {
+		flow_nomem(f);
+		return;
+	}
+	log_warn("record at %s:%d:%lld becomes a dead letter: %s", e->source.topic,
+		 (int)e->partition, (long long)e->offset, why.message);
+	if (letter(f, e, &why, NULL) == 0)
+		flow_step(f, e, ON_REJECTED);
+}
+
+static bool
+wanted(struct partition *p, const rd_kafka_message_t *m)
+{
+	size_t gone = 0;
+	enum window_verdict v;
+
+	if (!p || !p->open)
+		return false;
+	v = window_deliver(p->window, m->offset, &gone);
+	if (gone) {
+		metrics_add(METRIC_RECORDS_GONE, (int64_t)gone);
+		log_warn("%zu unfinished commands before offset %lld of partition %d are gone "
+			 "from the log",
+			 gone, (long long)m->offset, (int)p->id);
+		p->dirty = true;
+	}
+	return v == WINDOW_TAKE;
+}
+
+void
+flow_intake_message(void *arg, rd_kafka_message_t *m)
+{
+	struct flow *f = arg;
+	struct partition *p = flow_partition(f, m->partition);
+	struct entry *e = NULL;
+
+	crash_at("polled");
+	if (f->exiting || !wanted(p, m))
+		goto out;
+	e = entry_new();
+	if (!e || !keep_source(f, e, m)) {
+		entry_free(e);
+		flow_nomem(f);
+		goto out;
+	}
+	e->flow = f;
+	e->part = p;
+	e->received_at = clock_wall_ms();
+	flow_move_link(p, e);
+	f->entries++;
+	metrics_add(METRIC_COMMANDS_READ, 1);
+	read_command(f, e);
+	flow_count_bytes(f, e);
+out:
+	rd_kafka_message_destroy(m);
+}
+
+/* The letter itself was built by read_command. */
+void
+flow_intake_dead_letter(struct flow *f, struct entry *e)
+{
+	flow_seal_publish(f, e);
+}
+
+void
+flow_intake_duplicate(struct flow *f, struct entry *e)
+{
+	struct first_record first = { e->first.topic, e->first.partition, e->first.offset };
+	struct reject why = { .reason = REJECT_DUPLICATE };
+
+	snprintf(why.message, sizeof(why.message),
+		 "Command id \"%.*s\" was already used by the record at %s, partition %d, offset "
+		 "%lld.",
+		 (int)e->cmd->id.len, e->cmd->id.ptr, first.topic, (int)first.partition,
+		 (long long)first.offset);
+	snprintf(why.command_id, sizeof(why.command_id), "%s", e->cmd->id.ptr);
+	snprintf(why.company_id, sizeof(why.company_id), "%s", e->cmd->company_id.ptr);
+	snprintf(why.environment_id, sizeof(why.environment_id), "%s",
+		 e->cmd->environment_id.ptr);
+	snprintf(why.operation, sizeof(why.operation), "%s", e->cmd->op->name);
+	flow_run_give_slot(f, e);
+	e->claimed = false;
+	e->is_letter = true;
+	log_warn("%s", why.message);
+	if (letter(f, e, &why, &first) == 0)
+		flow_seal_publish(f, e);
+}
+
+/* --- back-pressure, DESIGN D9 --- */
+
+static bool
+over(size_t now, size_t limit, bool paused)
+{
+	/* Hysteresis: resumed at three quarters. */
+	return now >= (paused ? limit / 4 * 3 : limit);
+}
+
+static void
+pressure_all(struct flow *f)
+{
+	size_t max = (size_t)config_int(f->config, "max.in.flight");
+	size_t max_bytes = (size_t)config_int(f->config, "in.flight.max.bytes");
+	bool pause = !redis_up(f->redis) || f->stage > STAGE_RUNNING ||
+		     over(f->entries, max, f->paused_all) ||
+		     over(f->bytes, max_bytes, f->paused_all);
+
+	if (pause != f->paused_all)
+		consumer_pause_all(f->consumer, pause);
+	f->paused_all = pause;
+}
+
+void
+flow_intake_pressure(struct flow *f)
+{
+	size_t paused = 0;
+
+	if (!f->consumer)
+		return;
+	pressure_all(f);
+	for (size_t i = 0; i < f->n_parts; i++) {
+		struct partition *p = f->parts[i];
+		bool pause;
+
+		if (!p || !p->open)
+			continue;
+		pause = window_pending(p->window) >=
+			(p->paused ? window_resume(p->window) : window_limit(p->window));
+		if (pause != p->paused)
+			consumer_pause(f->consumer, p->id, pause);
+		p->paused = pause;
+		paused += pause || f->paused_all;
+	}
+	metrics_set(METRIC_PARTITIONS_PAUSED, (int64_t)paused);
+}

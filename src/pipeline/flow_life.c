@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/log.h"
+#include "envdriver/base/metrics.h"
+
+enum {
+	LOOK_TIMEOUT_MS = 10000,
+	LOOK_AGAIN_MS = 2000,
+	CLOSE_MS = 5000,
+	CLAIM_BACKSTOP_EXTRA_MS = 24 * 3600 * 1000,
+};
+
+/* When the command topic's retention cannot be read, or has no end. */
+static const int64_t CLAIM_BACKSTOP_MS = 9LL * 24 * 3600 * 1000;
+
+/* --- start-up, ENGINE section 9 --- */
+
+static void
+on_facts(void *arg, const struct broker_facts *facts)
+{
+	struct flow *f = arg;
+
+	f->looking = false;
+	f->facts = *facts;
+	f->next_look = clock_mono_ms() + LOOK_AGAIN_MS;
+	if (facts->exit_code)
+		flow_exit(f, facts->exit_code, "%s", facts->err.text);
+	flow_again(f);
+}
+
+static void
+on_publisher_ready(void *arg, bool ready, const char *why)
+{
+	struct flow *f = arg;
+
+	f->publisher_ready = ready;
+	snprintf(f->why_publisher, sizeof(f->why_publisher), "%s", ready ? "" : why);
+	flow_again(f);
+}
+
+static void
+on_fatal(void *arg, int exit_code, const char *text)
+{
+	flow_exit(arg, exit_code, "%s", text);
+}
+
+static void
+start_producer(struct flow *f)
+{
+	const struct publisher_events ev = {
+		.on_verdict = flow_seal_verdict,
+		.on_ready = on_publisher_ready,
+		.on_fatal = on_fatal,
+		.arg = f,
+	};
+	struct err err = { 0 };
+	char id[512];
+
+	if (f->facts.compacted)
+		log_warn("topic '%s' is compacted: what compaction removes gets no result (P1)",
+			 f->topics[TOPIC_COMMANDS]);
+	snprintf(id, sizeof(id), "%s.%s", config_str(f->config, "kafka.group.id"),
+		 instance_id(f->instance));
+	snprintf(f->why_publisher, sizeof(f->why_publisher), "the producer is being initialised");
+	f->publisher = publisher_new(f->loop, f->config, id,
+				     (const char *const *)f->topics, &ev, &err);
+	if (!f->publisher)
+		flow_exit(f, 78, "%s", err.text);
+	f->stage = STAGE_PRODUCER;
+}
+
+static void
+on_consumer_state(void *arg, const char *why)
+{
+	struct flow *f = arg;
+
+	snprintf(f->why_consumer, sizeof(f->why_consumer), "%s", why ? why : "");
+}
+
+static void
+start_consumer(struct flow *f)
+{
+	const struct consumer_events ev = {
+		.on_message = flow_intake_message,
+		.on_assign = flow_move_assign,
+		.on_revoke = flow_move_revoke,
+		.on_gap = flow_move_gap,
+		.on_state = on_consumer_state,
+		.on_fatal = on_fatal,
+		.arg = f,
+	};
+	struct err err = { 0 };
+
+	f->consumer = consumer_new(f->loop, f->config, f->topics[TOPIC_COMMANDS], &ev, &err);
+	if (!f->consumer || consumer_start(f->consumer, &err) < 0) {
+		flow_exit(f, 78, "%s", err.text);
+		return;
+	}
+	f->stage = STAGE_RUNNING;
+	log_info("subscribed to '%s' as '%s' in group '%s'", f->topics[TOPIC_COMMANDS],
+		 instance_id(f->instance), config_str(f->config, "kafka.group.id"));
+}
+
+static void
+on_instance_ready(void *arg)
+{
+	struct flow *f = arg;
+
+	if (f->stage == STAGE_INSTANCE)
+		start_consumer(f);
+}
+
+static void
+on_instance_refused(void *arg, int exit_code, const char *text)
+{
+	flow_exit(arg, exit_code, "%s", text);
+}
+
+static void
+look(struct flow *f)
+{
+	struct err err = { 0 };
+
+	if (f->looking || clock_mono_ms() < f->next_look)
+		return;
+	f->looking = true;
+	if (broker_look(f->loop, f->config, LOOK_TIMEOUT_MS, on_facts, f, &err) < 0) {
+		f->looking = false;
+		flow_exit(f, 78, "%s", err.text);
+	}
+}
+
+static void
+start_turn(struct flow *f)
+{
+	switch (f->stage) {
+	case STAGE_REDIS:
+		if (!redis_up(f->redis))
+			break;
+		if (!f->facts.reached || f->facts.missing[0])
+			look(f);
+		else
+			start_producer(f);
+		break;
+	case STAGE_PRODUCER:
+		if (!f->publisher_ready)
+			break;
+		f->stage = STAGE_INSTANCE;
+		instance_begin(f->instance, f->facts.cluster_id);
+		break;
+	default:
+		break;
+	}
+}
+
+/* --- Redis comes and goes --- */
+
+static void
+on_redis_up(void *arg)
+{
+	struct flow *f = arg;
+
+	log_info("connected to Redis");
+	f->redis_down_since = 0;
+	f->why_redis[0] = '\0';
+	flow_claim_reassert(f);
+	supervisor_republish(f->supervisor);
+	flow_move_retry_assign(f);
+	flow_again(f);
+}
+
+static void
+on_redis_down(void *arg, const char *why)
+{
+	struct flow *f = arg;
+
+	if (!f->redis_down_since) {
+		f->redis_down_since = clock_mono_ms();
+		log_warn("Redis is away (%s), commands wait", why);
+	}
+	snprintf(f->why_redis, sizeof(f->why_redis), "Redis is away: %s", why);
+	flow_again(f);
+}
+
+static void
+on_registry(void *arg)
+{
+	struct flow *f = arg;
+
+	supervisor_sync(f->supervisor);
+	flow_run_plugin_changed(f, NULL);
+}
+
+static void
+on_notice(void *arg, const struct plugin_notice *n)
+{
+	struct flow *f = arg;
+
+	notices_plugin(f->notices, n);
+}
+
+static void
+tick(uv_timer_t *timer)
+{
+	struct flow *f = timer->data;
+	bool ready;
+
+	start_turn(f);
+	flow_run_tick(f);
+	flow_claim_tick(f);
+	flow_move_tick(f);
+	notices_poll(f->notices);
+	flow_show_tick(f);
+	ready = flow_ready(f, NULL);
+	metrics_set(METRIC_READY, ready);
+	if (ready && !f->was_ready) {
+		f->was_ready = true;
+		log_info("ready");
+		if (f->ev.on_ready)
+			f->ev.on_ready(f->ev.arg);
+	}
+}
+
+/* --- shutdown, ENGINE section 8 --- */
+
+static void stopped_all(void *arg);
+
+static void
+stop_instance(void *arg)
+{
+	struct flow *f = arg;
+
+	instance_end(f->instance, stopped_all, f);
+}
+
+static void
+stop_workers(struct flow *f)
+{
+	f->stage = STAGE_STOPPED;
+	flow_call_forget_late(f);
+	supervisor_stop(f->supervisor, true, stop_instance, f);
+}
+
+static void
+stopped_all(void *arg)
+{
+	struct flow *f = arg;
+
+	f->ev.on_stopped(f->ev.arg);
+}
+
+static void
+on_publisher_closed(void *arg)
+{
+	stop_workers(arg);
+}
+
+static void
+on_consumer_closed(void *arg)
+{
+	struct flow *f = arg;
+
+	f->stage = STAGE_LEFT;
+	f->handover_deadline = clock_mono_ms() + config_int(f->config, "handover.timeout");
+	if (f->left.n)
+		log_info("%zu calls run on, their answers will be handed over", f->left.n);
+	supervisor_stop(f->supervisor, false, NULL, NULL);
+	flow_again(f);
+}
+
+/* What is still owed in each stage of the shutdown; the next one begins
+ * when nothing is, or its time is up. */
+void
+flow_life_turn(struct flow *f)
+{
+	int64_t now = clock_mono_ms();
+
+	switch (f->stage) {
+	case STAGE_DRAINING:
+		if ((f->calling || f->ready.n || f->batch) && now < f->stop_deadline)
+			break;
+		f->stage = STAGE_LEAVING;
+		consumer_leave(f->consumer);
+		break;
+	case STAGE_LEAVING:
+		/* The last revoke event is answered: nobody owns anything. */
+		if (f->revoking || consumer_group_meta(f->consumer) || f->closing_consumer)
+			break;
+		f->closing_consumer = true;
+		consumer_close(f->consumer, CLOSE_MS, on_consumer_closed, f);
+		break;
+	case STAGE_LEFT:
+		if ((f->left.n || f->handing.n || f->owning || claims_finishing(f->claims)) &&
+		    now < f->handover_deadline && !(f->why_redis[0] && !f->left.n))
+			break;
+		if (f->handing.n || claims_finishing(f->claims))
+			log_warn("Redis is away: %zu answers and %zu finished claims could not be written",
+				 f->handing.n, claims_finishing(f->claims));
+		f->stage = STAGE_STOPPING;
+		publisher_close(f->publisher, CLOSE_MS, on_publisher_closed, f);
+		break;
+	default:
+		break;
+	}
+}
+
+void
+flow_stop(struct flow *f)
+{
+	if (f->stage > STAGE_RUNNING)
+		return;
+	if (f->stage < STAGE_RUNNING) {
+		if (f->publisher) {
+			f->stage = STAGE_STOPPING;
+			publisher_close(f->publisher, CLOSE_MS, on_publisher_closed, f);
+		} else {
+			stop_workers(f);
+		}
+		return;
+	}
+	log_info("stopping: %zu commands in flight, %zu calls running", f->entries, f->calling);
+	f->stage = STAGE_DRAINING;
+	f->stop_deadline = clock_mono_ms() + config_int(f->config, "drain.timeout");
+	consumer_pause_all(f->consumer, true);
+	flow_run_drop_read(f);
+	flow_again(f);
+}
+
+/* --- made and unmade --- */
+
+static bool
+name_topics(struct flow *f)
+{
+	const char *prefix = config_str(f->config, "topic.prefix");
+
+	for (int t = 0; t < TOPIC_COUNT; t++) {
+		struct buf name = BUF_INIT;
+
+		buf_adds(&name, prefix ? prefix : "");
+		buf_adds(&name, topic_name(t));
+		f->topics[t] = buf_take(&name, NULL);
+		if (!f->topics[t])
+			return false;
+	}
+	return true;
+}
+
+static void
+on_prepare(uv_prepare_t *prepare)
+{
+	struct flow *f = prepare->data;
+
+	uv_idle_stop(&f->again);
+	start_turn(f);
+	flow_turn(f);
+	flow_life_turn(f);
+	f->prepared_boot = clock_boot_ms();
+}
+
+static void
+init_handles(struct flow *f)
+{
+	uv_prepare_init(f->loop, &f->prepare);
+	uv_timer_init(f->loop, &f->tick);
+	uv_timer_init(f->loop, &f->soon);
+	uv_idle_init(f->loop, &f->again);
+	f->prepare.data = f;
+	f->tick.data = f;
+	f->soon.data = f;
+	f->again.data = f;
+	f->prepared_boot = clock_boot_ms();
+}
+
+static int
+make_stages(struct flow *f, struct err *reterr)
+{
+	const struct redis_listener redis_ev = { on_redis_up, on_redis_down, f };
+	const struct instance_events instance_ev = { on_instance_ready, on_instance_refused, f };
+	const struct supervisor_events plugin_ev = { flow_run_plugin_changed, on_notice, f };
+	const struct result_limits limits = {
+		.inline_bytes = (size_t)config_int(f->config, "execution.inline.limit"),
+		.record_bytes = FLOW_RECORD_BYTES,
+		.events_bytes = FLOW_BATCH_BYTES,
+	};
+
+	if (!(f->schemas = schemas_new(reterr)) ||
+	    !(f->decoder = command_decoder_new(f->schemas,
+					       (size_t)config_int(f->config, "command.max.bytes"),
+					       reterr)) ||
+	    !(f->redis = redis_new(f->loop, f->config, reterr)))
+		return -1;
+	claims_channel(f->redis, &f->channel);
+	if (f->channel.failed)
+		return err_nomem(reterr);
+	redis_subscribe(f->redis, f->channel.data, flow_claim_handover, f);
+	/* Listeners come in the order of ENGINE section 4: releases and
+	 * claims, the instance record, then what flow re-asserts. */
+	if (!(f->instance = instance_new(f->loop, f->redis, f->config, &instance_ev, reterr)))
+		return -1;
+	f->claims = claims_new(f->redis, f->instance, config_int(f->config, "claim.retention"),
+			       CLAIM_BACKSTOP_MS, reterr);
+	if (!f->claims || !(f->registry = registry_new(f->redis, on_registry, f, reterr)))
+		return -1;
+	redis_listen(f->redis, &redis_ev);
+	f->supervisor = supervisor_new(f->loop, f->config, f->registry, f->redis,
+				       instance_id(f->instance), instance_incarnation(f->instance),
+				       &plugin_ev, reterr);
+	f->results = result_ctx_new(f->schemas, instance_id(f->instance), limits, reterr);
+	if (!f->supervisor || !f->results)
+		return -1;
+	f->notices = notices_new(f->config, f->schemas, instance_id(f->instance),
+				 (const char *const *)f->topics, reterr);
+	return f->notices ? 0 : -1;
+}
+
+struct flow *
+flow_new(uv_loop_t *loop, const struct config *config, const struct flow_events *ev,
+	 struct err *reterr)
+{
+	struct flow *f = calloc(1, sizeof(*f));
+
+	if (!f) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	f->loop = loop;
+	f->config = config;
+	f->ev = *ev;
+	if (!name_topics(f)) {
+		err_nomem(reterr);
+		flow_free(f);
+		return NULL;
+	}
+	init_handles(f);
+	if (make_stages(f, reterr) < 0) {
+		flow_free(f);
+		return NULL;
+	}
+	return f;
+}
+
+void
+flow_start(struct flow *f)
+{
+	uv_prepare_start(&f->prepare, on_prepare);
+	uv_timer_start(&f->tick, tick, 0, FLOW_TICK_MS);
+	redis_start(f->redis);
+}
+
+static void
+free_list(struct flow *f, struct entry_list *l)
+{
+	while (l->head) {
+		flow_call_abandon(f, l->head);
+		flow_retire(f, l->head);
+	}
+}
+
+void
+flow_free(struct flow *f)
+{
+	if (!f)
+		return;
+	free_list(f, &f->left);
+	free_list(f, &f->handing);
+	flow_call_forget_late(f);
+	flow_move_free(f);
+	flow_run_free(f);
+	notices_free(f->notices, CLOSE_MS);
+	result_ctx_free(f->results);
+	consumer_free(f->consumer);
+	publisher_free(f->publisher);
+	supervisor_free(f->supervisor);
+	registry_free(f->registry);
+	claims_free(f->claims);
+	instance_free(f->instance);
+	redis_free(f->redis);
+	command_decoder_free(f->decoder);
+	schemas_free(f->schemas);
+	for (int t = 0; t < TOPIC_COUNT; t++)
+		free(f->topics[t]);
+	buf_release(&f->channel);
+	free(f);
+}

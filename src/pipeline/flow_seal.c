@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/log.h"
+#include "envdriver/base/metrics.h"
+
+enum {
+	BACKOFF_MIN_MS = 50,
+	BACKOFF_MAX_MS = 5000,
+	ALONE_AFTER = 3,	/* failed batches; then each entry alone */
+};
+
+void
+flow_seal_publish(struct flow *f, struct entry *e)
+{
+	entry_list_push(&f->ready, e);
+	flow_again(f);
+}
+
+/* --- sealing --- */
+
+static bool
+topic_parked(const struct flow *f, const struct entry *e, int64_t now)
+{
+	size_t cursor = 0;
+	struct event ev;
+
+	while (events_next(&e->events, &cursor, &ev))
+		if (f->parked_until[ev.topic] > now)
+			return true;
+	return false;
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct publish_item *x = a, *y = b;
+
+	if (x->partition != y->partition)
+		return x->partition < y->partition ? -1 : 1;
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* READY entries that may go now, in the order they became ready. */
+static size_t
+gather(struct flow *f, struct publish_item *items, size_t max)
+{
+	int64_t now = clock_mono_ms();
+	size_t n = 0, bytes = 0;
+
+	for (struct entry *e = f->ready.head; e && n < max; e = e->queue.next) {
+		size_t len = e->events.packed.len;
+
+		if (!e->part || topic_parked(f, e, now))
+			continue;
+		if (n > 0 && bytes + len > FLOW_BATCH_BYTES)
+			break;
+		bytes += len;
+		items[n++] = (struct publish_item){
+			.events = &e->events,
+			.partition = e->partition,
+			.offset = e->offset,
+			.tag = e,
+		};
+	}
+	return n;
+}
+
+static bool
+add_offset(struct batch *b, const struct flow *f, int32_t partition, int64_t offset,
+	   const struct buf *metadata)
+{
+	rd_kafka_topic_partition_t *tp;
+
+	tp = rd_kafka_topic_partition_list_add(b->offsets, f->topics[TOPIC_COMMANDS], partition);
+	tp->offset = offset;
+	tp->metadata = malloc(metadata->len + 1);
+	if (!tp->metadata)
+		return false;
+	memcpy(tp->metadata, metadata->data ? metadata->data : "", metadata->len + 1);
+	tp->metadata_size = metadata->len;
+	return true;
+}
+
+/* One partition's run of items: its offset and metadata, as if they were
+ * done. Returns how many of them may go, negative when out of memory. */
+static long
+seal_run(struct flow *f, struct batch *b, const struct publish_item *run, size_t n, int32_t id)
+{
+	struct partition *p = flow_partition(f, id);
+	struct buf metadata = BUF_INIT;
+	int64_t *offsets = calloc(n ? n : 1, sizeof(*offsets));
+	int64_t commit = 0;
+	long ret = -1;
+	size_t fit;
+
+	if (!offsets)
+		goto out;
+	for (size_t i = 0; i < n; i++)
+		offsets[i] = run[i].offset;
+	fit = window_seal(p->window, offsets, n, &commit, &metadata);
+	ret = (long)fit;
+	if ((fit || !n) && (metadata.failed || !buf_reserve(&metadata, 0) ||
+			    !add_offset(b, f, id, commit, &metadata)))
+		ret = -1;
+	p->dirty = false;
+out:
+	free(offsets);
+	buf_release(&metadata);
+	return ret;
+}
+
+/* Items sorted by place; those that must wait for their lower edge are taken
+ * out again. */
+static bool
+seal_offsets(struct flow *f, struct batch *b)
+{
+	size_t kept = 0, i = 0;
+
+	while (i < b->n_items) {
+		int32_t id = b->items[i].partition;
+		size_t n = 0;
+		long fit;
+
+		while (i + n < b->n_items && b->items[i + n].partition == id)
+			n++;
+		fit = seal_run(f, b, b->items + i, n, id);
+		if (fit < 0)
+			return false;
+		memmove(b->items + kept, b->items + i, (size_t)fit * sizeof(*b->items));
+		kept += (size_t)fit;
+		i += n;
+	}
+	b->n_items = kept;
+	for (size_t p = 0; p < f->n_parts; p++)
+		if (f->parts[p] && f->parts[p]->open && f->parts[p]->dirty &&
+		    seal_run(f, b, NULL, 0, (int32_t)p) < 0)
+			return false;
+	return true;
+}
+
+static void
+batch_free(struct batch *b)
+{
+	if (!b)
+		return;
+	if (b->offsets)
+		rd_kafka_topic_partition_list_destroy(b->offsets);
+	group_meta_unref(b->group);
+	free(b->items);
+	free(b);
+}
+
+static struct batch *
+batch_new(struct flow *f)
+{
+	size_t max = f->failures >= ALONE_AFTER ? 1 :
+						  (size_t)config_int(f->config,
+								     "transaction.max.records");
+	struct batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	if (max > f->ready.n)
+		max = f->ready.n;
+	b->items = calloc(max ? max : 1, sizeof(*b->items));
+	b->offsets = rd_kafka_topic_partition_list_new(8);
+	if (!b->items || !b->offsets) {
+		batch_free(b);
+		return NULL;
+	}
+	b->n_items = gather(f, b->items, max);
+	qsort(b->items, b->n_items, sizeof(*b->items), by_place);
+	return b;
+}
+
+/* ENGINE section 6, "Sealing": one step on the loop thread. */
+static void
+seal(struct flow *f)
+{
+	struct batch *b = batch_new(f);
+
+	if (!b || !seal_offsets(f, b)) {
+		batch_free(b);
+		flow_nomem(f);
+		return;
+	}
+	if (b->offsets->cnt == 0) {
+		batch_free(b);
+		return;
+	}
+	b->group = group_meta_ref(consumer_group_meta(f->consumer));
+	b->owner = f;
+	for (size_t i = 0; i < b->n_items; i++) {
+		struct entry *e = b->items[i].tag;
+
+		entry_list_remove(e);
+		e->in_batch = true;
+		flow_step(f, e, ON_SEALED);
+	}
+	f->batch = b;
+	f->sealed_at = clock_mono_ms();
+	publisher_submit(f->publisher, b);
+}
+
+static bool
+any_dirty(const struct flow *f)
+{
+	for (size_t i = 0; i < f->n_parts; i++)
+		if (f->parts[i] && f->parts[i]->open && f->parts[i]->dirty)
+			return true;
+	return false;
+}
+
+bool
+flow_seal_possible(const struct flow *f)
+{
+	return f->publisher && f->consumer && f->publisher_ready && !f->batch && !f->need_assign &&
+	       publisher_idle(f->publisher) && consumer_group_meta(f->consumer);
+}
+
+void
+flow_seal_turn(struct flow *f)
+{
+	int64_t now, at;
+
+	if ((!f->ready.n && !any_dirty(f)) || !flow_seal_possible(f) || f->revoking)
+		return;
+	now = clock_mono_ms();
+	at = f->retry_at;
+	/* Under load a batch gathers for commit.interval; when nothing else
+	 * is coming there is nothing to wait for. */
+	if ((f->calling || f->runnable.n) &&
+	    at < f->sealed_at + config_int(f->config, "commit.interval"))
+		at = f->sealed_at + config_int(f->config, "commit.interval");
+	if (now < at)
+		flow_soon(f, at - now);
+	else
+		seal(f);
+}
+
+void
+flow_seal_last(struct flow *f)
+{
+	seal(f);
+}
+
+/* --- the verdict --- */
+
+static void
+reshape(struct flow *f, struct entry *e, enum publish_trouble trouble)
+{
+	struct outcome o = OUTCOME_INIT;
+
+	if (!e->cmd || e->is_letter) {
+		/* Letters are cut when they are built; this one is beyond help. */
+		log_error("the dead letter for partition %d offset %lld is refused by the broker",
+			  (int)e->partition, (long long)e->offset);
+	} else if (trouble == PUBLISH_ITEM_TOO_LARGE && !e->reshaped) {
+		outcome_fail(&o, CODE_RESULT_TOO_LARGE,
+			     "Result of %zu bytes exceeds the limit of the broker.",
+			     e->events.packed.len);
+		flow_call_fail(f, e, &o);
+	} else {
+		outcome_fail(&o, CODE_INTERNAL, "The broker refused the result.");
+		flow_call_fail(f, e, &o);
+	}
+	e->reshaped = true;
+	e->failures = 0;
+	outcome_release(&o);
+}
+
+static void
+back_off(struct flow *f)
+{
+	int64_t ms = BACKOFF_MIN_MS;
+
+	f->failures++;
+	for (int i = 1; i < f->failures && ms < BACKOFF_MAX_MS; i++)
+		ms *= 2;
+	f->retry_at = clock_mono_ms() + (ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS);
+}
+
+static void
+refuse_metadata(struct flow *f, const struct batch *b)
+{
+	for (int i = 0; i < b->offsets->cnt; i++) {
+		struct partition *p = flow_partition(f, b->offsets->elems[i].partition);
+
+		if (p)
+			window_refused(p->window);
+	}
+}
+
+static void
+park(struct flow *f, enum topic topic)
+{
+	if (topic >= TOPIC_COUNT)
+		return;
+	log_warn("topic '%s' is missing or not permitted, its results wait "
+		 "(`envdriver topics create` makes it)",
+		 f->topics[topic]);
+	f->parked_until[topic] = clock_mono_ms() + FLOW_PARK_MS;
+	flow_soon(f, FLOW_PARK_MS);
+}
+
+static void
+act_on(struct flow *f, const struct batch *b, enum publish_trouble trouble, size_t item,
+       enum topic topic)
+{
+	struct entry *e = b->n_items == 1 ? b->items[0].tag : NULL;
+
+	switch (trouble) {
+	case PUBLISH_FINE:
+		f->failures = 0;
+		break;
+	case PUBLISH_ITEM_TOO_LARGE:
+	case PUBLISH_ITEM_REFUSED:
+		if (item < b->n_items)
+			reshape(f, b->items[item].tag, trouble);
+		break;
+	case PUBLISH_TOPIC_PARKED:
+		park(f, topic);
+		break;
+	case PUBLISH_GENERATION:
+		f->need_assign = true;
+		break;
+	case PUBLISH_METADATA_TOO_LARGE:
+		refuse_metadata(f, b);
+		break;
+	case PUBLISH_INSTANCE_FENCED:
+		flow_exit(f, 69, "another consumer uses our group.instance.id");
+		break;
+	case PUBLISH_GROUP_DENIED:
+	case PUBLISH_AGAIN:
+		back_off(f);
+		if (e && ++e->failures >= ALONE_AFTER && trouble == PUBLISH_AGAIN)
+			reshape(f, e, PUBLISH_ITEM_REFUSED);
+		break;
+	}
+}
+
+void
+flow_seal_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t item,
+		  enum topic topic)
+{
+	struct flow *f = arg;
+
+	f->batch = NULL;
+	if (trouble != PUBLISH_FINE)
+		metrics_add(METRIC_TRANSACTION_ABORTS, 1);
+	/* Before the entries: they may be rebuilt, or be gone after it. */
+	act_on(f, b, trouble, item, topic);
+	for (size_t i = 0; i < b->n_items; i++) {
+		struct entry *e = b->items[i].tag;
+
+		e->in_batch = false;
+		flow_step(f, e, b->items[i].done ? ON_COMMITTED : ON_ABORTED);
+	}
+	for (int i = 0; trouble == PUBLISH_FINE && i < b->offsets->cnt; i++) {
+		struct partition *p = flow_partition(f, b->offsets->elems[i].partition);
+
+		if (p)
+			instance_position(f->instance, f->topics[TOPIC_COMMANDS], p->id,
+					  window_end(p->window));
+	}
+	batch_free(b);
+	flow_again(f);
+}
