@@ -3,8 +3,8 @@
  * rpc: JSON-RPC 2.0 lines of the plugin protocol: what one is, and how a
  * request is written (PROTOCOL sections 3 and 6).
  *
- * Owns the table of error codes. Knows nothing of pipes or of time. Used by:
- * channel, host, result. May use: jtext, buf.
+ * Owns the error codes. Knows nothing of pipes or of time. Used by: channel,
+ * worker, host, result. May use: jtext, buf.
  */
 #ifndef ENVDRIVER_PLUGIN_RPC_H
 #define ENVDRIVER_PLUGIN_RPC_H
@@ -21,6 +21,10 @@ enum rpc_kind {
 	RPC_NOTIFICATION,	/* method and no id key */
 	RPC_GARBAGE,		/* not JSON, not 2.0, or none of these: ignored */
 };
+
+/* A finished execution may hand over metadata of any depth; it is text to us,
+ * and the scanner does not recurse. */
+enum { RPC_DEPTH_MAX = 10000 };
 
 /* Spans are borrowed from the line. */
 struct rpc_message {
@@ -68,8 +72,20 @@ enum {
 	RPC_CODE_SCOPE_DENIED = -32005,
 };
 
-/* Appends a request line with its '\n'. `params` is JSON text (written as it
- * is); the invocation envelope is added when `invocation_id` is not NULL. */
+/* How the response `m` ends the call of `method`. An `error` that JavaScript
+ * takes for false (null, "", 0) beside or without a result is
+ * RPC_BAD_RESPONSE; one that is no object has no code, message and data. */
+void rpc_read_answer(const struct rpc_message *m, const char *method, struct rpc_answer *ret);
+
+/* What JavaScript takes for true. */
+bool rpc_truthy(struct jtext value);
+/* Without white space around, as JavaScript's trim. */
+struct span rpc_trim(struct span text);
+
+/* Appends a request line with its '\n'. `params` is JSON text, written as it
+ * is but for line breaks between tokens, which become spaces. The invocation
+ * envelope is added when `invocation_id` is not NULL and the trimmed
+ * `company_id` is not empty. */
 void rpc_add_request(struct buf *out, uint64_t id, const char *method, struct span params,
 		     const char *invocation_id, struct span company_id, struct span traceparent);
 void rpc_add_result(struct buf *out, struct jtext id, struct span result_json);
