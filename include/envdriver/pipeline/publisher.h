@@ -18,24 +18,12 @@
 #include <uv.h>
 
 #include "envdriver/pipeline/event.h"
+#include "envdriver/pipeline/txn.h"	/* enum publish_trouble */
 
 struct config;
 struct err;
 struct group_meta;
 struct publisher;
-
-/* What went wrong with an aborted batch, for flow to act on. */
-enum publish_trouble {
-	PUBLISH_FINE,
-	PUBLISH_AGAIN,			/* nothing to mend: the same batch again, with back-off */
-	PUBLISH_ITEM_TOO_LARGE,		/* `item`: reshape it */
-	PUBLISH_ITEM_REFUSED,		/* `item`: found to be the culprit, alone, three times */
-	PUBLISH_TOPIC_PARKED,		/* `topic` is missing or not permitted: its entries wait */
-	PUBLISH_GENERATION,		/* no sealing until an assign event was served */
-	PUBLISH_METADATA_TOO_LARGE,	/* offset metadata: publish only from the lower edge */
-	PUBLISH_GROUP_DENIED,		/* back-off, not ready */
-	PUBLISH_INSTANCE_FENCED,	/* hand over, exit 69 */
-};
 
 struct publish_item {
 	const struct events *events;	/* borrowed until the verdict; NULL: offsets alone */
