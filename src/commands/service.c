@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "envdriver/base/buf.h"
+#include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
@@ -19,7 +22,7 @@
 #include "envdriver/commands/http.h"
 #include "envdriver/pipeline/flow.h"
 
-enum { SHOW_MS = 1000 };
+enum { SHOW_MS = 1000, STUCK_MS = 30000 };
 
 struct service {
 	uv_loop_t loop;
@@ -28,6 +31,10 @@ struct service {
 	uv_signal_t term, intr;
 	uv_timer_t show;
 	const struct service_hooks *hooks;
+	/* What the HTTP thread may see: a copy, made once a second. */
+	pthread_mutex_t mutex;
+	struct buf reasons, status;
+	int64_t shown_at;
 	int exit_code;
 	int signals;
 	int lock_fd;
@@ -84,15 +91,56 @@ take_lock(struct service *s, const struct config *c, struct err *reterr)
 static void
 publish_snapshot(struct service *s)
 {
-	struct buf reasons = BUF_INIT, status = BUF_INIT;
-	bool ready = flow_ready(s->flow, &reasons);
+	pthread_mutex_lock(&s->mutex);
+	buf_reset(&s->reasons);
+	buf_reset(&s->status);
+	flow_ready(s->flow, &s->reasons);
+	flow_status(s->flow, &s->status);
+	s->shown_at = clock_mono_ms();
+	pthread_mutex_unlock(&s->mutex);
+}
 
-	if (s->http) {
-		flow_status(s->flow, &status);
-		http_publish(s->http, ready, buf_span(&reasons), buf_span(&status));
-	}
-	buf_release(&reasons);
-	buf_release(&status);
+static bool
+show_healthy(void *arg)
+{
+	struct service *s = arg;
+	bool healthy;
+
+	pthread_mutex_lock(&s->mutex);
+	healthy = clock_mono_ms() - s->shown_at < STUCK_MS;
+	pthread_mutex_unlock(&s->mutex);
+	return healthy;
+}
+
+static void
+show_copy(struct service *s, const struct buf *from, struct buf *out)
+{
+	pthread_mutex_lock(&s->mutex);
+	buf_addspan(out, buf_span(from));
+	pthread_mutex_unlock(&s->mutex);
+}
+
+static void
+show_reasons(void *arg, struct buf *out)
+{
+	struct service *s = arg;
+
+	show_copy(s, &s->reasons, out);
+}
+
+static void
+show_status(void *arg, struct buf *out)
+{
+	struct service *s = arg;
+
+	show_copy(s, &s->status, out);
+}
+
+static void
+show_metrics(void *arg, struct buf *out)
+{
+	(void)arg;
+	metrics_print(out);
 }
 
 static void
@@ -152,6 +200,8 @@ static int
 start(struct service *s, const struct config *config, struct err *reterr)
 {
 	const struct flow_events ev = { on_exit_wanted, on_ready, on_stopped, s };
+	const struct http_source source = { show_healthy, show_reasons, show_metrics, show_status,
+					    s };
 	int ret;
 
 	ret = take_lock(s, config, reterr);
@@ -160,8 +210,9 @@ start(struct service *s, const struct config *config, struct err *reterr)
 	s->flow = flow_new(&s->loop, config, &ev, reterr);
 	if (!s->flow)
 		return reterr->code;
+	publish_snapshot(s);
 	if (config_str(config, "http.listen")) {
-		s->http = http_start(config, reterr);
+		s->http = http_start(config, &source, reterr);
 		if (!s->http)
 			return reterr->code;
 	}
@@ -179,7 +230,11 @@ start(struct service *s, const struct config *config, struct err *reterr)
 int
 service_run(struct cli *cli, const struct config *config, const struct service_hooks *hooks)
 {
-	struct service s = { .hooks = hooks, .lock_fd = -1 };
+	struct service s = {
+		.hooks = hooks,
+		.lock_fd = -1,
+		.mutex = PTHREAD_MUTEX_INITIALIZER,
+	};
 	struct err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
@@ -195,6 +250,8 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	/* The sanitizers want to see everything given back. */
 	if (s.exit_code == CLI_DONE)
 		flow_free(s.flow);
+	buf_release(&s.reasons);
+	buf_release(&s.status);
 	return s.exit_code;
 #else
 	/* Nothing that must last is left to do, and librdkafka's threads may

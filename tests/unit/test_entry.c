@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "envdriver/pipeline/entry.h"
+
+/* ENGINE section 3, as it is written there: state, event, next state. */
+static const struct row {
+	const char *state, *event, *next;
+} rows[] = {
+	{ "READ", "rejected", "READY" },
+	{ "READ", "run", "CLAIMING" },
+	{ "READ", "run without a call", "CLAIMING" },
+	{ "READ", "revoked", "GONE" },
+	{ "CLAIMING", "claim NEW", "CALLING" },
+	{ "CLAIMING", "stood still", "CLAIMING" },
+	{ "CLAIMING", "claim NEW, no call", "READY" },
+	{ "CLAIMING", "claim DUPLICATE", "READY" },
+	{ "CLAIMING", "claim DONE", "DONE" },
+	{ "CLAIMING", "claim INTERRUPTED", "READY" },
+	{ "CLAIMING", "claim ANSWERED", "CLAIMING" },
+	{ "CLAIMING", "answer fetched", "READY" },
+	{ "CLAIMING", "answer missing", "READ" },
+	{ "CLAIMING", "answer lost", "CLAIMING" },
+	{ "CLAIMING", "claim CALLING, left here", "CALLING" },
+	{ "CLAIMING", "claim CALLING elsewhere", "WAITING" },
+	{ "CLAIMING", "taken over to run", "READ" },
+	{ "CLAIMING", "taken over as interrupted", "READY" },
+	{ "CLAIMING", "take-over refused", "READ" },
+	{ "CLAIMING", "revoked", "GONE" },
+	{ "CALLING", "call ended", "READY" },
+	{ "CALLING", "call ended with a lease", "CALLING" },
+	{ "CALLING", "answer recorded", "READY" },
+	{ "CALLING", "answer refused", "READ" },
+	{ "CALLING", "revoked", "LEFT" },
+	{ "CALLING", "revoked while recording", "HANDING" },
+	{ "WAITING", "claim changed", "READ" },
+	{ "WAITING", "holder dead", "CLAIMING" },
+	{ "WAITING", "revoked", "GONE" },
+	{ "READY", "sealed", "SEALED" },
+	{ "READY", "revoked", "HANDING" },
+	{ "READY", "revoked, not our answer", "GONE" },
+	{ "SEALED", "committed", "DONE" },
+	{ "SEALED", "aborted", "READY" },
+	{ "SEALED", "revoked", "HANDING" },
+	{ "SEALED", "revoked, not our answer", "GONE" },
+	{ "LEFT", "call ended", "HANDING" },
+	{ "LEFT", "call ended with a lease", "HANDING" },
+	{ "LEFT", "given up", "GONE" },
+	{ "HANDING", "handed over", "GONE" },
+	{ "HANDING", "hand-over refused", "GONE" },
+	{ "HANDING", "committed", "GONE" },
+	{ "HANDING", "aborted", "HANDING" },
+	{ "HANDING", "given up", "GONE" },
+	{ "GONE", "committed", "GONE" },
+	{ "GONE", "aborted", "GONE" },
+};
+
+enum { N_ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static const struct row *
+find(const struct entry_row *r)
+{
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (strcmp(rows[i].state, entry_state_name(r->state)) == 0 &&
+		    strcmp(rows[i].event, entry_event_name(r->event)) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static void
+table_is_the_specification(void **state)
+{
+	const struct entry_row *r;
+	size_t n;
+
+	(void)state;
+	for (n = 0; (r = entry_table(n)); n++) {
+		const struct row *want = find(r);
+
+		if (!want)
+			fail_msg("row not in ENGINE: %s, %s", entry_state_name(r->state),
+				 entry_event_name(r->event));
+		if (strcmp(want->next, entry_state_name(r->next)) != 0)
+			fail_msg("%s, %s: goes to %s, not %s", want->state, want->event,
+				 entry_state_name(r->next), want->next);
+	}
+	assert_int_equal(n, N_ROWS);
+}
+
+static void
+no_row_hides_another(void **state)
+{
+	const struct entry_row *r;
+
+	(void)state;
+	for (size_t i = 0; (r = entry_table(i)); i++)
+		if (entry_row(r->state, r->event) != r)
+			fail_msg("%s, %s stands twice", entry_state_name(r->state),
+				 entry_event_name(r->event));
+}
+
+/* While the partition is ours, a revoke always has an answer, and none of
+ * them keeps the entry in the window. */
+static void
+every_owned_state_can_be_revoked(void **state)
+{
+	(void)state;
+	for (int s = ENTRY_READ; s <= ENTRY_SEALED; s++) {
+		const struct entry_row *r = entry_row((enum entry_state)s, ON_REVOKED);
+
+		if (!r)
+			fail_msg("%s cannot be revoked", entry_state_name((enum entry_state)s));
+		assert_true(r->next == ENTRY_GONE || r->next == ENTRY_LEFT ||
+			    r->next == ENTRY_HANDING);
+	}
+}
+
+static bool
+ends(enum entry_state s, unsigned seen)
+{
+	const struct entry_row *r;
+
+	if (s == ENTRY_DONE || s == ENTRY_GONE)
+		return true;
+	for (size_t i = 0; (r = entry_table(i)); i++)
+		if (r->state == s && !(seen & 1U << r->next) &&
+		    ends(r->next, seen | 1U << r->next))
+			return true;
+	return false;
+}
+
+static void
+every_state_has_an_end(void **state)
+{
+	(void)state;
+	for (int s = 0; s < ENTRY_STATE_COUNT; s++)
+		if (!ends((enum entry_state)s, 1U << s))
+			fail_msg("%s never ends", entry_state_name((enum entry_state)s));
+}
+
+static void
+lists_keep_their_order(void **state)
+{
+	struct entry a = { 0 }, b = { 0 }, c = { 0 };
+	struct entry_list l = { 0 };
+
+	(void)state;
+	entry_list_push(&l, &a);
+	entry_list_push(&l, &b);
+	entry_list_push_front(&l, &c);
+	assert_int_equal(l.n, 3);
+	entry_list_remove(&a);
+	entry_list_remove(&a);
+	assert_ptr_equal(entry_list_pop(&l), &c);
+	assert_ptr_equal(entry_list_pop(&l), &b);
+	assert_null(entry_list_pop(&l));
+	assert_int_equal(l.n, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(table_is_the_specification),
+		cmocka_unit_test(no_row_hides_another),
+		cmocka_unit_test(every_owned_state_can_be_revoked),
+		cmocka_unit_test(every_state_has_an_end),
+		cmocka_unit_test(lists_keep_their_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

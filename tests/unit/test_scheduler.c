@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "envdriver/pipeline/entry.h"
+#include "envdriver/pipeline/scheduler.h"
+
+enum { MAX = 6 };
+
+/* What is done to entries a to f, and which are runnable in the end. "+a:k"
+ * adds a under key k ("+a" without one), "!a" ends it, "-a" forgets it,
+ * "a>f" lets f stand in for a. Whoever is runnable was pushed in that order. */
+static const struct row {
+	const char *name;
+	const char *steps[10];
+	const char *runnable;
+} rows[] = {
+	{ "no key: all side by side", { "+a", "+b", "+c" }, "abc" },
+	{ "one key: only the first", { "+a:k", "+b:k", "+c:k" }, "a" },
+	{ "two keys side by side", { "+a:k", "+b:l", "+c:k" }, "ab" },
+	{ "the next after the end", { "+a:k", "+b:k", "+c:k", "!a" }, "b" },
+	{ "and the one after that", { "+a:k", "+b:k", "+c:k", "!a", "!b" }, "c" },
+	{ "a key used again", { "+a:k", "!a", "+b:k" }, "b" },
+	{ "empty key text is a key", { "+a:", "+b:" }, "a" },
+	{ "forgotten in the middle", { "+a:k", "+b:k", "+c:k", "-b", "!a" }, "c" },
+	{ "forgotten at the head runs nothing", { "+a:k", "+b:k", "-a" }, "" },
+	{ "forgotten at the tail", { "+a:k", "+b:k", "-b", "!a", "+c:k" }, "c" },
+	{ "stand-in keeps the place", { "+a:k", "+b:k", "a>f", "!f" }, "b" },
+	{ "stand-in that is also the tail", { "+a:k", "a>f", "+b:k", "!f" }, "b" },
+	{ "end of an entry without key", { "+a", "+b:k", "!a" }, "b" },
+};
+
+static void
+step(struct scheduler *s, struct entry *e, const char *text)
+{
+	struct entry *who = &e[(text[0] >= 'a' ? text[0] : text[1]) - 'a'];
+
+	switch (text[0]) {
+	case '+':
+		assert_true(scheduler_add(s, who,
+					  text[2] == ':' ? span_of(text + 3) : SPAN_NULL));
+		break;
+	case '!':
+		entry_list_remove(who);
+		scheduler_done(s, who);
+		break;
+	case '-':
+		entry_list_remove(who);
+		scheduler_forget(s, who);
+		break;
+	default:
+		entry_list_remove(who);
+		scheduler_replace(s, who, &e[text[2] - 'a']);
+		break;
+	}
+}
+
+static void
+run_row(const struct row *row)
+{
+	struct entry entries[MAX];
+	struct entry_list runnable = { 0 };
+	struct scheduler *s = scheduler_new(&runnable);
+	char got[MAX + 1] = "";
+	size_t n = 0;
+
+	memset(entries, 0, sizeof(entries));
+	assert_non_null(s);
+	for (size_t i = 0; row->steps[i]; i++)
+		step(s, entries, row->steps[i]);
+	for (struct entry *e = runnable.head; e; e = e->queue.next)
+		got[n++] = (char)('a' + (e - entries));
+	if (strcmp(got, row->runnable) != 0)
+		fail_msg("%s: runnable are \"%s\", not \"%s\"", row->name, got, row->runnable);
+	for (size_t i = 0; i < MAX; i++)
+		scheduler_forget(s, &entries[i]);
+	scheduler_free(s);
+}
+
+static void
+keys_are_kept_in_order(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		run_row(&rows[i]);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(keys_are_kept_in_order) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
