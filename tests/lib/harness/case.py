@@ -50,6 +50,10 @@ class TimeUp(Exception):
     pass
 
 
+class Interrupted(BaseException):
+    """SIGTERM of the runner: the test is over, but ends what it started."""
+
+
 def limit(seconds):
     def mark(function):
         function.limit = seconds
@@ -236,6 +240,11 @@ def _time_up(*_):
     raise TimeUp
 
 
+def _interrupted(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Interrupted
+
+
 def _run(function, case, seconds):
     """(status, text)"""
     signal.signal(signal.SIGALRM, _time_up)
@@ -247,6 +256,8 @@ def _run(function, case, seconds):
         return "skipped", str(reason)
     except TimeUp:
         return "failed", f"took longer than {seconds} s\n{traceback.format_exc()}"
+    except Interrupted:
+        return "failed", "interrupted"
     except Exception as error:
         summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return "failed", f"{summary}\n{traceback.format_exc()}"
@@ -261,7 +272,7 @@ def main():
     function = getattr(load(path), name)
     seconds = getattr(function, "limit", LIMIT)
     faulthandler.dump_traceback_later(seconds + CLEAN_UP, exit=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _interrupted)
     status, text = _run(function, case, seconds)
     wrong = case.end()
     if wrong and status != "failed":

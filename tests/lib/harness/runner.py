@@ -5,6 +5,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -37,10 +38,15 @@ def main():
         return 0
     folder = open_run()
     os.environ["HARNESS_KAFKA"] = str(folder / "kafka")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         results = run(tests, folder, options)
+    except KeyboardInterrupt:
+        suites.interrupt()
+        raise
     finally:
-        end_broker(folder)
+        end_brokers(folder)
     return summary(results, folder)
 
 
@@ -75,12 +81,12 @@ def open_run():
 
 
 def sweep(ours):
-    """Ends the broker of a run that was killed, and removes all but the newest finished runs."""
+    """Ends the brokers of a run that was killed, and removes all but the newest finished runs."""
     finished = []
     for folder in sorted(f for f in RUNS.iterdir() if f.is_dir() and not f.is_symlink()):
         pid = folder.name.rpartition("-")[2]
         if folder != ours and not is_runner(pid):
-            end_broker(folder)
+            end_brokers(folder)
             finished.append(folder)
     for folder in finished[: max(0, len(finished) - KEPT_RUNS)]:
         shutil.rmtree(folder, ignore_errors=True)
@@ -94,9 +100,9 @@ def is_runner(pid):
         return False
 
 
-def end_broker(folder):
-    kafka = folder / "kafka"
-    if kafka.exists():
+def end_brokers(folder):
+    """The shared one of a run, and those of tests that did not get to it."""
+    for kafka in [*folder.glob("kafka"), *folder.glob("*/kafka")]:
         subprocess.run(
             [ROOT / "scripts" / "kafka", "stop", "--now", "--dir", kafka],
             check=False,
@@ -125,8 +131,11 @@ def run(tests, folder, options):
         return results
 
     if options.jobs > 1:
-        with ThreadPoolExecutor(options.jobs) as pool:
+        pool = ThreadPoolExecutor(options.jobs)
+        try:
             return [r for found in pool.map(run_group, groups.values()) for r in found]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     return [r for group in groups.values() for r in run_group(group)]
 
 

@@ -17,6 +17,7 @@ from .paths import BUILD, ROOT, TESTS, environment
 
 UNIT_LIMIT = 120
 SUITE_LIMIT = 900
+PATIENCE = 75  # more than a function's own limit and what it may take to clean up
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 
 
@@ -121,6 +122,8 @@ def unit():
 
 
 class Function:
+    running = set()
+
     def __init__(self, path, name, seconds):
         self.path, self.function, self.seconds = path, name, seconds
         self.name = f"{path.parent.name}/{path.stem}:{name}"
@@ -138,19 +141,31 @@ class Function:
                 env={**os.environ, "PYTHONPATH": str(TESTS / "lib")},
                 start_new_session=True,
             )
+            self.running.add(process)
             try:
-                process.wait(self.seconds + 75)
+                process.wait(self.seconds + PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            except BaseException:
-                process.terminate()
-                raise
+            finally:
+                self.running.discard(process)
         if not verdict.exists():
             text = f"ended without a verdict (exit code {process.returncode})"
             return [Result(self.name, "failed", text, log)]
         found = json.loads(verdict.read_text("utf-8"))
         return [Result(self.name, found["status"], found["text"], log)]
+
+
+def interrupt():
+    """Ends the test functions that run: each stops what it started."""
+    processes = list(Function.running)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 class Broken:
