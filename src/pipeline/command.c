@@ -31,7 +31,6 @@ struct command_decoder {
 	const struct schemas *schemas;
 	size_t max_bytes;
 	const struct schema *writer;	/* whose `value` is; NULL: no value */
-	bool foreign;			/* the writer is not today's schema */
 	avro_value_t value;
 	struct buf strings;		/* a FIELD_STRINGS as JSON text */
 	struct buf lease_id;
@@ -74,34 +73,7 @@ use_writer(struct command_decoder *d, const struct schema *writer)
 	if (schema_value_new(writer, &d->value, /* reterr= */ NULL) < 0)
 		return ERR_NOMEM;
 	d->writer = writer;
-	d->foreign = writer != schemas_find(d->schemas, schema_name(writer));
 	return 0;
-}
-
-/* An older or newer writer may lack a field: then it is null. */
-static bool
-lacks(const struct command_decoder *d, const avro_value_t *record, const char *field)
-{
-	return d->foreign && !datum_has(record, field);
-}
-
-static struct span
-get_span(const struct command_decoder *d, const avro_value_t *record, const char *field)
-{
-	return lacks(d, record, field) ? SPAN_NULL : datum_get_span(record, field);
-}
-
-static bool
-get_int(const struct command_decoder *d, const avro_value_t *record, const char *field,
-	int64_t *ret)
-{
-	return !lacks(d, record, field) && datum_get_int(record, field, ret);
-}
-
-static bool
-get_bool(const struct command_decoder *d, const avro_value_t *record, const char *field, bool *ret)
-{
-	return !lacks(d, record, field) && datum_get_bool(record, field, ret);
 }
 
 /* The array as JSON text, as JSON.stringify writes it. */
@@ -110,22 +82,19 @@ get_strings(struct command_decoder *d, const avro_value_t *record, const char *f
 	    struct span *ret)
 {
 	avro_value_t array, item;
-	const char *text;
-	size_t i, n = 0, size;
+	size_t i, n = 0;
 
-	if (lacks(d, record, field) || !datum_open(record, field, /* ret_branch= */ NULL, &array))
+	if (!datum_open(record, field, /* ret_branch= */ NULL, &array))
 		return false;
 	buf_reset(&d->strings);
 	buf_addch(&d->strings, '[');
 	avro_value_get_size(&array, &n);
 	for (i = 0; i < n; i++) {
-		if (avro_value_get_by_index(&array, i, &item, NULL) != 0 ||
-		    avro_value_get_string(&item, &text, &size) != 0)
-			continue;
+		if (avro_value_get_by_index(&array, i, &item, NULL) != 0)
+			break;
 		if (i)
 			buf_addch(&d->strings, ',');
-		/* avro-c counts the NUL. */
-		jtext_add_string(&d->strings, (struct span){ text, size - 1 });
+		jtext_add_string(&d->strings, datum_span(&item));
 	}
 	buf_addch(&d->strings, ']');
 	*ret = buf_span(&d->strings);
@@ -142,16 +111,16 @@ read_values(struct command_decoder *d, const avro_value_t *operation, struct com
 
 		switch (f->kind) {
 		case FIELD_INT:
-			v->present = get_int(d, operation, f->name, &v->number);
+			v->present = datum_get_int(operation, f->name, &v->number);
 			break;
 		case FIELD_BOOL:
-			v->present = get_bool(d, operation, f->name, &v->flag);
+			v->present = datum_get_bool(operation, f->name, &v->flag);
 			break;
 		case FIELD_STRINGS:
 			v->present = get_strings(d, operation, f->name, &v->text);
 			break;
 		default:
-			v->text = get_span(d, operation, f->name);
+			v->text = datum_get_span(operation, f->name);
 			v->present = v->text.ptr != NULL;
 			break;
 		}
@@ -159,22 +128,22 @@ read_values(struct command_decoder *d, const avro_value_t *operation, struct com
 }
 
 static void
-read_target(struct command_decoder *d, struct command *c)
+read_target(const avro_value_t *record, struct command *c)
 {
 	const char *branch = NULL;
 	avro_value_t target;
 
-	if (lacks(d, &d->value, "target") || !datum_open(&d->value, "target", &branch, &target))
+	if (!datum_open(record, "target", &branch, &target))
 		return;
 	if (strcmp(branch, "PluginDriver") == 0) {
 		c->target = COMMAND_TARGET_DRIVER;
-		c->plugin_key = get_span(d, &target, "pluginKey");
-		c->driver_key = get_span(d, &target, "driverKey");
+		c->plugin_key = datum_get_span(&target, "pluginKey");
+		c->driver_key = datum_get_span(&target, "driverKey");
 	} else {
 		c->target = COMMAND_TARGET_PROVIDER;
-		c->driver_key = get_span(d, &target, "provider");
+		c->driver_key = datum_get_span(&target, "provider");
 	}
-	c->pinned_id = get_span(d, &target, "pluginId");
+	c->pinned_id = datum_get_span(&target, "pluginId");
 	if (!c->pinned_id.len)
 		c->pinned_id = SPAN_NULL;
 }
@@ -190,9 +159,9 @@ read_fields(struct command_decoder *d, struct span traceparent_header, struct co
 	const char *branch = "";
 	avro_value_t operation;
 
-	c->id = get_span(d, v, "commandId");
-	c->company_id = get_span(d, v, "companyId");
-	c->environment_id = get_span(d, v, "environmentId");
+	c->id = datum_get_span(v, "commandId");
+	c->company_id = datum_get_span(v, "companyId");
+	c->environment_id = datum_get_span(v, "environmentId");
 	if (!c->company_id.ptr)
 		c->company_id = SPAN_LIT("");
 	if (!c->environment_id.ptr)
@@ -200,7 +169,7 @@ read_fields(struct command_decoder *d, struct span traceparent_header, struct co
 	command_copy_text(r->command_id, sizeof(r->command_id), c->id);
 	command_copy_text(r->company_id, sizeof(r->company_id), c->company_id);
 	command_copy_text(r->environment_id, sizeof(r->environment_id), c->environment_id);
-	if (!lacks(d, v, "operation") && datum_open(v, "operation", &branch, &operation))
+	if (datum_open(v, "operation", &branch, &operation))
 		c->op = operation_by_name(span_of(branch));
 	command_copy_text(r->operation, sizeof(r->operation), span_of(branch));
 	if (!c->op) {
@@ -208,23 +177,23 @@ read_fields(struct command_decoder *d, struct span traceparent_header, struct co
 			       "operation: '%s' is not known to this version", branch);
 		return false;
 	}
-	c->issued_by = get_span(d, v, "issuedBy");
-	c->issue_id = get_span(d, v, "issueId");
-	c->ordering_key = get_span(d, v, "orderingKey");
-	get_int(d, v, "issuedAt", &c->issued_at);
+	c->issued_by = datum_get_span(v, "issuedBy");
+	c->issue_id = datum_get_span(v, "issueId");
+	c->ordering_key = datum_get_span(v, "orderingKey");
+	datum_get_int(v, "issuedAt", &c->issued_at);
 	/* Before 1970 is past, not "null". */
-	if (get_int(d, v, "expiresAt", &c->expires_at) && c->expires_at < 0)
+	if (datum_get_int(v, "expiresAt", &c->expires_at) && c->expires_at < 0)
 		c->expires_at = 0;
-	get_bool(d, v, "rerunIfInterrupted", &c->rerun);
+	datum_get_bool(v, "rerunIfInterrupted", &c->rerun);
 	c->traceparent = traceparent_header;
 	if (!command_traceparent_ok(c->traceparent))
-		c->traceparent = get_span(d, v, "traceparent");
+		c->traceparent = datum_get_span(v, "traceparent");
 	if (!command_traceparent_ok(c->traceparent))
 		c->traceparent = SPAN_NULL;
-	c->config = get_span(d, v, "config");
+	c->config = datum_get_span(v, "config");
 	if (!c->config.ptr)
 		c->config = SPAN_LIT("{}");
-	read_target(d, c);
+	read_target(v, c);
 	read_values(d, &operation, c);
 	return true;
 }

@@ -18,10 +18,13 @@ struct outcome;
  * Appends the params object of the command's RPC. `config_schema` is the
  * driver's JSON Schema (kind MISSING when unknown): fields with `format:
  * "secret-ref"`. Returns 0, or negative with *ret_failure filled:
- * CONFIG_REJECTED (a pinned version) or SECRET_UNRESOLVED; nothing is sent
- * then.
+ * CONFIG_REJECTED (a pinned version), SECRET_UNRESOLVED, or INTERNAL (out of
+ * memory); nothing is sent then.
  */
 int request_params(const struct command *c, struct jtext config_schema, struct buf *out,
 		   struct outcome *ret_failure);
+
+/* The config inside params that request_params wrote: borrowed from them. */
+struct span request_config(struct span params);
 
 #endif

@@ -62,10 +62,16 @@ struct outcome {
 
 #define OUTCOME_INIT { .message = BUF_INIT, .details = BUF_INIT }
 void outcome_release(struct outcome *o);
-/* Fills status, flags and the text of a code from the table. */
+/* Fills status and flags of a code from the table; message and details are
+ * empty. */
+void outcome_begin(struct outcome *o, enum outcome_code code);
+/* The same, with a message. */
 void outcome_fail(struct outcome *o, enum outcome_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* "TIMEOUT"; "" for CODE_NONE. */
 const char *outcome_code_name(enum outcome_code code);
+/* "SUCCEEDED", ... */
+const char *outcome_status_name(enum outcome_status status);
 
 /* Where the command came from and where its answer does (record Trace). */
 struct trace {
@@ -85,6 +91,9 @@ struct trace {
 struct chosen {
 	struct span plugin_id;
 	struct span plugin_key;
+	/* Of a ValidateConfig: the config that was sent (request_config), for
+	 * when the plugin gives none back; ptr NULL: the command's. */
+	struct span sent_config;
 };
 
 struct result_ctx;
