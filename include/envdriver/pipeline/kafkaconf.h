@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kafkaconf: makes and ends the handles of librdkafka: the user's kafka.*
+ * keys untouched, our settings over and under them, its log in ours.
+ *
+ * Owns what a handle's callbacks need (hooks, values to be masked) until the
+ * handle is closed. Knows nothing of transactions or groups. Used by:
+ * publisher, consumer, offsets, broker, notice, commands. May use: config,
+ * log, err, buf.
+ */
+#ifndef ENVDRIVER_PIPELINE_KAFKACONF_H
+#define ENVDRIVER_PIPELINE_KAFKACONF_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+
+struct config;
+struct err;
+
+enum kafkaconf_role {
+	KAFKACONF_CONSUMER,	/* of commands, a member of the group */
+	KAFKACONF_OFFSETS,	/* read_committed, of the group but no member: reads its offsets */
+	KAFKACONF_PUBLISHER,	/* transactional producer */
+	KAFKACONF_NOTICE,	/* best-effort producer with a small queue */
+	KAFKACONF_ADMIN,
+	KAFKACONF_SENDER,	/* idempotent producer, for the command line */
+	KAFKACONF_WATCHER,	/* read_committed, assigned by hand, for the command line */
+	KAFKACONF_ROLES
+};
+
+/* Called on the thread that polls the handle. Any may be NULL. */
+struct kafkaconf_hooks {
+	/* Errors of the client as a whole; `fatal`: the handle is dead. */
+	void (*on_error)(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal);
+	void (*on_delivery)(void *arg, const rd_kafka_message_t *m);
+	void (*on_rebalance)(void *arg, rd_kafka_resp_err_t what,
+			     const rd_kafka_topic_partition_list_t *parts);
+	void *arg;
+};
+
+/*
+ * The settings of a handle, for kafkaconf_open and the tests. NULL and
+ * ERR_CONFIG naming the key ("kafka.ssl.ca.location: …"), secrets masked.
+ * `transactional_id` for KAFKACONF_PUBLISHER only. The caller owns it.
+ */
+rd_kafka_conf_t *kafkaconf_new(const struct config *config, enum kafkaconf_role role,
+			       const char *transactional_id, struct err *reterr);
+
+/* A handle; the hooks are copied. ERR_CONFIG as above (also for files that
+ * cannot be read), ERR_UNAVAILABLE when no thread could be started. Does not
+ * wait for a broker. */
+rd_kafka_t *kafkaconf_open(const struct config *config, enum kafkaconf_role role,
+			   const char *transactional_id, const struct kafkaconf_hooks *hooks,
+			   struct err *reterr);
+
+/* From here no hook is called; a rebalance that comes all the same is
+ * answered with an empty assignment. Any thread. */
+void kafkaconf_mute(rd_kafka_t *rk);
+/* Mutes and destroys; can block for seconds. Accepts NULL. A consumer is not
+ * closed by it: its member must have left before, or times out. */
+void kafkaconf_close(rd_kafka_t *rk);
+/* The same on a thread of its own, at once. Accepts NULL. */
+void kafkaconf_discard(rd_kafka_t *rk);
+
+/* 77 for what the broker does not permit, 78 for TLS and mechanisms that do
+ * not fit, 0 when it may pass by itself. */
+int kafkaconf_exit_code(rd_kafka_resp_err_t code);
+
+/* The reason with a hint at the way out where there is one (SCRAM with a
+ * librdkafka before 2.6.1 and Kafka 4). Appends. */
+void kafkaconf_explain(const struct config *config, rd_kafka_resp_err_t code, const char *reason,
+		       struct buf *out);
+/* The hint alone, NULL when there is none; pure, for the tests. */
+const char *kafkaconf_hint(int librdkafka_version, const char *sasl_mechanism,
+			   rd_kafka_resp_err_t code);
+
+/* Appends the values of the configuration that may not be shown, each ended
+ * by a NUL. False when out of memory. */
+bool kafkaconf_secrets(const struct config *config, struct buf *secrets);
+/* Appends `text` with every secret value in `secrets` (each ended by a NUL)
+ * as ***. Pure. */
+void kafkaconf_mask(struct span secrets, const char *text, struct buf *out);
+
+#endif

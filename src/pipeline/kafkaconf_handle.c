@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/pipeline/kafkaconf.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/log.h"
+
+/* What a handle's callbacks get. */
+struct opaque {
+	struct kafkaconf_hooks hooks;
+	atomic_bool muted;
+	struct buf secrets;	/* each ended by a NUL */
+};
+
+/* --- callbacks --- */
+
+static enum log_level
+level_of(int syslog_level)
+{
+	if (syslog_level <= LOG_CRIT)
+		return LOG_LEVEL_ERROR;
+	if (syslog_level <= LOG_WARNING)
+		return LOG_LEVEL_WARN;
+	return syslog_level <= LOG_INFO ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+}
+
+/* On threads of librdkafka, before rd_kafka_new has returned too. */
+static void
+on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	const struct opaque *o = rk ? rd_kafka_opaque(rk) : NULL;
+	struct buf masked = BUF_INIT;
+
+	/* CONFWARN: keys of consumers on producers and the reverse; the user's
+	 * keys go to both. */
+	if (!log_enabled(level_of(level)) || strcmp(facility, "CONFWARN") == 0)
+		return;
+	kafkaconf_mask(o ? buf_span(&o->secrets) : (struct span){ "", 0 }, text, &masked);
+	if (masked.data)
+		log_write(level_of(level), "kafka: %s: %s", facility, masked.data);
+	buf_release(&masked);
+}
+
+static void
+on_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
+{
+	struct opaque *o = arg;
+	char text[512];
+	rd_kafka_resp_err_t cause;
+
+	if (atomic_load(&o->muted) || !o->hooks.on_error)
+		return;
+	if (code != RD_KAFKA_RESP_ERR__FATAL) {
+		o->hooks.on_error(o->hooks.arg, (rd_kafka_resp_err_t)code, reason, false);
+		return;
+	}
+	cause = rd_kafka_fatal_error(rk, text, sizeof(text));
+	o->hooks.on_error(o->hooks.arg, cause, text, true);
+}
+
+static void
+on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
+{
+	struct opaque *o = arg;
+
+	(void)rk;
+	if (!atomic_load(&o->muted) && o->hooks.on_delivery)
+		o->hooks.on_delivery(o->hooks.arg, m);
+}
+
+static void
+on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t *parts,
+	     void *arg)
+{
+	struct opaque *o = arg;
+
+	if (!atomic_load(&o->muted) && o->hooks.on_rebalance)
+		o->hooks.on_rebalance(o->hooks.arg, what, parts);
+	else
+		(void)rd_kafka_assign(rk, NULL);
+}
+
+static void
+set_callbacks(rd_kafka_conf_t *conf, enum kafkaconf_role role, struct opaque *o)
+{
+	rd_kafka_conf_set_opaque(conf, o);
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	rd_kafka_conf_set_error_cb(conf, on_error);
+	if (role == KAFKACONF_PUBLISHER || role == KAFKACONF_NOTICE || role == KAFKACONF_SENDER)
+		rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+	if (role == KAFKACONF_CONSUMER)
+		rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+}
+
+static void
+opaque_free(struct opaque *o)
+{
+	buf_release(&o->secrets);
+	free(o);
+}
+
+rd_kafka_t *
+kafkaconf_open(const struct config *config, enum kafkaconf_role role, const char *transactional_id,
+	       const struct kafkaconf_hooks *hooks, struct err *reterr)
+{
+	bool reads = role == KAFKACONF_CONSUMER || role == KAFKACONF_OFFSETS ||
+		     role == KAFKACONF_WATCHER;
+	rd_kafka_type_t type = reads ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
+	struct opaque *o = calloc(1, sizeof(*o));
+	struct buf masked = BUF_INIT;
+	rd_kafka_conf_t *conf = NULL;
+	rd_kafka_t *rk = NULL;
+	char text[512];
+
+	if (!o || !kafkaconf_secrets(config, &o->secrets)) {
+		err_nomem(reterr);
+		goto out;
+	}
+	if (hooks)
+		o->hooks = *hooks;
+	conf = kafkaconf_new(config, role, transactional_id, reterr);
+	if (!conf)
+		goto out;
+	set_callbacks(conf, role, o);
+	rk = rd_kafka_new(type, conf, text, sizeof(text));
+	if (!rk) {
+		bool config_wrong = rd_kafka_last_error() == RD_KAFKA_RESP_ERR__INVALID_ARG;
+
+		kafkaconf_mask(buf_span(&o->secrets), text, &masked);
+		err_set(reterr, config_wrong ? ERR_CONFIG : ERR_UNAVAILABLE, "kafka: %s",
+			masked.data ? masked.data : "");
+		rd_kafka_conf_destroy(conf);
+	}
+out:
+	buf_release(&masked);
+	if (!rk && o)
+		opaque_free(o);
+	return rk;
+}
+
+void
+kafkaconf_mute(rd_kafka_t *rk)
+{
+	struct opaque *o = rd_kafka_opaque(rk);
+
+	atomic_store(&o->muted, true);
+}
+
+void
+kafkaconf_close(rd_kafka_t *rk)
+{
+	struct opaque *o;
+
+	if (!rk)
+		return;
+	o = rd_kafka_opaque(rk);
+	kafkaconf_mute(rk);
+	/* What a producer still holds is nobody's any more; else destroy waits
+	 * for its delivery. */
+	if (rd_kafka_type(rk) == RD_KAFKA_PRODUCER)
+		(void)rd_kafka_purge(rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+						 RD_KAFKA_PURGE_F_NON_BLOCKING);
+	rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	opaque_free(o);
+}
+
+static void *
+close_aside(void *arg)
+{
+	sigset_t all;
+
+	sigfillset(&all);	/* signals are the loop's */
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	kafkaconf_close(arg);
+	return NULL;
+}
+
+void
+kafkaconf_discard(rd_kafka_t *rk)
+{
+	pthread_t thread;
+
+	if (!rk)
+		return;
+	kafkaconf_mute(rk);
+	/* Without a thread it stays as it is: idle, muted, and gone with the
+	 * process. */
+	if (pthread_create(&thread, NULL, close_aside, rk) == 0)
+		pthread_detach(thread);
+}
