@@ -36,15 +36,16 @@ endif
 
 Q := $(if $(V),,@)
 
-BASE := buf clock crash config config_load config_params config_print datum digest err jtext jtext_text \
-	log loop metrics plain prescan prescan_shape schema schema_canonical schema_fields \
+BASE := base64 buf clock crash config config_load config_params config_print datum digest err jtext jtext_text \
+	log loop metrics place plain plain_read prescan prescan_shape schema schema_canonical schema_fields \
 	units utf8 words
-STATE := redis redis_url registry instance
+STATE := redis redis_conn redis_greet redis_send redis_url registry instance
 PLUGIN := frame rpc channel worker supervisor supervisor_table host
-PIPELINE := command command_check window window_text operation resolver request outcome shape result event claim claim_text claim_scripts \
-	consumer offsets kafkaconf broker notice txn publisher scheduler entry call flow deadletter
-COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table worker dev publish exec watch \
-	replay drivers plugin topics config http kafka
+PIPELINE := command command_check window window_text operation resolver request outcome request_secret shape shape_config shape_execute shape_lease result result_drivers result_log result_record event claim claim_text claim_scripts \
+	consumer offsets kafkaconf kafkaconf_handle kafkaconf_text broker notice txn publisher scheduler entry flow flow_life flow_show flow_intake flow_run \
+	flow_claim flow_call flow_seal flow_move deadletter
+COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table worker service dev publish exec \
+	watch replay drivers plugin topics config http kafka
 
 lib_src := $(wildcard $(BASE:%=src/base/%.c) $(STATE:%=src/state/%.c) \
 	$(PLUGIN:%=src/plugin/%.c) $(PIPELINE:%=src/pipeline/%.c) \
@@ -65,9 +66,12 @@ $(BUILD)/envdriver: $(BUILD)/src/main.o $(BUILD)/libenvdriver.a
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/plugins/local/envdriver-local: $(patsubst %.c,$(BUILD)/%.o,$(wildcard plugins/local/*.c))
+# The folder it is built in is a plugin package, ready for `envdriver plugin add`.
+$(BUILD)/plugins/local/envdriver-local: $(patsubst %.c,$(BUILD)/%.o,$(wildcard plugins/local/*.c)) \
+		plugins/local/plugin.json plugins/local/README.md
 	@echo "  LD      $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -luv -ljansson
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -luv -ljansson
+	$(Q)cp plugins/local/plugin.json plugins/local/README.md $(@D)/
 
 $(BUILD)/schema_data.c: $(schemas) scripts/embed-schemas
 	@mkdir -p $(@D)

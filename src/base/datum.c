@@ -59,7 +59,8 @@ give_copy(avro_value_t *value, struct span text)
 	copy[text.len] = '\0';
 	w.buf = w.user_data = copy;
 	w.size = text.len + string;
-	if ((string ? avro_value_give_string_len(value, &w) : avro_value_give_bytes(value, &w)) == 0)
+	if (string ? avro_value_give_string_len(value, &w) == 0
+		   : avro_value_give_bytes(value, &w) == 0)
 		return true;
 	free(copy);
 	return false;

@@ -159,7 +159,8 @@ scan_key(struct scan *s)
 static void
 push(struct scan *s, bool object)
 {
-	uint64_t *word = &s->objects[s->depth / WORD_BITS], bit = UINT64_C(1) << s->depth % WORD_BITS;
+	uint64_t *word = &s->objects[s->depth / WORD_BITS];
+	uint64_t bit = UINT64_C(1) << s->depth % WORD_BITS;
 
 	if (s->depth % WORD_BITS == 0)
 		*word = 0;

@@ -6,17 +6,11 @@
 #include <stdio.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/base/place.h"
 #include "envdriver/base/prescan_shape.h"
 #include "envdriver/base/utf8.h"
 
 enum { STEPS_FREE = 100000, STEPS_PER_BYTE = 8, VARINT_MAX = 10 };
-
-/* Where the walk stands, for error texts: a list up the call stack. */
-struct place {
-	const struct place *up;
-	const char *name;	/* NULL: an item */
-	uint64_t item;
-};
 
 struct run {
 	const struct prescan *p;
@@ -29,25 +23,13 @@ struct run {
 __attribute__((format(printf, 4, 5))) static int
 fail(struct run *r, const struct place *place, enum err_code code, const char *fmt, ...)
 {
-	const struct place *way[PRESCAN_DEPTH_MAX + 1];
-	char path[200] = "", text[160];
-	size_t depth = 0, n = 0;
+	char path[200], text[160];
 	va_list ap;
 
-	for (; place && depth < sizeof(way) / sizeof(*way); place = place->up)
-		way[depth++] = place;
-	while (depth-- > 0 && n < sizeof(path)) {
-		if (way[depth]->name)
-			n += (size_t)snprintf(path + n, sizeof(path) - n, "%s%s", n ? "." : "",
-					      way[depth]->name);
-		else
-			n += (size_t)snprintf(path + n, sizeof(path) - n, "[%" PRIu64 "]",
-					      way[depth]->item);
-	}
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return err_set(r->reterr, code, "%s%s%s", path, *path ? ": " : "", text);
+	return err_set(r->reterr, code, "%s%s", place_text(place, path, sizeof(path)), text);
 }
 
 static size_t

@@ -30,7 +30,8 @@ add_node(struct prescan *p, avro_schema_t schema, uint32_t kids, uint32_t *ret, 
 {
 	if (p->node_count >= PRESCAN_NODES_MAX || kids > PRESCAN_NODES_MAX ||
 	    p->edge_count + kids > 2 * PRESCAN_NODES_MAX)
-		return err_set(reterr, ERR_LIMIT, "schema of more than %d types", PRESCAN_NODES_MAX);
+		return err_set(reterr, ERR_LIMIT, "schema of more than %d types",
+			       PRESCAN_NODES_MAX);
 	if (!grow((void **)&p->nodes, &p->node_cap, p->node_count + 1, sizeof(*p->nodes)) ||
 	    !grow((void **)&p->edges, &p->edge_cap, p->edge_count + kids, sizeof(*p->edges)))
 		return err_nomem(reterr);
@@ -120,7 +121,8 @@ finish_node(struct prescan *p, uint32_t index, struct err *reterr)
 	}
 	n->height = height + 1;
 	if (n->height > PRESCAN_DEPTH_MAX)
-		return err_set(reterr, ERR_LIMIT, "schema deeper than %d levels", PRESCAN_DEPTH_MAX);
+		return err_set(reterr, ERR_LIMIT, "schema deeper than %d levels",
+			       PRESCAN_DEPTH_MAX);
 	n->min_bytes = own_bytes(n->schema);
 	if (is_avro_record(n->schema))
 		n->min_bytes += sum;
@@ -156,7 +158,8 @@ compile(struct prescan *p, avro_schema_t schema, unsigned depth, uint32_t *ret_n
 		return 0;
 	}
 	if (depth > PRESCAN_DEPTH_MAX)
-		return err_set(reterr, ERR_LIMIT, "schema deeper than %d levels", PRESCAN_DEPTH_MAX);
+		return err_set(reterr, ERR_LIMIT, "schema deeper than %d levels",
+			       PRESCAN_DEPTH_MAX);
 	ret = add_node(p, schema, count_kids(schema), &index, reterr);
 	if (ret < 0)
 		return ret;

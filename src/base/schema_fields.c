@@ -34,6 +34,18 @@ is_timestamp(const json_t *type)
 	return logical && strcmp(logical, "timestamp-millis") == 0;
 }
 
+static bool
+may_be_null(const json_t *type)
+{
+	size_t i;
+	json_t *branch;
+
+	json_array_foreach(type, i, branch)
+		if (json_is_string(branch) && strcmp(json_string_value(branch), "null") == 0)
+			return true;
+	return false;
+}
+
 /* A record's fields lie together, so they are added before what is nested in
  * them. */
 static bool
@@ -63,7 +75,8 @@ add_record(struct schema_fields *f, const json_t *schema, const json_t *fields)
 			.name = json_string_value(json_object_get(field, "name")),
 			.doc = json_string_value(json_object_get(field, "doc")),
 			.timestamp = is_timestamp(json_object_get(field, "type")),
-			.optional = json_object_get(field, "default") != NULL,
+			.optional = json_object_get(field, "default") ||
+				    may_be_null(json_object_get(field, "type")),
 		};
 	return true;
 }

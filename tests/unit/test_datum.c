@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "envdriver/base/datum.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/schema.h"
 #include "envdriver/base/schema_text.h"
+#include "rows.h"
 
 static struct schemas *schemas;
 

@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
 #include "envdriver/base/err.h"
 #include "envdriver/base/prescan.h"
-
-#define S(lit) { lit, sizeof(lit) - 1 }
-#define EACH(row, rows) \
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*(rows)) && ((row) = &(rows)[i]); i++)
+#include "rows.h"
 
 #define RECORD(fields) "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" fields "]}"
 #define FIELD(name, type) "{\"name\":\"" name "\",\"type\":" type "}"
@@ -37,65 +25,93 @@ static const struct row {
 	const char *text;	/* the whole error */
 } rows[] = {
 	{ "null",		"\"null\"",	S(""),		0, NULL },
-	{ "left over",		"\"null\"",	S("xyz"),	ERR_INVALID, "3 bytes are left over" },
+	{ "left over",		"\"null\"",	S("xyz"),	ERR_INVALID,
+	  "3 bytes are left over" },
 	{ "empty record",	RECORD(""),	S(""),		0, NULL },
 	{ "true",		"\"boolean\"",	S("\1"),	0, NULL },
-	{ "boolean 7",		"\"boolean\"",	S("\7"),	ERR_INVALID, "boolean of byte 0x07" },
-	{ "no boolean",		"\"boolean\"",	S(""),		ERR_INVALID, "boolean of 1 bytes, 0 are left" },
+	{ "boolean 7",		"\"boolean\"",	S("\7"),	ERR_INVALID,
+	  "boolean of byte 0x07" },
+	{ "no boolean",		"\"boolean\"",	S(""),		ERR_INVALID,
+	  "boolean of 1 bytes, 0 are left" },
 	{ "float",		"\"float\"",	S("1234"),	0, NULL },
-	{ "short float",	"\"float\"",	S("123"),	ERR_INVALID, "float of 4 bytes, 3 are left" },
+	{ "short float",	"\"float\"",	S("123"),	ERR_INVALID,
+	  "float of 4 bytes, 3 are left" },
 	{ "double",		"\"double\"",	S("12345678"),	0, NULL },
-	{ "short double",	"\"double\"",	S("1234567"),	ERR_INVALID, "double of 8 bytes, 7 are left" },
+	{ "short double",	"\"double\"",	S("1234567"),	ERR_INVALID,
+	  "double of 8 bytes, 7 are left" },
 
 	{ "int min",		"\"int\"",	S("\xff\xff\xff\xff\x0f"), 0, NULL },
 	{ "int max",		"\"int\"",	S("\xfe\xff\xff\xff\x0f"), 0, NULL },
-	{ "int max + 1",	"\"int\"",	S("\x80\x80\x80\x80\x10"), ERR_INVALID, "int of more than 32 bits" },
-	{ "int min - 1",	"\"int\"",	S("\x81\x80\x80\x80\x10"), ERR_INVALID, "int of more than 32 bits" },
+	{ "int max + 1",	"\"int\"",	S("\x80\x80\x80\x80\x10"), ERR_INVALID,
+	  "int of more than 32 bits" },
+	{ "int min - 1",	"\"int\"",	S("\x81\x80\x80\x80\x10"), ERR_INVALID,
+	  "int of more than 32 bits" },
 	{ "long of that",	"\"long\"",	S("\x81\x80\x80\x80\x10"), 0, NULL },
-	{ "overlong zero",	"\"int\"",	S("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00"), 0, NULL },
-	{ "64 bits",		"\"long\"",	S("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), 0, NULL },
-	{ "65 bits",		"\"long\"",	S("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), ERR_INVALID,
+	{ "overlong zero",	"\"int\"",	S("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00"), 0,
+	  NULL },
+	{ "64 bits",		"\"long\"",	S("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), 0,
+	  NULL },
+	{ "65 bits",		"\"long\"",	S("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),
+	  ERR_INVALID,
 	  "a number of more than 64 bits" },
-	{ "11 bytes",		"\"long\"",	S("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00"), ERR_INVALID,
+	{ "11 bytes",		"\"long\"",	S("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00"),
+	  ERR_INVALID,
 	  "a number of more than 64 bits" },
-	{ "cut number",		"\"long\"",	S("\x80\x80"),	ERR_INVALID, "the datum ends inside a number" },
+	{ "cut number",		"\"long\"",	S("\x80\x80"),	ERR_INVALID,
+	  "the datum ends inside a number" },
 
 	{ "string",		"\"string\"",	S("\6abc"),	0, NULL },
 	{ "string with NUL",	"\"string\"",	S("\6a\0c"),	0, NULL },
-	{ "string too long",	"\"string\"",	S("\6ab"),	ERR_INVALID, "string of 3 bytes, 2 are left" },
-	{ "string of 1 GiB",	"\"string\"",	S("\x80\x80\x80\x80\x08" "abcdefghijkl"), ERR_INVALID,
+	{ "string too long",	"\"string\"",	S("\6ab"),	ERR_INVALID,
+	  "string of 3 bytes, 2 are left" },
+	{ "string of 1 GiB",	"\"string\"",	S("\x80\x80\x80\x80\x08" "abcdefghijkl"),
+	  ERR_INVALID,
 	  "string of 1073741824 bytes, 12 are left" },
-	{ "string of -1",	"\"string\"",	S("\1"),	ERR_INVALID, "string of -1 bytes, 0 are left" },
-	{ "string of 2^62",	"\"string\"",	S("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), ERR_INVALID,
+	{ "string of -1",	"\"string\"",	S("\1"),	ERR_INVALID,
+	  "string of -1 bytes, 0 are left" },
+	{ "string of 2^62",	"\"string\"",	S("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"),
+	  ERR_INVALID,
 	  "string of 4611686018427387904 bytes, 0 are left" },
-	{ "string not UTF-8",	"\"string\"",	S("\6a\xff" "b"), ERR_INVALID, "invalid UTF-8 at byte 1 of the string" },
+	{ "string not UTF-8",	"\"string\"",	S("\6a\xff" "b"), ERR_INVALID,
+	  "invalid UTF-8 at byte 1 of the string" },
 	{ "UTF-8 cut by the length", "\"string\"", S("\4\xe2\x82\xac"), ERR_INVALID,
 	  "invalid UTF-8 at byte 0 of the string" },
 	{ "bytes of anything",	"\"bytes\"",	S("\4\xff\0"),	0, NULL },
-	{ "bytes too long",	"\"bytes\"",	S("\4\xff"),	ERR_INVALID, "bytes of 2 bytes, 1 are left" },
+	{ "bytes too long",	"\"bytes\"",	S("\4\xff"),	ERR_INVALID,
+	  "bytes of 2 bytes, 1 are left" },
 	{ "fixed",		FIXED,		S("abc"),	0, NULL },
-	{ "short fixed",	FIXED,		S("ab"),	ERR_INVALID, "f: fixed of 3 bytes, 2 are left" },
+	{ "short fixed",	FIXED,		S("ab"),	ERR_INVALID,
+	  "f: fixed of 3 bytes, 2 are left" },
 
 	{ "symbol 1",		ENUM,		S("\2"),	0, NULL },
 	{ "symbol 2 of 2",	ENUM,		S("\4"),	ERR_INVALID, "e: symbol 2 of 2" },
 	{ "symbol -1",		ENUM,		S("\1"),	ERR_INVALID, "e: symbol -1 of 2" },
 	{ "union null",		UNION,		S("\0"),	0, NULL },
 	{ "union string",	UNION,		S("\2\2a"),	0, NULL },
-	{ "union 2 of 2",	UNION,		S("\4"),	ERR_INVALID, "u: union branch 2 of 2" },
-	{ "union -1",		UNION,		S("\1"),	ERR_INVALID, "u: union branch -1 of 2" },
-	{ "one branch: not in the path", UNION,	S("\2\2"),	ERR_INVALID, "u: string of 1 bytes, 0 are left" },
-	{ "several branches: in the path", SEVERAL, S("\4\2"),	ERR_INVALID, "op.Y.b: boolean of byte 0x02" },
+	{ "union 2 of 2",	UNION,		S("\4"),	ERR_INVALID,
+	  "u: union branch 2 of 2" },
+	{ "union -1",		UNION,		S("\1"),	ERR_INVALID,
+	  "u: union branch -1 of 2" },
+	{ "one branch: not in the path", UNION,	S("\2\2"),	ERR_INVALID,
+	  "u: string of 1 bytes, 0 are left" },
+	{ "several branches: in the path", SEVERAL, S("\4\2"),	ERR_INVALID,
+	  "op.Y.b: boolean of byte 0x02" },
 	{ "several branches: good", SEVERAL,	S("\2\2a"),	0, NULL },
 
 	{ "empty array",	ARRAY("\"int\""), S("\0"),	0, NULL },
 	{ "two blocks",		ARRAY("\"int\""), S("\2\1\4\1\1\0"), 0, NULL },
 	{ "block with size",	ARRAY("\"int\""), S("\3\4\1\1\0"), 0, NULL },
-	{ "block size too small", ARRAY("\"int\""), S("\3\2\1\1\0"), ERR_INVALID, "block of 1 bytes holds 2" },
-	{ "block size too large", ARRAY("\"int\""), S("\3\x10\1\1\0"), ERR_INVALID, "block of 8 bytes, 3 are left" },
-	{ "block size -1",	ARRAY("\"int\""), S("\3\1\1\1\0"), ERR_INVALID, "block of -1 bytes, 3 are left" },
-	{ "count of -2^63",	ARRAY("\"int\""), S("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\0\0"), ERR_INVALID,
+	{ "block size too small", ARRAY("\"int\""), S("\3\2\1\1\0"), ERR_INVALID,
+	  "block of 1 bytes holds 2" },
+	{ "block size too large", ARRAY("\"int\""), S("\3\x10\1\1\0"), ERR_INVALID,
+	  "block of 8 bytes, 3 are left" },
+	{ "block size -1",	ARRAY("\"int\""), S("\3\1\1\1\0"), ERR_INVALID,
+	  "block of -1 bytes, 3 are left" },
+	{ "count of -2^63",	ARRAY("\"int\""),
+	  S("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\0\0"), ERR_INVALID,
 	  "block of 0 bytes, 1 are left" },
-	{ "no end mark",	ARRAY("\"int\""), S("\2\1"),	ERR_INVALID, "the datum ends inside a number" },
+	{ "no end mark",	ARRAY("\"int\""), S("\2\1"),	ERR_INVALID,
+	  "the datum ends inside a number" },
 	{ "50 M items in 4 bytes", ARRAY("\"int\""), S("\x80\xc2\xd7\x2f"), ERR_INVALID,
 	  "50000000 items, 0 bytes are left" },
 	{ "3 doubles in 16 bytes", ARRAY("\"double\""), S("\6" "1234567812345678"), ERR_INVALID,
@@ -160,8 +176,10 @@ static const struct schema_row {
 	const char *name, *schema;
 	const char *text;	/* the error; NULL: accepted */
 } schema_rows[] = {
-	{ "recursive list",	RECORD(FIELD("next", "[\"null\",\"R\"]")), "schema is recursive at 'R'" },
-	{ "recursive tree",	RECORD(FIELD("kids", ARRAY("\"R\""))), "schema is recursive at 'R'" },
+	{ "recursive list",	RECORD(FIELD("next", "[\"null\",\"R\"]")),
+	  "schema is recursive at 'R'" },
+	{ "recursive tree",	RECORD(FIELD("kids", ARRAY("\"R\""))),
+	  "schema is recursive at 'R'" },
 	{ "recursive map",	RECORD(FIELD("kids", MAP("\"R\""))), "schema is recursive at 'R'" },
 	{ "used twice",		SHARED, NULL },
 };

@@ -52,7 +52,7 @@ struct schema_field {
 	const char *name;
 	const char *doc;	/* NULL when it has none */
 	bool timestamp;		/* logicalType timestamp-millis, also in a union */
-	bool optional;		/* has a default */
+	bool optional;		/* has a default or may be null */
 };
 /* Field `index` of the record `record`, here or nested; NULL when there is
  * none. */
