@@ -16,6 +16,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from . import avro, commands, oracle
+from .process import wait_until
 
 DAY = 24 * 3600 * 1000
 MIB = 1024 * 1024
@@ -148,7 +149,18 @@ class Topics:
             wanted.append(NewTopic(self.full(name), partitions, replication, config=config))
         for created in self.admin.create_topics(wanted, operation_timeout=20).values():
             created.result(30)
+        wait_until(lambda: self._led(wanted), 20, "the new topics have leaders")
         return self
+
+    def _led(self, wanted):
+        """A broker may answer before it has heard of the topics it has just helped to make."""
+        known = self.admin.list_topics(timeout=20).topics
+        return all(
+            new.topic in known
+            and len(known[new.topic].partitions) == new.num_partitions
+            and all(p.leader >= 0 for p in known[new.topic].partitions.values())
+            for new in wanted
+        )
 
     def delete(self, *names):
         for deleted in self.admin.delete_topics([self.full(n) for n in names]).values():
