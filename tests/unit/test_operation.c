@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+
+/* The branches of EnvironmentCommand.operation. */
+static avro_schema_t
+branches(avro_value_t *record)
+{
+	const struct schema *s = schemas_find(fixture_schemas(), "EnvironmentCommand");
+
+	assert_int_equal(schema_value_new(s, record, NULL), 0);
+	return avro_schema_record_field_get(avro_value_get_schema(record), "operation");
+}
+
+static bool
+kind_fits(enum field_kind kind, avro_schema_t type)
+{
+	switch (kind) {
+	case FIELD_STRINGS:
+		return is_avro_array(type) && is_avro_string(avro_schema_array_items(type));
+	case FIELD_BOOL:
+		return is_avro_boolean(type);
+	case FIELD_INT:
+		return is_avro_int32(type) || is_avro_int64(type);
+	default:
+		return is_avro_string(type);
+	}
+}
+
+static void
+same_field(const char *name, const struct operation_field *f, avro_schema_t record, int i)
+{
+	avro_schema_t type = avro_schema_record_field_get_by_index(record, i);
+	bool nullable = is_avro_union(type);
+
+	ROW(name, f->name != NULL);
+	ROW(name, strcmp(f->name, avro_schema_record_field_name(record, i)) == 0);
+	ROW(name, nullable == !f->required);
+	if (nullable) {
+		ROW(name, is_avro_null(avro_schema_union_branch(type, 0)));
+		type = avro_schema_union_branch(type, 1);
+	}
+	ROW(name, kind_fits(f->kind, type));
+	ROW(name, !f->send_null || nullable);
+	ROW(name, !f->skip_false || f->kind == FIELD_BOOL);
+}
+
+static void
+test_same_as_schema(void **state)
+{
+	avro_value_t record;
+	avro_schema_t all = branches(&record);
+
+	(void)state;
+	assert_int_equal(avro_schema_union_size(all), OPERATION_COUNT);
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		const struct operation *op = operation_by_id((enum operation_id)i);
+		avro_schema_t branch = avro_schema_union_branch(all, i);
+		int n = (int)avro_schema_record_size(branch);
+
+		ROW(op->name, op->id == (enum operation_id)i);
+		ROW(op->name, strcmp(op->name, avro_schema_name(branch)) == 0);
+		ROW(op->name, n <= OPERATION_FIELDS_MAX);
+		for (int k = 0; k < n; k++)
+			same_field(op->name, &op->fields[k], branch, k);
+		ROW(op->name, !op->fields[n].name);
+	}
+	avro_value_decref(&record);
+}
+
+/* OPERATIONS.md, "Time limits" and the two tables. */
+static const struct row {
+	const char *name;
+	enum operation_limit limit;
+	enum topic result;
+	bool issue_null, supported;
+} rows[] = {
+	{ "ValidateConfig",	LIMIT_DEFAULT,	TOPIC_CONFIG_RESULTS,		false, true },
+	{ "Probe",		LIMIT_PROBE,	TOPIC_PROBE_RESULTS,		false, true },
+	{ "AcquireLease",	LIMIT_LEASE,	TOPIC_LEASE_RESULTS,		true, true },
+	{ "ResumeLease",	LIMIT_DEFAULT,	TOPIC_LEASE_RESULTS,		true, true },
+	{ "ReleaseLease",	LIMIT_LEASE,	TOPIC_LEASE_RESULTS,		true, true },
+	{ "DestroyLease",	LIMIT_LEASE,	TOPIC_LEASE_RESULTS,		true, true },
+	{ "RealizeWorkspace",	LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS,	false, true },
+	{ "Execute",		LIMIT_OWN,	TOPIC_EXECUTION_RESULTS,	false, true },
+	{ "ListDrivers",	LIMIT_NONE,	TOPIC_DRIVER_RESULTS,		false, true },
+	{ "SyncIn",		LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS,	false, false },
+	{ "SyncOut",		LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS,	false, false },
+	{ "RunnerIngressEndpoint", LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS,	false, false },
+	{ "StartInteractiveSetup", LIMIT_SETUP,	TOPIC_SETUP_RESULTS,		false, false },
+	{ "GetInteractiveSetup", LIMIT_SETUP,	TOPIC_SETUP_RESULTS,		false, false },
+	{ "CancelInteractiveSetup", LIMIT_SETUP, TOPIC_SETUP_RESULTS,		false, false },
+	{ "CaptureTemplate",	LIMIT_OWN,	TOPIC_SETUP_RESULTS,		false, false },
+	{ "DeleteTemplate",	LIMIT_SETUP,	TOPIC_SETUP_RESULTS,		false, false },
+};
+
+static void
+test_rows(void **state)
+{
+	const struct row *row;
+	char rpc[64];
+
+	(void)state;
+	assert_int_equal(sizeof(rows) / sizeof(*rows), OPERATION_COUNT);
+	EACH(row, rows) {
+		const struct operation *op = operation_by_name(span_of(row->name));
+		const char *first;
+		bool lease;
+
+		ROW(row->name, op != NULL);
+		first = op->fields[0].name ? op->fields[0].name : "";
+		lease = strcmp(first, "lease") == 0 || strcmp(first, "providerLeaseId") == 0;
+		ROW(row->name, op->limit == row->limit);
+		ROW(row->name, op->result == row->result);
+		ROW(row->name, op->send_issue_null == row->issue_null);
+		ROW(row->name, op->supported == row->supported);
+		ROW(row->name, op->once == (op->id == OPERATION_EXECUTE));
+		ROW(row->name, op->lease_key == lease);
+		snprintf(rpc, sizeof(rpc), "environment%s", row->name);
+		if (op->limit == LIMIT_NONE)
+			ROW(row->name, !op->rpc);
+		else
+			ROW(row->name, op->rpc && strcmp(op->rpc, rpc) == 0);
+	}
+}
+
+static void
+test_unknown_name(void **state)
+{
+	(void)state;
+	assert_null(operation_by_name(SPAN_LIT("execute")));
+	assert_null(operation_by_name(SPAN_LIT("Execut")));
+	assert_null(operation_by_name(SPAN_LIT("CancelExecution")));
+	assert_null(operation_by_name(SPAN_NULL));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_same_as_schema),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_unknown_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
