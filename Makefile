@@ -44,8 +44,9 @@ PLUGIN := frame rpc channel worker supervisor supervisor_table host
 PIPELINE := command command_check window window_text operation resolver request outcome request_secret shape shape_config shape_execute shape_lease result result_drivers result_log result_record event claim claim_text claim_scripts \
 	consumer offsets kafkaconf kafkaconf_handle kafkaconf_text broker notice txn publisher scheduler entry flow flow_life flow_show flow_intake flow_run \
 	flow_claim flow_call flow_seal flow_move deadletter
-COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table worker service dev publish exec \
-	watch replay drivers plugin topics config http kafka
+COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table config dev drivers exec \
+	http kafka manifest plugin publish publish_fields reader reader_parse record record_list \
+	replay send service topics wait watch worker
 
 lib_src := $(wildcard $(BASE:%=src/base/%.c) $(STATE:%=src/state/%.c) \
 	$(PLUGIN:%=src/plugin/%.c) $(PIPELINE:%=src/pipeline/%.c) \

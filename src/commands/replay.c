@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * replay: `envdriver replay`: recorded commands and events, read back in the
+ * order of time, as far as the log reaches now.
+ */
+#include <stdio.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/base/schema.h"
+#include "envdriver/base/units.h"
+#include "envdriver/commands/cli.h"
+#include "envdriver/commands/commands.h"
+#include "envdriver/commands/record.h"
+
+enum { OFFSET_TEXT = 24 };
+
+struct replay {
+	struct cli *cli;
+	bool topics[TOPIC_COUNT];
+	int32_t partition;	/* -1: all */
+	struct reader_place from, to;
+	int64_t limit;		/* 0: none */
+	struct schemas *schemas;
+	struct reader *reader;
+	struct record_list *list;
+};
+
+/* "10..20", both included; "10.." has no end but the log's. */
+static int
+read_offsets(struct replay *r, const char *text, struct err *reterr)
+{
+	const char *dots = strstr(text, "..");
+	char first[OFFSET_TEXT];
+	int64_t a, b = INT64_MAX - 1;
+
+	snprintf(first, sizeof(first), "%.*s", dots ? (int)(dots - text) : 0, text);
+	if (!dots || units_int(first, &a, NULL) < 0 ||
+	    (dots[2] && units_int(dots + 2, &b, NULL) < 0) || b < a || b == INT64_MAX)
+		return err_set(reterr, ERR_INVALID, "--offsets: '%.64s' is not FIRST..LAST", text);
+	r->from = (struct reader_place){ READER_OFFSET, a };
+	r->to = (struct reader_place){ READER_OFFSET, b + 1 };
+	return 0;
+}
+
+static int
+read_range(struct replay *r, struct err *reterr)
+{
+	const char *from = cli_flag(r->cli, "from"), *to = cli_flag(r->cli, "to");
+	const char *offsets = cli_flag(r->cli, "offsets");
+
+	if (offsets && (from || to))
+		return err_set(reterr, ERR_INVALID, "--offsets stands in place of --from and --to");
+	if (offsets)
+		return read_offsets(r, offsets, reterr);
+	if (reader_parse_place(from ? from : "beginning", &r->from, reterr) < 0) {
+		err_prefix(reterr, "--from");
+		return ERR_INVALID;
+	}
+	if (reader_parse_place(to ? to : "end", &r->to, reterr) < 0) {
+		err_prefix(reterr, "--to");
+		return ERR_INVALID;
+	}
+	return 0;
+}
+
+static int
+read_options(struct replay *r, struct err *reterr)
+{
+	const char *topics = cli_flag(r->cli, "topics"), *limit = cli_flag(r->cli, "limit");
+	const char *partition = cli_flag(r->cli, "partition");
+	int64_t n = -1, chosen = 0;
+
+	if (reader_parse_topics(topics ? topics : "commands,probe,lease,execution,config,workspace,"
+						  "setup,driver,events,dead-letters",
+				r->topics, reterr) < 0) {
+		err_prefix(reterr, "--topics");
+		return ERR_INVALID;
+	}
+	if (read_range(r, reterr) < 0)
+		return ERR_INVALID;
+	if (partition && (units_int(partition, &n, NULL) < 0 || n > INT32_MAX))
+		return err_set(reterr, ERR_INVALID, "--partition: '%.64s' is no partition",
+			       partition);
+	r->partition = (int32_t)n;
+	if (limit && units_int(limit, &r->limit, NULL) < 0)
+		return err_set(reterr, ERR_INVALID, "--limit: '%.64s' is no number", limit);
+	for (int t = 0; t < TOPIC_COUNT; t++)
+		chosen += r->topics[t];
+	if ((partition || cli_flag(r->cli, "offsets")) && (chosen != 1 || !partition))
+		return err_set(reterr, ERR_INVALID,
+			       "--partition and --offsets need one topic and one partition: "
+			       "--topics commands --partition 0");
+	return 0;
+}
+
+static int
+open_all(struct replay *r, struct err *reterr)
+{
+	int ret = 0;
+
+	r->schemas = schemas_new(reterr);
+	r->reader = r->schemas ? reader_new(cli_config(r->cli), reterr) : NULL;
+	r->list = record_list_new(r->cli, cli_has(r->cli, "envelope"));
+	if (!r->reader || !r->list)
+		return ERR_CONFIG;
+	for (int t = 0; t < TOPIC_COUNT && ret == 0; t++)
+		if (r->topics[t])
+			ret = reader_add(r->reader, (enum topic)t, r->partition, reterr);
+	return ret < 0 ? ret : reader_open(r->reader, &r->from, &r->to, reterr);
+}
+
+static int
+read_all(struct replay *r, struct err *reterr)
+{
+	struct reader_record raw;
+	int64_t seen = 0;
+	int rc;
+
+	while ((!r->limit || seen < r->limit) &&
+	       (rc = reader_next(r->reader, 0, &raw, reterr)) != READER_DONE) {
+		struct record record;
+
+		if (rc < 0 || record_open(r->schemas, &raw, &record, reterr) < 0)
+			return rc < 0 ? rc : ERR_NOMEM;
+		if (record_wanted(&record, r->cli)) {
+			record_list_add(r->list, &record);
+			seen++;
+		}
+		record_release(&record);
+	}
+	return CLI_DONE;
+}
+
+static int
+replay_main(struct cli *cli)
+{
+	struct replay r = { .cli = cli };
+	struct err err = { .code = ERR_NOMEM, .text = "out of memory" };
+	int ret;
+
+	if (read_options(&r, &err) < 0)
+		return cli_misuse(cli, "%s", err.text);
+	ret = open_all(&r, &err);
+	if (ret == 0)
+		ret = read_all(&r, &err);
+	record_list_end(r.list);
+	reader_free(r.reader);
+	schemas_free(r.schemas);
+	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : ret);
+}
+
+static const struct cli_option options[] = {
+	{ .name = "topics", .value = "LIST",
+	  .help = "commands,probe,lease,execution,config,workspace,setup,driver,events,"
+		  "dead-letters; also logs,all" },
+	{ .name = "from", .value = "PLACE",
+	  .help = "beginning (default), a time, or a duration: that long ago" },
+	{ .name = "to", .value = "PLACE", .help = "As --from, exclusive; end (default) is now" },
+	{ .name = "partition", .value = "N", .help = "Only this partition of one topic" },
+	{ .name = "offsets", .value = "FIRST..LAST",
+	  .help = "Of one topic and partition, both included" },
+	{ .name = "limit", .value = "N", .help = "The first N records only" },
+	RECORD_OPTIONS,
+	{ .name = NULL },
+};
+
+const struct cli_command replay_command = {
+	.name = "replay",
+	.summary = "Read recorded commands and events back",
+	.options = options,
+	.text = "Records come in the order of their Kafka time. Ends at the last stable offset of each\n"
+		"partition as it is when the command starts.\n\n"
+		"    envdriver replay --command c1\n"
+		"    envdriver replay --from 2026-11-23T00:00:00Z --to 2026-11-24T00:00:00Z --status FAILED\n"
+		"    envdriver replay --topics commands --partition 0 --offsets 100..120 --envelope\n",
+	.run = replay_main,
+};
