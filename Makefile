@@ -40,9 +40,10 @@ BASE := base64 buf clock crash config config_load config_params config_print dat
 	log loop metrics place plain plain_read prescan prescan_shape schema schema_canonical schema_fields \
 	units utf8 words
 STATE := redis redis_conn redis_greet redis_send redis_url registry instance
-PLUGIN := frame rpc channel worker supervisor supervisor_table host
+PLUGIN := frame rpc imap deadline limiter tail scope execlog channel spawn worker worker_end conftell \
+	host host_state package workenv store record supervisor supervisor_table handle supervisor_call
 PIPELINE := command command_check window window_text operation resolver request outcome request_secret shape shape_config shape_execute shape_lease result result_drivers result_log result_record event claim claim_text claim_scripts \
-	consumer offsets kafkaconf kafkaconf_handle kafkaconf_text broker notice txn publisher scheduler entry flow flow_life flow_show flow_intake flow_run \
+	consumer group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker notice txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_show flow_intake flow_run \
 	flow_claim flow_call flow_seal flow_move deadletter
 COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table config dev drivers exec \
 	http kafka manifest plugin publish publish_fields reader reader_parse record record_list \

@@ -17,17 +17,11 @@
 #include <uv.h>
 
 #include "envdriver/base/buf.h"
+#include "envdriver/pipeline/group_meta.h"
 
 struct config;
 struct consumer;
 struct err;
-
-/* The group metadata object, counted: a batch keeps the one it was sealed
- * with. Any thread may hold it. */
-struct group_meta;
-struct group_meta *group_meta_ref(struct group_meta *g);
-void group_meta_unref(struct group_meta *g);
-const rd_kafka_consumer_group_metadata_t *group_meta_get(const struct group_meta *g);
 
 /* One partition of an assign event, its committed offset definite. */
 struct assigned {

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/pipeline/offsets.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/pipeline/kafkaconf.h"
+
+enum { PAUSE_MS = 50 };
+
+struct offsets {
+	rd_kafka_t *rk;
+};
+
+struct offsets *
+offsets_new(const struct config *config, struct err *reterr)
+{
+	struct offsets *o = calloc(1, sizeof(*o));
+
+	if (!o) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	o->rk = kafkaconf_open(config, KAFKACONF_OFFSETS, NULL, NULL, reterr);
+	if (!o->rk) {
+		free(o);
+		o = NULL;
+	}
+	return o;
+}
+
+void
+offsets_free(struct offsets *o)
+{
+	if (!o)
+		return;
+	kafkaconf_discard(o->rk);
+	free(o);
+}
+
+/* One try on a list of its own: an answer for some of the partitions only
+ * must not be taken for all. */
+static rd_kafka_resp_err_t
+try(struct offsets *o, const rd_kafka_topic_partition_list_t *list,
+    rd_kafka_topic_partition_list_t **ret)
+{
+	rd_kafka_topic_partition_list_t *answer = rd_kafka_topic_partition_list_new(list->cnt);
+	rd_kafka_resp_err_t code;
+
+	for (int i = 0; i < list->cnt; i++)
+		rd_kafka_topic_partition_list_add(answer, list->elems[i].topic,
+						  list->elems[i].partition);
+	code = rd_kafka_committed(o->rk, answer, OFFSETS_STEP_MS);
+	for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < answer->cnt; i++)
+		code = answer->elems[i].err;
+	/* It may have been sorted on the way; ours must answer for the same. */
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && answer->cnt != list->cnt)
+		code = RD_KAFKA_RESP_ERR__BAD_MSG;
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		*ret = answer;
+	else
+		rd_kafka_topic_partition_list_destroy(answer);
+	return code;
+}
+
+static int
+copy_out(rd_kafka_topic_partition_list_t *list, const rd_kafka_topic_partition_list_t *answer)
+{
+	for (int i = 0; i < list->cnt; i++) {
+		rd_kafka_topic_partition_t *to = &list->elems[i];
+		const rd_kafka_topic_partition_t *from =
+			rd_kafka_topic_partition_list_find((rd_kafka_topic_partition_list_t *)answer,
+							   to->topic, to->partition);
+		char *metadata = NULL;
+
+		if (from && from->metadata_size) {
+			metadata = malloc(from->metadata_size);
+			if (!metadata)
+				return ERR_NOMEM;
+			memcpy(metadata, from->metadata, from->metadata_size);
+		}
+		free(to->metadata);
+		to->metadata = metadata;
+		to->metadata_size = metadata ? from->metadata_size : 0;
+		to->offset = from && from->offset >= 0 ? from->offset : RD_KAFKA_OFFSET_INVALID;
+	}
+	return 0;
+}
+
+static void
+pause_a_moment(void)
+{
+	const struct timespec t = { 0, PAUSE_MS * 1000000L };
+
+	nanosleep(&t, NULL);
+}
+
+int
+offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
+	     const struct offsets_watch *watch, struct err *reterr)
+{
+	rd_kafka_topic_partition_list_t *answer = NULL;
+	rd_kafka_resp_err_t code;
+	int ret;
+
+	while (!watch->stop(watch->arg)) {
+		/* Serves its events; a handle that is never polled keeps them. */
+		(void)rd_kafka_poll(o->rk, 0);
+		code = try(o, list, &answer);
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+			ret = copy_out(list, answer);
+			rd_kafka_topic_partition_list_destroy(answer);
+			return ret < 0 ? err_nomem(reterr) : 0;
+		}
+		if (watch->on_wait)
+			watch->on_wait(watch->arg, rd_kafka_err2str(code));
+		pause_a_moment();
+	}
+	return err_set(reterr, ERR_CLOSED, "reading the committed offsets was stopped");
+}
+
+bool
+offsets_log(struct offsets *o, const char *topic, int32_t partition, int timeout_ms,
+	    int64_t *ret_start, int64_t *ret_end)
+{
+	int64_t start = -1, end = -1;
+
+	if (rd_kafka_query_watermark_offsets(o->rk, topic, partition, &start, &end, timeout_ms) !=
+	    RD_KAFKA_RESP_ERR_NO_ERROR)
+		return false;
+	*ret_start = start;
+	*ret_end = end;
+	return true;
+}
+
+bool
+offsets_reach(struct offsets *o, int timeout_ms)
+{
+	const struct rd_kafka_metadata *md = NULL;
+	rd_kafka_resp_err_t code = rd_kafka_metadata(o->rk, 0, NULL, &md, timeout_ms);
+
+	if (md)
+		rd_kafka_metadata_destroy(md);
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
