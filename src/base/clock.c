@@ -85,14 +85,16 @@ literal(const char **p, const char *end, const char *any)
 	return false;
 }
 
-static int64_t
-fraction_ms(const char **p, const char *end)
+/* At least one digit; what is finer than a millisecond is dropped. */
+static bool
+fraction_ms(const char **p, const char *end, int64_t *ret)
 {
-	int64_t ms = 0, unit = 100;
+	const char *from = *p;
+	int64_t unit = 100;
 
 	for (; *p < end && **p >= '0' && **p <= '9'; (*p)++, unit /= 10)
-		ms += unit * (**p - '0');
-	return ms;
+		*ret += unit * (**p - '0');
+	return *p > from;
 }
 
 static bool
@@ -127,15 +129,16 @@ clock_parse(const char *text, size_t len, int64_t *ret_wall_ms)
 	    !digits(&p, end, 2, &tm.tm_min) || !literal(&p, end, ":") ||
 	    !digits(&p, end, 2, &tm.tm_sec))
 		return ERR_INVALID;
-	if (literal(&p, end, "."))
-		ms = fraction_ms(&p, end);
+	if (literal(&p, end, ".") && !fraction_ms(&p, end, &ms))
+		return ERR_INVALID;
 	if (!offset_s(&p, end, &off) || p != end || tm.tm_hour > 23 || tm.tm_min > 59 ||
 	    tm.tm_sec > 60)
 		return ERR_INVALID;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	check = tm;
-	t = timegm(&check);
+	check.tm_sec = 0;	/* a leap second is of the minute it stands in */
+	t = timegm(&check) + tm.tm_sec;
 	if (check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon)
 		return ERR_INVALID;	/* 30 February and the like */
 	*ret_wall_ms = ((int64_t)t - off) * MS_PER_SEC + ms;

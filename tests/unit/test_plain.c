@@ -40,7 +40,8 @@ teardown(void **state)
 	"\"pluginId\":null},\"config\":{\"a\":1.50},\"operation\":" operation "}"
 #define EXECUTE "{\"type\":\"Execute\",\"lease\":{\"providerLeaseId\":\"l\"},\"command\":\"sh\"," \
 	"\"args\":[\"-c\",\"\\u0000\\n\xe2\x82\xac\"],\"cwd\":null," \
-	"\"env\":{\"B\":\"2\",\"A\":\"1\"},\"stdin\":null,\"timeoutMs\":9007199254740993,\"bypassSession\":true}"
+	"\"env\":{\"B\":\"2\",\"A\":\"1\"},\"stdin\":null,\"timeoutMs\":9007199254740993," \
+	"\"bypassSession\":true}"
 
 /* What is written reads back as the same bytes. */
 static const struct same_row {
