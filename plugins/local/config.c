@@ -180,7 +180,8 @@ config_is_env(const json_t *env, const char **ret_bad)
 	json_object_foreach((json_t *)env, name, value) {
 		const char *text = json_string_value(value);
 		/* NUL cannot stand in a variable. */
-		if (text && *name && !strchr(name, '=') && strlen(text) == json_string_length(value))
+		bool has_nul = text && strlen(text) != json_string_length(value);
+		if (text && !has_nul && *name && !strchr(name, '='))
 			continue;
 		*ret_bad = name;
 		return false;

@@ -65,7 +65,8 @@ metadata(const struct exec *x, const struct job_outcome *o)
 	json_t *m = json_pack("{s:i, s:s, s:I, s:s}", "pid", o->pid, "startedAt", x->started,
 			      "durationMs", (json_int_t)o->duration_ms, "endedBy", ends[o->end]);
 	if (o->end == JOB_OUTPUT_LIMIT || o->cut) {
-		json_object_set_new(m, "outputLimitBytes", json_integer((json_int_t)x->output_limit));
+		json_int_t limit = (json_int_t)x->output_limit;
+		json_object_set_new(m, "outputLimitBytes", json_integer(limit));
 		json_object_set_new(m, "outputCut", json_boolean(o->cut));
 	}
 	if (o->left_running)

@@ -78,9 +78,10 @@ random_id(char *id)
 	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);	/* a UUID of version 4 */
 	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
 	size_t n = (size_t)sprintf(id, "local-");
-	for (int i = 0; i < 16; i++)
-		n += (size_t)sprintf(id + n, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x",
-				     b[i]);
+	for (int i = 0; i < 16; i++) {
+		const char *dash = i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "";
+		n += (size_t)sprintf(id + n, "%s%02x", dash, b[i]);
+	}
 	return true;
 }
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The local plugin, spoken to as a host would: one JSON object a line.
 
-Needs nothing but the built program. Run alone:
+Needs nothing but the built program; the harness and what it gives to each test are not used.
+Run alone:
     make SAN=address DEVELOPER=1 build/address/plugins/local/envdriver-local
     python3 tests/integration/test_local_plugin.py [name ...]
 """
@@ -200,7 +201,7 @@ def read_pid(lease, name):
 
 # ---- the protocol ------------------------------------------------------------
 
-def test_handshake():
+def test_handshake(_=None):
     with plugin() as p:
         result = p.call("initialize", {"manifest": {}, "config": {}, "apiVersion": 1,
                                        "instanceInfo": {"instanceId": "i", "hostVersion": "1"},
@@ -218,13 +219,13 @@ def test_handshake():
         assert p.call("configChanged", {"config": {}, "companyId": COMPANY}) is None
 
 
-def test_shutdown_answers_and_exits():
+def test_shutdown_answers_and_exits(_=None):
     with plugin() as p:
         assert p.call("shutdown") is None
         assert p.process.wait(PATIENCE) == 0
 
 
-def test_unknown_and_unimplemented_methods():
+def test_unknown_and_unimplemented_methods(_=None):
     with plugin() as p:
         assert p.error("environmentNoSuchThing") == {
             "code": -32601, "message": "Unknown method: environmentNoSuchThing"}
@@ -232,13 +233,13 @@ def test_unknown_and_unimplemented_methods():
             "code": -32004, "message": "environmentCaptureTemplate is not implemented by this plugin"}
 
 
-def test_ids_are_echoed():
+def test_ids_are_echoed(_=None):
     with plugin() as p:
         for request_id in ("a string", "7", 7, 0, -3, 2 ** 53, 1.5, "\u2603", "a\u0000b"):
             assert p.wait(p.send("health", request_id=request_id))["id"] == request_id
 
 
-def test_lines_that_are_no_requests():
+def test_lines_that_are_no_requests(_=None):
     rows = [
         ("garbage", "junk\n", -32700),
         ("half an object", '{"half":\n', -32700),
@@ -264,7 +265,7 @@ def test_lines_that_are_no_requests():
                 assert p.unasked.get(timeout=PATIENCE)["error"]["code"] == code, name
 
 
-def test_requests_in_pieces_and_in_bulk():
+def test_requests_in_pieces_and_in_bulk(_=None):
     with plugin() as p:
         request = json.dumps({"jsonrpc": "2.0", "id": "slow", "method": "health"}) + "\r\n"
         for c in request:
@@ -276,7 +277,7 @@ def test_requests_in_pieces_and_in_bulk():
             p.wait("n%d" % i)
 
 
-def test_what_javascript_writes():
+def test_what_javascript_writes(_=None):
     """Lone surrogates and integers beyond 64 bits are legal in its JSON."""
     with plugin() as p:
         p.write('{"jsonrpc":"2.0","id":1001,"method":"health","params":{"a":"\\ud800x\\\\ud800"}}\n')
@@ -288,13 +289,13 @@ def test_what_javascript_writes():
         assert result["stdout"] == "\U0001f98a \ufffd!"
 
 
-def test_stdin_that_is_a_file_is_refused():
+def test_stdin_that_is_a_file_is_refused(_=None):
     with open(os.devnull) as null:
         done = subprocess.run([PROGRAM], stdin=null, capture_output=True, timeout=PATIENCE)
     assert done.returncode == 2 and b"standard input" in done.stderr
 
 
-def test_package():
+def test_package(_=None):
     """The build folder is a package, and its manifest says what the program does."""
     folder = os.path.dirname(PROGRAM)
     assert os.path.exists(os.path.join(folder, "README.md"))
@@ -319,7 +320,7 @@ def test_package():
 
 # ---- config and probe -----------------------------------------------------------
 
-def test_config_is_checked():
+def test_config_is_checked(_=None):
     rows = [
         ("empty", {}, None),
         ("all", {"root": "/tmp/x", "timeoutMs": 5, "outputLimitBytes": 9, "keep": False,
@@ -353,7 +354,7 @@ def test_config_is_checked():
         assert p.error("environmentAcquireLease", p.base({"timeoutMs": -1}))["code"] == -32602
 
 
-def test_probe():
+def test_probe(_=None):
     with plugin() as p:
         result = p.call("environmentProbe", p.base())
         assert result["ok"] is True and p.root in result["summary"], result
@@ -373,7 +374,7 @@ def test_probe():
 
 # ---- leases -------------------------------------------------------------------
 
-def test_acquire_execute_destroy():
+def test_acquire_execute_destroy(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         folder = os.path.join(p.root, lease["providerLeaseId"])
@@ -394,7 +395,7 @@ def test_acquire_execute_destroy():
         assert error["code"] == -32002 and "does not exist" in error["message"]
 
 
-def test_acquire_is_idempotent_by_invocation_id():
+def test_acquire_is_idempotent_by_invocation_id(_=None):
     invocation = new_id()
     with plugin() as p:
         first = p.acquire(invocation)
@@ -408,7 +409,7 @@ def test_acquire_is_idempotent_by_invocation_id():
             assert restarted.execute(first, "cat file")["stdout"] == "kept\n"
 
 
-def test_odd_invocation_ids_make_leases_of_their_own():
+def test_odd_invocation_ids_make_leases_of_their_own(_=None):
     with plugin() as p:
         ids = [p.acquire(i)["providerLeaseId"] for i in
                ("../../x", "a/b", "a_b", "a_2fb", "ä", ".", "A")]
@@ -418,7 +419,7 @@ def test_odd_invocation_ids_make_leases_of_their_own():
         assert reply["error"]["code"] == -32602
 
 
-def test_half_made_lease_is_completed():
+def test_half_made_lease_is_completed(_=None):
     invocation = new_id()
     with plugin() as p:
         os.makedirs(os.path.join(p.root, "local-" + invocation), mode=0o700)
@@ -428,7 +429,7 @@ def test_half_made_lease_is_completed():
         assert p.execute(p.acquire(invocation), "echo ok")["stdout"] == "ok\n"
 
 
-def test_resume():
+def test_resume(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         resumed = p.give_back("environmentResumeLease", lease)
@@ -442,7 +443,7 @@ def test_resume():
             assert result["providerLeaseId"] is None, name
 
 
-def test_lease_is_found_though_the_config_has_changed():
+def test_lease_is_found_though_the_config_has_changed(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         p.config_root, p.root = p.root, p.root + "-of-today"
@@ -452,7 +453,7 @@ def test_lease_is_found_though_the_config_has_changed():
         assert os.listdir(p.root) == []
 
 
-def test_lease_of_another_company_is_refused():
+def test_lease_of_another_company_is_refused(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         theirs = dict(p.execute_params(lease, "true"), companyId="company-2")
@@ -463,7 +464,7 @@ def test_lease_of_another_company_is_refused():
         assert p.execute(lease, "echo still here")["stdout"] == "still here\n"
 
 
-def test_destroy_follows_no_link_and_needs_no_permission():
+def test_destroy_follows_no_link_and_needs_no_permission(_=None):
     with plugin() as p:
         outside = os.path.join(os.path.dirname(p.root), "outside")
         os.makedirs(outside)
@@ -479,7 +480,7 @@ def test_destroy_follows_no_link_and_needs_no_permission():
         assert os.listdir(outside) == ["precious"]
 
 
-def test_destroy_without_an_id():
+def test_destroy_without_an_id(_=None):
     with plugin() as p:
         for method in ("environmentDestroyLease", "environmentReleaseLease"):
             assert p.call(method, p.base(providerLeaseId=None)) is None
@@ -487,7 +488,7 @@ def test_destroy_without_an_id():
                 "providerLeaseId": "fixture://x", "state": "destroyed"}
 
 
-def test_release_keeps_the_folder_unless_told_otherwise():
+def test_release_keeps_the_folder_unless_told_otherwise(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         p.execute(lease, "echo kept >file")
@@ -498,7 +499,7 @@ def test_release_keeps_the_folder_unless_told_otherwise():
         assert os.listdir(p.root) == []
 
 
-def test_release_with_cancel_ends_the_running_execute():
+def test_release_with_cancel_ends_the_running_execute(_=None):
     with plugin() as p:
         lease, invocation = p.acquire(new_id()), new_id()
         running = p.start(lease, "echo begun; exec sleep 1000", invocation)
@@ -514,7 +515,7 @@ def test_release_with_cancel_ends_the_running_execute():
         assert p.execute(lease, "echo usable")["stdout"] == "usable\n"
 
 
-def test_receipt_means_that_nothing_is_left():
+def test_receipt_means_that_nothing_is_left(_=None):
     """Also what left its process group, its session and its parent."""
     with plugin() as p:
         lease = p.acquire(new_id())
@@ -529,7 +530,7 @@ def test_receipt_means_that_nothing_is_left():
         assert not any(is_alive(pid) for pid in pids)
 
 
-def test_destroy_ends_the_running_execute():
+def test_destroy_ends_the_running_execute(_=None):
     with plugin() as p:
         lease, other = p.acquire(new_id()), p.acquire(new_id())
         invocation = new_id()
@@ -548,7 +549,7 @@ def test_destroy_ends_the_running_execute():
 
 # ---- execute --------------------------------------------------------------------
 
-def test_exit_codes_and_signals():
+def test_exit_codes_and_signals(_=None):
     rows = [
         ("success", "true", 0, None),
         ("failure", "exit 3", 3, None),
@@ -571,7 +572,7 @@ def test_exit_codes_and_signals():
         assert meta["startedAt"].endswith("Z") and "leftRunning" not in meta
 
 
-def test_what_cannot_be_started_is_an_error():
+def test_what_cannot_be_started_is_an_error(_=None):
     rows = [
         ("missing", {"command": "/no/such/binary"}, -32002, "spawn /no/such/binary ENOENT"),
         ("not in PATH", {"command": "no-such-binary"}, -32002, "spawn no-such-binary ENOENT"),
@@ -599,7 +600,7 @@ def test_what_cannot_be_started_is_an_error():
         assert p.execute(lease, "true")["exitCode"] == 0
 
 
-def test_cwd():
+def test_cwd(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         home = lease["metadata"]["remoteCwd"]
@@ -610,7 +611,7 @@ def test_cwd():
             assert p.execute(lease, "pwd", cwd=cwd)["stdout"] == expected + "\n", name
 
 
-def test_environment_is_scrubbed():
+def test_environment_is_scrubbed(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
 
@@ -626,7 +627,7 @@ def test_environment_is_scrubbed():
         assert "LD_PRELOAD=/no/such.so" in environment(env={"LD_PRELOAD": "/no/such.so"})
 
 
-def test_arguments_arrive_as_they_are():
+def test_arguments_arrive_as_they_are(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         args = ["%s\n", "", " a  b ", "--keep", "*", "'", "\n", "\u2603"]
@@ -635,7 +636,7 @@ def test_arguments_arrive_as_they_are():
             "".join(a + "\n" for a in args[1:])
 
 
-def test_stdin():
+def test_stdin(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         for name, text in (("none", None), ("empty", ""), ("short", "a\nb"), ("NUL", "a\u0000b"),
@@ -646,7 +647,7 @@ def test_stdin():
         assert p.execute(lease, "echo out >/dev/stdout; echo err >/dev/stderr")["stderr"] == "err\n"
 
 
-def test_timeout():
+def test_timeout(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         begin = time.monotonic()
@@ -663,7 +664,7 @@ def test_timeout():
         assert result["timedOut"] is False, "only a number above 0 counts"
 
 
-def test_timeout_with_a_grandchild_that_holds_the_pipes():
+def test_timeout_with_a_grandchild_that_holds_the_pipes(_=None):
     rows = [
         ("in its process group", "sleep 1000 & echo $! >pid; sleep 1000", None),
         ("command has ended", "sleep 1000 & echo $! >pid; exit 7", 7),
@@ -683,14 +684,14 @@ def test_timeout_with_a_grandchild_that_holds_the_pipes():
             wait_until(lambda: not is_alive(pid), name + ": the grandchild lives")
 
 
-def test_a_grandchild_in_time_is_waited_for():
+def test_a_grandchild_in_time_is_waited_for(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         result = p.execute(lease, "(sleep 0.5; echo later) & echo now", timeoutMs=20000)
         assert (result["stdout"], result["exitCode"]) == ("now\nlater\n", 0)
 
 
-def test_live_output_is_in_order_and_equal_to_the_final_one():
+def test_live_output_is_in_order_and_equal_to_the_final_one(_=None):
     with plugin() as p:
         lease, invocation = p.acquire(new_id()), new_id()
         result = p.execute(lease, "i=0; while [ $i -lt 300 ]; do echo out $i \u00e9\u2603; "
@@ -710,7 +711,7 @@ def test_live_output_is_in_order_and_equal_to_the_final_one():
         assert len(p.notes) == before, "live output without an invocation"
 
 
-def test_nul_and_invalid_utf8():
+def test_nul_and_invalid_utf8(_=None):
     rows = [
         ("NUL", r"a\000b", "a\u0000b"),
         ("controls", r"\001\037\177\"\\", "\x01\x1f\x7f\"\\"),
@@ -738,7 +739,7 @@ def test_nul_and_invalid_utf8():
         assert p.chunks(invocation) == [("stdout", "\U0001f98a")], "a character was cut in two"
 
 
-def test_big_output():
+def test_big_output(_=None):
     with plugin() as p:
         lease, invocation = p.acquire(new_id()), new_id()
         result = p.execute(lease, "yes '0123456789\u00e9\u2603' | head -c 8388608", invocation)
@@ -748,7 +749,7 @@ def test_big_output():
         assert all(0 < len(c.encode()) <= 65536 for _, c in chunks)
 
 
-def test_output_limit():
+def test_output_limit(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         result = p.execute(lease, "echo begun; exec yes", config={"outputLimitBytes": 100000})
@@ -764,7 +765,7 @@ def test_output_limit():
         assert result["metadata"]["endedBy"] == "outputLimit"
 
 
-def test_slow_host_loses_nothing():
+def test_slow_host_loses_nothing(_=None):
     with plugin() as p:
         lease, invocation = p.acquire(new_id()), new_id()
         p.reading.clear()
@@ -780,7 +781,7 @@ def test_slow_host_loses_nothing():
             assert pages * 4096 < 40 << 20, "output was piled up: %d pages" % pages
 
 
-def test_parallel_executions():
+def test_parallel_executions(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         begin = time.monotonic()
@@ -795,7 +796,7 @@ def test_parallel_executions():
         assert time.monotonic() - begin < 30, "one after the other"
 
 
-def test_too_many_executions_are_refused():
+def test_too_many_executions_are_refused(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         running = [p.start(lease, "exec sleep 1000") for _ in range(205)]
@@ -817,7 +818,7 @@ def begin_stubborn(p):
     return running, [read_pid(lease, "pid"), read_pid(lease, "pid2")]
 
 
-def test_stdin_eof_leaves_no_child():
+def test_stdin_eof_leaves_no_child(_=None):
     with plugin() as p:
         _, pids = begin_stubborn(p)
         begin = time.monotonic()
@@ -826,7 +827,7 @@ def test_stdin_eof_leaves_no_child():
         assert not any(is_alive(pid) for pid in pids)
 
 
-def test_sigterm_leaves_no_child():
+def test_sigterm_leaves_no_child(_=None):
     with plugin() as p:
         running, pids = begin_stubborn(p)
         p.process.send_signal(signal.SIGTERM)
@@ -835,7 +836,7 @@ def test_sigterm_leaves_no_child():
         assert not any(is_alive(pid) for pid in pids)
 
 
-def test_shutdown_leaves_no_child():
+def test_shutdown_leaves_no_child(_=None):
     with plugin() as p:
         running, pids = begin_stubborn(p)
         stopping = p.send("shutdown")
@@ -846,7 +847,7 @@ def test_shutdown_leaves_no_child():
         assert p.process.wait(PATIENCE) == 0
 
 
-def test_kill_9_leaves_no_child():
+def test_kill_9_leaves_no_child(_=None):
     p = Plugin()
     try:
         _, pids = begin_stubborn(p)
@@ -859,14 +860,14 @@ def test_kill_9_leaves_no_child():
         shutil.rmtree(os.path.dirname(p.root), ignore_errors=True)
 
 
-def test_killed_keeper_is_reported():
+def test_killed_keeper_is_reported(_=None):
     with plugin() as p:
         lease = p.acquire(new_id())
         error = p.error("environmentExecute", p.execute_params(lease, "kill -9 $PPID; sleep 1000"))
         assert error["code"] == -32002 and "was killed" in error["message"], error
 
 
-def test_last_line_needs_no_line_break():
+def test_last_line_needs_no_line_break(_=None):
     with plugin() as p:
         p.write('{"jsonrpc":"2.0","id":"last","method":"health"}')
         p.process.stdin.close()
