@@ -306,14 +306,16 @@ on_tick(uv_timer_t *t)
 			redis_conn_excuse(r->cmd);
 			redis_conn_excuse(r->push);
 		}
-	} else if (r->state == REDIS_UP && (redis_conn_silence(r->cmd) > SILENCE_MS ||
-				     redis_conn_silence(r->push) > SILENCE_MS))
-		redis_lost(r, "no reply for 5 s");
-	else if (r->state == REDIS_UP)
-		ping(r);
-	else if (r->state != REDIS_DOWN && !r->resolving &&
-		 now_ms(r) - r->attempt_ms > ATTEMPT_MS)
+	} else if (r->state == REDIS_UP) {
+		if (redis_conn_silence(r->cmd) > SILENCE_MS ||
+		    redis_conn_silence(r->push) > SILENCE_MS)
+			redis_lost(r, "no reply for 5 s");
+		else
+			ping(r);
+	} else if (r->state != REDIS_DOWN && !r->resolving &&
+		   now_ms(r) - r->attempt_ms > ATTEMPT_MS) {
 		redis_lost(r, "no connection within 5 s");
+	}
 	tell_tick(r);
 }
 
