@@ -84,15 +84,6 @@ imap_remove(struct imap *m, struct imap_node *node)
 	m->count--;
 }
 
-struct imap_node *
-imap_any(const struct imap *m)
-{
-	for (size_t i = 0; m->count > 0 && i < m->n_slots; i++)
-		if (m->slots[i])
-			return m->slots[i];
-	return NULL;
-}
-
 void
 imap_release(struct imap *m)
 {

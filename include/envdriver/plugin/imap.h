@@ -33,8 +33,6 @@ struct imap_node *imap_find(const struct imap *m, uint64_t key);
 /* The next one with the same key. */
 struct imap_node *imap_more(const struct imap_node *node);
 void imap_remove(struct imap *m, struct imap_node *node);
-/* Any one; NULL when empty. */
-struct imap_node *imap_any(const struct imap *m);
 void imap_release(struct imap *m);
 
 #endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spawn: starts a program in a process group of its own, with three pipes and
+ * nothing else (DESIGN D18), and learns of its end.
+ *
+ * Owns the process until it is reaped. The child has its own session, the
+ * environment given, no descriptor but 0 to 2, default signal dispositions,
+ * dies with us (PR_SET_PDEATHSIG) and cannot gain privileges. Knows nothing
+ * of plugins. Used by: worker. May use: err, libuv.
+ */
+#ifndef ENVDRIVER_PLUGIN_SPAWN_H
+#define ENVDRIVER_PLUGIN_SPAWN_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+struct err;
+struct spawn;
+
+struct spawn_options {
+	char *const *argv;	/* argv[0] is the path of the program */
+	char *const *env;
+	const char *dir;	/* becomes the working directory */
+	bool use_sigchld;	/* as if the kernel had no pidfd_open (tests) */
+};
+
+/* The process has ended and is reaped, its whole group was sent SIGKILL.
+ * `code` is -1 when it ended by `signal`, which is 0 otherwise. */
+typedef void spawn_exit_fn(void *arg, int code, int signal);
+
+/*
+ * Returns before the program runs: a program that cannot be run says so on
+ * its stderr and exits with 127. `ret_fds`: our ends of its stdin, stdout and
+ * stderr; the caller owns them. NULL when there are no descriptors, processes
+ * or memory left. `on_exit` is called from the loop.
+ */
+struct spawn *spawn_new(uv_loop_t *loop, const struct spawn_options *o, spawn_exit_fn *on_exit,
+			void *arg, int ret_fds[3], struct err *reterr);
+int spawn_pid(const struct spawn *s);
+/* To the whole group; nothing happens once the process is reaped. */
+void spawn_kill(struct spawn *s, int signal);
+/* "SIGKILL" */
+const char *spawn_signal_name(int signal, char text[16]);
+/* Kills the group if it still runs; `on_exit` is not called any more. The
+ * memory is given back from the loop, when the process is reaped. Accepts
+ * NULL. */
+void spawn_close(struct spawn *s);
+
+#endif

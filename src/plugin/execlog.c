@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/plugin/execlog.h"
+
+/* As many bytes as a UTF-16 unit can take as text in JSON: a \u escape. */
+enum { ESCAPE_LEN = 6 };
+
+static size_t
+utf16_units(struct span text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.ptr[i];
+
+		n += (c & 0xc0) != 0x80;
+		n += c >= 0xf0;
+	}
+	return n;
+}
+
+static struct scope_call *
+find_route(const struct scope *s, struct jtext invocation_id, struct buf *scratch)
+{
+	struct scope_call *c;
+
+	buf_reset(scratch);
+	jtext_decode(invocation_id, scratch, /* ret_replaced= */ NULL);
+	c = scratch->failed ? NULL : scope_find(s, rpc_trim(buf_span(scratch)));
+	return c && c->wants_log ? c : NULL;
+}
+
+/* Closes every route when executions of two companies run; true when `c`'s is
+ * closed. */
+static bool
+latched(struct scope *s, struct scope_call *c)
+{
+	bool two = false;
+
+	if (c->latched)
+		return true;
+	if (!s->shared)
+		return false;
+	for (struct scope_call *o = s->calls; o && !two; o = o->next)
+		two = o->wants_log && !o->settled && !span_eq(o->company, c->company);
+	for (struct scope_call *o = s->calls; two && o; o = o->next)
+		o->latched |= o->wants_log && !o->settled;
+	return two;
+}
+
+const char *
+execlog_take(struct scope *s, const struct rpc_message *m, uint64_t total_max, struct buf *text,
+	     struct execlog_chunk *ret)
+{
+	struct jtext stream = jtext_get(m->params, "stream"), chunk = jtext_get(m->params, "chunk");
+	struct scope_call *c;
+	size_t units;
+
+	if (!jtext_is(stream, "stdout") && !jtext_is(stream, "stderr"))
+		return "invalid stream";
+	if (chunk.kind != JTEXT_STRING || chunk.raw.len > 2 + ESCAPE_LEN * (size_t)EXECLOG_CHUNK_MAX)
+		return "invalid chunk";
+	c = find_route(s, m->invocation_id, text);
+	if (!c)
+		return "no execution has that invocation id";
+	buf_reset(text);
+	jtext_decode(chunk, text, /* ret_replaced= */ NULL);
+	units = utf16_units(buf_span(text));
+	if (text->failed || units == 0 || units > EXECLOG_CHUNK_MAX)
+		return "invalid chunk";
+	if (latched(s, c))
+		return "executions of two companies run";
+	if (text->len > total_max || c->log_bytes > total_max - text->len)
+		return "the call's limit is reached";
+	c->log_bytes += text->len;
+	*ret = (struct execlog_chunk){ c, jtext_is(stream, "stderr"), buf_span(text) };
+	return NULL;
+}

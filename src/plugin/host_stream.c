@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host: streams.open, streams.emit, streams.close: passed on as plugin events,
+ * and closed for a plugin that dies. */
+#include "envdriver/plugin/host_impl.h"
+
+#include <stdlib.h>
+
+#include "envdriver/plugin/supervisor.h"
+
+enum { NAME_LEN_MAX = 1024 };
+
+static void
+notice(struct host *h, const char *type, struct span channel, struct span company,
+       struct span command_id, struct span details)
+{
+	struct plugin_notice n = {
+		.type = type,
+		.plugin_id = span_of(h->plugin->id), .plugin_key = span_of(h->plugin->key),
+		.exit_code = -1, .will_restart = -1,
+		.consecutive_crashes = -1, .total_crashes = -1,
+		.company_id = company, .command_id = command_id,
+		.name = channel, .details = details,
+	};
+
+	h->ops.notice(h->ops.arg, &n);
+}
+
+static struct host_stream **
+find(struct host *h, struct span channel)
+{
+	struct host_stream **at = &h->streams;
+
+	while (*at && !span_is(channel, (*at)->channel))
+		at = &(*at)->next;
+	return at;
+}
+
+static void
+remember(struct host *h, struct span channel, struct span company)
+{
+	struct host_stream *s;
+
+	if (*find(h, channel) || h->n_streams >= HOST_STREAM_MAX)
+		return;
+	s = buf_realloc(NULL, sizeof(*s) + channel.len + company.len + 2);
+	if (!s)
+		return;
+	s->next = h->streams;
+	memcpy(s->channel, channel.ptr, channel.len);
+	s->channel[channel.len] = '\0';
+	s->company = s->channel + channel.len + 1;
+	memcpy(s->company, company.ptr, company.len);
+	s->company[company.len] = '\0';
+	h->streams = s;
+	h->n_streams++;
+}
+
+static void
+forget(struct host *h, struct host_stream **at)
+{
+	struct host_stream *s = *at;
+
+	if (!s)
+		return;
+	*at = s->next;
+	h->n_streams--;
+	free(s);
+}
+
+/* The plugin may say this only of the company it works for. */
+static bool
+permitted(const struct host_ask *a, struct span company)
+{
+	return !a->invalid && a->company.ptr && span_eq(rpc_trim(company), a->company);
+}
+
+void
+host_stream(const struct host_ask *a)
+{
+	struct host *h = a->host;
+	struct jtext params = a->m->params, event = jtext_get(params, "event");
+	struct span command = a->call ? a->call->command_id : SPAN_NULL;
+	struct span channel;
+
+	buf_reset(&h->text);
+	buf_reset(&h->more);
+	jtext_decode(jtext_get(params, "companyId"), &h->more, /* ret_replaced= */ NULL);
+	jtext_decode(jtext_get(params, "channel"), &h->text, /* ret_replaced= */ NULL);
+	channel = buf_span(&h->text);
+	if (h->text.failed || h->more.failed || channel.len > NAME_LEN_MAX ||
+	    !permitted(a, buf_span(&h->more)))
+		return;
+	if (span_is(a->method, "streams.open")) {
+		if (channel.len)
+			remember(h, channel, a->company);
+		notice(h, "STREAM_OPENED", channel, a->company, command, SPAN_NULL);
+	} else if (span_is(a->method, "streams.close")) {
+		forget(h, find(h, channel));
+		notice(h, "STREAM_CLOSED", channel, a->company, command, SPAN_NULL);
+	} else {
+		buf_reset(&h->more);
+		buf_adds(&h->more, "{\"event\":");
+		buf_addspan(&h->more, event.kind ? event.raw : SPAN_LIT("null"));
+		buf_addch(&h->more, '}');
+		if (!h->more.failed)
+			notice(h, "STREAM_EVENT", channel, a->company, command, buf_span(&h->more));
+	}
+}
+
+void
+host_stream_close_all(struct host *h)
+{
+	while (h->streams) {
+		notice(h, "STREAM_CLOSED", span_of(h->streams->channel),
+		       span_of(h->streams->company), SPAN_NULL, SPAN_NULL);
+		forget(h, &h->streams);
+	}
+}
+
+void
+host_stream_forget(struct host *h)
+{
+	while (h->streams)
+		forget(h, &h->streams);
+}

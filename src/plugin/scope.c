@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/plugin/scope.h"
+
+#include <stdlib.h>
+
+/* FNV-1a: the ids are ours, nobody can make them collide on purpose. */
+static uint64_t
+hash(struct span text)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < text.len; i++)
+		h = (h ^ (unsigned char)text.ptr[i]) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+static bool
+is_mark(const struct scope_mark *m, struct span company)
+{
+	return m->company && span_eq((struct span){ m->company, m->len }, company);
+}
+
+static void
+set_mark(struct scope *s, struct scope_mark *m, struct span company)
+{
+	free(m->company);
+	m->company = buf_realloc(NULL, company.len);
+	if (!m->company) {
+		s->blind = true;
+		return;
+	}
+	memcpy(m->company, company.ptr, company.len);
+	m->len = company.len;
+}
+
+static void
+note_company(struct scope *s, struct span company)
+{
+	if (s->shared || is_mark(&s->first, company))
+		return;
+	if (company.len && !s->first.company)
+		set_mark(s, &s->first, company);
+	else
+		s->shared = true;
+}
+
+bool
+scope_begin(struct scope *s, struct scope_call *c)
+{
+	c->settled = c->latched = false;
+	c->log_bytes = 0;
+	if (c->invocation_id && !imap_add(&s->live, &c->node, hash(span_of(c->invocation_id))))
+		return false;
+	note_company(s, c->company);
+	c->prev = NULL;
+	c->next = s->calls;
+	if (s->calls)
+		s->calls->prev = c;
+	s->calls = c;
+	return true;
+}
+
+void
+scope_settle(struct scope *s, struct scope_call *c)
+{
+	if (c->invocation_id && !c->settled)
+		imap_remove(&s->live, &c->node);
+	c->settled = true;
+}
+
+/* Puts `company` first among the marks. */
+static void
+mark(struct scope *s, struct span company, uint64_t at)
+{
+	struct scope_mark *m = s->marks, old;
+
+	if (!is_mark(&m[0], company)) {
+		old = m[1];
+		m[1] = m[0];
+		m[0] = old;
+	}
+	if (!is_mark(&m[0], company))
+		set_mark(s, &m[0], company);
+	m[0].at = at;
+}
+
+void
+scope_end(struct scope *s, struct scope_call *c, uint64_t at)
+{
+	scope_settle(s, c);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		s->calls = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	if (c->company.len)
+		mark(s, c->company, at);
+	else
+		s->nameless_at = at;
+}
+
+struct scope_call *
+scope_find(const struct scope *s, struct span invocation_id)
+{
+	struct imap_node *n = imap_find(&s->live, hash(invocation_id));
+
+	for (; n; n = imap_more(n)) {
+		struct scope_call *c = CONTAINER_OF(n, struct scope_call, node);
+
+		if (span_is(invocation_id, c->invocation_id))
+			return c;
+	}
+	return NULL;
+}
+
+bool
+scope_any(const struct scope *s)
+{
+	return s->live.count > 0;
+}
+
+uint64_t
+scope_from(const struct scope *s, const struct scope_call *c)
+{
+	uint64_t from = s->nameless_at;
+
+	if (s->blind)
+		return UINT64_MAX;
+	if (!s->shared)
+		return 0;
+	for (const struct scope_call *o = s->calls; o; o = o->next)
+		if (o != c && (!c->company.len || !span_eq(o->company, c->company)))
+			return UINT64_MAX;
+	for (size_t i = 0; i < 2; i++) {
+		const struct scope_mark *m = &s->marks[i];
+
+		if (m->company && m->at > from && !(c->company.len && is_mark(m, c->company)))
+			from = m->at;
+	}
+	return from;
+}
+
+void
+scope_touch(struct scope *s, uint64_t at)
+{
+	s->marks[0].at = at;
+	if (s->nameless_at)
+		s->nameless_at = at;
+}
+
+void
+scope_release(struct scope *s)
+{
+	free(s->first.company);
+	free(s->marks[0].company);
+	free(s->marks[1].company);
+	imap_release(&s->live);
+	*s = (struct scope){ 0 };
+}

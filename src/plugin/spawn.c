@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/plugin/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/err.h"
+
+enum { EXIT_CANNOT_RUN = 127, SIGNALS = 64 };
+
+struct spawn {
+	pid_t pid;
+	bool gone, closing;
+	bool by_signal;		/* SIGCHLD tells, there is no pidfd */
+	bool watched;		/* the loop has our handle */
+	int pidfd;
+	uv_poll_t poll;
+	uv_signal_t sigchld;
+	spawn_exit_fn *on_exit;
+	void *arg;
+};
+
+/*
+ * The child, between fork and exec. The process has other threads
+ * (librdkafka's), so only async-signal-safe calls are allowed here; what
+ * fails is told on stderr, which ends up in the text of the worker's death.
+ */
+
+static void __attribute__((noreturn))
+child_fails(const char *what, const char *name)
+{
+	const char *why = strerrordesc_np(errno);
+	const char *parts[] = { "cannot ", what, " '", name, "': ", why ? why : "?", "\n" };
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+		if (write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0)
+			break;
+	_exit(EXIT_CANNOT_RUN);
+}
+
+static void
+child_signals(void)
+{
+	struct sigaction dfl;
+	sigset_t none;
+
+	memset(&dfl, 0, sizeof(dfl));
+	dfl.sa_handler = SIG_DFL;
+	for (int i = 1; i <= SIGNALS; i++)
+		if (i != SIGKILL && i != SIGSTOP)
+			sigaction(i, &dfl, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void
+child_descriptors(const int fds[3])
+{
+	/* Each is above 2, so that no dup2 overwrites one still needed. */
+	for (int i = 0; i < 3; i++)
+		if (dup2(fds[i], i) < 0)
+			_exit(EXIT_CANNOT_RUN);
+	/* All of ours are close-on-exec; a library's may not be. */
+	syscall(SYS_close_range, 3u, ~0u, 0u);
+}
+
+static void __attribute__((noreturn))
+child(const struct spawn_options *o, const int fds[3], pid_t parent)
+{
+	child_signals();
+	child_descriptors(fds);
+	if (setsid() < 0)
+		child_fails("make a session for", o->argv[0]);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		child_fails("restrict", o->argv[0]);
+	/* The parent may have died before that took effect. */
+	if (getppid() != parent)
+		_exit(EXIT_CANNOT_RUN);
+	if (chdir(o->dir) < 0)
+		child_fails("change to", o->dir);
+	execve(o->argv[0], o->argv, o->env);
+	child_fails("run", o->argv[0]);
+}
+
+/* Pipes: [0] is the child's end, [1] ours; all above 2. */
+
+static void
+close_pair(int pair[2])
+{
+	for (int i = 0; i < 2; i++) {
+		if (pair[i] >= 0)
+			close(pair[i]);
+		pair[i] = -1;
+	}
+}
+
+static bool
+move_up(int *fd)
+{
+	int up;
+
+	if (*fd > 2)
+		return true;
+	up = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
+	if (up < 0)
+		return false;
+	close(*fd);
+	*fd = up;
+	return true;
+}
+
+static int
+make_pipe(int pair[2], bool child_reads, struct err *reterr)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set(reterr, ERR_IO, "cannot make a pipe: %s", strerror(errno));
+	pair[0] = fds[child_reads ? 0 : 1];
+	pair[1] = fds[child_reads ? 1 : 0];
+	if (!move_up(&pair[0]) || !move_up(&pair[1]))
+		return err_set(reterr, ERR_IO, "cannot make a pipe: %s", strerror(errno));
+	return 0;
+}
+
+/* The end of the process */
+
+static void
+release(struct spawn *s)
+{
+	if (s->pidfd >= 0)
+		close(s->pidfd);
+	free(s);
+}
+
+static void
+on_closed(uv_handle_t *h)
+{
+	release(h->data);
+}
+
+static void
+close_watch(struct spawn *s)
+{
+	uv_close(s->by_signal ? (uv_handle_t *)&s->sigchld : (uv_handle_t *)&s->poll, on_closed);
+}
+
+static void
+look(struct spawn *s)
+{
+	siginfo_t info = { 0 };
+	int status;
+
+	if (s->gone || waitid(P_PID, (id_t)s->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+	    info.si_pid != s->pid)
+		return;
+	/* Not reaped yet, so that the number cannot be another group's. */
+	kill(-s->pid, SIGKILL);
+	if (waitpid(s->pid, &status, WNOHANG) != s->pid)
+		return;
+	s->gone = true;
+	if (s->by_signal)
+		uv_signal_stop(&s->sigchld);
+	else
+		uv_poll_stop(&s->poll);
+	if (s->closing)
+		close_watch(s);
+	else
+		s->on_exit(s->arg, WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+			   WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+}
+
+static void
+on_pidfd(uv_poll_t *p, int status, int events)
+{
+	(void)status;
+	(void)events;
+	look(p->data);
+}
+
+static void
+on_sigchld(uv_signal_t *h, int number)
+{
+	(void)number;
+	look(h->data);
+}
+
+/* Before the fork: a SIGCHLD must not be missed. */
+static int
+watch_signal(struct spawn *s, uv_loop_t *loop)
+{
+	int ret = uv_signal_init(loop, &s->sigchld);
+
+	if (ret < 0)
+		return ret;
+	s->by_signal = s->watched = true;
+	s->sigchld.data = s;
+	return uv_signal_start(&s->sigchld, on_sigchld, SIGCHLD);
+}
+
+/* After the fork; a process that is not reaped keeps its number. */
+static int
+watch_pidfd(struct spawn *s, uv_loop_t *loop)
+{
+	int ret;
+
+	s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+	if (s->pidfd < 0)
+		return -errno;
+	ret = uv_poll_init(loop, &s->poll, s->pidfd);
+	if (ret < 0)
+		return ret;
+	s->watched = true;
+	s->poll.data = s;
+	return uv_poll_start(&s->poll, UV_READABLE, on_pidfd);
+}
+
+/* Linux before 5.3 has none. */
+static bool
+has_pidfd(void)
+{
+	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static int
+start(struct spawn *s, uv_loop_t *loop, const struct spawn_options *o, const int fds[3],
+      struct err *reterr)
+{
+	bool by_signal = o->use_sigchld || !has_pidfd();
+	pid_t parent = getpid();
+	int ret = by_signal ? watch_signal(s, loop) : 0;
+
+	if (ret < 0)
+		return err_set(reterr, ERR_IO, "cannot watch processes: %s", uv_strerror(ret));
+	s->pid = fork();
+	if (s->pid < 0)
+		return err_set(reterr, ERR_IO, "cannot fork: %s", strerror(errno));
+	if (s->pid == 0)
+		child(o, fds, parent);
+	s->gone = false;
+	ret = by_signal ? 0 : watch_pidfd(s, loop);
+	if (ret >= 0)
+		return 0;
+	/* Nobody would learn of its end: it ends here. */
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
+	s->gone = true;
+	return err_set(reterr, ERR_IO, "cannot watch a process: %s", uv_strerror(ret));
+}
+
+/* What could not be started. */
+static void
+discard(struct spawn *s)
+{
+	if (s && s->watched)
+		close_watch(s);
+	else if (s)
+		release(s);
+}
+
+struct spawn *
+spawn_new(uv_loop_t *loop, const struct spawn_options *o, spawn_exit_fn *on_exit, void *arg,
+	  int ret_fds[3], struct err *reterr)
+{
+	int pipes[3][2] = { { -1, -1 }, { -1, -1 }, { -1, -1 } }, ours[3];
+	struct spawn *s = buf_realloc(NULL, sizeof(*s));
+	int ret = s ? 0 : err_nomem(reterr);
+
+	if (s)
+		*s = (struct spawn){ .pidfd = -1, .on_exit = on_exit, .arg = arg, .gone = true };
+	for (int i = 0; i < 3 && ret == 0; i++)
+		ret = make_pipe(pipes[i], i == 0, reterr);
+	if (ret == 0) {
+		for (int i = 0; i < 3; i++)
+			ours[i] = pipes[i][0];
+		ret = start(s, loop, o, ours, reterr);
+	}
+	if (ret < 0) {
+		discard(s);
+		s = NULL;
+	} else {
+		for (int i = 0; i < 3; i++) {
+			ret_fds[i] = pipes[i][1];
+			pipes[i][1] = -1;
+		}
+	}
+	for (int i = 0; i < 3; i++)
+		close_pair(pipes[i]);
+	return s;
+}
+
+int
+spawn_pid(const struct spawn *s)
+{
+	return (int)s->pid;
+}
+
+void
+spawn_kill(struct spawn *s, int number)
+{
+	if (s->gone)
+		return;
+	/* A child that has not come to setsid yet has no group of its own. */
+	if (kill(-s->pid, number) < 0)
+		kill(s->pid, number);
+}
+
+const char *
+spawn_signal_name(int number, char text[16])
+{
+	const char *name = sigabbrev_np(number);
+
+	if (name)
+		snprintf(text, 16, "SIG%.12s", name);
+	else
+		snprintf(text, 16, "SIG%d", number);
+	return text;
+}
+
+void
+spawn_close(struct spawn *s)
+{
+	if (!s || s->closing)
+		return;
+	s->closing = true;
+	if (s->gone)
+		close_watch(s);
+	else
+		spawn_kill(s, SIGKILL);
+}
