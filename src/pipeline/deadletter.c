@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/pipeline/deadletter.h"
+#include "envdriver/pipeline/source.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -189,15 +189,16 @@ copy(struct span s)
 }
 
 bool
-entry_set_seen(struct entry *e, const struct claim *found)
+entry_set_seen(struct entry *e, struct span token, struct span instance, struct span incarnation,
+	       int attempt)
 {
 	free(e->seen_token);
 	free(e->seen_instance);
 	free(e->seen_incarnation);
-	e->seen_token = copy(found->token);
-	e->seen_instance = copy(found->instance);
-	e->seen_incarnation = copy(found->incarnation);
-	e->seen_attempt = found->attempt;
+	e->seen_token = copy(token);
+	e->seen_instance = copy(instance);
+	e->seen_incarnation = copy(incarnation);
+	e->seen_attempt = attempt;
 	return e->seen_token && e->seen_instance && e->seen_incarnation;
 }
 

@@ -93,7 +93,9 @@ on_claim(void *arg, const struct claim_reply *reply)
 		return;
 	}
 	e->claimed = reply->found != NULL;
-	if (reply->found && !entry_set_seen(e, reply->found)) {
+	if (reply->found &&
+	    !entry_set_seen(e, reply->found->token, reply->found->instance,
+			    reply->found->incarnation, reply->found->attempt)) {
 		flow_nomem(f);
 		return;
 	}

@@ -29,6 +29,7 @@
 #include "envdriver/pipeline/claim.h"
 #include "envdriver/pipeline/command.h"
 #include "envdriver/pipeline/consumer.h"
+#include "envdriver/pipeline/deadletter.h"
 #include "envdriver/pipeline/entry.h"
 #include "envdriver/pipeline/flow.h"
 #include "envdriver/pipeline/notice.h"
@@ -40,6 +41,8 @@
 #include "envdriver/state/instance.h"
 #include "envdriver/state/redis.h"
 #include "envdriver/state/registry.h"
+
+_Static_assert((int)ENTRY_TOKEN_MAX == (int)CLAIM_TOKEN_MAX, "an entry keeps a claim's token");
 
 enum {
 	FLOW_TICK_MS = 1000,

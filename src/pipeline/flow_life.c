@@ -380,7 +380,11 @@ init_handles(struct flow *f)
 static int
 make_stages(struct flow *f, struct err *reterr)
 {
-	const struct redis_listener redis_ev = { on_redis_up, on_redis_down, f };
+	const struct redis_listener redis_ev = {
+		.on_up = on_redis_up,
+		.on_down = on_redis_down,
+		.arg = f,
+	};
 	const struct instance_events instance_ev = { on_instance_ready, on_instance_refused, f };
 	const struct supervisor_events plugin_ev = { flow_run_plugin_changed, on_notice, f };
 	const struct result_limits limits = {

@@ -14,28 +14,10 @@
 #include "envdriver/base/buf.h"
 #include "envdriver/pipeline/event.h"
 
+struct first_record;
 struct reject;
 struct schemas;
-
-/* A record as it came from Kafka: everything that a dead letter keeps. The
- * spans are the owner's. */
-struct source {
-	const char *topic;
-	int32_t partition;
-	int64_t offset;
-	int64_t timestamp;	/* ms, -1: none */
-	struct span key;	/* ptr NULL: null */
-	struct span value;	/* ptr NULL: tombstone */
-	const struct event_header *headers;
-	size_t n_headers;
-};
-
-/* DUPLICATE_COMMAND: where the first one is. */
-struct first_record {
-	const char *topic;	/* NULL: no such */
-	int32_t partition;
-	int64_t offset;
-};
+struct source;
 
 /* The value is cut when the letter would not fit in `max_bytes`. Negative
  * only when out of memory. */

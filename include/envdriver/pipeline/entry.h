@@ -6,7 +6,7 @@
  * Owns the record's bytes, the command, its events. The table says what an
  * event does in a state; flow runs the actions. The table is pure: a unit
  * test walks every row. Used by: flow, scheduler. May use: command, event,
- * deadletter (struct source).
+ * source.
  */
 #ifndef ENVDRIVER_PIPELINE_ENTRY_H
 #define ENVDRIVER_PIPELINE_ENTRY_H
@@ -15,9 +15,10 @@
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
-#include "envdriver/pipeline/claim.h"
-#include "envdriver/pipeline/deadletter.h"
 #include "envdriver/pipeline/event.h"
+#include "envdriver/pipeline/source.h"
+
+enum { ENTRY_TOKEN_MAX = 64 };
 
 struct claim_request;
 struct command;
@@ -145,7 +146,7 @@ struct entry {
 	char *first_topic;		/* what `first` points to */
 	bool is_letter;			/* its final event is a dead letter */
 
-	char token[CLAIM_TOKEN_MAX];	/* "" before the first claim */
+	char token[ENTRY_TOKEN_MAX];	/* "" before the first claim */
 	int attempt;
 	bool claimed;			/* the claim is this record's: finish it */
 	bool own;			/* the events are an answer of our own token */
@@ -191,7 +192,9 @@ struct entry *entry_new(void);
 void entry_free(struct entry *e);
 /* The raw record is needed no longer (it will not be a dead letter). */
 void entry_forget_raw(struct entry *e);
-bool entry_set_seen(struct entry *e, const struct claim *found);
+/* The holder of the claim that was met; false when out of memory. */
+bool entry_set_seen(struct entry *e, struct span token, struct span instance,
+		    struct span incarnation, int attempt);
 
 /* A list through `queue`. */
 struct entry_list {
