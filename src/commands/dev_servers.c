@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/commands/dev_servers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <hiredis/hiredis.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/err.h"
+#include "envdriver/pipeline/event.h"
+
+enum {
+	PARTITIONS = 4,
+	REDIS_TRIES = 500,
+	REDIS_TRY_NS = 10 * 1000 * 1000,
+};
+
+struct dev_servers {
+	rd_kafka_t *host;		/* the mock cluster lives in it */
+	rd_kafka_mock_cluster_t *cluster;
+	char folder[64];
+	char socket[96];
+	char url[128];
+	pid_t redis;
+};
+
+/* --- Kafka --- */
+
+static int
+start_kafka(struct dev_servers *d, const char *prefix, struct err *reterr)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	char text[256];
+
+	d->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+	if (!d->host) {
+		rd_kafka_conf_destroy(conf);
+		return err_set(reterr, ERR_IO, "cannot start the mock cluster: %s", text);
+	}
+	d->cluster = rd_kafka_mock_cluster_new(d->host, 1);
+	if (!d->cluster)
+		return err_set(reterr, ERR_IO, "cannot start the mock cluster");
+	for (int t = 0; t < TOPIC_COUNT; t++) {
+		snprintf(text, sizeof(text), "%s%s", prefix, topic_name((enum topic)t));
+		if (rd_kafka_mock_topic_create(d->cluster, text, PARTITIONS, 1))
+			return err_set(reterr, ERR_IO, "cannot make topic '%s'", text);
+	}
+	return 0;
+}
+
+/* --- Redis --- */
+
+/* Between fork and exec: only what is safe in a process that has threads. */
+static void
+become_redis(char *const argv[])
+{
+	int null = open("/dev/null", O_RDWR);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+	}
+	/* A Ctrl-C is for envdriver, which ends the server when it is done. */
+	setsid();
+	execvp(argv[0], argv);
+	_exit(127);
+}
+
+static bool
+answers(const struct dev_servers *d)
+{
+	redisContext *c = redisConnectUnix(d->socket);
+	redisReply *reply = c && !c->err ? redisCommand(c, "PING") : NULL;
+	bool ok = reply && reply->type == REDIS_REPLY_STATUS;
+
+	if (reply)
+		freeReplyObject(reply);
+	if (c)
+		redisFree(c);
+	return ok;
+}
+
+static int
+wait_for_redis(struct dev_servers *d, struct err *reterr)
+{
+	const struct timespec pause = { 0, REDIS_TRY_NS };
+	int status;
+
+	for (int i = 0; i < REDIS_TRIES; i++) {
+		if (answers(d))
+			return 0;
+		if (waitpid(d->redis, &status, WNOHANG) == d->redis) {
+			d->redis = 0;
+			return err_set(reterr, ERR_UNAVAILABLE,
+				       "cannot run 'redis-server': is it installed and on PATH? "
+				       "(Debian: apt install redis-server)");
+		}
+		nanosleep(&pause, NULL);
+	}
+	return err_set(reterr, ERR_TIMEOUT, "the private redis-server does not answer on '%s'",
+		       d->socket);
+}
+
+static int
+start_redis(struct dev_servers *d, struct err *reterr)
+{
+	char *argv[] = { (char *)"redis-server", (char *)"--port",	  (char *)"0",
+			 (char *)"--unixsocket", d->socket,		  (char *)"--save",
+			 (char *)"",		 (char *)"--appendonly",  (char *)"no",
+			 (char *)"--dir",	 d->folder,		  (char *)"--loglevel",
+			 (char *)"warning",	 NULL };
+
+	snprintf(d->folder, sizeof(d->folder), "/tmp/envdriver-dev-XXXXXX");
+	if (!mkdtemp(d->folder)) {
+		d->folder[0] = '\0';
+		return err_set(reterr, ERR_IO, "cannot make a folder under /tmp: %s",
+			       strerror(errno));
+	}
+	snprintf(d->socket, sizeof(d->socket), "%s/redis.sock", d->folder);
+	snprintf(d->url, sizeof(d->url), "unix://%s", d->socket);
+	d->redis = fork();
+	if (d->redis < 0)
+		return err_set(reterr, ERR_IO, "cannot fork: %s", strerror(errno));
+	if (d->redis == 0)
+		become_redis(argv);
+	return wait_for_redis(d, reterr);
+}
+
+/* --- both --- */
+
+struct dev_servers *
+dev_servers_start(const char *prefix, struct err *reterr)
+{
+	struct dev_servers *d = calloc(1, sizeof(*d));
+
+	if (!d) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	if (start_kafka(d, prefix, reterr) < 0 || start_redis(d, reterr) < 0) {
+		dev_servers_stop(d);
+		return NULL;
+	}
+	return d;
+}
+
+const char *
+dev_servers_kafka(const struct dev_servers *d)
+{
+	return rd_kafka_mock_cluster_bootstraps(d->cluster);
+}
+
+const char *
+dev_servers_redis(const struct dev_servers *d)
+{
+	return d->url;
+}
+
+void
+dev_servers_stop(struct dev_servers *d)
+{
+	if (!d)
+		return;
+	if (d->redis > 0) {
+		kill(d->redis, SIGKILL);	/* nothing in it is kept */
+		waitpid(d->redis, NULL, 0);
+	}
+	if (d->folder[0]) {
+		unlink(d->socket);
+		rmdir(d->folder);
+	}
+	if (d->cluster)
+		rd_kafka_mock_cluster_destroy(d->cluster);
+	if (d->host)
+		rd_kafka_destroy(d->host);
+	free(d);
+}

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exactly one final event for every command, while workers are killed and started."""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+
+from harness.case import limit
+from harness.commands import command
+
+KEYS = [f"key-{i}" for i in range(40)]
+
+
+def load(count, seed):
+    """A third of them executions of 0.1 to 5 s (most are short), half of these keyed."""
+    rng = random.Random(seed)
+    made = []
+    for i in range(count):
+        key = rng.choice(KEYS) if rng.random() < 0.3 else ""
+        if i % 3:
+            made.append(command("Probe", orderingKey=key))
+            continue
+        seconds = round(min(5.0, 0.1 + rng.expovariate(1.5)), 2)
+        config = {"test": {"sleepMs": int(seconds * 1000), "stdoutBytes": 10}}
+        made.append(command("Execute", {"command": f"run-{i}"}, orderingKey=key, config=config))
+    return made
+
+
+def executions(t, workers):
+    """How often the plugin was asked to execute what, as the workers' plugins wrote it down."""
+    calls = Counter()
+    for path in t.dir.glob("calls-*.log"):
+        calls.update(path.read_text("utf-8").split())
+    return calls
+
+
+def interrupted(events):
+    return [e for e in events if e.final and e.status == "INTERRUPTED"]
+
+
+@limit(420)
+def test_two_workers_one_killed_every_5_s(t):
+    t.make_topics(commands=6)
+    t.install(t.fixture())
+    steady = t.worker("steady", config={"plugin.max.in.flight": "256", "max.in.flight": "2000"})
+    shaky = t.worker("shaky", config={"plugin.max.in.flight": "256", "max.in.flight": "2000"})
+    records = t.topics.publish(*load(5000, seed=1))
+    end = time.monotonic() + 60
+    kills = 0
+    while time.monotonic() < end:
+        time.sleep(5)
+        shaky.kill()
+        kills += 1
+        time.sleep(1)
+        shaky.start()
+    shaky.wait_ready()
+    t.topics.wait(records, timeout=240)
+    events = t.verify(quiet=3)
+    lost = interrupted(events)
+    # Whoever lived finished its executions with their real results.
+    for event in lost:
+        token = event.value["trace"]["callToken"]
+        assert token is None or not token.startswith(incarnation(t, steady)), event.plain
+    print(f"{kills} kills, {len(lost)} of {len(records)} INTERRUPTED")
+
+
+def incarnation(t, worker):
+    return t.redis.client.hget(f"envdriver:instance:{worker.name}", "incarnation")
+
+
+@limit(240)
+def test_rolling_restart_interrupts_nothing(t):
+    t.make_topics(commands=6)
+    t.install(t.fixture())
+    workers = [t.worker(f"w{i}", config={"drain.timeout": "1s"}) for i in range(3)]
+    config = {"test": {"sleepMs": 15000, "stdoutBytes": 10}}
+    records = t.topics.publish(
+        *(command("Execute", orderingKey="", config=config) for _ in range(30))
+    )
+    time.sleep(2)
+    for worker in workers:
+        # Its calls run on and are handed over; a new one takes its place.
+        threading.Thread(target=worker.terminate, args=(60,)).start()
+        time.sleep(1.5)
+    for worker in workers:
+        worker.wait(60)
+        worker.start().wait_ready(40)
+    t.topics.wait(records, timeout=90)
+    events = t.verify()
+    assert not interrupted(events), [e.plain for e in interrupted(events)][:3]
+
+
+@limit(180)
+def test_redis_away_and_back(t):
+    t.install(t.fixture())
+    worker = t.worker()
+    t.topics.wait(t.topics.publish(command("Probe")))
+    t.redis.stop()
+    records = t.topics.publish(*(command("Probe") for _ in range(20)))
+    time.sleep(4)
+    assert worker.ready_status() == 503
+    assert "Redis" in worker.ready_text(), worker.ready_text()
+    t.redis.start()
+    t.topics.wait(records, timeout=60)
+    t.verify()
+
+
+@limit(180)
+def test_kill_at_every_stage(t):
+    """RELIABILITY, fault 1: one final event each; an Execute is called at most once."""
+    t.install(t.fixture())
+    for stage in "polled claimed called answered begun produced offsets committing".split():
+        worker = t.worker(f"w-{stage}", ready=False, env={"ENVDRIVER_CRASH_AT": stage})
+        config = {"test": {"stdoutBytes": 10}}
+        records = t.topics.publish(
+            command("Execute", orderingKey="", config=config), command("Probe")
+        )
+        worker.wait(40)
+        assert worker.process.returncode == -9, (stage, worker.process.returncode)
+        worker.env = {}
+        worker.start()
+        t.topics.wait(records, timeout=60)
+        assert worker.terminate() == 0, stage
+    events = t.verify()
+    for event in events:
+        if event.final and event.name == "ExecutionResult":
+            assert event.value["trace"]["attempt"] <= 1, event.plain
