@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/plugin/supervisor_table.h"
+
+/* What a cell of the table does beyond its plain action and next state. */
+enum special {
+	PLAIN,
+	IF_WANTED,	/* only when it is wanted; else nothing */
+	MARK_STALE,
+	RETRY,		/* a failed hand-shake: back-off, for ever */
+	CRASH,		/* counted: back-off, or give up */
+	RESET,		/* the series is forgotten */
+	AGAIN,		/* stopped: start again when it is wanted */
+	RESUME,		/* wanted again before the ladder began */
+	BEGIN_STOP,	/* drain, then the ladder */
+};
+
+struct cell {
+	enum supervisor_action action;
+	enum worker_status next;	/* WORKER_NONE: stays */
+	enum special special;
+};
+
+#define NONE { SUPERVISOR_NOTHING, WORKER_NONE, PLAIN }
+#define BAD { SUPERVISOR_BAD, WORKER_NONE, PLAIN }
+
+static const struct cell table[][SUPERVISOR_EVENTS] = {
+	[WORKER_STOPPED] = {
+		[SUPERVISOR_WANTED] = { SUPERVISOR_SPAWN, WORKER_STARTING, PLAIN },
+		[SUPERVISOR_UNWANTED] = NONE,
+		[SUPERVISOR_DEMAND] = { SUPERVISOR_SPAWN, WORKER_STARTING, IF_WANTED },
+		[SUPERVISOR_CHANGED] = { SUPERVISOR_NOTHING, WORKER_NONE, RESET },
+		[SUPERVISOR_UP] = BAD,
+		[SUPERVISOR_FAILED] = BAD,
+		[SUPERVISOR_DIED] = BAD,
+		[SUPERVISOR_DUE] = NONE,
+		[SUPERVISOR_IDLE] = NONE,
+		[SUPERVISOR_NOW] = NONE,
+	},
+	[WORKER_STARTING] = {
+		[SUPERVISOR_WANTED] = NONE,
+		[SUPERVISOR_UNWANTED] = { SUPERVISOR_LADDER, WORKER_STOPPING, PLAIN },
+		[SUPERVISOR_DEMAND] = NONE,
+		[SUPERVISOR_CHANGED] = { SUPERVISOR_NOTHING, WORKER_NONE, MARK_STALE },
+		[SUPERVISOR_UP] = { SUPERVISOR_NOTHING, WORKER_RUNNING, PLAIN },
+		[SUPERVISOR_FAILED] = { SUPERVISOR_WAIT, WORKER_BACKOFF, RETRY },
+		[SUPERVISOR_DIED] = { SUPERVISOR_WAIT, WORKER_BACKOFF, CRASH },
+		[SUPERVISOR_DUE] = NONE,
+		[SUPERVISOR_IDLE] = NONE,
+		[SUPERVISOR_NOW] = NONE,
+	},
+	[WORKER_RUNNING] = {
+		[SUPERVISOR_WANTED] = NONE,
+		[SUPERVISOR_UNWANTED] = { SUPERVISOR_DRAIN, WORKER_STOPPING, BEGIN_STOP },
+		[SUPERVISOR_DEMAND] = NONE,
+		[SUPERVISOR_CHANGED] = { SUPERVISOR_NOTHING, WORKER_NONE, MARK_STALE },
+		[SUPERVISOR_UP] = BAD,
+		[SUPERVISOR_FAILED] = BAD,
+		[SUPERVISOR_DIED] = { SUPERVISOR_WAIT, WORKER_BACKOFF, CRASH },
+		[SUPERVISOR_DUE] = NONE,
+		/* Only a stale one: see supervisor_table_step. */
+		[SUPERVISOR_IDLE] = { SUPERVISOR_LADDER, WORKER_STOPPING, PLAIN },
+		[SUPERVISOR_NOW] = NONE,
+	},
+	[WORKER_STOPPING] = {
+		[SUPERVISOR_WANTED] = { SUPERVISOR_NOTHING, WORKER_RUNNING, RESUME },
+		[SUPERVISOR_UNWANTED] = NONE,
+		[SUPERVISOR_DEMAND] = NONE,
+		[SUPERVISOR_CHANGED] = { SUPERVISOR_NOTHING, WORKER_NONE, RESET },
+		/* The hand-shake was answered on the way down. */
+		[SUPERVISOR_UP] = NONE,
+		[SUPERVISOR_FAILED] = { SUPERVISOR_REST, WORKER_STOPPED, AGAIN },
+		[SUPERVISOR_DIED] = { SUPERVISOR_REST, WORKER_STOPPED, AGAIN },
+		[SUPERVISOR_DUE] = NONE,
+		[SUPERVISOR_IDLE] = { SUPERVISOR_LADDER, WORKER_NONE, PLAIN },
+		[SUPERVISOR_NOW] = { SUPERVISOR_LADDER, WORKER_NONE, PLAIN },
+	},
+	[WORKER_CRASHED] = {
+		[SUPERVISOR_WANTED] = NONE,
+		[SUPERVISOR_UNWANTED] = { SUPERVISOR_REST, WORKER_STOPPED, PLAIN },
+		[SUPERVISOR_DEMAND] = NONE,
+		[SUPERVISOR_CHANGED] = { SUPERVISOR_SPAWN, WORKER_STARTING, RESET },
+		[SUPERVISOR_UP] = BAD,
+		[SUPERVISOR_FAILED] = BAD,
+		[SUPERVISOR_DIED] = BAD,
+		[SUPERVISOR_DUE] = NONE,
+		[SUPERVISOR_IDLE] = NONE,
+		[SUPERVISOR_NOW] = NONE,
+	},
+	[WORKER_BACKOFF] = {
+		[SUPERVISOR_WANTED] = NONE,
+		[SUPERVISOR_UNWANTED] = { SUPERVISOR_REST, WORKER_STOPPED, PLAIN },
+		[SUPERVISOR_DEMAND] = { SUPERVISOR_SPAWN, WORKER_STARTING, PLAIN },
+		[SUPERVISOR_CHANGED] = { SUPERVISOR_SPAWN, WORKER_STARTING, RESET },
+		[SUPERVISOR_UP] = BAD,
+		[SUPERVISOR_FAILED] = BAD,
+		[SUPERVISOR_DIED] = BAD,
+		[SUPERVISOR_DUE] = { SUPERVISOR_SPAWN, WORKER_STARTING, PLAIN },
+		[SUPERVISOR_IDLE] = NONE,
+		[SUPERVISOR_NOW] = NONE,
+	},
+};
+
+static int64_t
+backoff_ms(int consecutive, double dice)
+{
+	int64_t delay = SUPERVISOR_BACKOFF_MIN_MS;
+
+	for (int i = 1; i < consecutive && delay < SUPERVISOR_BACKOFF_MAX_MS; i++)
+		delay *= 2;
+	if (delay > SUPERVISOR_BACKOFF_MAX_MS)
+		delay = SUPERVISOR_BACKOFF_MAX_MS;
+	delay += (int64_t)((double)delay * 0.25 * dice);
+	return delay < SUPERVISOR_BACKOFF_MAX_MS ? delay : SUPERVISOR_BACKOFF_MAX_MS;
+}
+
+static bool
+series_over(const struct supervisor_row *row, int64_t now)
+{
+	return (row->last_crash_ms && now - row->last_crash_ms > SUPERVISOR_WINDOW_MS) ||
+	       (row->status == WORKER_RUNNING && now - row->up_ms >= SUPERVISOR_WINDOW_MS);
+}
+
+static void
+forget_series(struct supervisor_row *row)
+{
+	row->crashes = row->consecutive = 0;
+	row->gave_up = false;
+}
+
+/* Unlike the original, a worker that came up and dies at once counts on; and
+ * a failed hand-shake is tried again for ever, because what it waits for (a
+ * licence server, say) may come back. */
+static enum supervisor_action
+crash(struct supervisor_row *row, const struct supervisor_rules *rules, bool failed, int64_t now,
+      double dice)
+{
+	if (series_over(row, now))
+		forget_series(row);
+	row->crashes += !failed;
+	row->consecutive++;
+	row->total++;
+	row->last_crash_ms = now;
+	row->gave_up = rules->restart && row->crashes >= SUPERVISOR_CRASHES_MAX;
+	if (!rules->restart || row->gave_up) {
+		row->status = WORKER_CRASHED;
+		return row->gave_up ? SUPERVISOR_GIVE_UP : SUPERVISOR_REST;
+	}
+	row->status = WORKER_BACKOFF;
+	row->next_restart_ms = now + backoff_ms(row->consecutive, dice);
+	return SUPERVISOR_WAIT;
+}
+
+static enum supervisor_action
+again(struct supervisor_row *row)
+{
+	row->draining = row->stale = false;
+	row->status = row->wanted ? WORKER_STARTING : WORKER_STOPPED;
+	return row->wanted ? SUPERVISOR_SPAWN : SUPERVISOR_REST;
+}
+
+static void
+remember(struct supervisor_row *row, enum supervisor_event event, int64_t now)
+{
+	if (event == SUPERVISOR_WANTED)
+		row->wanted = true;
+	else if (event == SUPERVISOR_UNWANTED)
+		row->wanted = false;
+	else if (event == SUPERVISOR_UP)
+		row->up_ms = now;
+	else if (event == SUPERVISOR_DIED || event == SUPERVISOR_FAILED)
+		row->stale = false;
+}
+
+/* An event that the state itself does not tell apart. */
+static bool
+passes(const struct supervisor_row *row, enum supervisor_event event)
+{
+	if (event == SUPERVISOR_IDLE)
+		return row->status == WORKER_STOPPING ? row->draining : row->stale;
+	if (event == SUPERVISOR_NOW)
+		return row->draining;
+	return true;
+}
+
+enum supervisor_action
+supervisor_table_step(struct supervisor_row *row, const struct supervisor_rules *rules,
+		      enum supervisor_event event, int64_t now_ms, double dice)
+{
+	/* A handle that was never started is as a stopped one. */
+	const struct cell *c = &table[row->status ? row->status : WORKER_STOPPED][event];
+
+	remember(row, event, now_ms);
+	if (!passes(row, event))
+		return SUPERVISOR_NOTHING;
+	switch (c->special) {
+	case IF_WANTED:
+		if (!row->wanted)
+			return SUPERVISOR_NOTHING;
+		break;
+	case MARK_STALE:
+		row->stale = true;
+		break;
+	case RETRY:
+	case CRASH:
+		return crash(row, rules, c->special == RETRY, now_ms, dice);
+	case RESET:
+		forget_series(row);
+		break;
+	case AGAIN:
+		return again(row);
+	case RESUME:
+		if (!row->draining)
+			return SUPERVISOR_NOTHING;
+		row->draining = false;
+		break;
+	case BEGIN_STOP:
+		row->draining = true;
+		break;
+	case PLAIN:
+		break;
+	}
+	if (c->action == SUPERVISOR_LADDER)
+		row->draining = false;
+	if (c->action != SUPERVISOR_NOTHING)
+		row->next_restart_ms = 0;
+	if (c->next)
+		row->status = c->next;
+	return c->action;
+}
+
+int
+supervisor_table_crashes(const struct supervisor_row *row, int64_t now_ms)
+{
+	return series_over(row, now_ms) ? 0 : row->consecutive;
+}
+
+bool
+supervisor_table_startable(const struct supervisor_row *row)
+{
+	return row->wanted && row->status != WORKER_CRASHED;
+}
