@@ -32,6 +32,10 @@ else ifeq ($(SAN),thread)
 override CFLAGS += -fsanitize=thread -fno-omit-frame-pointer
 override LDFLAGS += -fsanitize=thread
 override CPPFLAGS += -DENVDRIVER_TEST
+else ifeq ($(SAN),fuzzer)
+override CFLAGS += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+override LDFLAGS += -fsanitize=address,undefined
+override CPPFLAGS += -DENVDRIVER_TEST
 endif
 
 Q := $(if $(V),,@)
@@ -43,9 +47,9 @@ STATE := redis redis_conn redis_greet redis_send redis_url registry registry_mir
 PLUGIN := frame rpc imap deadline limiter tail scope execlog channel spawn worker worker_end conftell \
 	host host_state host_stream package workenv store record supervisor supervisor_table handle supervisor_call
 PIPELINE := command command_check window window_text operation resolver request outcome request_secret shape shape_config shape_execute shape_lease result result_drivers result_log result_record event claim claim_text claim_scripts \
-	consumer group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker notice txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_show flow_intake flow_run \
+	consumer consumer_move consumer_read consumer_state group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker notice txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_show flow_intake flow_run \
 	flow_claim flow_call flow_seal flow_move deadletter
-COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table config dev drivers exec \
+COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table config dev drivers exec exec_lease exec_output \
 	http kafka manifest plugin publish publish_build publish_ops reader reader_parse record record_list \
 	replay send service topics wait watch worker
 
@@ -57,6 +61,7 @@ schemas := $(sort $(wildcard schemas/*.avsc))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/%.o) $(BUILD)/schema_data.o
 tests := $(test_src:tests/unit/%.c=$(BUILD)/tests/%)
+fuzzers := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(BUILD)/envdriver $(BUILD)/plugins/local/envdriver-local
 
@@ -92,10 +97,23 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libenvdriver.a
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# Under gcc a fuzz target gets a main that replays its corpus.
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(filter fuzzer,$(SAN)),,$(BUILD)/tests/fuzz/replay.o) \
+		$(BUILD)/libenvdriver.a
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(if $(filter fuzzer,$(SAN)),-fsanitize=fuzzer) -o $@ $^ $(LDLIBS)
+
+# One call through the plugin layer alone, for tests/golden.
+$(BUILD)/golden/call: $(BUILD)/tests/golden/call.o $(BUILD)/libenvdriver.a
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 .PRECIOUS: $(BUILD)/%.o
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-unit: $(tests)
+unit: $(tests) $(fuzzers) $(BUILD)/golden/call
 
 # No network and no server: the tables, the scanners, the codecs.
 check-unit:
@@ -112,6 +130,18 @@ demo:
 	$(Q)scripts/setup --demo
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo
+
+# Clang's libFuzzer looks for new inputs, FUZZ_SECONDS for each target.
+CLANG ?= $(or $(shell command -v clang || command -v clang-14),clang)
+FUZZ_SECONDS ?= 60
+fuzz:
+	$(Q)$(MAKE) --no-print-directory SAN=fuzzer CC=$(CLANG) fuzzers
+	$(Q)set -e; for t in $(notdir $(fuzzers)); do \
+		mkdir -p build/fuzzer/corpus/$$t; echo "  FUZZ    $$t"; \
+		build/fuzzer/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 \
+			-artifact_prefix=build/fuzzer/$$t- build/fuzzer/corpus/$$t \
+			tests/fuzz/corpus/$${t#fuzz_}; done
+fuzzers: $(fuzzers)
 
 bench:
 	$(Q)scripts/setup --check
@@ -138,15 +168,16 @@ uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/lib/envdriver/plugins/local
 
 clean:
-	rm -rf build/release build/address build/thread
+	rm -rf build/release build/address build/thread build/fuzzer
 
 help:
 	@echo "all         build/release/envdriver and the local plugin"
 	@echo "demo        install what is missing, build, run the whole way of a command"
 	@echo "check       every test, with address and undefined sanitizers"
 	@echo "check-unit  the tests that need no network and no server"
+	@echo "fuzz        looks for inputs that break the scanners (clang; FUZZ_SECONDS)"
 	@echo "bench       throughput and memory beside a peer, in one run"
 	@echo "lint        dependencies point down, functions stay small"
 	@echo "install, uninstall (PREFIX, DESTDIR), format, clean"
 
-.PHONY: all unit check check-unit demo bench lint format install uninstall clean help
+.PHONY: all unit fuzz fuzzers check check-unit demo bench lint format install uninstall clean help

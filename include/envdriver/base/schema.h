@@ -36,7 +36,9 @@ const struct schema *schemas_by_fingerprint(const struct schemas *all,
 
 /* One schema from its JSON text (of a registry, of an old release); the caller
  * frees it. ERR_INVALID when it is no Avro record, ERR_LIMIT when it is
- * recursive, too deep or too large. */
+ * recursive, too deep or too large. avro-c leaks some of what it refuses
+ * (about a kilobyte): who asks for the same text again and again must
+ * remember that it was refused. */
 struct schema *schema_new(struct span text, struct err *reterr);
 /* Accepts NULL. Not for those that schemas_find gives. */
 void schema_free(struct schema *s);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What fuzz targets share. A target is one LLVMFuzzerTestOneInput: with clang
+ * (`make fuzz`) libFuzzer calls it, in every `make check` replay.c does, over
+ * tests/fuzz/corpus/<target>/.
+ */
+#ifndef ENVDRIVER_TESTS_FUZZ_FUZZ_H
+#define ENVDRIVER_TESTS_FUZZ_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What must hold of every input. */
+#define MUST(what) \
+	do { \
+		if (!(what)) { \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what); \
+			abort(); \
+		} \
+	} while (0)
+
+#endif
