@@ -14,8 +14,10 @@ static const char other[] =
 	"{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":[\"null\",\"float\"]}},"
 	"{\"name\":\"n\",\"type\":{\"type\":\"array\",\"items\":\"null\"}},"
 	"{\"name\":\"a\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{"
-	"\"type\":\"record\",\"name\":\"P\",\"fields\":[{\"name\":\"d\",\"type\":\"double\"},"
-	"{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}}]}}}},"
+	"\"type\":\"record\",\"name\":\"P\",\"fields\":["
+	"{\"name\":\"d\",\"type\":\"double\"},"
+	"{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"E\","
+	"\"symbols\":[\"A\",\"B\"]}}]}}}},"
 	"{\"name\":\"p\",\"type\":[\"P\",\"null\",\"E\"]},"
 	"{\"name\":\"f\",\"type\":{\"type\":\"fixed\",\"name\":\"F\",\"size\":3}}]}";
 
