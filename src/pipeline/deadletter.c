@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/pipeline/deadletter.h"
-#include "envdriver/pipeline/source.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/schema.h"
 #include "envdriver/pipeline/command.h"
+#include "envdriver/pipeline/source.h"
 
 enum {
 	FIXED_BYTES = 4096,	/* names, numbers, framing: generously */

@@ -6,7 +6,10 @@
 #include "envdriver/pipeline/command.h"
 #include "envdriver/pipeline/result_job.h"
 
-enum { PIECE_MAX = 512 * 1024 };
+enum {
+	PIECE_MAX = 512 * 1024,
+	ROOM = 64 * 1024,	/* for ids and headers */
+};
 
 static const char *const stream_names[RESULT_STREAMS] = { "STDOUT", "STDERR" };
 
@@ -52,13 +55,13 @@ emit_piece(struct result_job *job, const struct piece *p, struct events *ret)
 	return result_record_emit(job, TOPIC_EXECUTION_LOGS, 0, ret);
 }
 
-/* A piece may fill half a record at most: ids and headers have the rest. */
+/* Of a small record, ids and headers may take half. */
 static size_t
 piece_max(const struct result_ctx *ctx)
 {
-	size_t half = ctx->limits.record_bytes / 2;
+	size_t record = ctx->limits.record_bytes;
 
-	return half < PIECE_MAX ? half : PIECE_MAX;
+	return record >= PIECE_MAX + ROOM ? PIECE_MAX : record / 2;
 }
 
 static int

@@ -80,7 +80,8 @@ static const struct row {
 	  "\"workspace\":{\"mode\":\"m\"}}}", NULL,
 	  "{\"driverKey\":\"d\"," IDS "\"config\":{},\"lease\":{\"providerLeaseId\":\"l1\"},"
 	  "\"workspace\":{\"mode\":\"m\"}}", 0, NULL },
-	{ "what is ours is not sent", "{" DRIVER "\"operation\":{\"type\":\"StartInteractiveSetup\","
+	{ "what is ours is not sent", "{" DRIVER
+	  "\"operation\":{\"type\":\"StartInteractiveSetup\","
 	  "\"sessionId\":\"s\",\"includeConnectionPayload\":true}}", NULL,
 	  "{\"driverKey\":\"d\"," IDS "\"config\":{},\"sessionId\":\"s\"}", 0, NULL },
 	{ "get set-up", "{" DRIVER "\"operation\":{\"type\":\"GetInteractiveSetup\"}}", NULL,
@@ -90,7 +91,8 @@ static const struct row {
 	{ "provider first", "{" PROVIDER "\"config\":\"{ \\\"provider\\\": 1, \\\"b\\\" : 2 }\","
 	  "\"operation\":{\"type\":\"Probe\"}}", NULL,
 	  "{\"driverKey\":\"s\"," IDS "\"config\":{ \"b\" : 2 }}", 0, NULL },
-	{ "provider in the middle", "{" PROVIDER "\"config\":\"{\\\"a\\\":1 ,  \\\"provider\\\":{}, "
+	{ "provider in the middle", "{" PROVIDER
+	  "\"config\":\"{\\\"a\\\":1 ,  \\\"provider\\\":{}, "
 	  "\\\"b\\\":2}\",\"operation\":{\"type\":\"Probe\"}}", NULL,
 	  "{\"driverKey\":\"s\"," IDS "\"config\":{\"a\":1, \"b\":2}}", 0, NULL },
 	{ "provider last, escaped, twice", "{" PROVIDER "\"config\":\"{\\\"a\\\":1, "
@@ -109,7 +111,8 @@ static const struct row {
 	{ "validate a provider: reference becomes its id", "{" PROVIDER "\"config\":{\"apiKey\":"
 	  SECRET ",\"x\":1},\"operation\":{\"type\":\"ValidateConfig\"}}", SCHEMA,
 	  "{\"driverKey\":\"s\",\"config\":{\"apiKey\":\"id-1\",\"x\":1}}", 0, NULL },
-	{ "also deeper, escaped, and version latest", "{" PROVIDER "\"config\":\"{\\\"provider\\\":0,"
+	{ "also deeper, escaped, and version latest", "{" PROVIDER
+	  "\"config\":\"{\\\"provider\\\":0,"
 	  "\\\"auth\\\":{\\\"token\\\":{\\\"type\\\":\\\"secret\\\\u005fref\\\","
 	  "\\\"version\\\":\\\"latest\\\",\\\"secretId\\\":\\\"i\\\\n2\\\"}},\\\"apiKey\\\":"
 	  "{\\\"secretId\\\":\\\"3\\\",\\\"type\\\":\\\"secret_ref\\\"}}\","
@@ -128,7 +131,8 @@ static const struct row {
 	  "},\"operation\":{\"type\":\"ValidateConfig\"}}", SCHEMA,
 	  "{\"driverKey\":\"d\",\"config\":{\"apiKey\":" SECRET "}}", 0, NULL },
 	{ "pinned", "{" PROVIDER "\"config\":{\"auth\":{\"token\":{\"type\":\"secret_ref\","
-	  "\"secretId\":\"i\",\"version\":3}}},\"operation\":{\"type\":\"ValidateConfig\"}}", SCHEMA,
+	  "\"secretId\":\"i\",\"version\":3}}},"
+	  "\"operation\":{\"type\":\"ValidateConfig\"}}", SCHEMA,
 	  NULL, CODE_CONFIG_REJECTED,
 	  "Secret binding at auth.token pins version 3; sandbox provider secret references always "
 	  "resolve the latest version." },

@@ -26,7 +26,8 @@
 #define LEASE "\"lease\":\"{\\\"providerLeaseId\\\":\\\"l1\\\"}\""
 #define REALIZE DRIVER "{\"type\":\"RealizeWorkspace\"," LEASE ",\"workspace\":{}}}"
 #define EXECUTE DRIVER "{\"type\":\"Execute\"," LEASE ",\"command\":\"sh\"}}"
-#define BAD(method, what) "BAD_RESPONSE run 'Plugin \"p\" answered environment" method " with " what ".'"
+#define BAD(method, what) \
+	"BAD_RESPONSE run 'Plugin \"p\" answered environment" method " with " what ".'"
 #define NO_RECEIPT "SUCCEEDED warning 'the plugin's receipt does not count: "
 
 static const struct row {
@@ -165,10 +166,13 @@ static const struct row {
 	{ "execute, nothing given", EXECUTE, "{\"result\":{}}", "SUCCEEDED"
 	  " warning 'the plugin answered environmentExecute without \"exitCode\": null is assumed'"
 	  " warning 'the plugin answered environmentExecute without \"timedOut\": false is assumed'"
-	  " warning 'the plugin answered environmentExecute without \"stdout\": no output is assumed'"
-	  " warning 'the plugin answered environmentExecute without \"stderr\": no output is assumed'" },
+	  " warning 'the plugin answered environmentExecute without \"stdout\": no output is "
+	  "assumed'"
+	  " warning 'the plugin answered environmentExecute without \"stderr\": no output is "
+	  "assumed'" },
 	{ "execute, lone surrogate", EXECUTE, "{\"result\":{\"exitCode\":-1.0,\"timedOut\":false,"
-	  "\"stdout\":\"a\\ud800b\",\"stderr\":\"\"}}", "SUCCEEDED warning 'stdout: lone surrogates "
+	  "\"stdout\":\"a\\ud800b\",\"stderr\":\"\"}}", "SUCCEEDED warning 'stdout: lone "
+	  "surrogates "
 	  "were replaced by U+FFFD' exit -1 stdout 'a\xef\xbf\xbd" "b' stderr ''" },
 	{ "execute, null", EXECUTE, "{\"result\":null}",
 	  BAD("Execute", "result: expected object, got null") },
@@ -197,7 +201,8 @@ static const struct row {
 	{ "error 500", PROBE, "{\"error\":{\"code\":500}}", "PLUGIN_ERROR rpc=500 retry run ''" },
 	{ "error 599", PROBE, "{\"error\":{\"code\":599}}", "PLUGIN_ERROR rpc=599 retry run ''" },
 	{ "error 600", PROBE, "{\"error\":{\"code\":600}}", "PLUGIN_ERROR rpc=600 run ''" },
-	{ "error with data", PROBE, "{\"error\":{\"code\":1234,\"message\":\"m\",\"data\":{\"k\":1.0}}}",
+	{ "error with data", PROBE,
+	  "{\"error\":{\"code\":1234,\"message\":\"m\",\"data\":{\"k\":1.0}}}",
 	  "PLUGIN_ERROR rpc=1234 run 'm' details={\"data\":{\"k\":1.0}}" },
 	{ "error, code is text", PROBE, "{\"error\":{\"code\":\"E\",\"message\":{\"a\":1},"
 	  "\"data\":null}}",

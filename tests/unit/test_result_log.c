@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "envdriver/base/digest.h"
+#include "fixture_plugins.h"
+#include "fixture_result.h"
+
+/* `n` bytes of output: a 3-byte character now and then, so that cuts matter. */
+static void
+add_output(struct buf *out, size_t n)
+{
+	size_t from = out->len;
+
+	while (out->len - from + 4 <= n)
+		buf_adds(out, "a\xe2\x98\x83");
+	while (out->len - from < n)
+		buf_addch(out, 'x');
+}
+
+static void
+result_of(struct buf *json, struct span out, struct span err)
+{
+	buf_reset(json);
+	buf_adds(json, "{\"exitCode\":0,\"timedOut\":false,\"stdout\":");
+	jtext_add_string(json, out);
+	buf_adds(json, ",\"stderr\":");
+	jtext_add_string(json, err);
+	buf_addch(json, '}');
+}
+
+/* Puts the FINAL pieces of one stream together again, checking each. */
+static void
+join(const struct events *e, const char *stream, struct buf *out, int *ret_count)
+{
+	struct buf text = BUF_INIT;
+	struct event ev;
+	bool last = false;
+	size_t cursor = 0;
+	int sequence = 0;
+
+	while (events_next(e, &cursor, &ev)) {
+		struct jtext record;
+		int64_t n;
+
+		if (ev.topic != TOPIC_EXECUTION_LOGS)
+			continue;
+		buf_reset(&text);
+		fixture_print_event(&ev, &text);
+		record = fixture_json(text.data);
+		if (!jtext_is(jtext_get(record, "stream"), stream))
+			continue;
+		assert_false(last);
+		assert_true(jtext_is(jtext_get(record, "origin"), "FINAL"));
+		assert_true(jtext_is(jtext_get(record, "callToken"), "inc.1"));
+		assert_true(jtext_int(jtext_get(record, "sequence"), &n) && n == sequence++);
+		assert_true(jtext_int(jtext_get(record, "byteOffset"), &n) &&
+			    n == (int64_t)out->len);
+		last = jtext_get(record, "last").kind == JTEXT_TRUE;
+		n = (int64_t)out->len;
+		jtext_decode(jtext_get(record, "text"), out, NULL);
+		assert_true(out->len - (size_t)n <= 512 * 1024);
+	}
+	assert_true(last || sequence == 0);
+	*ret_count = sequence;
+	buf_release(&text);
+}
+
+static const struct output_row {
+	const char *name;
+	size_t out, err;
+	int pieces_out, pieces_err;
+} output_rows[] = {
+	{ "both inside", 256 * 1024, 256 * 1024, 0, 0 },
+	{ "one byte too many", 256 * 1024 + 1, 0, 1, 0 },
+	{ "stderr alone", 5, 256 * 1024 + 2, 0, 1 },
+	{ "one piece", 512 * 1024, 0, 1, 0 },
+	{ "a byte more", 512 * 1024 + 1, 0, 2, 0 },
+	{ "both", 3000000, 2000000, 6, 4 },
+};
+
+static void
+check_output(const struct output_row *row, const struct events *e, struct span out,
+	     struct span err)
+{
+	const struct span whole[] = { out, err };
+	const char *const names[][4] = {
+		{ "STDOUT", "stdout", "stdoutBytes", "stdoutSha256" },
+		{ "STDERR", "stderr", "stderrBytes", "stderrSha256" },
+	};
+	struct event ev = event_at(e, e->count - 1);
+	struct buf text = BUF_INIT, joined = BUF_INIT, shown = BUF_INIT;
+	struct jtext record, digest;
+	char hex[DIGEST_HEX_SIZE];
+	int total = 0, count;
+	int64_t n;
+
+	ROW(row->name, ev.topic == TOPIC_EXECUTION_RESULTS);
+	fixture_print_event(&ev, &text);
+	record = fixture_json(text.data);
+	for (int i = 0; i < 2; i++) {
+		buf_reset(&joined);
+		buf_reset(&shown);
+		join(e, names[i][0], &joined, &count);
+		ROW(row->name, count == (i ? row->pieces_err : row->pieces_out));
+		jtext_decode(jtext_get(record, names[i][1]), &shown, NULL);
+		ROW(row->name, jtext_int(jtext_get(record, names[i][2]), &n) &&
+			       n == (int64_t)whole[i].len);
+		digest = jtext_get(record, names[i][3]);
+		if (count) {
+			ROW(row->name, span_eq(buf_span(&joined), whole[i]));
+			ROW(row->name, digest_sha256_hex(whole[i], hex));
+			ROW(row->name, jtext_is(digest, hex));
+			ROW(row->name, shown.len <= 256 * 1024 && shown.len > 256 * 1024 - 3);
+			ROW(row->name, memcmp(shown.data, whole[i].ptr, shown.len) == 0);
+		} else {
+			ROW(row->name, digest.kind == JTEXT_NULL);
+			ROW(row->name, span_eq(buf_span(&shown), whole[i]));
+		}
+		total += count;
+	}
+	ROW(row->name, jtext_int(jtext_get(record, "finalLogRecords"), &n) && n == total);
+	ROW(row->name, e->count == (size_t)total + 1);
+	buf_release(&text);
+	buf_release(&joined);
+	buf_release(&shown);
+}
+
+static void
+test_large_output(void **state)
+{
+	struct result_ctx *ctx = new_ctx(wide);
+	struct command *c = fixture_command(EXECUTE);
+	struct buf out = BUF_INIT, err = BUF_INIT, json = BUF_INIT;
+	struct events e = EVENTS_INIT;
+	const struct output_row *row;
+
+	(void)state;
+	EACH(row, output_rows) {
+		struct rpc_answer a;
+
+		buf_reset(&out);
+		buf_reset(&err);
+		add_output(&out, row->out);
+		add_output(&err, row->err);
+		result_of(&json, buf_span(&out), buf_span(&err));
+		a = answer_of(c, fixture_json(json.data));
+		ROW(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL) == 0);
+		check_output(row, &e, buf_span(&out), buf_span(&err));
+	}
+	events_release(&e);
+	buf_release(&out);
+	buf_release(&err);
+	buf_release(&json);
+	command_free(c);
+	result_ctx_free(ctx);
+}
+
+/* One event, and it says so. */
+static void
+expect_too_large(const char *name, const struct events *e, const char *message, struct buf *text)
+{
+	buf_reset(text);
+	ROW(name, e->count == 1);
+	print_events(e, text);
+	ROW_HAS(name, text->data, "error-code=RESULT_TOO_LARGE\n");
+	ROW_HAS(name, text->data, message);
+	ROW_HAS(name, text->data, "\"retryable\":false,\"mayHaveRun\":true");
+	ROW_HAS(name, text->data, "\"warnings\":[]");
+}
+
+static void
+test_output_beyond_all_limits(void **state)
+{
+	struct result_ctx *ctx = new_ctx(wide);
+	struct command *c = fixture_command(EXECUTE);
+	struct buf out = BUF_INIT, json = BUF_INIT, text = BUF_INIT;
+	struct events e = EVENTS_INIT;
+	struct rpc_answer a;
+
+	(void)state;
+	add_output(&out, 8 * 1024 * 1024);
+	result_of(&json, buf_span(&out), SPAN_LIT("e"));
+	a = answer_of(c, fixture_json(json.data));
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL), 0);
+	expect_too_large("9 MiB", &e, "Result of 8388609 bytes exceeds the limit of 8388608.",
+			 &text);
+	ROW_HAS("9 MiB", text.data, "\"stdout\":\"\",\"stderr\":\"\",\"stdoutBytes\":0");
+	events_release(&e);
+	buf_release(&out);
+	buf_release(&json);
+	buf_release(&text);
+	command_free(c);
+	result_ctx_free(ctx);
+}
+
+/* Metadata, messages and ids can each be too large; the lease is named all the
+ * same, unless its own id is what is too large. */
+static void
+test_record_too_large(void **state)
+{
+	struct result_ctx *ctx = new_ctx((struct result_limits){ 1 << 18, 20000, 1 << 23 });
+	struct command *c = fixture_command(ACQUIRE);
+	struct buf json = BUF_INIT, text = BUF_INIT, id = BUF_INIT;
+	struct events e = EVENTS_INIT;
+	struct rpc_answer a;
+
+	(void)state;
+	buf_adds(&json, "{\"providerLeaseId\":\"new\",\"metadata\":\"");
+	add_output(&json, 20000);
+	buf_adds(&json, "\"}");
+	a = answer_of(c, fixture_json(json.data));
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id), 0);
+	expect_too_large("metadata", &e, " bytes exceeds the limit of 20000.", &text);
+	ROW_HAS("metadata", text.data, "lease-results new\n");
+	ROW_HAS("metadata", text.data, "\"lease\":null");
+	assert_string_equal(id.data, "new");
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL), 0);
+	expect_too_large("no buf", &e, " exceeds", &text);
+	ROW_HAS("no buf", text.data, "lease-results new\n");
+
+	buf_reset(&json);
+	buf_adds(&json, "{\"providerLeaseId\":\"");
+	add_output(&json, 20000);
+	buf_adds(&json, "\"}");
+	a = answer_of(c, fixture_json(json.data));
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id), 0);
+	expect_too_large("id", &e, " exceeds", &text);
+	ROW_HAS("id", text.data, "lease-results c1\n");
+	assert_int_equal(id.len, 20000);
+
+	buf_reset(&json);
+	buf_addch(&json, '"');
+	add_output(&json, 20000);
+	buf_addch(&json, '"');
+	a = (struct rpc_answer){ .end = RPC_ERROR, .method = c->op->rpc };
+	a.message = fixture_json(json.data);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id), 0);
+	expect_too_large("message", &e, " exceeds", &text);
+	events_release(&e);
+	buf_release(&json);
+	buf_release(&text);
+	buf_release(&id);
+	command_free(c);
+	result_ctx_free(ctx);
+}
+
+static void
+test_live_pieces(void **state)
+{
+	struct result_ctx *ctx = new_ctx(wide);
+	struct command *c = fixture_command(EXECUTE);
+	struct events e = EVENTS_INIT;
+	struct buf text = BUF_INIT, big = BUF_INIT;
+	int64_t sequence = 4, offset = 10;
+
+	(void)state;
+	assert_int_equal(result_live(ctx, c, &chosen, &called, true, SPAN_LIT("h\xc3\xa9"),
+				     &sequence, &offset, &e), 0);
+	print_events(&e, &text);
+	assert_string_equal(text.data,
+		"execution-logs c1\n"
+		"command-id=c1\noperation=Execute\ncompany-id=co\nenvironment-id=env\n"
+		"schema=ExecutionLog\n"
+		"{\"command\":{\"commandId\":\"c1\",\"operation\":\"Execute\",\"companyId\":\"co\","
+		"\"environmentId\":\"env\",\"issueId\":null,\"pluginId\":\"pid\","
+		"\"pluginKey\":\"p\","
+		"\"driverKey\":\"d\",\"providerLeaseId\":\"l1\"},\"origin\":\"LIVE\","
+		"\"stream\":\"STDERR\",\"attempt\":1,\"callToken\":\"inc.1\",\"sequence\":4,"
+		"\"byteOffset\":10,\"text\":\"h\xc3\xa9\",\"last\":false,\"instanceId\":\"host-a\","
+		"\"recordedAt\":3000}\n");
+	assert_int_equal(sequence, 5);
+	assert_int_equal(offset, 13);
+	events_reset(&e);
+	add_output(&big, 1000000);
+	assert_int_equal(result_live(ctx, c, &chosen, &called, false, buf_span(&big), &sequence,
+				     &offset, &e), 0);
+	assert_int_equal(sequence, 7);
+	assert_int_equal(offset, 1000013);
+	assert_int_equal(e.count, 2);
+	events_release(&e);
+	buf_release(&text);
+	buf_release(&big);
+	command_free(c);
+	result_ctx_free(ctx);
+}
+
+static int fail_at;
+
+static void *
+failing_realloc(void *ptr, size_t size)
+{
+	return fail_at-- == 0 ? NULL : realloc(ptr, size);
+}
+
+static void
+test_out_of_memory(void **state)
+{
+	struct command *c = fixture_command(EXECUTE);
+	struct rpc_answer a;
+	struct events e = EVENTS_INIT;
+	struct buf text = BUF_INIT, json = BUF_INIT;
+	int n, ret = -1;
+
+	(void)state;
+	add_output(&text, 3000);
+	result_of(&json, buf_span(&text), SPAN_LIT("e"));
+	a = answer_of(c, fixture_json(json.data));
+	for (n = 0; ret < 0 && n < 500; n++) {
+		struct result_limits small = { 100, 10000, 1000000 };
+		struct result_ctx *ctx;
+
+		fail_at = n;
+		buf_realloc = failing_realloc;
+		ctx = result_ctx_new(fixture_schemas(), "host-a", small, NULL);
+		if (ctx)
+			ret = result_answered(ctx, c, &chosen, &called, &a, &e, NULL);
+		buf_realloc = realloc;
+		result_ctx_free(ctx);
+	}
+	assert_int_equal(ret, 0);
+	assert_int_equal(e.count, 2);
+	assert_true(n > 20);
+	events_release(&e);
+	buf_release(&text);
+	buf_release(&json);
+	command_free(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_large_output),
+		cmocka_unit_test(test_output_beyond_all_limits),
+		cmocka_unit_test(test_record_too_large),
+		cmocka_unit_test(test_live_pieces),
+		cmocka_unit_test(test_out_of_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
