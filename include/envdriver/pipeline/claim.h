@@ -113,8 +113,8 @@ struct claim_request *claims_claim(struct claims *c, struct span command_id,
 				   const struct claim_record *record, const char *token,
 				   struct span answer, bool call, claim_fn *fn, void *arg);
 /* Partition revoked while CLAIMING: the claim request is turned into a
- * release that is repeated until answered; no callback comes, the handle is
- * claims' own from here. */
+ * release of its token that is repeated until answered; no callback comes,
+ * the handle is claims' own from here. */
 void claims_release(struct claims *c, struct claim_request *claiming);
 /* True while a release for this command is under way here. A later claim of
  * the same command runs after it in any case (rule "fifo"). */

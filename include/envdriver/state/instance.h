@@ -5,8 +5,9 @@
  *
  * Owns the instance record and its beat (+1 every second, written only while
  * the record still names this incarnation), the checks at start (`meta`, a
- * living predecessor), and the judgement on other instances. Used by: flow,
- * claim. May use: redis, config.
+ * living predecessor, what Redis is worth), and the judgement on other
+ * instances. Used by: flow, claim. May use: redis, config, beat, process, log
+ * (warnings about how Redis is set up).
  */
 #ifndef ENVDRIVER_STATE_INSTANCE_H
 #define ENVDRIVER_STATE_INSTANCE_H
@@ -31,11 +32,13 @@ struct instance_events {
 	void *arg;
 };
 
-/* Makes the incarnation (a UUID). `cluster_id` may be NULL until known. */
+/* Makes the incarnation (a UUID). Before redis_start. */
 struct instance *instance_new(uv_loop_t *loop, struct redis *redis, const struct config *config,
 			      const struct instance_events *ev, struct err *reterr);
+/* Accepts NULL. After redis_close has reported, or before redis_start. */
 void instance_free(struct instance *i);
-/* ENGINE section 9 steps 3 and 5, once Redis is up and the cluster known. */
+/* ENGINE section 9 steps 3 and 5. Once; what is lost with a connection is
+ * asked again. `cluster_id` NULL: unknown, then it is not compared. */
 void instance_begin(struct instance *i, const char *cluster_id);
 
 const char *instance_id(const struct instance *i);
@@ -47,13 +50,16 @@ bool instance_ready(const struct instance *i);
 /* What the record shows to people. */
 void instance_show(struct instance *i, const int32_t *partitions, size_t n, size_t in_flight);
 
-/* The guard of CLAIMING (ENGINE section 3): reads the own record now and
- * says whether it still names this incarnation. `fn` may be called with
- * false and Redis down: then ask again. */
+/* The guard of CLAIMING (ENGINE section 3): reads the own record now (and
+ * beats) and says whether it still names this incarnation. `fn` may be called
+ * with false and Redis down, also before this returns: then ask again. When
+ * it names another one, on_refused has been called before. */
 void instance_verify(struct instance *i, void (*fn)(void *arg, bool ours), void *arg);
 
 /* Is the holder of a claim provably dead (ENGINE section 7)? Starts watching
- * its beat at the first question; ask again every second. */
+ * its beat at the first question; ask again every second (who is not asked
+ * about for 5 s is watched from the start again). UNKNOWN: not yet known to
+ * be dead. */
 enum instance_verdict { INSTANCE_ALIVE, INSTANCE_UNKNOWN, INSTANCE_DEAD };
 enum instance_verdict instance_judge(struct instance *i, struct span instance_id,
 				     struct span incarnation);
@@ -61,11 +67,14 @@ enum instance_verdict instance_judge(struct instance *i, struct span instance_id
 /* Highest window end whose commit is certain, written at most once a second
  * (record `positions`). */
 void instance_position(struct instance *i, const char *topic, int32_t partition, int64_t end);
-/* Reads what is recorded for these partitions; -1 where nothing is. */
+/* Reads what is recorded for these partitions; -1 where nothing is. `ok`
+ * false: Redis is down, `ends` is not to be read; this may come before the
+ * function returned. */
 void instance_positions(struct instance *i, const char *topic, const int32_t *partitions, size_t n,
 			void (*fn)(void *arg, bool ok, const int64_t *ends, size_t n), void *arg);
 
-/* Removes the record at the end. `done` also when Redis is away. */
+/* Removes the record at the end. `done` also when Redis is away, then before
+ * this returns. */
 void instance_end(struct instance *i, void (*done)(void *arg), void *arg);
 
 #endif
