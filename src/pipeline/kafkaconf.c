@@ -159,7 +159,8 @@ set_fixed(struct maker *m, const struct config *config, const char *transactiona
 	bool reader = READERS & (1U << m->role);
 
 	if (set_table(m, fixed, sizeof(fixed) / sizeof(*fixed), reterr) < 0 ||
-	    set(m, "bootstrap.servers", config_str(config, "kafka.bootstrap.servers"), reterr) < 0 ||
+	    set(m, "bootstrap.servers", config_str(config, "kafka.bootstrap.servers"),
+	    reterr) < 0 ||
 	    (reader && set(m, "group.id", group, reterr) < 0))
 		return ERR_CONFIG;
 	if (m->role == KAFKACONF_CONSUMER)

@@ -87,13 +87,19 @@ on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what, rd_kafka_topic_partition_
 		(void)rd_kafka_assign(rk, NULL);
 }
 
+static bool
+writes(enum kafkaconf_role role)
+{
+	return role == KAFKACONF_PUBLISHER || role == KAFKACONF_NOTICE || role == KAFKACONF_SENDER;
+}
+
 static void
 set_callbacks(rd_kafka_conf_t *conf, enum kafkaconf_role role, struct opaque *o)
 {
 	rd_kafka_conf_set_opaque(conf, o);
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	rd_kafka_conf_set_error_cb(conf, on_error);
-	if (role == KAFKACONF_PUBLISHER || role == KAFKACONF_NOTICE || role == KAFKACONF_SENDER)
+	if (writes(role))
 		rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 	if (role == KAFKACONF_CONSUMER)
 		rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
@@ -110,9 +116,9 @@ rd_kafka_t *
 kafkaconf_open(const struct config *config, enum kafkaconf_role role, const char *transactional_id,
 	       const struct kafkaconf_hooks *hooks, struct err *reterr)
 {
-	bool reads = role == KAFKACONF_CONSUMER || role == KAFKACONF_OFFSETS ||
-		     role == KAFKACONF_WATCHER;
-	rd_kafka_type_t type = reads ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
+	/* Asked for metadata, a producer makes topics on brokers that allow it;
+	 * so ADMIN is a consumer. */
+	rd_kafka_type_t type = writes(role) ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER;
 	struct opaque *o = calloc(1, sizeof(*o));
 	struct buf masked = BUF_INIT;
 	rd_kafka_conf_t *conf = NULL;

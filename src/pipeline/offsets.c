@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/pipeline/offsets.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,7 @@ enum { PAUSE_MS = 50 };
 
 struct offsets {
 	rd_kafka_t *rk;
+	atomic_int refs;
 };
 
 struct offsets *
@@ -26,15 +28,23 @@ offsets_new(const struct config *config, struct err *reterr)
 	o->rk = kafkaconf_open(config, KAFKACONF_OFFSETS, NULL, NULL, reterr);
 	if (!o->rk) {
 		free(o);
-		o = NULL;
+		return NULL;
 	}
+	atomic_init(&o->refs, 1);
+	return o;
+}
+
+struct offsets *
+offsets_ref(struct offsets *o)
+{
+	atomic_fetch_add(&o->refs, 1);
 	return o;
 }
 
 void
-offsets_free(struct offsets *o)
+offsets_unref(struct offsets *o)
 {
-	if (!o)
+	if (!o || atomic_fetch_sub(&o->refs, 1) != 1)
 		return;
 	kafkaconf_discard(o->rk);
 	free(o);
@@ -66,13 +76,13 @@ try(struct offsets *o, const rd_kafka_topic_partition_list_t *list,
 }
 
 static int
-copy_out(rd_kafka_topic_partition_list_t *list, const rd_kafka_topic_partition_list_t *answer)
+copy_out(rd_kafka_topic_partition_list_t *list, rd_kafka_topic_partition_list_t *answer)
 {
 	for (int i = 0; i < list->cnt; i++) {
 		rd_kafka_topic_partition_t *to = &list->elems[i];
 		const rd_kafka_topic_partition_t *from =
-			rd_kafka_topic_partition_list_find((rd_kafka_topic_partition_list_t *)answer,
-							   to->topic, to->partition);
+			rd_kafka_topic_partition_list_find(answer, to->topic,
+							   to->partition);
 		char *metadata = NULL;
 
 		if (from && from->metadata_size) {
@@ -115,7 +125,7 @@ offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
 			return ret < 0 ? err_nomem(reterr) : 0;
 		}
 		if (watch->on_wait)
-			watch->on_wait(watch->arg, rd_kafka_err2str(code));
+			watch->on_wait(watch->arg, code);
 		pause_a_moment();
 	}
 	return err_set(reterr, ERR_CLOSED, "reading the committed offsets was stopped");

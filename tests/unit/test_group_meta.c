@@ -33,8 +33,10 @@ test_made(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(made_rows) / sizeof(*made_rows); i++) {
 		const struct made_row *r = &made_rows[i];
-		struct group_meta *g = group_meta_new(rd_kafka_consumer_group_metadata_new_with_genid(
-			"group", r->generation, r->member, r->instance));
+		rd_kafka_consumer_group_metadata_t *cgmd =
+			rd_kafka_consumer_group_metadata_new_with_genid("group", r->generation,
+									r->member, r->instance);
+		struct group_meta *g = group_meta_new(cgmd);
 
 		if (!!g != r->usable)
 			fail_msg("%s", r->name);

@@ -157,7 +157,8 @@ test_roles_open(void **state)
 	for (int role = 0; role < KAFKACONF_ROLES; role++) {
 		struct err err = { 0 };
 		rd_kafka_t *rk = kafkaconf_open(c, (enum kafkaconf_role)role,
-						role == KAFKACONF_PUBLISHER ? "t" : NULL, NULL, &err);
+						role == KAFKACONF_PUBLISHER ? "t" : NULL, NULL,
+						  &err);
 
 		if (!rk)
 			fail_msg("role %d: %s", role, err.text);

@@ -287,7 +287,8 @@ test_total(void **state)
 {
 	(void)state;
 	for (int call = 0; call < TXN_CALL_COUNT; call++)
-		for (int code = RD_KAFKA_RESP_ERR__BEGIN + 1; code < RD_KAFKA_RESP_ERR_END_ALL; code++)
+		for (int code = RD_KAFKA_RESP_ERR__BEGIN + 1; code < RD_KAFKA_RESP_ERR_END_ALL;
+		     code++)
 			for (unsigned flags = 0; flags <= (R | F | A); flags++)
 				check((enum txn_call)call, (rd_kafka_resp_err_t)code, flags);
 }

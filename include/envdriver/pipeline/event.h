@@ -15,30 +15,9 @@
 #include <stdbool.h>
 
 #include "envdriver/base/buf.h"
+#include "envdriver/pipeline/topic.h"
 
 struct err;
-
-enum topic {
-	TOPIC_COMMANDS,
-	TOPIC_PROBE_RESULTS,
-	TOPIC_LEASE_RESULTS,
-	TOPIC_EXECUTION_RESULTS,
-	TOPIC_CONFIG_RESULTS,
-	TOPIC_WORKSPACE_RESULTS,
-	TOPIC_SETUP_RESULTS,
-	TOPIC_DRIVER_RESULTS,
-	TOPIC_EXECUTION_LOGS,
-	TOPIC_PLUGIN_EVENTS,
-	TOPIC_DEAD_LETTERS,
-	TOPIC_COUNT
-};
-
-/* "probe-results": the name without its prefix. */
-const char *topic_name(enum topic t);
-/* The record it carries: "ProbeResult". */
-const char *topic_record(enum topic t);
-/* TOPIC_COUNT when it is none of ours. */
-enum topic topic_find(struct span name_without_prefix);
 
 struct event_header {
 	struct span name;

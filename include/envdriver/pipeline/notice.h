@@ -24,7 +24,8 @@ struct schemas;
 struct notices *notices_new(const struct config *config, const struct schemas *schemas,
 			    const char *instance_id, const char *const *topics,
 			    struct err *reterr);
-/* Sends every event of the set; they are copied. */
+/* Sends every event of the set (execution logs and plugin events; others are
+ * dropped); they are copied. */
 void notices_send(struct notices *n, const struct events *events);
 /* Encodes a PluginEvent and sends it. */
 void notices_plugin(struct notices *n, const struct plugin_notice *p);

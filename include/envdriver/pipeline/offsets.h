@@ -22,15 +22,18 @@ struct offsets;
 
 enum { OFFSETS_STEP_MS = 1000 };	/* one try; a reader asks `stop` between them */
 
+/* One reference. */
 struct offsets *offsets_new(const struct config *config, struct err *reterr);
-/* Nobody may be reading. Does not block; accepts NULL. */
-void offsets_free(struct offsets *o);
+/* For a helper that may outlive its owner. */
+struct offsets *offsets_ref(struct offsets *o);
+/* Does not block; accepts NULL. */
+void offsets_unref(struct offsets *o);
 
 struct offsets_watch {
 	/* Asked before every try; true ends the read. */
 	bool (*stop)(void *arg);
 	/* Why it takes longer; may be NULL. */
-	void (*on_wait)(void *arg, const char *why);
+	void (*on_wait)(void *arg, rd_kafka_resp_err_t why);
 	void *arg;
 };
 

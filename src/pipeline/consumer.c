@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/pipeline/consumer.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/log.h"
+#include "envdriver/pipeline/kafkaconf.h"
+#include "envdriver/pipeline/offsets.h"
+#include "consumer_impl.h"
+
+enum {
+	BUDGET = 512,		/* messages a turn of the loop */
+	TICK_MS = 1000,
+	PARTITIONS_MAX = 1000000,
+};
+
+/* --- partitions --- */
+
+struct consumer_part *
+consumer_part(struct consumer *c, int32_t partition)
+{
+	if (partition < 0 || (size_t)partition >= c->n_parts)
+		return NULL;
+	return &c->parts[partition];
+}
+
+bool
+consumer_part_make(struct consumer *c, int32_t partition)
+{
+	size_t n = (size_t)partition + 1;
+	struct consumer_part *parts;
+
+	if (partition < 0 || partition >= PARTITIONS_MAX)
+		return false;
+	if (n <= c->n_parts)
+		return true;
+	parts = realloc(c->parts, n * sizeof(*parts));
+	if (!parts)
+		return false;
+	memset(parts + c->n_parts, 0, (n - c->n_parts) * sizeof(*parts));
+	c->parts = parts;
+	c->n_parts = n;
+	return true;
+}
+
+/* --- pauses --- */
+
+void
+consumer_align_pauses(struct consumer *c)
+{
+	rd_kafka_topic_partition_list_t *pause, *resume;
+
+	if (!c->rk)
+		return;
+	pause = rd_kafka_topic_partition_list_new(8);
+	resume = rd_kafka_topic_partition_list_new(8);
+	for (size_t i = 0; i < c->n_parts; i++) {
+		struct consumer_part *p = &c->parts[i];
+		bool want = p->held || p->pause_wanted || c->pause_all;
+
+		/* Never resume what is not paused: before 2.4 it jumps back. */
+		if (p->assigned && want != p->paused)
+			rd_kafka_topic_partition_list_add(want ? pause : resume, c->topic,
+							  (int32_t)i);
+		if (p->assigned)
+			p->paused = want;
+	}
+	if (pause->cnt)
+		(void)rd_kafka_pause_partitions(c->rk, pause);
+	if (resume->cnt)
+		(void)rd_kafka_resume_partitions(c->rk, resume);
+	rd_kafka_topic_partition_list_destroy(pause);
+	rd_kafka_topic_partition_list_destroy(resume);
+}
+
+void
+consumer_pause(struct consumer *c, int32_t partition, bool paused)
+{
+	struct consumer_part *p = consumer_part(c, partition);
+
+	if (!p)
+		return;
+	p->pause_wanted = paused;
+	consumer_align_pauses(c);
+}
+
+void
+consumer_pause_all(struct consumer *c, bool paused)
+{
+	c->pause_all = paused;
+	consumer_align_pauses(c);
+}
+
+struct group_meta *
+consumer_group_meta(const struct consumer *c)
+{
+	return c->meta;
+}
+
+/* --- polling --- */
+
+static void
+on_message(struct consumer *c, rd_kafka_message_t *take_m)
+{
+	struct consumer_part *p = consumer_part(c, take_m->partition);
+
+	if (take_m->err) {
+		consumer_state_message(c, take_m);
+		rd_kafka_message_destroy(take_m);
+	} else if (p && p->open) {
+		p->next = take_m->offset + 1;
+		c->ev.on_message(c->ev.arg, take_m);
+	} else {	/* of a partition that is closing */
+		rd_kafka_message_destroy(take_m);
+	}
+}
+
+static void on_more(uv_idle_t *h);
+
+/* At most BUDGET messages; what is left comes in the next turns. */
+static void
+drain(struct consumer *c)
+{
+	rd_kafka_message_t *m;
+
+	for (int i = 0; i < BUDGET; i++) {
+		m = rd_kafka_consumer_poll(c->rk, 0);
+		if (!m) {
+			(void)uv_idle_stop(&c->more);
+			return;
+		}
+		on_message(c, m);
+		if (!c->rk)	/* closed by a callback */
+			return;
+	}
+	(void)uv_idle_start(&c->more, on_more);
+}
+
+static void
+on_more(uv_idle_t *h)
+{
+	drain(h->data);
+}
+
+static void
+on_readable(uv_poll_t *h, int status, int events)
+{
+	struct consumer *c = h->data;
+	uint64_t count;
+
+	(void)status;
+	(void)events;
+	(void)!read(c->fd, &count, sizeof(count));
+	drain(c);
+}
+
+/* max.poll.interval must not strike even when a wake-up is lost. */
+static void
+on_tick(uv_timer_t *h)
+{
+	struct consumer *c = h->data;
+
+	drain(c);
+	consumer_state_tick(c);
+}
+
+/* --- hooks, called inside rd_kafka_consumer_poll --- */
+
+static void
+on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
+{
+	consumer_state_error(arg, code, reason, fatal);
+}
+
+static void
+on_rebalance(void *arg, rd_kafka_resp_err_t what, const rd_kafka_topic_partition_list_t *parts)
+{
+	struct consumer *c = arg;
+
+	if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS ||
+	    what == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+		consumer_move_event(c, what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, parts);
+		return;
+	}
+	log_warn("kafka: rebalance failed: %s", rd_kafka_err2str(what));
+	(void)rd_kafka_assign(c->rk, NULL);
+}
+
+/* --- made --- */
+
+static void
+forget(struct consumer *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c->parts);
+	free(c->topic);
+	free(c);
+}
+
+static bool
+open_handle(struct consumer *c, struct err *reterr)
+{
+	const struct kafkaconf_hooks hooks = {
+		.on_error = on_error,
+		.on_rebalance = on_rebalance,
+		.arg = c,
+	};
+
+	c->offsets = offsets_new(c->config, reterr);
+	if (!c->offsets)
+		return false;
+	c->rk = kafkaconf_open(c->config, KAFKACONF_CONSUMER, NULL, &hooks, reterr);
+	if (!c->rk)
+		return false;
+	(void)rd_kafka_poll_set_consumer(c->rk);
+	c->queue = rd_kafka_queue_get_consumer(c->rk);
+	return c->queue != NULL;
+}
+
+static void
+add_to_loop(struct consumer *c)
+{
+	static const uint64_t one = 1;	/* what an eventfd wants written */
+
+	rd_kafka_queue_io_event_enable(c->queue, c->fd, &one, sizeof(one));
+	(void)uv_poll_start(&c->poll, UV_READABLE, on_readable);
+	(void)uv_timer_start(&c->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+static void on_closed_wake(uv_async_t *h);
+
+static bool
+init_handles(struct consumer *c, struct err *reterr)
+{
+	c->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->fd < 0 || uv_poll_init(c->loop, &c->poll, c->fd) != 0) {
+		err_set(reterr, ERR_IO, "consumer: cannot add to the event loop");
+		return false;
+	}
+	(void)uv_timer_init(c->loop, &c->tick);
+	(void)uv_timer_init(c->loop, &c->closed_limit);
+	(void)uv_idle_init(c->loop, &c->more);
+	(void)uv_async_init(c->loop, &c->closed_wake, on_closed_wake);
+	c->poll.data = c->tick.data = c->closed_limit.data = c->more.data = c;
+	c->closed_wake.data = c;
+	c->handles = 5;
+	return true;
+}
+
+struct consumer *
+consumer_new(uv_loop_t *loop, const struct config *config, const char *topic,
+	     const struct consumer_events *ev, struct err *reterr)
+{
+	struct consumer *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	c->fd = -1;
+	c->loop = loop;
+	c->config = config;
+	c->ev = *ev;
+	c->cooperative = strcmp(config_str(config, "assignor"), "range") != 0;
+	c->topic = strdup(topic);
+	if (!c->topic)
+		err_nomem(reterr);
+	if (c->topic && open_handle(c, reterr) && init_handles(c, reterr)) {
+		add_to_loop(c);
+		return c;
+	}
+	consumer_free(c);
+	return NULL;
+}
+
+int
+consumer_start(struct consumer *c, struct err *reterr)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_resp_err_t code;
+
+	rd_kafka_topic_partition_list_add(list, c->topic, RD_KAFKA_PARTITION_UA);
+	code = rd_kafka_subscribe(c->rk, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return 0;
+	return err_set(reterr, ERR_UNAVAILABLE, "cannot subscribe to '%s': %s", c->topic,
+		       rd_kafka_err2str(code));
+}
+
+/* --- unmade --- */
+
+void
+consumer_leave(struct consumer *c)
+{
+	if (c->leaving || !c->rk)
+		return;
+	c->leaving = true;
+	c->left_ms = clock_mono_ms();
+	/* librdkafka revokes nothing while it waits for an answer to an assign. */
+	consumer_move_hold(c);
+	(void)rd_kafka_unsubscribe(c->rk);
+}
+
+/* Shared by the loop and the thread that closes; freed by the last. */
+struct consumer_closing {
+	pthread_mutex_t lock;
+	rd_kafka_t *rk;
+	uv_async_t *wake;	/* NULL: nobody waits any more */
+	int refs;
+};
+
+static void
+closing_unref(struct consumer_closing *g)
+{
+	bool last;
+
+	pthread_mutex_lock(&g->lock);
+	last = --g->refs == 0;
+	pthread_mutex_unlock(&g->lock);
+	if (!last)
+		return;
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}
+
+static void *
+close_aside(void *arg)
+{
+	struct consumer_closing *g = arg;
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	(void)rd_kafka_consumer_close(g->rk);
+	kafkaconf_close(g->rk);
+	pthread_mutex_lock(&g->lock);
+	if (g->wake)
+		uv_async_send(g->wake);
+	pthread_mutex_unlock(&g->lock);
+	closing_unref(g);
+	return NULL;
+}
+
+static bool
+start_closing(struct consumer *c)
+{
+	struct consumer_closing *g = calloc(1, sizeof(*g));
+	pthread_t thread;
+
+	if (!g)
+		return false;
+	pthread_mutex_init(&g->lock, NULL);
+	g->rk = c->rk;
+	g->wake = &c->closed_wake;
+	g->refs = 2;
+	if (pthread_create(&thread, NULL, close_aside, g) != 0) {
+		pthread_mutex_destroy(&g->lock);
+		free(g);
+		return false;
+	}
+	pthread_detach(thread);
+	c->closing = g;
+	return true;
+}
+
+static void
+stop_polling(struct consumer *c)
+{
+	(void)uv_poll_stop(&c->poll);
+	(void)uv_timer_stop(&c->tick);
+	(void)uv_idle_stop(&c->more);
+	consumer_read_release(c);
+	consumer_move_release(c);
+	rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
+	rd_kafka_queue_destroy(c->queue);
+	c->queue = NULL;
+	kafkaconf_mute(c->rk);
+}
+
+static void
+finish_closing(struct consumer *c)
+{
+	void (*fn)(void *arg) = c->on_closed;
+
+	(void)uv_timer_stop(&c->closed_limit);
+	if (c->closing) {
+		pthread_mutex_lock(&c->closing->lock);
+		c->closing->wake = NULL;
+		pthread_mutex_unlock(&c->closing->lock);
+		closing_unref(c->closing);
+		c->closing = NULL;
+	}
+	c->on_closed = NULL;
+	if (fn)
+		fn(c->closed_arg);	/* may free c */
+}
+
+static void
+on_closed_wake(uv_async_t *h)
+{
+	finish_closing(h->data);
+}
+
+static void
+on_closed_limit(uv_timer_t *h)
+{
+	finish_closing(h->data);
+}
+
+void
+consumer_close(struct consumer *c, int64_t timeout_ms, void (*on_closed)(void *arg), void *arg)
+{
+	bool aside;
+
+	assert(c->rk && on_closed);
+	c->on_closed = on_closed;
+	c->closed_arg = arg;
+	stop_polling(c);
+	/* Without a broker the close may never end, or crash (2.14.2), and has
+	 * nobody to tell: the handle stays as it is, until the process ends. */
+	aside = !c->down && start_closing(c);
+	c->rk = NULL;
+	(void)uv_timer_start(&c->closed_limit, on_closed_limit, aside ? (uint64_t)timeout_ms : 0,
+			     0);
+}
+
+static void
+on_handle_closed(uv_handle_t *h)
+{
+	struct consumer *c = h->data;
+
+	if (--c->handles == 0)
+		forget(c);
+}
+
+void
+consumer_free(struct consumer *c)
+{
+	if (!c || c->freed)
+		return;
+	c->freed = true;
+	c->on_closed = NULL;
+	if (c->queue)
+		stop_polling(c);
+	if (c->closing)
+		finish_closing(c);
+	kafkaconf_discard(c->rk);
+	offsets_unref(c->offsets);
+	if (c->handles == 0) {
+		forget(c);
+		return;
+	}
+	uv_close((uv_handle_t *)&c->poll, on_handle_closed);
+	uv_close((uv_handle_t *)&c->tick, on_handle_closed);
+	uv_close((uv_handle_t *)&c->closed_limit, on_handle_closed);
+	uv_close((uv_handle_t *)&c->more, on_handle_closed);
+	uv_close((uv_handle_t *)&c->closed_wake, on_handle_closed);
+}
