@@ -31,6 +31,7 @@ static const struct decode_row {
 	{ "high alone",		"\"x\\ud83dy\"",	S("x\xef\xbf\xbdy"), true },
 	{ "high at the end",	"\"\\ud83d\"",		S("\xef\xbf\xbd"), true },
 	{ "low alone",		"\"\\ude00\"",		S("\xef\xbf\xbd"), true },
+	{ "two lows",		"\"\\ude00\\ude00\"",	S("\xef\xbf\xbd\xef\xbf\xbd"), true },
 	{ "two highs and a low", "\"\\ud83d\\ud83d\\ude00\"", S("\xef\xbf\xbd\xf0\x9f\x98\x80"),
 	  true },
 	{ "high and letter escape", "\"\\ud83d\\u0041\"", S("\xef\xbf\xbd" "A"), true },

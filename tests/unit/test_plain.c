@@ -270,6 +270,9 @@ static const struct type_row {
 	  RECORD("{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"ABC\",\"CDE\"]}"),
 	  "{\"f\":\"CDD\"}", "!f: unknown symbol 'CDD'; the nearest is 'CDE'" },
 	{ "null last",		RECORD("[\"int\",\"null\"]"), "{}", "{\"f\":0}" },
+	{ "the only record of a union has no tag",
+	  RECORD("[\"null\",{\"type\":\"record\",\"name\":\"P\",\"fields\":["
+		 "{\"name\":\"type\",\"type\":\"int\"}]}]"), "{\"f\":{\"type\":1}}", NULL },
 	{ "map",		RECORD("{\"type\":\"map\",\"values\":\"int\"}"), "{\"f\":{}}",
 	  "!f: plain JSON has no maps" },
 };

@@ -116,6 +116,8 @@ static const struct row {
 	  "50000000 items, 0 bytes are left" },
 	{ "3 doubles in 16 bytes", ARRAY("\"double\""), S("\6" "1234567812345678"), ERR_INVALID,
 	  "3 items, 16 bytes are left" },
+	{ "unions that cannot fit", ARRAY("[\"int\",\"double\"]"), S("\6\0\1\0\1"), ERR_INVALID,
+	  "3 items, 4 bytes are left" },
 	{ "50 M nulls",		ARRAY("\"null\""), S("\x80\xc2\xd7\x2f\0"), ERR_LIMIT,
 	  "more than 10000 items of no bytes" },
 	{ "10,000 nulls",	ARRAY("\"null\""), S("\xa0\x9c\x01\0"), 0, NULL },
