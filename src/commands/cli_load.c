@@ -1,12 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/commands/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
+
+enum { READ_SIZE = 64 * 1024 };
+
+int
+cli_read(const char *path, size_t max, struct buf *out, struct err *reterr)
+{
+	bool standard = strcmp(path, "-") == 0;
+	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd;
+	int ret = 0;
+
+	while (n >= 0) {
+		if (!buf_reserve(out, READ_SIZE)) {
+			ret = err_nomem(reterr);
+			break;
+		}
+		n = read(fd, out->data + out->len, READ_SIZE);
+		if (n == 0)
+			break;
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		if (n > 0)
+			out->len += (size_t)n;
+		out->data[out->len] = '\0';
+		if (out->len > max) {
+			ret = err_set(reterr, ERR_LIMIT, "'%s' is larger than %zu bytes", path, max);
+			break;
+		}
+	}
+	if (n < 0)
+		ret = err_set(reterr, ERR_IO, "cannot read '%s': %s", path, strerror(errno));
+	if (fd >= 0 && !standard)
+		close(fd);
+	return ret;
+}
 
 /* The files, then the variables, then -X: later wins. */
 static int

@@ -26,6 +26,17 @@ struct cli_table {
 	struct buf out;
 };
 
+/* "pluginKey" becomes "PLUGIN KEY". */
+static size_t
+title_width(const char *key)
+{
+	size_t n = strlen(key);
+
+	for (; *key; key++)
+		n += isupper((unsigned char)*key) != 0;
+	return n;
+}
+
 struct cli_table *
 cli_table_new(struct cli *cli, const struct cli_column *columns)
 {
@@ -38,9 +49,11 @@ cli_table_new(struct cli *cli, const struct cli_column *columns)
 	*t = (struct cli_table){ .cli = cli, .columns = columns };
 	t->json = cli_json(cli);
 	t->colours = cli_colours(cli);
-	while (columns[t->n_columns].key) {
-		t->widths[t->n_columns] = (size_t)columns[t->n_columns].width;
-		t->n_columns++;
+	for (; columns[t->n_columns].key; t->n_columns++) {
+		const struct cli_column *c = &columns[t->n_columns];
+		size_t title = title_width(c->key), width = (size_t)c->width;
+
+		t->widths[t->n_columns] = width > title ? width : title;
 	}
 	return t;
 }
@@ -92,7 +105,6 @@ add_cell(struct cli_table *t, size_t column, struct span text)
 	buf_adds(&t->out, "  ");
 }
 
-/* "pluginKey" becomes "PLUGIN KEY". */
 static void
 titles(struct cli_table *t)
 {
@@ -140,14 +152,12 @@ hold(struct cli_table *t, const struct span *cells)
 	t->cells = grown;
 	for (size_t i = 0; i < t->n_columns; i++) {
 		struct buf *cell = &grown[t->n_cells + i];
-		size_t title = strlen(t->columns[i].key) + 2, width;
+		size_t width;
 
 		*cell = (struct buf)BUF_INIT;
 		cli_add_safe(cell, cells[i].ptr ? cells[i] : SPAN_LIT(""));
 		t->out.failed |= cell->failed;
 		width = width_of(buf_span(cell));
-		if (t->widths[i] < title)
-			t->widths[i] = title;
 		if (t->widths[i] < width && !t->columns[0].width)
 			t->widths[i] = width;
 	}

@@ -339,8 +339,8 @@ test_table(void **state)
 	cli = parse(as_table, NULL, &ret);
 	captured(cli, held, cells, 2, got, sizeof(got));
 	same("held", got,
-	     "NAME        PLUGIN KEY   N\n"
-	     "a\xc3\xa9          x\"y          1\n"
+	     "NAME        PLUGIN KEY  N\n"
+	     "a\xc3\xa9          x\"y         1\n"
 	     "longer one\n");
 	captured(cli, held, cells, 0, got, sizeof(got));
 	same("no rows", got, "");

@@ -101,6 +101,10 @@ const char *cli_arg(const struct cli *cli, size_t i);	/* NULL past the last */
 /* A duration: 0 and *ret untouched when the option was not given. */
 int cli_duration(const struct cli *cli, const char *name, int64_t *ret_ms, struct err *reterr);
 
+/* Appends a whole file, "-" is standard input. ERR_IO, or ERR_LIMIT when it
+ * is larger than `max`. */
+int cli_read(const char *path, size_t max, struct buf *out, struct err *reterr);
+
 /* Appends the help of a command ("envdriver publish"). `words` are those
  * after "envdriver help"; ERR_INVALID when they name none. */
 int cli_help(const struct cli_command *root, const char *const *words, size_t n_words, bool bold,

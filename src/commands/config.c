@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config: `envdriver config print | check`.
+ */
+#include "envdriver/base/config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/base/jtext.h"
+#include "envdriver/commands/catalog.h"
+#include "envdriver/commands/cli.h"
+#include "envdriver/commands/cli_redis.h"
+#include "envdriver/commands/commands.h"
+#include "envdriver/commands/kafka.h"
+
+/* The first that hands partitions over one by one without its known bugs. */
+#define COOPERATIVE_FINE 0x020a0000
+
+static void
+print_json(const struct config *c, struct buf *out)
+{
+	struct config_entry e;
+
+	for (size_t i = 0; config_entry(c, i, &e); i++) {
+		struct buf shown = BUF_INIT;
+
+		buf_adds(out, "{\"key\":");
+		jtext_add_string(out, span_of(e.key));
+		buf_adds(out, ",\"value\":");
+		if (e.value) {
+			config_add_shown(&shown, e.key, e.value);
+			jtext_add_string(out, buf_span(&shown));
+		} else {
+			buf_adds(out, "null");
+		}
+		buf_adds(out, ",\"setBy\":");
+		jtext_add_string(out, span_of(e.where));
+		buf_adds(out, "}\n");
+		out->failed |= shown.failed;
+		buf_release(&shown);
+	}
+}
+
+static int
+print_main(struct cli *cli)
+{
+	struct buf out = BUF_INIT;
+
+	if (cli_has(cli, "json"))
+		print_json(cli_config(cli), &out);
+	else
+		config_print(cli_config(cli), &out);
+	cli_write_buf(cli, &out);
+	buf_release(&out);
+	return cli_end(cli, CLI_DONE);
+}
+
+/* Says it, and counts it. */
+__attribute__((format(printf, 3, 4))) static void
+finding(const struct cli *cli, int *n, const char *fmt, ...)
+{
+	char text[600];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	cli_complain(cli, "%s", text);
+	(*n)++;
+}
+
+/* librdkafka knows its own names and what goes together. */
+static int
+check_kafka(struct cli *cli, struct err *reterr)
+{
+	static const enum kafka_role roles[] = { KAFKA_READER, KAFKA_WRITER };
+
+	for (size_t i = 0; i < sizeof(roles) / sizeof(*roles); i++) {
+		struct kafka *k = kafka_new(cli_config(cli), roles[i], NULL, NULL, reterr);
+
+		if (!k)
+			return ERR_CONFIG;
+		kafka_free(k);
+	}
+	return 0;
+}
+
+static void
+check_folders(struct cli *cli, int *n)
+{
+	const char *dirs = config_str(cli_config(cli), "plugin.dirs");
+	const char *secrets = config_str(cli_config(cli), "secrets.dir");
+	const char *token = config_str(cli_config(cli), "http.token.file");
+	struct stat st;
+
+	while (*dirs) {
+		size_t len = strcspn(dirs, ":");
+		char dir[4097];
+
+		snprintf(dir, sizeof(dir), "%.*s", (int)len, dirs);
+		if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
+			cli_note(cli, "plugin.dirs: '%s' is no folder here", dir);
+		dirs += len + (dirs[len] == ':');
+	}
+	if (secrets && (stat(secrets, &st) < 0 || !S_ISDIR(st.st_mode)))
+		finding(cli, n, "secrets.dir: '%s' is no folder here", secrets);
+	else if (secrets && (st.st_mode & (S_IRWXO | S_IWGRP)))
+		finding(cli, n, "secrets.dir: others may reach '%s'; chmod o-rwx,g-w", secrets);
+	if (token && access(token, R_OK) < 0)
+		finding(cli, n, "http.token.file: '%s' cannot be read", token);
+}
+
+static bool
+has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = list; (p = strstr(p, word)); p += len)
+		if ((p == list || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
+			return true;
+	return false;
+}
+
+/* All instances of a group must be able to run the same plugins. */
+static void
+compare_instances(struct cli *cli, const struct catalog *c, const struct catalog_instance *list,
+		  size_t n_list, int *n)
+{
+	const char *group = config_str(cli_config(cli), "kafka.group.id");
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct catalog_plugin *p = &c->plugins[i];
+
+		if (strcmp(p->status, "ready") != 0 || !p->running)
+			continue;
+		for (size_t k = 0; k < n_list; k++)
+			if (strcmp(list[k].group, group) == 0 && !has_word(p->workers, list[k].id))
+				finding(cli, n, "plugin '%s' (%s) runs in %s but not in %s: all "
+					"instances of a group must be able to run the same plugins",
+					p->id, p->key, p->workers, list[k].id);
+	}
+}
+
+static void
+check_redis(struct cli *cli, int *n)
+{
+	struct catalog c = { 0 };
+	struct catalog_instance *list = NULL;
+	size_t n_list = 0;
+	struct err err = { 0 };
+	struct cli_redis *redis = cli_redis_new(cli_config(cli), &err);
+	int ret = redis ? catalog_read(redis, &c, &err) : ERR_UNAVAILABLE;
+
+	if (ret == 0)
+		ret = catalog_instances(redis, &list, &n_list, &err);
+	if (ret < 0)
+		cli_note(cli, "what workers run is not compared: %s", err.text);
+	else
+		compare_instances(cli, &c, list, n_list, n);
+	catalog_instances_free(list, n_list);
+	catalog_release(&c);
+	cli_redis_free(redis);
+}
+
+static int
+check_main(struct cli *cli)
+{
+	struct err err = { 0 };
+	int n = 0;
+
+	if (check_kafka(cli, &err) < 0)
+		return cli_fail(cli, &err);
+	if (strcmp(config_str(cli_config(cli), "assignor"), "range") != 0 &&
+	    rd_kafka_version() < COOPERATIVE_FINE)
+		finding(cli, &n, "assignor: cooperative-sticky needs librdkafka >= 2.10, this is %s",
+			rd_kafka_version_str());
+	check_folders(cli, &n);
+	if (!cli_has(cli, "offline"))
+		check_redis(cli, &n);
+	if (n == 0)
+		cli_note(cli, "the configuration is good");
+	return cli_end(cli, n ? CLI_FINDINGS : CLI_DONE);
+}
+
+static const struct cli_command print_command = {
+	.name = "print",
+	.summary = "Print what is in force, who set it and what it means",
+	.run = print_main,
+};
+
+static const struct cli_option check_options[] = {
+	{ .name = "offline", .help = "Do not ask Redis what the workers of the group run" },
+	{ .name = NULL },
+};
+
+static const struct cli_command check_command = {
+	.name = "check",
+	.summary = "Tell what is wrong: exit 78 for an error, 1 for findings",
+	.options = check_options,
+	.run = check_main,
+};
+
+static const struct cli_command *const subs[] = { &print_command, &check_command, NULL };
+
+const struct cli_command config_command = {
+	.name = "config",
+	.summary = "Show and check the configuration",
+	.subs = subs,
+	.text = "    envdriver config print -c /etc/envdriver.conf\n"
+		"    envdriver config check -c /etc/envdriver.conf\n",
+};

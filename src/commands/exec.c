@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/commands/exec.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/datum.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/schema.h"
+#include "envdriver/commands/cli.h"
+#include "envdriver/commands/commands.h"
+#include "envdriver/commands/publish.h"
+#include "envdriver/commands/send.h"
+#include "envdriver/commands/wait.h"
+
+enum { STEP_MS = 250, QUIET_MS = 10000, REST_MS = 30000, STREAM_STDOUT = 0, STREAM_STDERR = 1 };
+
+struct exec {
+	struct cli *cli;
+	struct schemas *schemas;
+	struct send *send;
+	struct wait *wait;
+	struct exec_lease lease;
+	struct exec_output output;
+	int64_t total[2];	/* bytes of the whole, once the result is there */
+	struct err err;		/* of the delivery */
+	bool placed;
+};
+
+/* Set by a signal; the command itself goes on in its lease. */
+static volatile sig_atomic_t interrupted;
+
+static void
+on_signal(int number)
+{
+	interrupted = number;
+}
+
+static void
+on_placed(void *arg, const char *id, int32_t partition, int64_t offset, const struct err *error)
+{
+	struct exec *x = arg;
+
+	if (error)
+		x->err = *error;
+	else
+		x->placed = wait_expect(x->wait, partition, offset, id, &x->err) == 0;
+	if (x->placed && cli_verbose(x->cli))
+		cli_note(x->cli, "command '%s' is published: partition %d, offset %lld", id,
+			 partition, (long long)offset);
+}
+
+static void
+show(struct exec *x, int stream, struct span text)
+{
+	if (stream == STREAM_STDOUT) {
+		cli_write(x->cli, text);
+		return;
+	}
+	while (text.len) {
+		ssize_t n = write(STDERR_FILENO, text.ptr, text.len);
+
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			return;
+		if (n > 0) {
+			text.ptr += n;
+			text.len -= (size_t)n;
+		}
+	}
+}
+
+/* LIVE pieces are shown as they come; FINAL ones fill what was missed. */
+static void
+on_log(struct exec *x, const struct record *r)
+{
+	const char *name = datum_get_enum(&r->value, "stream");
+	int stream = name && strcmp(name, "STDERR") == 0 ? STREAM_STDERR : STREAM_STDOUT;
+	int64_t offset = 0;
+
+	if (exec_output_restart(&x->output, r->token))
+		cli_note(x->cli, "the command was started again by another worker");
+	(void)datum_get_int(&r->value, "byteOffset", &offset);
+	show(x, stream, exec_output_take(&x->output, stream, offset,
+					 datum_get_span(&r->value, "text")));
+}
+
+static int
+failed(struct exec *x, const struct record *r)
+{
+	cli_complain(x->cli, "%.*s", SPAN_FMT(buf_span(&r->summary)));
+	return span_is(r->status, "INTERRUPTED") ? CLI_EXEC_INTERRUPTED : CLI_EXEC_FAILED;
+}
+
+/* Shows what the result holds beyond what was shown; gives the exit code. */
+static int
+on_result(struct exec *x, const struct record *r)
+{
+	int64_t code = 0;
+	bool timed_out = false, has_code;
+	int ret;
+
+	if (!wait_succeeded(r))
+		return failed(x, r);
+	if (r->token.ptr && exec_output_restart(&x->output, r->token))
+		cli_note(x->cli, "what was shown so far is of an abandoned attempt");
+	show(x, STREAM_STDOUT, exec_output_take(&x->output, STREAM_STDOUT, 0,
+						datum_get_span(&r->value, "stdout")));
+	show(x, STREAM_STDERR, exec_output_take(&x->output, STREAM_STDERR, 0,
+						datum_get_span(&r->value, "stderr")));
+	(void)datum_get_int(&r->value, "stdoutBytes", &x->total[STREAM_STDOUT]);
+	(void)datum_get_int(&r->value, "stderrBytes", &x->total[STREAM_STDERR]);
+	(void)datum_get_bool(&r->value, "timedOut", &timed_out);
+	has_code = datum_get_int(&r->value, "exitCode", &code);
+	ret = exec_code(timed_out, has_code, code, datum_get_span(&r->value, "signal"));
+	if (timed_out)
+		cli_note(x->cli, "the command passed its time limit");
+	if (ret < 0) {
+		cli_complain(x->cli, "the command ended without exit code");
+		ret = CLI_EXEC_FAILED;
+	}
+	return ret;
+}
+
+static bool
+is_complete(const struct exec *x)
+{
+	return x->output.shown[STREAM_STDOUT] >= x->total[STREAM_STDOUT] &&
+	       x->output.shown[STREAM_STDERR] >= x->total[STREAM_STDERR];
+}
+
+/* Follows the command to its end; an exit code, or a negative error. */
+static int
+follow(struct exec *x, int64_t patience_ms, struct err *reterr)
+{
+	int64_t start = clock_mono_ms(), end = 0;
+	int code = -1, rc;
+	bool quiet = true, final;
+	struct record r;
+
+	while (code < 0 || !is_complete(x)) {
+		int64_t now = clock_mono_ms();
+
+		if (interrupted) {
+			cli_note(x->cli, "interrupted; the command goes on in its lease");
+			return CLI_SIGNAL + interrupted;
+		}
+		if (code < 0 && patience_ms && now - start > patience_ms)
+			return err_set(reterr, ERR_TIMEOUT, "no result within --wait; the command "
+				       "is published and goes on");
+		if (code >= 0 && now - end > REST_MS)
+			return err_set(reterr, ERR_TIMEOUT, "the rest of the output did not come: "
+				       "%lld of %lld bytes of standard output, %lld of %lld of "
+				       "standard error", (long long)x->output.shown[0],
+				       (long long)x->total[0], (long long)x->output.shown[1],
+				       (long long)x->total[1]);
+		if (quiet && now - start > QUIET_MS) {
+			cli_note(x->cli, "no sign of the command yet; does a worker run?");
+			quiet = false;
+		}
+		rc = wait_next(x->wait, STEP_MS, &r, &final, reterr);
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			continue;
+		quiet = false;
+		if (final) {
+			code = on_result(x, &r);
+			end = clock_mono_ms();
+		} else {
+			on_log(x, &r);
+		}
+		record_release(&r);
+	}
+	return code;
+}
+
+/* Without a target the lease's own events say who made it. */
+static int
+find_lease(struct exec *x, struct publish_given *given, struct err *reterr)
+{
+	const char *id = cli_flag(x->cli, "lease");
+	int ret;
+
+	if (cli_flag(x->cli, "target") || cli_flag(x->cli, "provider"))
+		return 0;
+	if (id[0] == '{' || id[0] == '@')
+		return err_set(reterr, ERR_INVALID, "--lease in JSON needs --target or --provider");
+	ret = exec_lease_find(cli_config(x->cli), x->schemas, id, &x->lease, reterr);
+	if (ret < 0)
+		return ret;
+	if (!x->lease.target.len)
+		return err_set(reterr, ERR_NOTFOUND,
+			       "no event of lease '%.100s' is recorded; say --target PLUGIN:DRIVER "
+			       "or --provider NAME", id);
+	if (x->lease.gone)
+		cli_note(x->cli, "lease '%.100s' was destroyed or lost; trying all the same", id);
+	given->lease = buf_span(&x->lease.lease);
+	given->target = buf_span(&x->lease.target);
+	given->company = buf_span(&x->lease.company);
+	given->environment = buf_span(&x->lease.environment);
+	return 0;
+}
+
+static int
+start(struct exec *x, struct span plain, struct err *reterr)
+{
+	bool topics[TOPIC_COUNT] = { [TOPIC_EXECUTION_RESULTS] = true,
+				     [TOPIC_EXECUTION_LOGS] = true };
+	struct send_command command = SEND_COMMAND_INIT;
+	int ret;
+
+	x->send = send_new(cli_config(x->cli), x->schemas, on_placed, x, reterr);
+	if (!x->send)
+		return ERR_UNAVAILABLE;
+	ret = send_encode(x->send, plain, false, &command, reterr);
+	if (ret == 0) {
+		x->wait = wait_new(cli_config(x->cli), x->schemas, topics, reterr);
+		ret = x->wait ? 0 : ERR_UNAVAILABLE;
+	}
+	if (ret == 0)
+		ret = send_put(x->send, &command, reterr);
+	if (ret == 0)
+		ret = send_flush(x->send, reterr);
+	send_command_release(&command);
+	if (ret == 0 && !x->placed) {
+		*reterr = x->err;
+		ret = x->err.code;
+	}
+	return ret;
+}
+
+static int
+exec_main(struct cli *cli)
+{
+	struct publish_given given = { SPAN_NULL, SPAN_NULL, SPAN_NULL, SPAN_NULL };
+	struct exec x = { .cli = cli, .lease = EXEC_LEASE_INIT };
+	struct sigaction action = { .sa_handler = on_signal };
+	struct buf plain = BUF_INIT;
+	struct err err = { 0 };
+	int64_t patience = 0;
+	int ret = cli_duration(cli, "wait", &patience, &err);
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	x.schemas = ret == 0 ? schemas_new(&err) : NULL;
+	if (!x.schemas && ret == 0)
+		ret = ERR_NOMEM;
+	if (ret == 0)
+		ret = find_lease(&x, &given, &err);
+	if (ret == 0)
+		ret = publish_build(cli, "Execute", &given, &plain, &err);
+	if (ret == 0)
+		ret = start(&x, buf_span(&plain), &err);
+	if (ret == 0)
+		ret = follow(&x, patience, &err);
+	if (ret == ERR_INVALID) {
+		ret = cli_misuse(cli, "%s", err.text);
+	} else if (ret < 0) {
+		cli_complain(cli, "%s", err.text);
+		ret = CLI_EXEC_FAILED;
+	}
+	ret = cli_end(cli, ret);
+	send_free(x.send);
+	wait_free(x.wait);
+	schemas_free(x.schemas);
+	exec_lease_release(&x.lease);
+	buf_release(&plain);
+	return ret;
+}
+
+static const struct cli_option options[] = {
+	{ .name = "lease", .value = "ID|JSON|@FILE", .field = "lease", .kind = PUBLISH_LEASE,
+	  .help = "Where to run it", .required = true },
+	{ .name = "cwd", .value = "FOLDER", .field = "cwd", .kind = PUBLISH_TEXT,
+	  .help = "Working folder" },
+	{ .name = "env", .letter = 'e', .value = "NAME=VALUE", .many = true, .field = "env",
+	  .kind = PUBLISH_ENV, .help = "Variable" },
+	{ .name = "env-secret", .value = "NAME=SECRET-ID", .many = true, .field = "env",
+	  .kind = PUBLISH_SECRET, .help = "Variable whose value is a secret" },
+	{ .name = "timeout", .value = "DURATION", .field = "timeoutMs", .kind = PUBLISH_DURATION,
+	  .help = "The command's own limit: then it is ended, exit 124" },
+	{ .name = "stdin", .field = "stdin", .kind = PUBLISH_PIPE,
+	  .help = "Send standard input along, all of it, before the start" },
+	{ .name = "wait", .value = "DURATION", .help = "How long to wait for the result (no limit)" },
+	{ .name = "bypass-session", .field = "bypassSession", .kind = PUBLISH_TRUE,
+	  .help = "Outside the lease's session" },
+	{ .name = "rerun-if-interrupted", .kind = PUBLISH_RERUN,
+	  .help = "May be called again after a crash in the middle" },
+	PUBLISH_OPTIONS,
+	{ .name = NULL },
+};
+
+const struct cli_command exec_command = {
+	.name = "exec",
+	.summary = "Run a command in a lease as if it ran here",
+	.args = "[--] COMMAND [ARG...]",
+	.min_args = 1,
+	.max_args = -1,
+	.passes_on = true,
+	.options = options,
+	.text = "Shows the output while the command runs and ends with its exit code: 128 + n for signal n,\n"
+		"124 when it passed --timeout, 125 when envdriver, the plugin or Kafka failed (the reason is\n"
+		"on standard error), 126 when it was interrupted and nobody knows whether it ran.\n"
+		"Without --target and --provider the lease's recorded events say whose it is.\n\n"
+		"    envdriver exec --lease L -- make test\n"
+		"    envdriver exec --lease L --timeout 5min -e CI=1 -- sh -c 'echo $CI'\n"
+		"    tar c src | base64 | envdriver exec --lease L --stdin -- sh -c 'base64 -d | tar x'\n",
+	.run = exec_main,
+};
