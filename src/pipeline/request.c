@@ -136,6 +136,7 @@ request_params(const struct command *c, struct jtext config_schema, struct buf *
 	       struct outcome *ret_failure)
 {
 	const struct operation_field *f;
+	size_t from = out->len;
 	int ret;
 
 	assert(c->op->rpc && c->target != COMMAND_TARGET_NONE);
@@ -151,6 +152,11 @@ request_params(const struct command *c, struct jtext config_schema, struct buf *
 	if (ret == 0 && out->failed) {
 		outcome_fail(ret_failure, CODE_INTERNAL, "out of memory");
 		ret = ERR_NOMEM;
+	}
+	/* No half of it may be taken for JSON. */
+	if (ret < 0 && out->data) {
+		out->len = from;
+		out->data[from] = '\0';
 	}
 	return ret;
 }

@@ -182,17 +182,23 @@ shape_fields(struct shape *s, const struct shape_call *call, const struct shape_
 }
 
 void
-shape_decode(struct shape *s, enum shape_slot slot, const char *name, struct jtext value)
+shape_add_text(struct shape *s, struct buf *out, const char *name, struct jtext value)
 {
 	bool replaced = false;
 
-	s->has[slot] = true;
 	if (value.kind == JTEXT_STRING)
-		jtext_decode(value, &s->texts[slot], &replaced);
+		jtext_decode(value, out, &replaced);
 	else
-		buf_addspan(&s->texts[slot], value.raw);
+		buf_addspan(out, value.raw);
 	if (replaced)
 		shape_warn(s, "%s: lone surrogates were replaced by U+FFFD", name);
+}
+
+void
+shape_decode(struct shape *s, enum shape_slot slot, const char *name, struct jtext value)
+{
+	s->has[slot] = true;
+	shape_add_text(s, &s->texts[slot], name, value);
 }
 
 struct span
@@ -215,18 +221,6 @@ static const struct {
 	[RPC_NOT_SENT] = { CODE_NO_RUNNING_WORKER, 0 },
 };
 
-/* As JavaScript prints it, but arrays as JSON. */
-static void
-add_message(struct buf *out, struct jtext message, bool *ret_replaced)
-{
-	if (message.kind == JTEXT_STRING)
-		jtext_decode(message, out, ret_replaced);
-	else if (message.kind == JTEXT_OBJECT)
-		buf_adds(out, "[object Object]");
-	else if (message.kind != JTEXT_MISSING)
-		buf_addspan(out, message.raw);
-}
-
 void
 shape_add_member(struct buf *out, const char *name, struct jtext value)
 {
@@ -240,8 +234,8 @@ static void
 shape_error(struct shape *s, const struct rpc_answer *a)
 {
 	struct outcome *o = &s->outcome;
-	bool integer, replaced = false;
 	int64_t code = 0;
+	bool integer;
 
 	integer = a->code.kind == JTEXT_NUMBER && jtext_int(a->code, &code);
 	if (integer && (code == RPC_CODE_METHOD_NOT_IMPLEMENTED ||
@@ -253,9 +247,11 @@ shape_error(struct shape *s, const struct rpc_answer *a)
 	o->rpc_code = code;
 	if (o->code == CODE_PLUGIN_ERROR)
 		o->retryable = code == 429 || (code >= 500 && code <= 599);
-	add_message(&o->message, a->message, &replaced);
-	if (replaced)
-		shape_warn(s, "error.message: lone surrogates were replaced by U+FFFD");
+	/* As JavaScript prints it, but arrays as JSON. */
+	if (a->message.kind == JTEXT_OBJECT)
+		buf_adds(&o->message, "[object Object]");
+	else if (a->message.kind != JTEXT_MISSING)
+		shape_add_text(s, &o->message, "error.message", a->message);
 	if (!integer && a->code.kind != JTEXT_MISSING)
 		shape_add_member(&o->details, "code", a->code);
 	if (a->data.kind != JTEXT_MISSING)

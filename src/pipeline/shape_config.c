@@ -7,10 +7,7 @@ list_warning(struct shape *s, struct jtext item)
 {
 	struct buf text = BUF_INIT;
 
-	if (item.kind == JTEXT_STRING)
-		jtext_decode(item, &text, /* ret_replaced= */ NULL);
-	else
-		buf_addspan(&text, item.raw);
+	shape_add_text(s, &text, "warnings", item);
 	shape_list_add(&s->config_warnings, buf_span(&text));
 	s->config_warnings.bytes.failed |= text.failed;
 	buf_release(&text);
@@ -60,10 +57,8 @@ reject_config(struct shape *s, const struct shape_call *call, struct jtext error
 		errors = none;
 	if (!shape_given(warnings))
 		warnings = none;
-	if (first.kind == JTEXT_STRING) {
-		jtext_decode(first, &o->message, /* ret_replaced= */ NULL);
-	} else if (shape_given(first)) {
-		buf_addspan(&o->message, first.raw);
+	if (shape_given(first)) {
+		shape_add_text(s, &o->message, "errors", first);
 	} else {
 		shape_add_subject(call->command, &o->message);
 		buf_adds(&o->message, " rejected its config.");
@@ -92,7 +87,7 @@ shape_validate(struct shape *s, const struct shape_call *call)
 		reject_config(s, call, v[1], v[2]);
 	else if (shape_given(v[3]))
 		s->config = v[3].raw;
-	else if (call->chosen->sent_config.ptr)
+	else if (call->command->target == COMMAND_TARGET_PROVIDER && call->chosen->sent_config.ptr)
 		s->config = call->chosen->sent_config;
 	else
 		s->config = call->command->config;

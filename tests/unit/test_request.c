@@ -173,6 +173,7 @@ test_params(void **state)
 
 		if (request_params(c, fixture_json(row->schema), &out, &o) < 0) {
 			check_failure(row, &o);
+			ROW(row->name, out.len == 0);
 		} else {
 			if (!row->params || strcmp(out.data, row->params) != 0)
 				fail_msg("%s: %s", row->name, out.data);

@@ -77,6 +77,11 @@ static const struct row {
 	  "SUCCEEDED {\"a\":1}" },
 	{ "validate, warnings", VALIDATE, "{\"result\":{\"ok\":true,\"warnings\":[\"w\",{\"a\":1},"
 	  "null]}}", "SUCCEEDED warns 'w' warns '{\"a\":1}' warns 'null' {\"a\":1}" },
+	{ "validate, one warning, lone surrogate", VALIDATE,
+	  "{\"result\":{\"ok\":true,\"warnings\":\"a\\udfff\"}}", "SUCCEEDED warning 'warnings: "
+	  "lone surrogates were replaced by U+FFFD' warns 'a\xef\xbf\xbd' {\"a\":1}" },
+	{ "rejected, errors is text", VALIDATE, "{\"result\":{\"ok\":false,\"errors\":\"boom\"}}",
+	  "CONFIG_REJECTED http=422 run 'boom' details={\"errors\":\"boom\",\"warnings\":[]}" },
 	{ "validate, not an object", VALIDATE,
 	  "{\"result\":{\"ok\":true,\"normalizedConfig\":\"x\"}}",
 	  BAD("ValidateConfig", "result.normalizedConfig: expected object, got string") },
@@ -401,6 +406,13 @@ test_sent_config(void **state)
 	shape_answer(&s, c, &chosen, &a);
 	compare("sent", &s, "SUCCEEDED warning 'the answer held bytes that are no UTF-8; U+FFFD "
 			    "stands for them' {\"k\":\"id-1\"}");
+	command_free(c);
+	/* A plugin driver's went out as it was, but for line breaks. */
+	c = fixture_command(VALIDATE);
+	a.repaired = false;
+	shape_reset(&s);
+	shape_answer(&s, c, &chosen, &a);
+	compare("as it was", &s, "SUCCEEDED {\"a\":1}");
 	shape_release(&s);
 	command_free(c);
 }

@@ -19,7 +19,8 @@ struct outcome;
  * driver's JSON Schema (kind MISSING when unknown): fields with `format:
  * "secret-ref"`. Returns 0, or negative with *ret_failure filled:
  * CONFIG_REJECTED (a pinned version), SECRET_UNRESOLVED, or INTERNAL (out of
- * memory); nothing is sent then.
+ * memory); nothing is sent then,
+ * and `out` is as it was.
  */
 int request_params(const struct command *c, struct jtext config_schema, struct buf *out,
 		   struct outcome *ret_failure);

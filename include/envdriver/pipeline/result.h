@@ -91,8 +91,9 @@ struct trace {
 struct chosen {
 	struct span plugin_id;
 	struct span plugin_key;
-	/* Of a ValidateConfig: the config that was sent (request_config), for
-	 * when the plugin gives none back; ptr NULL: the command's. */
+	/* Of a ValidateConfig of a provider: the config that was sent
+	 * (request_config), for when the plugin gives none back; ptr NULL:
+	 * the command's. */
 	struct span sent_config;
 };
 

@@ -104,8 +104,10 @@ void shape_bad(struct shape *s, const struct shape_call *call, const char *path,
 	       const char *expected, enum jtext_kind got);
 /* Whether there is a value: neither missing nor null. */
 bool shape_given(struct jtext value);
-/* Decodes a string into its slot (anything else: as JSON text); a lone
- * surrogate is replaced and named in a warning. */
+/* Appends a string decoded, anything else as JSON text; lone surrogates are
+ * replaced and a warning names where. */
+void shape_add_text(struct shape *s, struct buf *out, const char *name, struct jtext value);
+/* The same, into a slot. */
 void shape_decode(struct shape *s, enum shape_slot slot, const char *name, struct jtext value);
 /* The raw text of a value that is given, else ptr NULL. */
 struct span shape_json(struct jtext value);
