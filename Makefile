@@ -47,9 +47,9 @@ STATE := redis redis_conn redis_greet redis_send redis_url registry registry_mir
 PLUGIN := frame rpc imap deadline limiter tail scope execlog channel spawn worker worker_end conftell \
 	host host_state host_stream package workenv store record supervisor supervisor_table handle supervisor_call
 PIPELINE := command command_check window window_text operation resolver request outcome request_secret shape shape_config shape_execute shape_lease result result_drivers result_log result_record event claim claim_text claim_wire claim_scripts \
-	consumer consumer_move consumer_read consumer_state group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker topic notice txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_show flow_intake flow_run \
+	consumer consumer_move consumer_read consumer_state group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker topic notice kafkarecord txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_show flow_intake flow_run \
 	flow_claim flow_call flow_seal flow_move deadletter
-COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table catalog config dev drivers exec exec_lease exec_output \
+COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table catalog config dev dev_servers drivers exec exec_lease exec_output \
 	http kafka manifest manifest_read plugin publish publish_build publish_ops reader reader_parse record record_list \
 	replay send service topics wait watch worker
 
@@ -113,7 +113,12 @@ $(BUILD)/golden/call: $(BUILD)/tests/golden/call.o $(BUILD)/libenvdriver.a
 .PRECIOUS: $(BUILD)/%.o
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-unit: $(tests) $(fuzzers) $(BUILD)/golden/call
+# What test_kafka_parts.py moves: the Kafka modules without the rest.
+$(BUILD)/tests/kafka_parts: $(BUILD)/tests/integration/kafka_parts.o $(BUILD)/libenvdriver.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+unit: $(tests) $(fuzzers) $(BUILD)/golden/call $(BUILD)/tests/kafka_parts
 
 # No network and no server: the tables, the scanners, the codecs.
 check-unit:

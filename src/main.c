@@ -45,14 +45,23 @@ static const struct cli_command worker_command = {
 	.run = worker_main,
 };
 
+static const struct cli_option dev_options[] = {
+	{ .name = "env-file", .value = "FILE",
+	  .help = "When ready, write the variables that lead other commands here" },
+	{ .name = "no-http", .help = "Do not listen on 127.0.0.1:9464" },
+	{ .name = NULL },
+};
+
 static const struct cli_command dev_command = {
 	.name = "dev",
 	.summary = "Try plugins out: a worker with its own Kafka and Redis, nothing is kept",
 	.args = "[PLUGIN-DIR...]",
 	.max_args = -1,
 	.service = true,
+	.options = dev_options,
 	.text = "Starts librdkafka's mock cluster in the process, a private redis-server and a worker\n"
-		"with the plugins in the folders. Prints the addresses for other commands.\n\n"
+		"with the plugins in the folders (without any: the bundled local provider). Prints the\n"
+		"addresses for other commands.\n\n"
 		"    envdriver dev ./my-plugin\n",
 	.run = dev_main,
 };

@@ -246,6 +246,8 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		return cli_fail(cli, &err);
 	uv_run(&s.loop, UV_RUN_DEFAULT);
 	http_stop(s.http);
+	if (hooks && hooks->on_end)
+		hooks->on_end(hooks->arg);
 #ifdef ENVDRIVER_TEST
 	/* The sanitizers want to see everything given back. */
 	if (s.exit_code == CLI_DONE)

@@ -13,6 +13,7 @@ struct config;
 
 struct service_hooks {
 	void (*on_ready)(void *arg);	/* may be NULL */
+	void (*on_end)(void *arg);	/* the last thing; may be NULL */
 	void *arg;
 };
 

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dev: a worker with a Kafka and a Redis of its own (DESIGN section 7), for
+ * trying things out and for plugin authors.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/jtext.h"
+#include "envdriver/base/log.h"
+#include "envdriver/commands/cli.h"
+#include "envdriver/commands/cli_redis.h"
+#include "envdriver/commands/commands.h"
+#include "envdriver/commands/dev_servers.h"
+#include "envdriver/commands/manifest.h"
+#include "envdriver/commands/service.h"
+
+extern char **environ;
+
+struct dev {
+	struct cli *cli;
+	struct config *config;
+	struct dev_servers *servers;
+	struct buf dirs;	/* absolute, ':' between */
+	size_t n_plugins;
+};
+
+/* --- plugins --- */
+
+static int
+write_plugin(struct cli_redis *redis, struct span key, struct span manifest, const char *dir,
+	     size_t order, struct err *reterr)
+{
+	const char *prefix = cli_redis_prefix(redis);
+	char now[CLOCK_TEXT_MAX];
+	redisReply *reply;
+
+	clock_text(clock_wall_ms(), now);
+	reply = cli_redis_do(redis, reterr,
+			     "HSET %splugin:%b pluginKey %b status ready manifest %b package %s "
+			     "updatedAt %s",
+			     prefix, key.ptr, key.len, key.ptr, key.len, manifest.ptr,
+			     manifest.len, dir, now);
+	if (!reply)
+		return reterr->code;
+	freeReplyObject(reply);
+	reply = cli_redis_do(redis, reterr, "SET %splugin-key:%b %b", prefix, key.ptr, key.len,
+			     key.ptr, key.len);
+	if (!reply)
+		return reterr->code;
+	freeReplyObject(reply);
+	reply = cli_redis_do(redis, reterr, "ZADD %splugins %d %b", prefix, (int)order, key.ptr,
+			     key.len);
+	if (!reply)
+		return reterr->code;
+	freeReplyObject(reply);
+	return 0;
+}
+
+/* The plugin's key is its id here: easier to type than a UUID. */
+static int
+add_plugin(struct dev *d, struct cli_redis *redis, const char *dir, struct err *reterr)
+{
+	struct buf manifest = BUF_INIT, key = BUF_INIT;
+	char *path = realpath(dir, NULL);
+	struct jtext object;
+	int ret;
+
+	if (!path)
+		return err_set(reterr, ERR_IO, "cannot open plugin folder '%s': %s", dir,
+			       strerror(errno));
+	ret = manifest_read(path, &manifest, reterr);
+	if (ret < 0)
+		goto out;
+	ret = jtext_check(buf_span(&manifest), JTEXT_DEPTH_MAX, &object, reterr);
+	if (ret < 0 || (ret = manifest_check(object, reterr)) < 0) {
+		err_prefix(reterr, "manifest of '%s'", path);
+		goto out;
+	}
+	jtext_decode(jtext_get(object, "id"), &key, /* ret_replaced= */ NULL);
+	ret = write_plugin(redis, buf_span(&key), buf_span(&manifest), path, ++d->n_plugins,
+			   reterr);
+	buf_addf(&d->dirs, ":%s", path);
+out:
+	buf_release(&manifest);
+	buf_release(&key);
+	free(path);
+	return ret;
+}
+
+/* The local provider as it lies beside the program, in the build or
+ * installed. */
+static bool
+bundled_plugin(char ret[PATH_MAX])
+{
+	static const char *const places[] = { "plugins/local", "../lib/envdriver/plugins/local" };
+	char self[PATH_MAX], probe[PATH_MAX + 16];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n <= 0)
+		return false;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return false;
+	*slash = '\0';
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (snprintf(ret, PATH_MAX, "%s/%s", self, places[i]) >= PATH_MAX)
+			continue;
+		snprintf(probe, sizeof(probe), "%s/plugin.json", ret);
+		if (access(probe, R_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+add_plugins(struct dev *d, struct err *reterr)
+{
+	struct cli_redis *redis = cli_redis_new(d->config, reterr);
+	char bundled[PATH_MAX];
+	int ret = 0;
+
+	if (!redis)
+		return reterr->code;
+	buf_adds(&d->dirs, config_str(d->config, "plugin.dirs"));
+	for (size_t i = 0; ret == 0 && i < cli_n_args(d->cli); i++)
+		ret = add_plugin(d, redis, cli_arg(d->cli, i), reterr);
+	if (ret == 0 && cli_n_args(d->cli) == 0) {
+		if (bundled_plugin(bundled))
+			ret = add_plugin(d, redis, bundled, reterr);
+		else
+			cli_note(d->cli, "no plugin folder given and the bundled one is not there: "
+					 "commands will find no driver");
+	}
+	cli_redis_free(redis);
+	if (ret == 0 && d->dirs.failed)
+		ret = err_nomem(reterr);
+	return ret < 0 ? ret : config_set(d->config, "plugin.dirs", d->dirs.data, "envdriver dev",
+					  reterr);
+}
+
+/* --- set up --- */
+
+static int
+configure(struct dev *d, struct err *reterr)
+{
+	static const char *const where = "envdriver dev";
+	int ret;
+
+	ret = config_set(d->config, "kafka.bootstrap.servers", dev_servers_kafka(d->servers), where,
+			 reterr);
+	if (ret == 0)
+		ret = config_set(d->config, "redis.url", dev_servers_redis(d->servers), where,
+				 reterr);
+	if (ret == 0 && !config_str(d->config, "http.listen") && !cli_has(d->cli, "no-http"))
+		ret = config_set(d->config, "http.listen", "127.0.0.1:9464", where, reterr);
+	return ret;
+}
+
+/* For other commands: `. FILE` and they talk to this one. */
+static int
+write_env(struct dev *d, const char *path, struct err *reterr)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		return err_set(reterr, ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+	fprintf(f, "export ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS='%s'\n",
+		dev_servers_kafka(d->servers));
+	fprintf(f, "export ENVDRIVER_REDIS_URL='%s'\n", dev_servers_redis(d->servers));
+	if (fclose(f) != 0)
+		return err_set(reterr, ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+	return 0;
+}
+
+static void
+on_ready(void *arg)
+{
+	struct dev *d = arg;
+	const char *env = cli_flag(d->cli, "env-file");
+	struct err err = { 0 };
+
+	if (env && write_env(d, env, &err) < 0)
+		log_error("%s", err.text);
+	cli_note(d->cli, "ready; nothing here is kept. In another shell:\n\n"
+			 "    export ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS='%s'\n"
+			 "    export ENVDRIVER_REDIS_URL='%s'\n"
+			 "    envdriver drivers\n",
+		 dev_servers_kafka(d->servers), dev_servers_redis(d->servers));
+}
+
+static void
+on_end(void *arg)
+{
+	struct dev *d = arg;
+
+	dev_servers_stop(d->servers);
+	d->servers = NULL;
+}
+
+int
+dev_main(struct cli *cli)
+{
+	struct dev d = { .cli = cli };
+	const struct service_hooks hooks = { on_ready, on_end, &d };
+	struct err err = { 0 };
+	int ret;
+
+	d.config = cli_load(cli, environ, &err);
+	if (!d.config)
+		return cli_fail(cli, &err);
+	d.servers = dev_servers_start(config_str(d.config, "topic.prefix"), &err);
+	if (!d.servers || configure(&d, &err) < 0 || add_plugins(&d, &err) < 0)
+		ret = cli_fail(cli, &err);
+	else
+		ret = service_run(cli, d.config, &hooks);
+	dev_servers_stop(d.servers);
+	buf_release(&d.dirs);
+	config_free(d.config);
+	return ret;
+}
