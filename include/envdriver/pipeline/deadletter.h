@@ -19,8 +19,10 @@ struct reject;
 struct schemas;
 struct source;
 
-/* The value is cut when the letter would not fit in `max_bytes`. Negative
- * only when out of memory. */
+/* `ret` is emptied first, then holds the letter. When it would not fit in
+ * `max_bytes` the value is cut, then headers from the end, then the key; the
+ * message says what was cut beside the value. Negative only when out of
+ * memory. */
 int deadletter_build(const struct schemas *schemas, const char *instance_id, size_t max_bytes,
 		     const struct source *src, const struct reject *why,
 		     const struct first_record *first, struct events *ret);

@@ -111,8 +111,9 @@ void result_ctx_free(struct result_ctx *ctx);
 
 /*
  * What came back from the plugin becomes events: the result, and FINAL log
- * records when output is large. Always yields exactly one result: one that
- * would be too large becomes RESULT_TOO_LARGE. `ret_lease_id` (may be NULL)
+ * records when output is large; `ret` is emptied first, the result is its
+ * last event. Always yields exactly one result: one that would be too large
+ * becomes RESULT_TOO_LARGE. `ret_lease_id` (may be NULL)
  * gets the id of a lease that an AcquireLease brought, for the claim and the
  * orphan list. Negative only when out of memory.
  */
