@@ -22,12 +22,8 @@ flow_call_trace(const struct flow *f, const struct entry *e, struct trace *ret)
 		"invocation id.",
 		NULL,
 	};
-	static const char *const again_lease[] = {
-		"An earlier attempt was interrupted and may have left a lease behind that only "
-		"the plugin knows, under this invocation id.",
-		NULL,
-	};
 	bool called = e->attempt > 0;
+	/* Of an AcquireLease, result says more. */
 	bool lease = e->cmd && e->cmd->op->id == OPERATION_ACQUIRE_LEASE;
 
 	(void)f;
@@ -41,7 +37,7 @@ flow_call_trace(const struct flow *f, const struct entry *e, struct trace *ret)
 		.received_at = e->received_at,
 		.started_at = e->started_at,
 		.finished_at = clock_wall_ms(),
-		.warnings = e->attempt < 2 ? none : lease ? again_lease : again,
+		.warnings = e->attempt < 2 || lease ? none : again,
 	};
 }
 
@@ -225,6 +221,26 @@ on_late(void *arg, const struct rpc_answer *answer)
 	drop_late(f, c);
 }
 
+/* A lease that the published event does not name (its result was too large)
+ * belongs to nobody. */
+static void
+orphan_unpublished(struct flow *f, struct entry *e)
+{
+	struct event_header h;
+	struct event ev, last = { 0 };
+	size_t cursor = 0;
+
+	if (!e->lease_id.len)
+		return;
+	while (events_next(&e->events, &cursor, &ev))
+		last = ev;
+	cursor = 0;
+	while (event_header_next(&last, &cursor, &h))
+		if (span_is(h.name, "status") && span_is(h.value, "SUCCEEDED"))
+			return;
+	flow_call_orphan(f, e);
+}
+
 static void
 on_answer(void *arg, const struct rpc_answer *answer)
 {
@@ -244,6 +260,7 @@ on_answer(void *arg, const struct rpc_answer *answer)
 		flow_nomem(f);
 		return;
 	}
+	orphan_unpublished(f, e);
 	e->own = true;
 	flow_count_bytes(f, e);
 	flow_run_give_slot(f, e);
