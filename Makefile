@@ -45,13 +45,14 @@ BASE := base64 buf clock crash config config_load config_params config_print dat
 	units utf8 words
 STATE := redis redis_conn redis_greet redis_send redis_url registry registry_mirror registry_record instance instance_start instance_judge instance_positions beat process
 PLUGIN := frame rpc imap deadline limiter tail scope execlog channel spawn worker worker_end conftell \
-	host host_state host_stream package workenv store record supervisor supervisor_table handle supervisor_call
+	host host_state host_stream package workenv store worker_record supervisor_table supervisor \
+	supervisor_call handle handle_registry handle_say
 PIPELINE := command command_check window window_text operation resolver request outcome request_secret shape shape_config shape_execute shape_lease result result_drivers result_log result_record event claim claim_text claim_wire claim_scripts \
 	consumer consumer_move consumer_read consumer_state group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker topic notice kafkarecord txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_show flow_intake flow_run \
 	flow_claim flow_call flow_seal flow_move deadletter
 COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table catalog config dev dev_servers drivers exec exec_lease exec_output \
 	http kafka manifest manifest_read plugin publish publish_build publish_ops reader reader_parse record record_list \
-	replay send service topics wait watch worker
+	replay send service topics topics_admin wait watch worker
 
 lib_src := $(wildcard $(BASE:%=src/base/%.c) $(STATE:%=src/state/%.c) \
 	$(PLUGIN:%=src/plugin/%.c) $(PIPELINE:%=src/pipeline/%.c) \

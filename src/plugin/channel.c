@@ -310,7 +310,8 @@ add_call(struct channel *c, struct channel_call *call, struct err *reterr)
 {
 	if (!imap_add(&c->calls, &call->node, *c->next_id))
 		return err_nomem(reterr);
-	if (!deadline_add(&c->deadlines, &call->deadline, clock_mono_ms() + call->timeout_ms)) {
+	if (!deadline_add(&c->deadlines, &call->deadline,
+			  clock_mono_ms() + call->timeout_ms - call->spent_ms)) {
 		imap_remove(&c->calls, &call->node);
 		return err_nomem(reterr);
 	}

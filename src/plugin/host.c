@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/host_impl.h"
 #include "envdriver/plugin/supervisor.h"
+#include "host_impl.h"
 
 /* Two company ids, and words. */
 enum { WHY_MAX = 2304 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* host: state.get, state.set, state.delete: what a plugin keeps, apart for
  * each company. */
-#include "envdriver/plugin/host_impl.h"
+
+#include "host_impl.h"
 
 #include <stdlib.h>
 

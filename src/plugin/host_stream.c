@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* host: streams.open, streams.emit, streams.close: passed on as plugin events,
  * and closed for a plugin that dies. */
-#include "envdriver/plugin/host_impl.h"
 
 #include <stdlib.h>
 
 #include "envdriver/plugin/supervisor.h"
+#include "host_impl.h"
 
 enum { NAME_LEN_MAX = 1024 };
 

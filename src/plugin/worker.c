@@ -6,7 +6,7 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/plugin/execlog.h"
-#include "envdriver/plugin/worker_impl.h"
+#include "worker_impl.h"
 
 #define HOST_VERSION "2026.916.1"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker: how it ends: the stop ladder, the exit, the words for it. */
-#include "envdriver/plugin/worker_impl.h"
+
+#include "worker_impl.h"
 
 #include <signal.h>
 

@@ -28,11 +28,12 @@ struct err;
  * up for a new one. */
 enum { CHANNEL_LATE_MAX = 1024 };
 
-/* The first three are set by the owner, who keeps the struct until on_end
+/* The first five are set by the owner, who keeps the struct until on_end
  * has been called (and, after RPC_TIMED_OUT, on_late), or until channel_drop. */
 struct channel_call {
 	const char *method;
 	int64_t timeout_ms;
+	int64_t spent_ms;	/* of it, before it is sent */
 	/* Exactly once. The call is not pending any more; it may be freed,
 	 * but not after RPC_TIMED_OUT. */
 	void (*on_end)(struct channel_call *c, const struct rpc_answer *answer);

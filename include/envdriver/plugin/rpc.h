@@ -70,6 +70,7 @@ enum {
 	RPC_CODE_TIMEOUT = -32003,
 	RPC_CODE_METHOD_NOT_IMPLEMENTED = -32004,
 	RPC_CODE_SCOPE_DENIED = -32005,
+	RPC_CODE_CROSS_TENANT = -32006,
 };
 
 /* How the response `m` ends the call of `method`. An `error` that JavaScript

@@ -6,9 +6,12 @@
  *
  * Owns the workers. The rules are a pure table (supervisor_table.h): state x
  * event -> action, next state, with the clock passed in. Writes the worker
- * records with heartbeats to Redis. Knows nothing of commands, Kafka or
- * claims. Used by: flow, resolver, result (drivers). May use: worker,
- * channel, host, rpc, registry, redis, config.
+ * records with heartbeats to Redis. A running worker whose manifest or
+ * package changed in the registry is started anew as soon as it has no call;
+ * calls go on meanwhile. SIGPIPE must be ignored. Knows nothing of commands,
+ * Kafka or claims. Used by: flow, resolver, result (drivers). May use:
+ * worker, host, conftell, package, store, worker_record, registry, redis,
+ * config.
  */
 #ifndef ENVDRIVER_PLUGIN_SUPERVISOR_H
 #define ENVDRIVER_PLUGIN_SUPERVISOR_H
@@ -55,9 +58,10 @@ struct plugin_notice {
 	struct span details;	/* JSON object; ptr NULL: {} */
 };
 
+/* Both must be there. */
 struct supervisor_events {
 	/* A worker's status, or its free slots, changed: what waited for it
-	 * may go on. */
+	 * may go on. Always from the loop. `plugin_id` is borrowed. */
 	void (*on_change)(void *arg, const char *plugin_id);
 	void (*on_notice)(void *arg, const struct plugin_notice *n);
 	void *arg;
@@ -77,9 +81,11 @@ void supervisor_republish(struct supervisor *s);
 enum worker_status supervisor_status(const struct supervisor *s, const char *plugin_id);
 /* The live worker's supportedMethods contain `method`. */
 bool supervisor_supports(const struct supervisor *s, const char *plugin_id, const char *method);
-/* A ready plugin whose package is on this host: its worker can be started. */
+/* A ready plugin whose package is on this host and whose worker was not given
+ * up: it can be started (or is). */
 bool supervisor_startable(const struct supervisor *s, const char *plugin_id);
-/* Starts it now if it is not starting or running; a back-off is cut short. */
+/* Starts it now if it is not starting or running; a back-off is cut short.
+ * One that crashed too often stays down until its registry record changes. */
 void supervisor_start(struct supervisor *s, const char *plugin_id);
 
 /* A free place among the calls of a worker (plugin.max.in.flight). A pinned
@@ -103,32 +109,38 @@ struct supervisor_call_events {
 	/* Exactly once, never before supervisor_call returned. */
 	void (*on_answer)(void *arg, const struct rpc_answer *answer);
 	/* A piece of live output, in order (PROTOCOL section 8); never after
-	 * on_answer. */
+	 * on_answer. NULL: not wanted. */
 	void (*on_chunk)(void *arg, bool is_stderr, struct span text);
-	/* At most once, after on_answer with RPC_TIMED_OUT: the late result.
-	 * `arg` must live until supervisor_call_forget. NULL: not wanted. */
+	/* Once after on_answer with RPC_TIMED_OUT: the late answer; or
+	 * RPC_DIED, RPC_TIMED_OUT (too many are waited for) or RPC_NOT_SENT
+	 * (it never left) when none will come. NULL: not wanted. */
 	void (*on_late)(void *arg, const struct rpc_answer *answer);
-	void *arg;
+	void *arg;		/* must live until supervisor_call_forget */
 };
 
 /*
  * Calls a worker that is starting (the call then waits for its hand-shake
- * within its own time limit) or running. The bytes are handed to the pipe
- * before this returns, as far as the pipe takes them. When the worker cannot be called,
- * the answer is RPC_NOT_SENT with the text of OPERATIONS ("No worker registered ...",
- * "Cannot call ..."), delivered from the loop like any other. NULL only when
- * out of memory.
+ * within its own time limit) or running. What is called in one turn of the
+ * loop goes out in one write, before the loop waits again, as far as the pipe
+ * takes it. When the worker cannot be called, the answer is RPC_NOT_SENT with
+ * the text of OPERATIONS ("No worker registered ...", "Cannot call ..."),
+ * delivered from the loop like any other. NULL only when out of memory.
  */
 struct supervisor_call *supervisor_call(struct supervisor *s, const struct supervisor_request *r,
 					const struct supervisor_call_events *ev);
 /* No callback comes any more; the call itself runs on in the plugin. Also
- * ends the wait for a late answer. */
+ * ends the wait for a late answer. To be called exactly once for every call,
+ * in on_answer at the latest when no late answer is waited for; the call is
+ * gone then. Also after supervisor_free. */
 void supervisor_call_forget(struct supervisor_call *c);
 
 /* Stops every worker that has no call, then the others as they end; with
- * `now` the stop ladder starts at once for all. `on_stopped` when none is
- * left. */
+ * `now` the stop ladder starts at once for all. Nothing is started any more.
+ * `on_stopped` (may be NULL) from the loop when none is left and the records
+ * are removed. May be called again, to hurry. */
 void supervisor_stop(struct supervisor *s, bool now, void (*on_stopped)(void *arg), void *arg);
+/* Kills what still runs. Uses neither registry nor redis from here on. The
+ * memory is given back when the loop has turned. Accepts NULL. */
 void supervisor_free(struct supervisor *s);
 
 /* For /status: how many workers there are in each state. */

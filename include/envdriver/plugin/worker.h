@@ -82,8 +82,8 @@ struct worker *worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint6
 			  const struct worker_events *ev, struct err *reterr);
 
 /*
- * A call. `rpc.method`, `rpc.timeout_ms`, the first four of `scope` and the
- * functions are set by the owner and stay until on_gone.
+ * A call. `rpc.method`, `rpc.timeout_ms`, `rpc.spent_ms`, the first four of
+ * `scope` and the functions are set by the owner and stay until on_gone.
  */
 struct worker_call {
 	struct channel_call rpc;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * package: the folder of a plugin, and the command that runs its worker
+ * (DESIGN section 10, "Plugin package").
+ *
+ * Owns the strings. Who can write Redis must not be able to run any program
+ * on the host: the folder, and what it names by a path, must really lie under
+ * one of plugin.dirs. Reads a few small files; blocks as long as these take.
+ * Used by: handle, commands. May use: err, buf, jtext.
+ */
+#ifndef ENVDRIVER_PLUGIN_PACKAGE_H
+#define ENVDRIVER_PLUGIN_PACKAGE_H
+
+#include "envdriver/base/buf.h"
+
+struct err;
+
+enum { PACKAGE_FILE_MAX = 1 << 20, PACKAGE_ARGS_MAX = 64 };
+
+struct package {
+	char *dir;		/* without links */
+	char **argv;		/* argv[0] is a path; ends with NULL */
+};
+
+/* Where a package may lie, and how its command is run. */
+struct package_rules {
+	const char *dirs;	/* plugin.dirs */
+	const char *wrapper;	/* plugin.wrapper; NULL: none */
+	const char *path;	/* the worker's PATH */
+};
+
+/* ERR_NOTFOUND, ERR_DENIED or ERR_INVALID say what is wrong with which file. */
+int package_open(const char *folder, const struct package_rules *rules, struct package *ret,
+		 struct err *reterr);
+/* What is not there is fine. */
+void package_release(struct package *p);
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * supervisor_impl: the supervisor's insides: the plugins it knows (handles)
+ * and the calls it makes for others.
+ *
+ * Private to src/plugin/supervisor*.c and handle*.c.
+ */
+#ifndef ENVDRIVER_PLUGIN_SUPERVISOR_IMPL_H
+#define ENVDRIVER_PLUGIN_SUPERVISOR_IMPL_H
+
+#include "envdriver/base/jtext.h"
+#include "envdriver/plugin/conftell.h"
+#include "envdriver/plugin/deadline.h"
+#include "envdriver/plugin/host.h"
+#include "envdriver/plugin/limiter.h"
+#include "envdriver/plugin/spawn.h"
+#include "envdriver/plugin/supervisor.h"
+#include "envdriver/plugin/supervisor_table.h"
+#include "envdriver/plugin/worker.h"
+
+struct package;
+struct registry_plugin;
+
+enum supervisor_call_state {
+	SUPERVISOR_CALL_HELD,	/* waits for a hand-shake */
+	SUPERVISOR_CALL_DUE,	/* cannot be sent: its answer waits for the loop */
+	SUPERVISOR_CALL_SENT,	/* the worker has it */
+	SUPERVISOR_CALL_GONE,	/* over; waits to be forgotten */
+};
+
+struct supervisor_call {
+	struct worker_call call;
+	enum supervisor_call_state state;
+	struct supervisor *s;
+	struct handle *h;	/* NULL: none, or over */
+	struct supervisor_call_events ev;
+	bool forgotten;
+	bool counted;		/* among the handle's calls */
+	struct supervisor_call *next, *prev;	/* while HELD or DUE */
+	int64_t began_ms;
+	struct deadline deadline;	/* while HELD */
+	struct buf params;		/* while HELD */
+	struct span traceparent;
+	struct buf text;		/* of the answer while DUE */
+	char strings[];
+};
+
+struct supervisor_call_list {
+	struct supervisor_call *head, *tail;
+};
+
+/* One plugin's worker, over its restarts. */
+struct handle {
+	struct handle *next;
+	struct supervisor *s;
+	char *id, *key;
+	struct supervisor_row row;
+
+	/* The registry's, copied; `plugin` looks into it. */
+	bool listed, ready;
+	char *package;
+	struct buf manifest, config;
+	struct host_plugin plugin;
+	bool package_ok;
+	int64_t package_checked_ms;
+	char reason[400];	/* why it cannot be run here; "" when it can */
+
+	struct worker *worker;
+	struct host *host;
+	struct conftell teller;
+	uint64_t next_id;
+	bool dying;		/* the worker is dead, its calls are being ended */
+	bool spawn_after;	/* and then the next one is to be started */
+	bool again;		/* this start follows a crash */
+	int64_t started_at, last_crash_at, next_restart_at;	/* wall ms */
+
+	uv_timer_t timer;	/* back-off */
+	uv_timer_t held_timer;
+	unsigned open;		/* of the two, not yet closed */
+
+	size_t calls;		/* held or sent and not answered */
+	size_t slots;
+	bool slot_refused;
+	bool change_due;	/* who waits for a change is to be told */
+	struct supervisor_call_list held;
+	struct deadlines held_deadlines;
+	struct limiter log_limit, stderr_limit, notice_limit, bad_limit;
+};
+
+struct supervisor {
+	uv_loop_t *loop;
+	const struct config *config;
+	struct registry *registry;
+	struct redis *redis;
+	char *instance_id, *incarnation;
+	struct supervisor_events ev;
+	struct supervisor_rules rules;
+	struct worker_limits limits;
+	int64_t call_ms;	/* plugin.call.timeout */
+	size_t max_slots;
+	struct handle *handles;
+	uv_timer_t beat;
+	uv_idle_t idle;
+	unsigned open;
+	bool stopping, freed;
+	bool told;		/* on_stopped was called, or there is none */
+	void (*on_stopped)(void *arg);
+	void *stopped_arg;
+	struct supervisor_call_list due;
+};
+
+/* --- handle.c --- */
+
+struct handle *handle_new(struct supervisor *s, const char *id);
+void handle_event(struct handle *h, enum supervisor_event event);
+int handle_open_package(const struct handle *h, char **env, struct package *ret,
+			struct err *reterr);
+/* Nothing is left that would keep it. */
+bool handle_over(const struct handle *h);
+/* Kills what runs. The memory is given back when the loop has turned. */
+void handle_free(struct handle *h);
+/* Writes the record, when there is something to show. */
+void handle_beat(struct handle *h);
+/* Calls may be kept back for a worker that is coming. */
+bool handle_holds(const struct handle *h);
+void handle_call_done(struct handle *h);
+void handle_slots_changed(struct handle *h);
+
+/* --- handle_registry.c --- */
+
+/* What the registry says; NULL: it is not there any more. */
+void handle_update(struct handle *h, const struct registry_plugin *p);
+/* Looks again for a package that was not there. */
+void handle_look_again(struct handle *h);
+
+/* --- handle_say.c: what it logs and tells --- */
+
+void handle_say_started(struct handle *h);
+void handle_say_up(struct handle *h);
+void handle_say_dead(struct handle *h, const struct worker_end *end, enum worker_status before);
+/* As conftell.on_answer. */
+void handle_say_configured(void *arg, struct span company, const struct rpc_answer *answer);
+void handle_say_not_started(struct handle *h, const char *why);
+void handle_say_gone_wrong(struct handle *h, const char *why);
+extern const struct worker_events handle_worker_says;	/* on_stderr, on_bad */
+extern const struct host_ops handle_host_says;		/* log, notice */
+
+/* --- supervisor.c --- */
+
+/* The loop is to look at what is due. */
+void supervisor_wake(struct supervisor *s);
+
+/* --- supervisor_call.c --- */
+
+/* The worker is up: what was held is sent. */
+void supervisor_call_release(struct handle *h);
+/* It will not come: what is held is answered. */
+void supervisor_call_refuse(struct handle *h);
+void supervisor_call_deliver_due(struct supervisor *s);
+/* At the end: nobody hears of it any more. */
+void supervisor_call_drop(struct supervisor_call_list *list);
+void supervisor_call_on_held_timer(uv_timer_t *timer);
+
+#endif
