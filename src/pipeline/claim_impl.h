@@ -1,21 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * claim_impl: what claim.c (requests and their life) and claim_wire.c (what
- * each kind sends and how it reads the reply) share.
+ * claim_impl: what claim.c (requests and their life), claim_wire.c (what each
+ * kind sends and how it reads the reply) and claim_scripts.c (the Lua) share.
  *
- * Private to these two.
+ * Private to these three.
  */
 #ifndef ENVDRIVER_PIPELINE_CLAIM_IMPL_H
 #define ENVDRIVER_PIPELINE_CLAIM_IMPL_H
 
 #include "envdriver/pipeline/claim.h"
-#include "envdriver/pipeline/claim_scripts.h"
 #include "envdriver/state/redis.h"
 
 #define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) buf_realloc(NULL, size)
 #define uthash_free(ptr, size) free(ptr)
 #include <uthash.h>
+
+/* Every script but release and finish answers with an array {attempt} when it
+ * did what was asked, and else with the text of the claim that is there (nil:
+ * none). */
+enum claim_script {
+	CLAIM_SCRIPT_CLAIM,
+	CLAIM_SCRIPT_RELEASE,
+	CLAIM_SCRIPT_ANSWER,
+	CLAIM_SCRIPT_TAKEOVER,
+	CLAIM_SCRIPT_FINISH,
+	CLAIM_SCRIPTS
+};
+
+extern const char *const claim_scripts[CLAIM_SCRIPTS];
 
 /* In the order in which they are sent after a reconnect (ENGINE section 4). */
 enum claim_kind {

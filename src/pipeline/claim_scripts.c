@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/pipeline/claim_scripts.h"
+#include "claim_impl.h"
 
 /*
  * Arguments that all of them have: KEYS[1] the claim, ARGV[1] the record as

@@ -63,7 +63,7 @@ static const struct entry_row table[] = {
 	{ ENTRY_HANDING, ON_GIVE_UP, DO_DROP, ENTRY_GONE },
 
 	/* Dropped while the transaction thread still held it. */
-	{ ENTRY_GONE, ON_COMMITTED, DO_DROP, ENTRY_GONE },
+	{ ENTRY_GONE, ON_COMMITTED, DO_FINISH_GONE, ENTRY_GONE },
 	{ ENTRY_GONE, ON_ABORTED, DO_DROP, ENTRY_GONE },
 };
 

@@ -207,6 +207,7 @@ on_fetched(void *arg, struct span packed)
 		e->asked_again = true;
 		flow_step(f, e, ON_ANSWER_MISSING);
 	} else {
+		e->answer_lost = true;
 		flow_step(f, e, ON_ANSWER_LOST);
 	}
 }
@@ -263,8 +264,9 @@ flow_claim_take_over(struct flow *f, struct entry *e)
 	log_info("taking command '%s' over from instance '%s'", e->cmd->id.ptr, e->seen_instance);
 	flow_call_json(e, &call);
 	e->request = claims_takeover(f->claims, e->cmd->id, &record, span_of(e->seen_token),
-				     token, may_rerun(e), e->asked_again, buf_span(&call),
+				     token, may_rerun(e), e->answer_lost, buf_span(&call),
 				     on_taken, e);
+	e->answer_lost = false;
 	if (!e->request || call.failed)
 		flow_nomem(f);
 	buf_release(&call);
@@ -283,6 +285,7 @@ flow_claim_attach(struct flow *f, struct entry *e)
 	left->part = p;
 	left->state = ENTRY_CALLING;
 	left->received_at = e->received_at;
+	left->left_since = 0;
 	flow_move_link(p, left);
 	f->entries++;
 	scheduler_replace(p->scheduler, e, left);

@@ -258,6 +258,8 @@ void flow_move_hand_over(struct flow *f, struct entry *e);
 void flow_move_leave(struct flow *f, struct entry *e);
 void flow_move_take_own(struct flow *f, struct entry *e);
 void flow_move_retry_assign(struct flow *f);
+/* What is still here leaves as if its partition were lost. */
+void flow_move_give_all_up(struct flow *f);
 void flow_move_free(struct flow *f);
 void flow_move_unlink(struct partition *p, struct entry *e);
 void flow_move_link(struct partition *p, struct entry *e);

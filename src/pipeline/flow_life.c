@@ -13,11 +13,20 @@ enum {
 	LOOK_TIMEOUT_MS = 10000,
 	LOOK_AGAIN_MS = 2000,
 	CLOSE_MS = 5000,
-	CLAIM_BACKSTOP_EXTRA_MS = 24 * 3600 * 1000,
 };
 
-/* When the command topic's retention cannot be read, or has no end. */
-static const int64_t CLAIM_BACKSTOP_MS = 9LL * 24 * 3600 * 1000;
+static const int64_t DAY_MS = 24LL * 3600 * 1000;
+/* When the command topic's retention cannot be read. */
+enum { BACKSTOP_DAYS = 9, BACKSTOP_DAYS_MAX = 3650 };
+
+/* ENGINE section 4: retention plus one day. */
+static int64_t
+backstop_ms(int64_t retention_ms)
+{
+	if (retention_ms >= 0 && retention_ms < BACKSTOP_DAYS_MAX * DAY_MS)
+		return retention_ms + DAY_MS;
+	return retention_ms == -2 ? BACKSTOP_DAYS * DAY_MS : BACKSTOP_DAYS_MAX * DAY_MS;
+}
 
 /* --- start-up, ENGINE section 9 --- */
 
@@ -65,6 +74,7 @@ start_producer(struct flow *f)
 	if (f->facts.compacted)
 		log_warn("topic '%s' is compacted: what compaction removes gets no result (P1)",
 			 f->topics[TOPIC_COMMANDS]);
+	claims_set_backstop(f->claims, backstop_ms(f->facts.retention_ms));
 	snprintf(id, sizeof(id), "%s.%s", config_str(f->config, "kafka.group.id"),
 		 instance_id(f->instance));
 	snprintf(f->why_publisher, sizeof(f->why_publisher), "the producer is being initialised");
@@ -286,12 +296,17 @@ flow_life_turn(struct flow *f)
 		if ((f->calling || f->ready.n || f->batch) && now < f->stop_deadline)
 			break;
 		f->stage = STAGE_LEAVING;
+		f->stop_deadline = now + config_int(f->config, "revoke.drain") + CLOSE_MS;
+		flow_soon(f, f->stop_deadline - now);
 		consumer_leave(f->consumer);
 		break;
 	case STAGE_LEAVING:
-		/* The last revoke event is answered: nobody owns anything. */
-		if (f->revoking || consumer_group_meta(f->consumer) || f->closing_consumer)
+		/* The last revoke event is answered: nobody owns anything. With
+		 * the brokers away it may never come. */
+		if (f->closing_consumer || f->revoking ||
+		    (consumer_group_meta(f->consumer) && now < f->stop_deadline))
 			break;
+		flow_move_give_all_up(f);
 		f->closing_consumer = true;
 		consumer_close(f->consumer, CLOSE_MS, on_consumer_closed, f);
 		break;
@@ -408,7 +423,7 @@ make_stages(struct flow *f, struct err *reterr)
 	if (!(f->instance = instance_new(f->loop, f->redis, f->config, &instance_ev, reterr)))
 		return -1;
 	f->claims = claims_new(f->redis, f->instance, config_int(f->config, "claim.retention"),
-			       CLAIM_BACKSTOP_MS, reterr);
+			       backstop_ms(-2), reterr);
 	if (!f->claims || !(f->registry = registry_new(f->redis, on_registry, f, reterr)))
 		return -1;
 	redis_listen(f->redis, &redis_ev);

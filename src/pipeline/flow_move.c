@@ -318,6 +318,13 @@ let_go(struct flow *f)
 }
 
 void
+flow_move_give_all_up(struct flow *f)
+{
+	for (size_t i = 0; i < f->n_parts; i++)
+		close_partition(f, (int32_t)i);
+}
+
+void
 flow_move_turn(struct flow *f)
 {
 	bool late;

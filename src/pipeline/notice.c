@@ -12,7 +12,7 @@
 #include "envdriver/base/metrics.h"
 #include "envdriver/base/schema.h"
 #include "envdriver/pipeline/kafkaconf.h"
-#include "envdriver/pipeline/record.h"
+#include "envdriver/pipeline/kafkarecord.h"
 #include "envdriver/plugin/supervisor.h"
 
 enum { LOG_EVERY_MS = 60000 };
@@ -53,7 +53,7 @@ publish(struct notices *n, const struct event *ev)
 	void *tag = (void *)(uintptr_t)ev->topic;
 
 	if (!n->rkt[ev->topic] ||
-	    record_produce(n->rk, n->rkt[ev->topic], ev, tag) != RD_KAFKA_RESP_ERR_NO_ERROR)
+	    kafkarecord_produce(n->rk, n->rkt[ev->topic], ev, tag) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		count(n, ev->topic, false);
 }
 

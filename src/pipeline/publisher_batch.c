@@ -7,7 +7,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/pipeline/kafkaconf.h"
 #include "envdriver/pipeline/offsets.h"
-#include "envdriver/pipeline/record.h"
+#include "envdriver/pipeline/kafkarecord.h"
 #include "envdriver/pipeline/window.h"
 #include "publisher_impl.h"
 
@@ -178,23 +178,52 @@ publisher_batch_produce(struct publisher_run *r, const struct event *ev, size_t 
 
 	r->item = item;
 	r->topic = ev->topic;
+	r->used[ev->topic] = true;
 	/* A command is no event of ours: written there it would run. */
 	if (!r->rkt[ev->topic])
 		return (struct txn_answer){ .code = RD_KAFKA_RESP_ERR__INVALID_ARG };
-	return answer_of(r, record_produce(r->rk, r->rkt[ev->topic], ev, tag));
+	return answer_of(r, kafkarecord_produce(r->rk, r->rkt[ev->topic], ev, tag));
+}
+
+/* A record whose topic is gone is not refused: librdkafka asks again to have
+ * its partition added to the transaction, until the record times out, and
+ * the transaction with it. So when nothing moves the topics are looked at. */
+static void
+look_at_topics(struct publisher_run *r)
+{
+	for (int t = 0; t < TOPIC_COUNT && !r->delivery.code; t++) {
+		const struct rd_kafka_metadata *md = NULL;
+		rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+		if (!r->used[t])
+			continue;
+		if (!rd_kafka_metadata(r->rk, 0, r->rkt[t], &md, STEP_MS) && md->topic_cnt == 1)
+			code = md->topics[0].err;
+		if (md)
+			rd_kafka_metadata_destroy(md);
+		if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+		    code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+			r->delivery = (struct delivery){ .code = code, .topic = (enum topic)t };
+	}
 }
 
 struct txn_answer
 publisher_batch_flush(struct publisher_run *r)
 {
-	/* Ends by itself: a record lives as long as a transaction at most. */
-	while (rd_kafka_outq_len(r->rk) > 0 && !r->desk.over(r->desk.arg, true))
-		(void)rd_kafka_flush(r->rk, STEP_MS);
-	if (rd_kafka_outq_len(r->rk) > 0)
-		return answer_of(r, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT);
-	r->item = r->delivery.item;
-	r->topic = r->delivery.code ? r->delivery.topic : TOPIC_COUNT;
-	return answer_of(r, r->delivery.code);
+	struct delivery *d = &r->delivery;
+
+	/* Ends by itself: a record lives as long as a transaction at most. The
+	 * first failure ends it too: what follows in the same partition cannot
+	 * be sent any more, and would keep rd_kafka_flush until its time-out. */
+	while (rd_kafka_outq_len(r->rk) > 0 && !d->code && !r->desk.over(r->desk.arg, true) &&
+	       !rd_kafka_fatal_error(r->rk, NULL, 0))
+		if (rd_kafka_poll(r->rk, STEP_MS) == 0)
+			look_at_topics(r);
+	r->item = d->item;
+	r->topic = d->code ? d->topic : TOPIC_COUNT;
+	if (d->code || rd_kafka_outq_len(r->rk) == 0)
+		return answer_of(r, d->code);
+	return answer_of(r, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT);
 }
 
 /* --- a batch in doubt --- */

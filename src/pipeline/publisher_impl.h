@@ -69,6 +69,7 @@ struct publisher_run {
 	bool doubt;			/* its commit may have happened */
 	bool repeated;			/* the commit was asked for before */
 	int64_t begun_ms;		/* CLOCK_BOOTTIME */
+	bool used[TOPIC_COUNT];		/* by its records */
 	struct delivery delivery;
 	enum publish_trouble trouble;	/* to report after the abort */
 	size_t item;

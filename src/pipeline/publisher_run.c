@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
@@ -301,6 +302,7 @@ take(struct publisher_run *r, struct batch *b)
 	r->batch = b;
 	r->doubt = false;
 	r->repeated = false;
+	memset(r->used, 0, sizeof(r->used));
 	r->delivery = (struct delivery){ .code = RD_KAFKA_RESP_ERR_NO_ERROR };
 	r->trouble = PUBLISH_FINE;
 	r->item = 0;

@@ -312,7 +312,8 @@ window_seal(const struct window *w, const int64_t *offsets, size_t n, int64_t *r
 	int64_t offset;
 
 	for (i = 0; i < n; i++)
-		assert((i == 0 || offsets[i - 1] < offsets[i]) && list_has(&w->entries, offsets[i]));
+		assert((i == 0 || offsets[i - 1] < offsets[i]) &&
+		       list_has(&w->entries, offsets[i]));
 	if (!encode(w, offsets, n, &t, &offset)) {
 		took = longest_fit(w, offsets, n, &t);
 		if (n && !took)

@@ -157,6 +157,7 @@ struct entry {
 	bool recording;			/* CALLING: the answer is being written */
 	bool reshaped;			/* was once refused as too large */
 	bool asked_again;		/* its answer was missing once */
+	bool answer_lost;		/* and again: the take-over may take `answered` */
 	bool interrupted_before;	/* a take-over said so: for trace.warnings */
 	struct claim_request *request;	/* outstanding, or NULL */
 	bool asking;			/* it is a claim, which a revoke must release */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/pipeline/record.h"
+#include "envdriver/pipeline/kafkarecord.h"
 
 #include "envdriver/pipeline/event.h"
 
@@ -21,7 +21,7 @@ headers_of(const struct event *ev)
 }
 
 rd_kafka_resp_err_t
-record_produce(rd_kafka_t *rk, rd_kafka_topic_t *topic, const struct event *ev, void *tag)
+kafkarecord_produce(rd_kafka_t *rk, rd_kafka_topic_t *topic, const struct event *ev, void *tag)
 {
 	rd_kafka_headers_t *headers = headers_of(ev);
 	rd_kafka_resp_err_t code;
