@@ -62,6 +62,7 @@ schemas := $(sort $(wildcard schemas/*.avsc))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/%.o) $(BUILD)/schema_data.o
 tests := $(test_src:tests/unit/%.c=$(BUILD)/tests/%)
+checks := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*_check.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(BUILD)/envdriver $(BUILD)/plugins/local/envdriver-local
@@ -98,6 +99,13 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libenvdriver.a
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# What tests/integration runs against a server of its own.
+$(BUILD)/tests/%_check: $(BUILD)/tests/integration/%_check.o $(BUILD)/tests/integration/redis_rig.o \
+		$(BUILD)/libenvdriver.a
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
 # Under gcc a fuzz target gets a main that replays its corpus.
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(filter fuzzer,$(SAN)),,$(BUILD)/tests/fuzz/replay.o) \
 		$(BUILD)/libenvdriver.a
@@ -119,7 +127,7 @@ $(BUILD)/tests/kafka_parts: $(BUILD)/tests/integration/kafka_parts.o $(BUILD)/li
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-unit: $(tests) $(fuzzers) $(BUILD)/golden/call $(BUILD)/tests/kafka_parts
+unit: $(tests) $(checks) $(fuzzers) $(BUILD)/golden/call $(BUILD)/tests/kafka_parts
 
 # No network and no server: the tables, the scanners, the codecs.
 check-unit:

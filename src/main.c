@@ -37,9 +37,9 @@ static const struct cli_command worker_command = {
 	.stage = "Run",
 	.summary = "Take commands from Kafka, call plugins, publish results",
 	.service = true,
-	.text = "Runs until SIGTERM or SIGINT: then what is running may end (drain.timeout), longer\n"
-		"calls are handed over to other workers (handover.timeout). A second signal ends it\n"
-		"at once. The topics must exist: `envdriver topics create`.\n\n"
+	.text = "Runs until SIGTERM or SIGINT: then what is running may end (drain.timeout),\n"
+		"longer calls are handed over to other workers (handover.timeout). A second\n"
+		"signal ends it at once. The topics must exist: `envdriver topics create`.\n\n"
 		"    envdriver worker -c /etc/envdriver.conf\n"
 		"    envdriver worker -X instance.id=a -X http.listen=127.0.0.1:9464\n",
 	.run = worker_main,
@@ -59,9 +59,9 @@ static const struct cli_command dev_command = {
 	.max_args = -1,
 	.service = true,
 	.options = dev_options,
-	.text = "Starts librdkafka's mock cluster in the process, a private redis-server and a worker\n"
-		"with the plugins in the folders (without any: the bundled local provider). Prints the\n"
-		"addresses for other commands.\n\n"
+	.text = "Starts librdkafka's mock cluster in the process, a private redis-server and\n"
+		"a worker with the plugins in the folders (without any: the bundled local\n"
+		"provider). Prints the addresses for other commands.\n\n"
 		"    envdriver dev ./my-plugin\n",
 	.run = dev_main,
 };
@@ -92,19 +92,22 @@ static const struct cli_command root = {
 	.summary = "Run environment-driver commands: Kafka in, plugins, Kafka out",
 	.options = global_options,
 	.subs = commands,
-	.text = "Orchestrators publish commands to a Kafka topic; a worker looks up in Redis which plugin\n"
-		"serves the driver, calls it, and publishes exactly one result for each command.\n\n"
-		"A first round, with a broker on localhost:9092 and a Redis on localhost:6379:\n\n"
+	.text = "Orchestrators publish commands to a Kafka topic; a worker looks up in Redis\n"
+		"which plugin serves the driver, calls it, and publishes exactly one result\n"
+		"for each command.\n\n"
+		"A first round, with a broker on localhost:9092 and a Redis on\n"
+		"localhost:6379:\n\n"
 		"    envdriver topics create\n"
 		"    envdriver plugin add ./plugins/local --id local\n"
 		"    envdriver plugin ready local\n"
 		"    envdriver worker -X plugin.dirs=$PWD/plugins &\n"
 		"    envdriver publish probe --provider local --environment env-1 --wait\n"
-		"    envdriver publish acquire --provider local --environment env-1 --run-id r1 --wait\n"
+		"    envdriver publish acquire --provider local --environment env-1 --run-id "
+		"r1 --wait\n"
 		"    envdriver exec --lease LEASE-ID -- sh -c 'echo hello'\n"
 		"    envdriver replay --environment env-1\n\n"
-		"Where things are: `envdriver config print` shows every key, its value and who set it.\n"
-		"On a terminal there are tables, in a pipe JSON lines.\n",
+		"Where things are: `envdriver config print` shows every key, its value and\n"
+		"who set it. On a terminal there are tables, in a pipe JSON lines.\n",
 };
 
 static int

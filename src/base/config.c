@@ -165,8 +165,9 @@ check_string(const struct config_param *p, const char *value, struct err *reterr
 	if (p->words)
 		return check_word(p, value, reterr);
 	if ((int64_t)len > p->max)
-		return err_set(reterr, ERR_CONFIG, "a value of %zu bytes is too long, it takes %lld",
-			       len, (long long)p->max);
+		return err_set(reterr, ERR_CONFIG,
+			       "a value of %zu bytes is too long, it takes %lld", len,
+			       (long long)p->max);
 	if (len >= 2 && value[0] == '"' && value[len - 1] == '"')
 		wrong = "stands in quotes; write it without";
 	if (!wrong)
@@ -344,7 +345,8 @@ static int
 check_text(const char *key, const char *value, struct err *reterr)
 {
 	if (strlen(value) > VALUE_MAX)
-		return err_set(reterr, ERR_CONFIG, "%s: value longer than %d bytes", key, VALUE_MAX);
+		return err_set(reterr, ERR_CONFIG, "%s: value longer than %d bytes", key,
+			       VALUE_MAX);
 	for (const char *p = value; *p; p++)
 		if ((unsigned char)*p < 0x20 && *p != '\t')
 			return err_set(reterr, ERR_CONFIG, "%s: control character in the value",
@@ -413,31 +415,6 @@ config_set_pair(struct config *c, const char *pair, const char *where, struct er
 		ret = config_set(c, key.data, eq + 1, where, reterr);
 	buf_release(&key);
 	return ret;
-}
-
-static bool
-is_loopback(const char *listen)
-{
-	return starts(listen, "127.") || starts(listen, "[::1]:") || starts(listen, "localhost:");
-}
-
-int
-config_check(const struct config *c, struct err *reterr)
-{
-	const char *listen = config_str(c, "http.listen");
-
-	if (listen && !is_loopback(listen) && !config_str(c, "http.token.file"))
-		return err_set(reterr, ERR_CONFIG,
-			       "http.listen: %s can be reached from other hosts; set "
-			       "http.token.file, or listen on 127.0.0.1", listen);
-	if (config_int(c, "command.max.bytes") > config_int(c, "in.flight.max.bytes"))
-		return err_set(reterr, ERR_CONFIG,
-			       "command.max.bytes is larger than in.flight.max.bytes: such a "
-			       "command could never be taken");
-	if (config_int(c, "commit.interval") > config_int(c, "transaction.timeout") / 2)
-		return err_set(reterr, ERR_CONFIG,
-			       "commit.interval is longer than half of transaction.timeout");
-	return 0;
 }
 
 const char *

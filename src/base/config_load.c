@@ -157,3 +157,29 @@ config_load_env(struct config *c, char *const envp[], struct err *reterr)
 	}
 	return 0;
 }
+
+static bool
+is_loopback(const char *listen)
+{
+	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]:", 6) == 0 ||
+	       strncmp(listen, "localhost:", 10) == 0;
+}
+
+int
+config_check(const struct config *c, struct err *reterr)
+{
+	const char *listen = config_str(c, "http.listen");
+
+	if (listen && !is_loopback(listen) && !config_str(c, "http.token.file"))
+		return err_set(reterr, ERR_CONFIG,
+			       "http.listen: %s can be reached from other hosts; set "
+			       "http.token.file, or listen on 127.0.0.1", listen);
+	if (config_int(c, "command.max.bytes") > config_int(c, "in.flight.max.bytes"))
+		return err_set(reterr, ERR_CONFIG,
+			       "command.max.bytes is larger than in.flight.max.bytes: such a "
+			       "command could never be taken");
+	if (config_int(c, "commit.interval") > config_int(c, "transaction.timeout") / 2)
+		return err_set(reterr, ERR_CONFIG,
+			       "commit.interval is longer than half of transaction.timeout");
+	return 0;
+}

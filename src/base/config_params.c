@@ -180,8 +180,10 @@ const struct config_param config_params[] = {
 	       "Between writes of a plugin worker's record in Redis"),
 
 	{ .name = "plugin.dirs", .type = CONFIG_PATHS,
-	  .def = "/usr/lib/envdriver/plugins:/var/lib/envdriver/plugins", .min = 1, .max = TEXT_MAX,
-	  .wrong = wrong_paths, .help = "Folders under which plugin packages and sockets must lie" },
+	  .def = "/usr/lib/envdriver/plugins:/var/lib/envdriver/plugins",
+	  .min = 1, .max = TEXT_MAX,
+	  .wrong = wrong_paths,
+	  .help = "Folders under which plugin packages and sockets must lie" },
 	NUMBER(INT, "plugin.max.in.flight", "64", 1, 100000,
 	       "Calls at a time to one plugin worker"),
 	NUMBER(DURATION, "plugin.call.timeout", "30s", 1, 7 * DAY,
@@ -230,7 +232,8 @@ static const struct refusal {
 	  "offsets are committed inside the transaction of the results; a stored one would "
 	  "lose commands" },
 	{ "isolation.level",
-	  "commands are read read_committed; otherwise commands of aborted transactions would run" },
+	  "commands are read read_committed; otherwise commands of aborted transactions would "
+	  "run" },
 	{ "auto.offset.reset",
 	  "a silent jump in the log would lose or repeat commands; the worker starts where the "
 	  "group's offsets say" },

@@ -60,8 +60,8 @@ scan(struct cli_redis *redis, const char *pattern, int (*fn)(void *arg, const ch
 	int ret = 0;
 
 	do {
-		redisReply *reply = cli_redis_do(redis, reterr, "SCAN %s MATCH %s COUNT 1000", cursor,
-						 pattern);
+		redisReply *reply = cli_redis_do(redis, reterr, "SCAN %s MATCH %s COUNT 1000",
+						 cursor, pattern);
 
 		if (!reply)
 			return reterr ? (int)reterr->code : ERR_IO;
@@ -96,7 +96,8 @@ plugin_of(struct catalog *c, const char *rest, const char **ret_instance)
 	for (size_t i = 0; i < c->n; i++) {
 		size_t len = strlen(c->plugins[i].id);
 
-		if (len >= longest && strncmp(rest, c->plugins[i].id, len) == 0 && rest[len] == ':') {
+		if (len >= longest && strncmp(rest, c->plugins[i].id, len) == 0 &&
+		    rest[len] == ':') {
 			best = &c->plugins[i];
 			longest = len;
 		}

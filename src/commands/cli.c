@@ -127,7 +127,8 @@ unknown_option(const struct cli *cli, const char *word, size_t len, struct err *
 	char name[WORDS_LEN_MAX + 1];
 	const char *near;
 
-	snprintf(name, sizeof(name), "%.*s", (int)(len < WORDS_LEN_MAX ? len : WORDS_LEN_MAX), word);
+	snprintf(name, sizeof(name), "%.*s", (int)(len < WORDS_LEN_MAX ? len : WORDS_LEN_MAX),
+		 word);
 	near = words_nearest(name, option_name_at, cli);
 	if (near)
 		return err_set(reterr, ERR_INVALID, "unknown option '--%s'; did you mean '--%s'?",

@@ -34,7 +34,8 @@ cli_read(const char *path, size_t max, struct buf *out, struct err *reterr)
 			out->len += (size_t)n;
 		out->data[out->len] = '\0';
 		if (out->len > max) {
-			ret = err_set(reterr, ERR_LIMIT, "'%s' is larger than %zu bytes", path, max);
+			ret = err_set(reterr, ERR_LIMIT, "'%s' is larger than %zu bytes", path,
+				      max);
 			break;
 		}
 	}

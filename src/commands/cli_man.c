@@ -64,7 +64,9 @@ add_options(struct buf *out, const struct cli_option *options)
 			buf_addf(out, " \\fI%s\\fR", o->value);
 		buf_addch(out, '\n');
 		add_roff(out, o->help, strlen(o->help));
-		buf_adds(out, o->required ? " (needed).\n" : o->many ? " (again and again).\n" : ".\n");
+		buf_adds(out, o->required ? " (needed).\n"
+			      : o->many	  ? " (again and again).\n"
+					  : ".\n");
 	}
 }
 
@@ -122,7 +124,8 @@ static const struct exit_row {
 	{ CLI_DENIED, "not permitted" },
 	{ CLI_CONFIG, "wrong configuration" },
 	{ CLI_EXEC_TIMEOUT, "exec: the command passed its time limit" },
-	{ CLI_EXEC_FAILED, "exec: envdriver, the plugin or Kafka failed; reason on standard error" },
+	{ CLI_EXEC_FAILED,
+	  "exec: envdriver, the plugin or Kafka failed; reason on standard error" },
 	{ CLI_EXEC_INTERRUPTED, "exec: interrupted; it is not known whether the command ran" },
 };
 
@@ -142,9 +145,9 @@ cli_man(const struct cli_command *root, struct buf *out)
 	for (size_t i = 0; root->subs[i]; i++)
 		add_command(out, "", root->subs[i]);
 	buf_adds(out, ".SH CONFIGURATION\n"
-		      "A file holds lines \\fIkey\\fR = \\fIvalue\\fR; a line that begins with # is a "
-		      "comment. The variable\n.B ENVDRIVER_REDIS_URL\nsets redis.url, and so on. "
-		      "Files, then variables, then \\fB\\-X\\fR: later wins.\n"
+		      "A file holds lines \\fIkey\\fR = \\fIvalue\\fR; a line that begins with # "
+		      "is a comment. The variable\n.B ENVDRIVER_REDIS_URL\nsets redis.url, and "
+		      "so on. Files, then variables, then \\fB\\-X\\fR: later wins.\n"
 		      "Other keys that begin with \\fBkafka.\\fR go to librdkafka as they are, but "
 		      "for those that would break a promise; these are refused with the reason.\n");
 	config_print_man(out);

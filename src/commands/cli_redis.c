@@ -21,7 +21,8 @@ struct cli_redis {
 static int
 lost(const struct cli_redis *r, const char *why, struct err *reterr)
 {
-	return err_set(reterr, ERR_UNAVAILABLE, "cannot reach Redis at %.150s: %.100s; is it running? "
+	return err_set(reterr, ERR_UNAVAILABLE,
+		       "cannot reach Redis at %.150s: %.100s; is it running? "
 		       "redis.url says where to look", r->where, why);
 }
 
@@ -80,7 +81,8 @@ greet(struct cli_redis *r, const struct redis_url *url, struct err *reterr)
 	redisReply *reply;
 
 	if (url->password[0]) {
-		reply = url->user[0] ? cli_redis_do(r, reterr, "AUTH %s %s", url->user, url->password)
+		reply = url->user[0]
+			? cli_redis_do(r, reterr, "AUTH %s %s", url->user, url->password)
 				     : cli_redis_do(r, reterr, "AUTH %s", url->password);
 		if (!reply)
 			return ERR_DENIED;

@@ -176,7 +176,8 @@ check_main(struct cli *cli)
 		return cli_fail(cli, &err);
 	if (strcmp(config_str(cli_config(cli), "assignor"), "range") != 0 &&
 	    rd_kafka_version() < COOPERATIVE_FINE)
-		finding(cli, &n, "assignor: cooperative-sticky needs librdkafka >= 2.10, this is %s",
+		finding(cli, &n,
+			"assignor: cooperative-sticky needs librdkafka >= 2.10, this is %s",
 			rd_kafka_version_str());
 	check_folders(cli, &n);
 	if (!cli_has(cli, "offline"))

@@ -55,7 +55,8 @@ list(struct cli *cli, const struct catalog *c)
 		struct jtext driver;
 
 		if (c->plugins[i].manifest.kind == JTEXT_MISSING)
-			cli_note(cli, "plugin '%s' has a malformed record: no manifest that is a JSON "
+			cli_note(cli,
+				 "plugin '%s' has a malformed record: no manifest that is a JSON "
 				      "object; it counts as not ready", c->plugins[i].id);
 		if (drivers.kind != JTEXT_ARRAY)
 			continue;
@@ -169,7 +170,8 @@ drivers_main(struct cli *cli)
 static const struct cli_option options[] = {
 	{ .name = "resolve", .value = "PLUGIN:DRIVER",
 	  .help = "Print {pluginId, pluginKey, driverKey, driver}, or exit 1 saying why not" },
-	{ .name = "provider", .value = "NAME", .help = "The same by provider; null when there is none" },
+	{ .name = "provider", .value = "NAME",
+	  .help = "The same by provider; null when there is none" },
 	{ .name = NULL },
 };
 

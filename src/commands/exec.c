@@ -25,6 +25,7 @@ struct exec {
 	struct wait *wait;
 	struct exec_lease lease;
 	struct exec_output output;
+	bool ended;		/* the result is there */
 	int64_t total[2];	/* bytes of the whole, once the result is there */
 	struct err err;		/* of the delivery */
 	bool placed;
@@ -80,6 +81,9 @@ on_log(struct exec *x, const struct record *r)
 	int stream = name && strcmp(name, "STDERR") == 0 ? STREAM_STDERR : STREAM_STDOUT;
 	int64_t offset = 0;
 
+	/* The result names the attempt that counts. */
+	if (x->ended && !span_is(r->token, x->output.token))
+		return;
 	if (exec_output_restart(&x->output, r->token))
 		cli_note(x->cli, "the command was started again by another worker");
 	(void)datum_get_int(&r->value, "byteOffset", &offset);
@@ -102,6 +106,7 @@ on_result(struct exec *x, const struct record *r)
 	bool timed_out = false, has_code;
 	int ret;
 
+	x->ended = true;
 	if (!wait_succeeded(r))
 		return failed(x, r);
 	if (r->token.ptr && exec_output_restart(&x->output, r->token))
@@ -284,7 +289,8 @@ static const struct cli_option options[] = {
 	  .help = "The command's own limit: then it is ended, exit 124" },
 	{ .name = "stdin", .field = "stdin", .kind = PUBLISH_PIPE,
 	  .help = "Send standard input along, all of it, before the start" },
-	{ .name = "wait", .value = "DURATION", .help = "How long to wait for the result (no limit)" },
+	{ .name = "wait", .value = "DURATION",
+	  .help = "How long to wait for the result (no limit)" },
 	{ .name = "bypass-session", .field = "bypassSession", .kind = PUBLISH_TRUE,
 	  .help = "Outside the lease's session" },
 	{ .name = "rerun-if-interrupted", .kind = PUBLISH_RERUN,
@@ -301,12 +307,14 @@ const struct cli_command exec_command = {
 	.max_args = -1,
 	.passes_on = true,
 	.options = options,
-	.text = "Shows the output while the command runs and ends with its exit code: 128 + n for signal n,\n"
-		"124 when it passed --timeout, 125 when envdriver, the plugin or Kafka failed (the reason is\n"
-		"on standard error), 126 when it was interrupted and nobody knows whether it ran.\n"
-		"Without --target and --provider the lease's recorded events say whose it is.\n\n"
+	.text = "Shows the output while the command runs and ends with its exit code: 128 + n\n"
+		"for signal n, 124 when it passed --timeout, 125 when envdriver, the plugin\n"
+		"or Kafka failed (the reason is on standard error), 126 when it was\n"
+		"interrupted and nobody knows whether it ran. Without --target and --provider\n"
+		"the lease's recorded events say whose it is.\n\n"
 		"    envdriver exec --lease L -- make test\n"
 		"    envdriver exec --lease L --timeout 5min -e CI=1 -- sh -c 'echo $CI'\n"
-		"    tar c src | base64 | envdriver exec --lease L --stdin -- sh -c 'base64 -d | tar x'\n",
+		"    tar c src | base64 | envdriver exec --lease L --stdin -- sh -c 'base64 -d "
+		"| tar x'\n",
 	.run = exec_main,
 };

@@ -105,7 +105,8 @@ front(struct http *h, bool trusted, struct buf *out)
 		      "<meta http-equiv=refresh content=5><title>envdriver</title>"
 		      "<style>body{font:15px sans-serif;margin:2em;max-width:60em}"
 		      "pre{background:#f4f4f4;padding:1em;overflow:auto}</style>"
-		      "<h1>envdriver</h1><h2>%s</h2>", ready == MHD_HTTP_OK ? "Ready" : "Not ready");
+		      "<h1>envdriver</h1><h2>%s</h2>",
+		 ready == MHD_HTTP_OK ? "Ready" : "Not ready");
 	if (ready != MHD_HTTP_OK) {
 		buf_adds(out, "<pre>");
 		add_html(out, buf_span(&part));
@@ -220,7 +221,8 @@ answer(void *arg, struct MHD_Connection *connection, const char *url, const char
 {
 	struct http *h = arg;
 	const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
-	const char *auth = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
+	const char *auth =
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
 	bool trusted = h->token.len == 0 || has_token(h, auth);
 	struct buf body = BUF_INIT;
 
@@ -240,7 +242,8 @@ answer(void *arg, struct MHD_Connection *connection, const char *url, const char
 		if (strcmp(p->path, url) != 0)
 			continue;
 		if (!trusted && !p->open)
-			return refuse(connection, MHD_HTTP_UNAUTHORIZED, "a bearer token is needed");
+			return refuse(connection, MHD_HTTP_UNAUTHORIZED,
+				      "a bearer token is needed");
 		code = p->write(h, trusted, &body);
 		return reply(connection, code, p->type, &body);
 	}

@@ -118,7 +118,8 @@ is_semver(struct span v)
 
 			while (i < v.len && (v.ptr[i] == '-' ||
 					     (v.ptr[i] >= '0' && v.ptr[i] <= '9') ||
-					     ((v.ptr[i] | 0x20) >= 'a' && (v.ptr[i] | 0x20) <= 'z')))
+					     ((v.ptr[i] | 0x20) >= 'a' &&
+					      (v.ptr[i] | 0x20) <= 'z')))
 				i++;
 			if (i == start)
 				return false;
@@ -167,7 +168,8 @@ check_unknown(const char *at, struct jtext driver, struct err *reterr)
 		while (i < n && !span_is(buf_span(&name), members[i].name))
 			i++;
 		if (i == n)
-			ret = err_set(reterr, ERR_INVALID, "%s: unknown key '%.64s'", at, name.data);
+			ret = err_set(reterr, ERR_INVALID, "%s: unknown key '%.64s'", at,
+				      name.data);
 	}
 	buf_release(&name);
 	return ret;
@@ -190,7 +192,8 @@ check_driver(struct jtext driver, size_t index, struct buf *key, struct err *ret
 			return ret;
 	}
 	if (!manifest_key_ok(text_of(jtext_get(driver, "driverKey"), key)))
-		return err_set(reterr, ERR_INVALID, "%s.driverKey: '%.64s' is not lower case letters, "
+		return err_set(reterr, ERR_INVALID,
+			       "%s.driverKey: '%.64s' is not lower case letters, "
 			       "digits, '.', '_' and '-'", at, key->data);
 	if (kind.kind != JTEXT_MISSING && !jtext_is(kind, "environment_driver") &&
 	    !jtext_is(kind, "sandbox_provider"))
@@ -215,14 +218,16 @@ check_drivers(struct jtext drivers, struct err *reterr)
 	jtext_iter_init(&it, drivers);
 	while (ret == 0 && jtext_iter_next(&it, NULL, &driver)) {
 		if (n == ITEMS_MAX) {
-			ret = err_set(reterr, ERR_LIMIT, "environmentDrivers: more than %d", ITEMS_MAX);
+			ret = err_set(reterr, ERR_LIMIT, "environmentDrivers: more than %d",
+				      ITEMS_MAX);
 			break;
 		}
 		ret = check_driver(driver, n, &keys[n], reterr);
 		for (size_t i = 0; i < n && ret == 0; i++)
 			if (span_eq(buf_span(&keys[i]), buf_span(&keys[n])))
-				ret = err_set(reterr, ERR_INVALID, "environmentDrivers[%zu].driverKey: "
-					      "'%.64s' stands twice", n, keys[n].data);
+				ret = err_set(reterr, ERR_INVALID,
+					      "environmentDrivers[%zu].driverKey: '%.64s' stands "
+					      "twice", n, keys[n].data);
 		n++;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -253,7 +258,8 @@ check_head(struct jtext manifest, struct buf *text, struct err *reterr)
 		return err_set(reterr, ERR_INVALID, "expected object, got %s",
 			       jtext_kind_name(manifest.kind));
 	if (!manifest_key_ok(text_of(jtext_get(manifest, "id"), text)))
-		return err_set(reterr, ERR_INVALID, "id: expected lower case letters, digits, '.', '_' "
+		return err_set(reterr, ERR_INVALID,
+			       "id: expected lower case letters, digits, '.', '_' "
 			       "and '-'");
 	if (!jtext_int(jtext_get(manifest, "apiVersion"), &version) || version != 1)
 		return err_set(reterr, ERR_INVALID, "apiVersion: expected 1");
@@ -277,7 +283,8 @@ manifest_check(struct jtext manifest, struct err *reterr)
 	ret = check_drivers(drivers, reterr);
 	if (ret == 0 && length_of(drivers) > 0 &&
 	    !has_capability(jtext_get(manifest, "capabilities"), REGISTER))
-		return err_set(reterr, ERR_INVALID, "capabilities: %s is needed by environmentDrivers",
+		return err_set(reterr, ERR_INVALID,
+			       "capabilities: %s is needed by environmentDrivers",
 			       REGISTER);
 	return ret;
 }

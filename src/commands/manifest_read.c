@@ -43,7 +43,8 @@ drain(int fd, struct buf *out, struct err *reterr)
 		if (n == 0)
 			return 0;
 		if (n < 0 && errno != EINTR)
-			return err_set(reterr, ERR_IO, "cannot read from node: %s", strerror(errno));
+			return err_set(reterr, ERR_IO, "cannot read from node: %s",
+				       strerror(errno));
 		if (n > 0)
 			buf_add(out, chunk, (size_t)n);
 		if (out->failed)
@@ -117,7 +118,9 @@ path_in(const char *dir, struct jtext name, char *ret, struct err *reterr)
 	       text.data[0] != '/' && !strstr(text.data, "..") &&
 	       snprintf(ret, PATH_LEN, "%s/%s", dir, text.data) < PATH_LEN;
 	buf_release(&text);
-	return fits ? 0 : err_set(reterr, ERR_INVALID, "the manifest's path must lie in the folder");
+	if (fits)
+		return 0;
+	return err_set(reterr, ERR_INVALID, "the manifest's path must lie in the folder");
 }
 
 static int
@@ -181,7 +184,8 @@ find(const char *dir, struct buf *text, struct jtext *ret, struct err *reterr)
 	package = jtext_get(package, "paperclipPlugin");
 	if (jtext_get(package, "worker").kind != JTEXT_STRING)
 		return err_set(reterr, ERR_INVALID,
-			       "%s/package.json: paperclipPlugin must name manifest and worker", dir);
+			       "%s/package.json: paperclipPlugin must name manifest and worker",
+			       dir);
 	*ret = jtext_get(package, "manifest");
 	return 0;
 }

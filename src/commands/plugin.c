@@ -130,9 +130,9 @@ read_config(const char *path, struct buf *out, struct err *reterr)
 		jtext_iter_init(&it, object);
 		while (ret == 0 && jtext_iter_next(&it, &key, &company))
 			if (company.kind != JTEXT_OBJECT)
-				ret = err_set(reterr, ERR_INVALID, "%.*s: expected the company's config "
-					      "object, got %s", SPAN_FMT(key),
-					      jtext_kind_name(company.kind));
+				ret = err_set(reterr, ERR_INVALID,
+					      "%.*s: expected the company's config object, got %s",
+					      SPAN_FMT(key), jtext_kind_name(company.kind));
 	}
 	if (ret == 0)
 		manifest_add_compact(out, object.raw);
@@ -265,7 +265,8 @@ add_main(struct cli *cli)
 	if (ret == 0)
 		ret = write_package(cli, redis, &p, &err);
 	if (ret == 0 && !lies_under(p.dir, dirs))
-		cli_note(cli, "'%s' lies under none of plugin.dirs (%s): workers will not start it; "
+		cli_note(cli,
+			 "'%s' lies under none of plugin.dirs (%s): workers will not start it; "
 			      "give them plugin.dirs = %s:%s", p.dir, dirs, dirs, p.dir);
 	cli_redis_free(redis);
 	package_release(&p);
@@ -307,7 +308,8 @@ set_status(struct cli *cli, struct cli_redis *redis, const struct catalog_plugin
 	redisReply *reply;
 
 	if (strcmp(status, "ready") == 0 && p->manifest.kind == JTEXT_MISSING)
-		return err_set(reterr, ERR_INVALID, "plugin '%s' has no manifest that is a JSON object; "
+		return err_set(reterr, ERR_INVALID,
+			       "plugin '%s' has no manifest that is a JSON object; "
 			       "add it again", p->id);
 	reply = eval(redis, status_script, record_key, 1, (struct span[]){
 		span_of(p->id), span_of(status), span_of(clock_text(clock_wall_ms(), now)),
@@ -403,9 +405,10 @@ const struct cli_command plugin_command = {
 	.name = "plugin",
 	.summary = "Write the plugin registry in Redis",
 	.subs = subs,
-	.text = "A package is a folder with plugin.json {manifest, command}, or with a package.json whose\n"
-		"paperclipPlugin names manifest and worker. ID is the registry id or the plugin's key.\n"
-		"A package that is added again is updated: it keeps its id, place and status.\n\n"
+	.text = "A package is a folder with plugin.json {manifest, command}, or with a\n"
+		"package.json whose paperclipPlugin names manifest and worker. ID is the\n"
+		"registry id or the plugin's key. A package that is added again is updated:\n"
+		"it keeps its id, place and status.\n\n"
 		"    envdriver plugin add ./plugins/local --id local\n"
 		"    envdriver plugin ready local\n"
 		"    envdriver plugin list\n",

@@ -113,10 +113,10 @@ await(struct publish *p, struct err *reterr)
 
 		if (left <= 0) {
 			rc = err_set(reterr, ERR_TIMEOUT,
-				     "no result of '%s' within --timeout (%zu of %zu missing); it is "
-				     "published and will be worked on: envdriver watch --from 1h "
-				     "--command '%s'", wait_some(p->wait), wait_pending(p->wait),
-				     p->placed, wait_some(p->wait));
+				     "no result of '%s' within --timeout (%zu of %zu missing); "
+				     "it is published and will be worked on: envdriver watch "
+				     "--from 1h --command '%s'", wait_some(p->wait),
+				     wait_pending(p->wait), p->placed, wait_some(p->wait));
 			break;
 		}
 		rc = wait_next(p->wait, left < STEP_MS ? (int)left : STEP_MS, &r, &final, reterr);
@@ -310,11 +310,13 @@ const struct cli_command publish_command = {
 	.options = options,
 	.subs = publish_subs,
 	.max_args = 0,
-	.text = "Checks the command as a worker will, then writes it to the command topic. JSON values may\n"
-		"stand in a file: --config @config.json. Commands must not hold secrets: they can be read\n"
-		"by everybody who may read the topics.\n\n"
-		"    envdriver publish probe --target acme.sandbox:docker --environment env-1 --wait\n"
-		"    envdriver publish acquire --provider local --run-id r1 --environment env-1 --wait\n"
+	.text = "Checks the command as a worker will, then writes it to the command topic.\n"
+		"JSON values may stand in a file: --config @config.json. Commands must not\n"
+		"hold secrets: they can be read by everybody who may read the topics.\n\n"
+		"    envdriver publish probe --target acme.sandbox:docker --environment env-1 "
+		"--wait\n"
+		"    envdriver publish acquire --provider local --run-id r1 --environment "
+		"env-1 --wait\n"
 		"    envdriver publish destroy --provider local --lease L --now\n"
 		"    envdriver publish --file commands.jsonl --wait\n"
 		"    envdriver replay --topics commands | envdriver publish --file - --new-ids\n",

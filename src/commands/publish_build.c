@@ -98,11 +98,12 @@ add_pairs(const struct cli *cli, struct buf *out, const struct cli_option *o, st
 		const char *eq = strchr(pair, '=');
 
 		if (!eq || eq == pair)
-			return err_set(reterr, ERR_INVALID, "--%s: '%.64s' is not %s", o->name, pair,
-				       o->value);
+			return err_set(reterr, ERR_INVALID, "--%s: '%.64s' is not %s", o->name,
+				       pair, o->value);
 		if (out->data[out->len - 1] != '{')
 			buf_addch(out, ',');
-		if (add_string(out, o->name, (struct span){ pair, (size_t)(eq - pair) }, reterr) < 0)
+		if (add_string(out, o->name, (struct span){ pair, (size_t)(eq - pair) },
+			       reterr) < 0)
 			return ERR_INVALID;
 		buf_addch(out, ':');
 		if (o->kind == PUBLISH_SECRET)
@@ -195,7 +196,8 @@ add_operation(const struct cli *cli, const char *operation, struct span lease, s
 		buf_addspan(out, lease);
 	}
 	for (const struct cli_option *o = options; o && o->name && ret == 0; o++)
-		if (is_field(o) && cli_has(cli, o->name) && !(lease.ptr && o->kind == PUBLISH_LEASE))
+		if (is_field(o) && cli_has(cli, o->name) &&
+		    !(lease.ptr && o->kind == PUBLISH_LEASE))
 			ret = add_field(cli, out, o, reterr);
 	if (ret == 0)
 		ret = add_env(cli, out, options, reterr);
@@ -218,13 +220,15 @@ static int
 add_target(const struct cli *cli, struct span given, struct buf *out, struct err *reterr)
 {
 	const char *target = cli_flag(cli, "target"), *provider = cli_flag(cli, "provider");
-	const char *pinned = cli_flag(cli, "plugin-id"), *colon = target ? strchr(target, ':') : NULL;
+	const char *pinned = cli_flag(cli, "plugin-id");
+	const char *colon = target ? strchr(target, ':') : NULL;
 	int ret;
 
 	if (target && provider)
 		return err_set(reterr, ERR_INVALID, "--target and --provider exclude each other");
 	if (target && !colon)
-		return err_set(reterr, ERR_INVALID, "--target: '%.64s' is not PLUGIN:DRIVER", target);
+		return err_set(reterr, ERR_INVALID, "--target: '%.64s' is not PLUGIN:DRIVER",
+			       target);
 	if (!target && !provider && pinned)
 		return err_set(reterr, ERR_INVALID, "--plugin-id needs --target or --provider");
 	if (!target && !provider && !given.ptr)

@@ -9,13 +9,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/commands/kafka.h"
 
-enum { LOOK_MS = 10000, OFFSETS_MS = 20000, HEAD_MS = 200, AWAY_MS = 30000 };
+enum { LOOK_MS = 10000, OFFSETS_MS = 20000, HEAD_MS = 200, AWAY_MS = 30000,
+       AGAIN_US = 100000 };
 
 struct part {
 	enum topic topic;
@@ -113,8 +115,8 @@ reader_add(struct reader *r, enum topic topic, int32_t partition, struct err *re
 	if (ret < 0)
 		return ret;
 	if (partition >= found->partition_cnt)
-		return err_set(reterr, ERR_INVALID, "topic '%s' has no partition %d, it has %d", name,
-			       partition, found->partition_cnt);
+		return err_set(reterr, ERR_INVALID, "topic '%s' has no partition %d, it has %d",
+			       name, partition, found->partition_cnt);
 	r->counts[topic] = found->partition_cnt;
 	r->topics[topic] = rd_kafka_topic_new(kafka_client(r->kafka), name, /* conf= */ NULL);
 	if (!r->topics[topic])
@@ -132,27 +134,50 @@ reader_partitions(const struct reader *r, enum topic topic)
 	return r->counts[topic];
 }
 
-/* The offset of a place in each partition, all in one request a broker. Of a
- * read_committed client the end is the last stable offset. */
-static int
-offsets_at(struct reader *r, const struct reader_place *place, int64_t *ret, struct err *reterr)
+static rd_kafka_resp_err_t
+ask_offsets(struct reader *r, int64_t ask, int timeout_ms, int64_t *ret)
 {
-	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_topic_partition_list_t *list =
+		rd_kafka_topic_partition_list_new((int)r->n_parts);
 	rd_kafka_resp_err_t rc;
-	int64_t ask = place->at == READER_BEGINNING ? RD_KAFKA_OFFSET_BEGINNING
-		      : place->at == READER_END	    ? RD_KAFKA_OFFSET_END
-						    : place->value;
 
-	list = rd_kafka_topic_partition_list_new((int)r->n_parts);
 	for (size_t i = 0; i < r->n_parts; i++)
 		rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(r->parts[i].rkt),
 						  r->parts[i].partition)->offset = ask;
-	rc = rd_kafka_offsets_for_times(kafka_client(r->kafka), list, OFFSETS_MS);
+	rc = rd_kafka_offsets_for_times(kafka_client(r->kafka), list, timeout_ms);
 	for (size_t i = 0; i < r->n_parts && !rc; i++) {
 		rc = list->elems[i].err;
 		ret[i] = list->elems[i].offset;
 	}
 	rd_kafka_topic_partition_list_destroy(list);
+	return rc;
+}
+
+/* The offset of a place in each partition, all in one request a broker. Of a
+ * read_committed client the end is the last stable offset. Right after a
+ * topic was made its leaders do not know yet that they are. */
+static int
+offsets_at(struct reader *r, const struct reader_place *place, int64_t *ret, struct err *reterr)
+{
+	int64_t deadline = clock_mono_ms() + OFFSETS_MS;
+	int64_t ask = place->at == READER_BEGINNING ? RD_KAFKA_OFFSET_BEGINNING
+		      : place->at == READER_END	    ? RD_KAFKA_OFFSET_END
+						    : place->value;
+	rd_kafka_resp_err_t rc;
+
+	for (;;) {
+		int64_t left = deadline - clock_mono_ms();
+
+		rc = ask_offsets(r, ask, left > 0 ? (int)left : 1, ret);
+		if (rc != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION &&
+		    rc != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE &&
+		    rc != RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE &&
+		    rc != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+			break;
+		if (left <= 0)
+			break;
+		usleep(AGAIN_US);
+	}
 	return rc ? kafka_error(r->kafka, rc, "look up offsets", reterr) : 0;
 }
 

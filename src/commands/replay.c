@@ -168,10 +168,12 @@ const struct cli_command replay_command = {
 	.name = "replay",
 	.summary = "Read recorded commands and events back",
 	.options = options,
-	.text = "Records come in the order of their Kafka time. Ends at the last stable offset of each\n"
-		"partition as it is when the command starts.\n\n"
+	.text = "Records come in the order of their Kafka time. Ends at the last stable\n"
+		"offset of each partition as it is when the command starts.\n\n"
 		"    envdriver replay --command c1\n"
-		"    envdriver replay --from 2026-11-23T00:00:00Z --to 2026-11-24T00:00:00Z --status FAILED\n"
-		"    envdriver replay --topics commands --partition 0 --offsets 100..120 --envelope\n",
+		"    envdriver replay --from 2026-11-23T00:00:00Z --to 2026-11-24T00:00:00Z "
+		"--status FAILED\n"
+		"    envdriver replay --topics commands --partition 0 --offsets 100..120 "
+		"--envelope\n",
 	.run = replay_main,
 };

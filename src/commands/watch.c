@@ -29,8 +29,9 @@ read_options(struct watch *w, struct err *reterr)
 	const char *limit = cli_flag(w->cli, "limit");
 	int ret;
 
-	ret = reader_parse_topics(results ? results : "probe,lease,execution,config,workspace,setup,"
-						      "driver,dead-letters", w->topics, reterr);
+	if (!results)
+		results = "probe,lease,execution,config,workspace,setup,driver,dead-letters";
+	ret = reader_parse_topics(results, w->topics, reterr);
 	if (ret < 0)
 		err_prefix(reterr, "--results");
 	if (ret == 0) {
@@ -129,8 +130,8 @@ const struct cli_command watch_command = {
 	.stage = "Look",
 	.summary = "Show results as they come",
 	.options = options,
-	.text = "Runs until it is interrupted. In a pipe each line is a record in plain JSON; a command's\n"
-		"line can be published again (with another commandId).\n\n"
+	.text = "Runs until it is interrupted. In a pipe each line is a record in plain JSON;\n"
+		"a command's line can be published again (with another commandId).\n\n"
 		"    envdriver watch\n"
 		"    envdriver watch --results execution,logs --lease L\n"
 		"    envdriver watch --from 15min --status FAILED --json | jq .outcome.error\n",

@@ -95,7 +95,8 @@ static const struct parse_row {
 	{ "needed option", { "send", "ping" }, "missing option: --lease ID" },
 	{ "value behind", { "send", "ping", "--lease", "L" }, "prog send ping|" },
 	{ "value with =", { "send", "ping", "--lease=L" }, "prog send ping|" },
-	{ "value looks like an option", { "send", "ping", "--lease", "--wait" }, "prog send ping|" },
+	{ "value looks like an option", { "send", "ping", "--lease", "--wait" },
+	  "prog send ping|" },
 	{ "empty value", { "send", "ping", "--lease=" }, "prog send ping|" },
 	{ "value missing", { "send", "ping", "--lease" }, "option '--lease' needs a value: ID" },
 	{ "switch with value", { "send", "--wait=1" }, "option '--wait' takes no value" },
@@ -317,15 +318,18 @@ captured(struct cli *cli, const struct cli_column *columns, const struct span *c
 static void
 test_table(void **state)
 {
-	static const struct cli_column held[] = { { "name", CLI_TEXT, 0 }, { "pluginKey", CLI_TEXT, 0 },
-						  { "n", CLI_RAW, 0 }, { NULL, CLI_TEXT, 0 } };
+	static const struct cli_column held[] = {
+		{ "name", CLI_TEXT, 0 }, { "pluginKey", CLI_TEXT, 0 }, { "n", CLI_RAW, 0 },
+		{ NULL, CLI_TEXT, 0 },
+	};
 	static const struct cli_column flowing[] = { { "name", CLI_TEXT, 6 }, { "n", CLI_RAW, 0 },
 						     { NULL, CLI_TEXT, 0 } };
 	static const struct span cells[] = {
 		SPAN_LIT("a\xc3\xa9"), SPAN_LIT("x\"y"), SPAN_LIT("1"),
 		SPAN_LIT("longer one"), { NULL, 0 }, { NULL, 0 },
 	};
-	const char *as_json[] = { "show", "--json", NULL }, *as_table[] = { "show", "--table", NULL };
+	const char *as_json[] = { "show", "--json", NULL };
+	const char *as_table[] = { "show", "--table", NULL };
 	char got[500];
 	int ret;
 	struct cli *cli = parse(as_json, NULL, &ret);

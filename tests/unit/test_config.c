@@ -10,8 +10,6 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/units.h"
-#include "envdriver/base/words.h"
 
 #define same(name, got, want) \
 	do { \
@@ -47,7 +45,8 @@ static const struct set_row {
 	{ "topic.prefix", "", NULL },
 	{ "topic.prefix", "a b",
 	  "-X: topic.prefix: 'a b' may hold letters, digits, '.', '_' and '-' only" },
-	{ "topic.prefix", "\"env.\"", "-X: topic.prefix: '\"env.\"' stands in quotes; write it without" },
+	{ "topic.prefix", "\"env.\"",
+	  "-X: topic.prefix: '\"env.\"' stands in quotes; write it without" },
 	{ "redis.url", "redis://127.0.0.1", NULL },
 	{ "redis.url", "redis://u:p@h:6380/3", NULL },
 	{ "redis.url", "redis://[::1]:6380/3", NULL },
@@ -76,7 +75,8 @@ static const struct set_row {
 	{ "plugin.dirs", "/a:/b", NULL },
 	{ "plugin.dirs", "/a:b",
 	  "-X: plugin.dirs: '/a:b' is not a list of absolute folders with ':' between them" },
-	{ "http.listen", "9464", "-X: http.listen: '9464' is not ADDRESS:PORT, as in 127.0.0.1:9464" },
+	{ "http.listen", "9464",
+	  "-X: http.listen: '9464' is not ADDRESS:PORT, as in 127.0.0.1:9464" },
 	{ "http.listen", "", NULL },
 	{ "secrets.dir", "secrets", "-X: secrets.dir: 'secrets' is not an absolute path" },
 	{ "otlp.endpoint", "h:1", "-X: otlp.endpoint: 'h:1' is not an http(s) URL" },
@@ -305,7 +305,8 @@ static const struct env_row {
 	  "ENVDRIVER_MAX_IN_FLIGHT: max.in.flight: 'x' is not a whole number" },
 	{ "ENVDRIVER_REDIS_ULR=x",
 	  "ENVDRIVER_REDIS_ULR: unknown key 'redis.ulr'; did you mean 'redis.url'?" },
-	{ "ENVDRIVER_=x", "ENVDRIVER_: unknown key ''; `envdriver config print` lists all of them" },
+	{ "ENVDRIVER_=x",
+	  "ENVDRIVER_: unknown key ''; `envdriver config print` lists all of them" },
 };
 
 static void
@@ -391,87 +392,6 @@ test_kafka(void **state)
 	config_free(c);
 }
 
-static const struct shown_row {
-	const char *key, *value, *shown;
-} shown_rows[] = {
-	{ "kafka.sasl.password", "geheim", "***" },
-	{ "kafka.ssl.key.password", "geheim", "***" },
-	{ "kafka.ssl.keystore.password", "geheim", "***" },
-	{ "kafka.ssl.key.pem", "geheim", "***" },
-	{ "kafka.sasl.oauthbearer.client.secret", "geheim", "***" },
-	{ "kafka.sasl.username", "me", "me" },
-	{ "kafka.ssl.key.location", "/x", "/x" },
-	{ "redis.url", "redis://u:geheim@h:1/2", "redis://u:***@h:1/2" },
-	{ "redis.url", "redis://:ge/h@eim@h:1/2", "redis://:***@h:1/2" },
-	{ "redis.url", "unix://u:geheim@/run/x", "unix://u:***@/run/x" },
-	{ "redis.url", "unix:///run/x", "unix:///run/x" },
-	{ "schema.registry.url", "https://u:geheim@h/", "https://u:***@h/" },
-	{ "topic.prefix", "a.", "a." },
-};
-
-static void
-test_shown(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < sizeof(shown_rows) / sizeof(*shown_rows); i++) {
-		struct buf out = BUF_INIT;
-
-		config_add_shown(&out, shown_rows[i].key, shown_rows[i].value);
-		same(shown_rows[i].value, out.data, shown_rows[i].shown);
-		buf_release(&out);
-	}
-}
-
-static const struct config_param *
-find(const char *name)
-{
-	const struct config_param *p = config_params;
-
-	while (strcmp(p->name, name) != 0)
-		p++;
-	return p;
-}
-
-/* What is printed reads back the same; every key is in every document. */
-static void
-test_print(void **state)
-{
-	struct config *c = config_new(NULL), *again = config_new(NULL);
-	struct buf out = BUF_INIT, twice = BUF_INIT, md = BUF_INIT, man = BUF_INIT;
-	struct config_entry e;
-	char path[32];
-
-	(void)state;
-	config_set(c, "drain.timeout", "45s", "f:3", NULL);
-	config_set(c, "kafka.client.rack", "r 1", "-X", NULL);
-	config_print(c, &out);
-	assert_non_null(strstr(out.data, "Set by: f:3\ndrain.timeout = 45s\n"));
-	assert_non_null(strstr(out.data, "\n#http.listen = \n"));
-	write_temp(path, out.data, out.len);
-	assert_int_equal(config_load_file(again, path, NULL), 0);
-	for (size_t i = 0; config_entry(c, i, &e); i++) {
-		struct config_entry f;
-
-		assert_true(config_entry(again, i, &f));
-		assert_string_equal(e.key, f.key);
-		same(e.key, f.value ? f.value : "unset", e.value ? e.value : "unset");
-	}
-	config_print_markdown(&md);
-	config_print_man(&man);
-	for (const struct config_param *p = config_params; p->name; p++)
-		if (!strstr(md.data, p->name) || !strstr(man.data, p->name))
-			fail_msg("%s: not in the documents", p->name);
-	assert_non_null(strstr(md.data, "| `revoke.drain` | `3s` | duration, 0 to 1min | "));
-	assert_int_equal(find("drain.timeout")->type, CONFIG_DURATION);
-	unlink(path);
-	buf_release(&out);
-	buf_release(&twice);
-	buf_release(&md);
-	buf_release(&man);
-	config_free(c);
-	config_free(again);
-}
-
 static int fail_at;
 
 static void *
@@ -513,98 +433,20 @@ test_nomem(void **state)
 	config_free(NULL);
 }
 
-static const struct unit_row {
-	bool size;
-	const char *text;
-	int64_t value;		/* -1: refused */
-	const char *again;
-} unit_rows[] = {
-	{ false, "0", 0, "0" },
-	{ false, "500ms", 500, "500ms" },
-	{ false, "1000ms", 1000, "1s" },
-	{ false, "90 s", 90000, "90s" },
-	{ false, "5min", 300000, "5min" },
-	{ false, "24h", 86400000, "1d" },
-	{ false, "9d", 777600000, "9d" },
-	{ false, "5", -1, NULL },
-	{ false, "5m", -1, NULL },
-	{ false, "s", -1, NULL },
-	{ false, "1.5s", -1, NULL },
-	{ false, "-1s", -1, NULL },
-	{ false, "1s ", -1, NULL },
-	{ false, "9223372036854775807d", -1, NULL },
-	{ true, "0", 0, "0" },
-	{ true, "1023", 1023, "1023B" },
-	{ true, "64KiB", 65536, "64KiB" },
-	{ true, "2GiB", INT64_C(2) << 30, "2GiB" },
-	{ true, "2gb", -1, NULL },
-	{ true, "", -1, NULL },
-	{ true, "9999999999TiB", -1, NULL },
-};
-
-static void
-test_units(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < sizeof(unit_rows) / sizeof(*unit_rows); i++) {
-		const struct unit_row *r = &unit_rows[i];
-		struct buf out = BUF_INIT;
-		int64_t got = -1;
-
-		(r->size ? units_size : units_duration)(r->text, &got, NULL);
-		if (got != r->value)
-			fail_msg("'%s': %lld", r->text, (long long)got);
-		if (r->again) {
-			(r->size ? units_add_size : units_add_duration)(&out, got);
-			same(r->text, out.data, r->again);
-		}
-		buf_release(&out);
-	}
-}
-
-static const char *const vocabulary[] = { "publish", "probe", "watch", "replay", "topics", NULL };
-
-static const char *
-word_at(const void *arg, size_t i)
-{
-	return ((const char *const *)arg)[i];
-}
-
-static const struct word_row {
-	const char *word, *nearest;
-} word_rows[] = {
-	{ "publish", "publish" }, { "pulbish", "publish" }, { "wathc", "watch" },
-	{ "wtch", "watch" },	  { "replays", "replay" },  { "topic", "topics" },
-	{ "x", NULL },		  { "", NULL },		    { "encyclopaedia", NULL },
-	{ "0123456789012345678901234567890123456789012345678901234567890123456789", NULL },
-};
-
-static void
-test_words(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < sizeof(word_rows) / sizeof(*word_rows); i++) {
-		const char *got = words_nearest(word_rows[i].word, word_at, vocabulary);
-
-		same(word_rows[i].word, got ? got : "-",
-		     word_rows[i].nearest ? word_rows[i].nearest : "-");
-	}
-	assert_int_equal(words_distance("abcd", "acbd"), 1);
-	assert_int_equal(words_distance("", "abc"), 3);
-	assert_int_equal(words_distance("kitten", "sitting"), 3);
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),	    cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_defaults),    cmocka_unit_test(test_table),
-		cmocka_unit_test(test_file),	    cmocka_unit_test(test_file_faults),
-		cmocka_unit_test(test_env),	    cmocka_unit_test(test_check),
-		cmocka_unit_test(test_kafka),	    cmocka_unit_test(test_shown),
-		cmocka_unit_test(test_print),	    cmocka_unit_test(test_nomem),
-		cmocka_unit_test(test_units),	    cmocka_unit_test(test_words),
+		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_file_faults),
+		cmocka_unit_test(test_env),
+		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_kafka),
+		cmocka_unit_test(test_nomem),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

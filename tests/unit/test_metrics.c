@@ -59,7 +59,8 @@ test_print(void **state)
 			       "# HELP envdriver_results_total Results whose commit is certain.\n"
 			       "# TYPE envdriver_results_total counter\n"
 			       "envdriver_results_total 5\n"));
-	assert_non_null(strstr(out.data, "# TYPE envdriver_in_flight gauge\nenvdriver_in_flight 6\n"));
+	assert_non_null(strstr(out.data,
+			       "# TYPE envdriver_in_flight gauge\nenvdriver_in_flight 6\n"));
 	for (const char *p = out.data; *p; p++)
 		lines += *p == '\n';
 	assert_int_equal(lines, 3 * METRIC_COUNT);

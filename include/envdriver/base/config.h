@@ -72,7 +72,8 @@ int config_check(const struct config *c, struct err *reterr);
 /* By full name; an unknown name or a wrong type asserts. NULL when unset;
  * borrowed until the key is set again. */
 const char *config_str(const struct config *c, const char *key);
-int64_t config_int(const struct config *c, const char *key);	/* INT, DURATION in ms, SIZE in bytes */
+/* INT, DURATION in ms, SIZE in bytes. */
+int64_t config_int(const struct config *c, const char *key);
 bool config_bool(const struct config *c, const char *key);
 /* "plugin.env.<key>" style names; NULL when unset. */
 const char *config_dynamic(const struct config *c, const char *key);

@@ -20,10 +20,12 @@
 	M(DEAD_LETTERS, COUNTER, "dead_letters_total", "Dead letters whose commit is certain.") \
 	M(INTERRUPTED, COUNTER, "interrupted_total", "Executions that ended INTERRUPTED.") \
 	M(REDELIVERED_DONE, COUNTER, "redelivered_done_total", "Commands skipped, done before.") \
-	M(RECORDS_GONE, COUNTER, "records_gone_total", "Unfinished commands the log no longer has.") \
+	M(RECORDS_GONE, COUNTER, "records_gone_total", \
+	  "Unfinished commands the log no longer has.") \
 	M(TRANSACTIONS, COUNTER, "transactions_total", "Transactions committed.") \
 	M(TRANSACTION_ABORTS, COUNTER, "transaction_aborts_total", "Transactions aborted.") \
-	M(PRODUCER_RECREATED, COUNTER, "producer_recreated_total", "Producers replaced after a fatal error.") \
+	M(PRODUCER_RECREATED, COUNTER, "producer_recreated_total", \
+	  "Producers replaced after a fatal error.") \
 	M(REBALANCES, COUNTER, "rebalances_total", "Assign and revoke events.") \
 	M(TAKEOVERS, COUNTER, "takeovers_total", "Claims taken over from a dead holder.") \
 	M(HANDED_OVER, COUNTER, "handed_over_total", "Answers handed over through Redis.") \
@@ -32,7 +34,8 @@
 	M(LOG_CHUNKS_DROPPED, COUNTER, "log_chunks_dropped_total", "LIVE pieces dropped.") \
 	M(PLUGIN_STARTS, COUNTER, "plugin_starts_total", "Plugin workers started.") \
 	M(PLUGIN_CRASHES, COUNTER, "plugin_crashes_total", "Plugin workers that crashed.") \
-	M(PLUGIN_BAD_LINES, COUNTER, "plugin_bad_lines_total", "Lines of plugins that were ignored.") \
+	M(PLUGIN_BAD_LINES, COUNTER, "plugin_bad_lines_total", \
+	  "Lines of plugins that were ignored.") \
 	M(REDIS_RECONNECTS, COUNTER, "redis_reconnects_total", "Connections to Redis made anew.") \
 	M(IN_FLIGHT, GAUGE, "in_flight", "Commands in windows that are not done.") \
 	M(BYTES_HELD, GAUGE, "bytes_held", "Bytes of commands and results in memory.") \

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/units.h"
+
+#define same(name, got, want) \
+	do { \
+		if (strcmp((got), (want)) != 0) \
+			fail_msg("%s: got '%s', want '%s'", (name), (got), (want)); \
+	} while (0)
+
+static const struct unit_row {
+	bool size;
+	const char *text;
+	int64_t value;		/* -1: refused */
+	const char *again;
+} unit_rows[] = {
+	{ false, "0", 0, "0" },
+	{ false, "500ms", 500, "500ms" },
+	{ false, "1000ms", 1000, "1s" },
+	{ false, "90 s", 90000, "90s" },
+	{ false, "5min", 300000, "5min" },
+	{ false, "24h", 86400000, "1d" },
+	{ false, "9d", 777600000, "9d" },
+	{ false, "5", -1, NULL },
+	{ false, "5m", -1, NULL },
+	{ false, "s", -1, NULL },
+	{ false, "1.5s", -1, NULL },
+	{ false, "-1s", -1, NULL },
+	{ false, "1s ", -1, NULL },
+	{ false, "9223372036854775807d", -1, NULL },
+	{ true, "0", 0, "0" },
+	{ true, "1023", 1023, "1023B" },
+	{ true, "64KiB", 65536, "64KiB" },
+	{ true, "2GiB", INT64_C(2) << 30, "2GiB" },
+	{ true, "2gb", -1, NULL },
+	{ true, "", -1, NULL },
+	{ true, "9999999999TiB", -1, NULL },
+};
+
+static void
+test_units(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(unit_rows) / sizeof(*unit_rows); i++) {
+		const struct unit_row *r = &unit_rows[i];
+		struct buf out = BUF_INIT;
+		int64_t got = -1;
+
+		(r->size ? units_size : units_duration)(r->text, &got, NULL);
+		if (got != r->value)
+			fail_msg("'%s': %lld", r->text, (long long)got);
+		if (r->again) {
+			(r->size ? units_add_size : units_add_duration)(&out, got);
+			same(r->text, out.data, r->again);
+		}
+		buf_release(&out);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_units),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
