@@ -191,11 +191,11 @@ on_ready(void *arg)
 
 	if (env && write_env(d, env, &err) < 0)
 		log_error("%s", err.text);
-	cli_note(d->cli, "ready; nothing here is kept. In another shell:\n\n"
-			 "    export ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS='%s'\n"
-			 "    export ENVDRIVER_REDIS_URL='%s'\n"
-			 "    envdriver drivers\n",
-		 dev_servers_kafka(d->servers), dev_servers_redis(d->servers));
+	cli_note(d->cli, "ready; nothing here is kept. In another shell:");
+	cli_note(d->cli, "  export ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS='%s'",
+		 dev_servers_kafka(d->servers));
+	cli_note(d->cli, "  export ENVDRIVER_REDIS_URL='%s'", dev_servers_redis(d->servers));
+	cli_note(d->cli, "  envdriver drivers");
 }
 
 static void

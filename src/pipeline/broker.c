@@ -225,7 +225,10 @@ work(uv_work_t *w)
 	l->facts.reached = id && !l->facts.exit_code;
 	if (!id)
 		not_reached(l, RD_KAFKA_RESP_ERR__TIMED_OUT);
-	if (!strstr(l->facts.missing, l->names[TOPIC_COMMANDS]))
+	/* librdkafka's mock cluster (`envdriver dev`) leaves DescribeConfigs
+	 * without an answer. */
+	if (!strstr(l->facts.missing, l->names[TOPIC_COMMANDS]) &&
+	    strncmp(l->facts.cluster_id, "mockCluster", strlen("mockCluster")) != 0)
 		describe(l);
 }
 

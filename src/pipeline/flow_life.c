@@ -216,10 +216,20 @@ on_notice(void *arg, const struct plugin_notice *n)
 }
 
 static void
+say_ready_once(struct flow *f)
+{
+	if (f->was_ready || f->stage != STAGE_RUNNING || !flow_ready(f, NULL))
+		return;
+	f->was_ready = true;
+	log_info("ready");
+	if (f->ev.on_ready)
+		f->ev.on_ready(f->ev.arg);
+}
+
+static void
 tick(uv_timer_t *timer)
 {
 	struct flow *f = timer->data;
-	bool ready;
 
 	start_turn(f);
 	flow_run_tick(f);
@@ -227,14 +237,7 @@ tick(uv_timer_t *timer)
 	flow_move_tick(f);
 	notices_poll(f->notices);
 	flow_show_tick(f);
-	ready = flow_ready(f, NULL);
-	metrics_set(METRIC_READY, ready);
-	if (ready && !f->was_ready) {
-		f->was_ready = true;
-		log_info("ready");
-		if (f->ev.on_ready)
-			f->ev.on_ready(f->ev.arg);
-	}
+	metrics_set(METRIC_READY, flow_ready(f, NULL));
 }
 
 /* --- shutdown, ENGINE section 8 --- */
@@ -375,6 +378,7 @@ on_prepare(uv_prepare_t *prepare)
 	start_turn(f);
 	flow_turn(f);
 	flow_life_turn(f);
+	say_ready_once(f);
 	f->prepared_boot = clock_boot_ms();
 }
 
