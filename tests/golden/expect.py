@@ -6,12 +6,14 @@ the operations says. The plugin's own answer is asked only where the original th
 keep: the warnings of an accepted config, the receipt of a destroyed lease.
 """
 
+import hashlib
 import re
 
 from harness import avro
 from harness.commands import RESULT_OF, lease_id
 
-from plan import PLUGIN_ID, PLUGIN_KEY, TIMED_OUT
+from plan import PLUGIN_ID, PLUGIN_KEY, TIMED_OUT, whole
+from recording import ANY
 
 UNKNOWN = "not recorded"  # in place of an event: how the call ended was not kept
 
@@ -26,6 +28,14 @@ BAD_RESPONSE = ("BAD_RESPONSE", None, False, True)
 NOT_IMPLEMENTED = ("METHOD_NOT_IMPLEMENTED", None, False, False)
 DIED = ("WORKER_UNAVAILABLE", None, True, True)
 TIMEOUT = ("TIMEOUT", None, True, True)
+
+NOT_CHOSEN = (
+    "DRIVER_NOT_READY",
+    "DRIVER_NOT_DECLARED",
+    "NO_RUNNING_WORKER",
+    "PROVIDER_NOT_AVAILABLE",
+    "OPERATION_NOT_SUPPORTED",
+)
 
 # Errors that the host makes itself, by their text.
 BY_TEXT = (
@@ -84,7 +94,8 @@ def own_fields(call):
 def reference(call, found, recording):
     given = call.command
     target = given["target"] or {}
-    chosen = bool(call.request) or found["outcome"]["status"] == "SUCCEEDED"
+    error = found["outcome"]["error"]
+    chosen = error is None or error["code"] not in NOT_CHOSEN
     if call.operation == "ListDrivers" or provider_missing(found):
         chosen = False
     pinned = target.get("pluginId") or None
@@ -176,8 +187,10 @@ def by_key(result, call, recording):
     """A probe of the provider shows who was found."""
     provider = call.command["target"]["provider"]
     if result is None:
-        text = f'Sandbox provider "{provider}" is not installed or its plugin worker is not running.'
-        return {"ok": False, "driver": "sandbox", "summary": text, "details": {"provider": provider}}
+        subject = f'Sandbox provider "{provider}"'
+        text = f"{subject} is not installed or its plugin worker is not running."
+        details = {"provider": provider}
+        return {"ok": False, "driver": "sandbox", "summary": text, "details": details}
     found = {
         "provider": provider,
         "pluginKey": PLUGIN_KEY,
@@ -227,11 +240,17 @@ def realize(result, call, recording):
 def execute(result, call, recording):
     found = {k: result[k] for k in EXECUTION if k in (result or {})}
     for stream in ("stdout", "stderr"):
-        text = found.get(stream, "")
-        found[f"{stream}Bytes"] = len(text.encode("utf-8", "surrogatepass"))
+        text = whole(found.get(stream, "")).encode("utf-8", "surrogatepass")
+        found[f"{stream}Bytes"] = len(text)
+        if len(text) > INLINE_LIMIT:
+            found[stream] = text[:INLINE_LIMIT].decode("utf-8", "ignore")
+            found[f"{stream}Truncated"] = True
+            found[f"{stream}Sha256"] = hashlib.sha256(text).hexdigest()
+            found["finalLogRecords"] = ANY
     return found
 
 
+INLINE_LIMIT = 256 * 1024  # execution.inline.limit
 EXECUTION = ("exitCode", "signal", "timedOut", "stdout", "stderr", "metadata")
 DRIVER = ("pluginId", "pluginKey", "driverKey", "displayName", "description", "configSchema")
 

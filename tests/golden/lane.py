@@ -54,6 +54,7 @@ class Seen:
     statuses: list = field(default_factory=list)
     notices: list = field(default_factory=list)
     live: list = field(default_factory=list)
+    whole: list = field(default_factory=list)
     log: str = ""
     driver: object = None  # what `envdriver drivers` printed
 
@@ -84,10 +85,8 @@ class Lane:
         """From the main thread: what it starts ends with the thread that started it."""
         self.topics = Topics(self.case.bootstrap).create(commands=1, results=1, others=1)
         self.case.at_end(self.topics.close)
-        self.notices = Follower(self.topics, "plugin-events")
-        self.case.at_end(self.notices.close)
-        self.live = Follower(self.topics, "execution-logs")
-        self.case.at_end(self.live.close)
+        self.notices = Follower(self.case, self.topics, "plugin-events")
+        self.live = Follower(self.case, self.topics, "execution-logs")
         config = {
             **self.case.config_of(self.topics),
             "redis.prefix": self.prefix,
@@ -115,9 +114,11 @@ class Lane:
         watch = None
         try:
             if any(c.command for c in plan.calls) or not plan.calls:
-                watch = Watch(self, ids, seen)
+                watch = Watch(self, ids, seen) if expected.statuses else None
                 self.install(plan)
                 self.wait_for_plugins(recording, plan)
+            if plan.stopped:
+                self.stop(plan)
             self.make_calls(recording, plan, seen)
             if plan.stops and not self.direct(plan):
                 self.stop(plan)
@@ -172,6 +173,15 @@ class Lane:
 
     def record(self, plugin_id):
         return self.redis.hgetall(f"{self.prefix}worker:{plugin_id}:{INSTANCE}")
+
+    def record_at(self, plugin_id, status):
+        """The record when its status is this; the last one when that does not come."""
+        until = time.monotonic() + SETTLE
+        while True:
+            record = self.record(plugin_id)
+            if not status or record.get("status") == status or time.monotonic() > until:
+                return record
+            time.sleep(0.02)
 
     def status(self, plugin_id):
         return self.redis.hget(f"{self.prefix}worker:{plugin_id}:{INSTANCE}", "status")
@@ -281,30 +291,38 @@ class Lane:
                 break
             time.sleep(0.02)
         for plugin_id in self.ids.values():
+            # First what passes: a back-off is over in a second.
+            seen.record = self.record_at(plugin_id, expected.status)
             for notice in expected.notices:
                 self.notices.wait(plugin_id, notice, SETTLE)
-            seen.notices += self.notices.of(plugin_id)
-            if expected.status:
-                until = time.monotonic() + SETTLE
-                while self.status(plugin_id) != expected.status and time.monotonic() < until:
-                    time.sleep(0.02)
-            seen.record = self.record(plugin_id)
+            if expected.notices:
+                seen.notices += self.notices.of(plugin_id)
         if recording.keeps_live:
             seen.live = self.live_output(plan, recording)
+        for event in expected.events:
+            if isinstance(event, dict) and event.get("finalLogRecords"):
+                seen.whole = self.whole_output(event["command"]["commandId"])
 
     def live_output(self, plan, recording):
         ids = [c.command["commandId"] for c in plan.calls]
         wanted = sum(len(text) for _, text in recording.live)
         until = time.monotonic() + SETTLE
         while True:
-            pieces = [
-                (e["stream"].lower(), e["text"])
-                for e in self.live.all()
-                if e["command"]["commandId"] in ids and e["origin"] == "LIVE"
-            ]
+            pieces = self.pieces(ids, "LIVE")
             if sum(len(text) for _, text in pieces) >= wanted or time.monotonic() > until:
                 return pieces
             time.sleep(0.02)
+
+    def whole_output(self, command_id):
+        """It was committed with the result, so that it is there."""
+        return self.pieces([command_id], "FINAL")
+
+    def pieces(self, ids, origin):
+        return [
+            (e["stream"].lower(), e["text"])
+            for e in self.live.all()
+            if e["command"]["commandId"] in ids and e["origin"] == origin
+        ]
 
 
 def lines(path):
@@ -359,15 +377,21 @@ def renumbered(line, told, ours):
 
 
 class Follower:
-    """Reads one topic as it is written."""
+    """Reads one topic as it is written, from when it is first asked on."""
 
-    def __init__(self, topics, name):
-        self.topics, self.name = topics, name
+    def __init__(self, case, topics, name):
+        self.case, self.topics, self.name = case, topics, name
         self.records = []
-        self.consumer = topics.consumer()
-        self.consumer.assign([TopicPartition(topics.full(name), 0, 0)])
+        self.consumer = None
+
+    def _open(self):
+        self.consumer = self.topics.consumer(**{"fetch.wait.max.ms": 500})
+        self.consumer.assign([TopicPartition(self.topics.full(self.name), 0, 0)])
+        self.case.at_end(self.consumer.close)
 
     def all(self):
+        if self.consumer is None:
+            self._open()
         while True:
             messages = self.consumer.consume(1000, 0.05)
             self.records += [avro.decode(m.value())[1] for m in messages if m.error() is None]
@@ -385,9 +409,6 @@ class Follower:
                     return record
             if time.monotonic() > until:
                 return None
-
-    def close(self):
-        self.consumer.close()
 
 
 class Watch:

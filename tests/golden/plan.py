@@ -70,17 +70,25 @@ class Plan:
     calls: list = field(default_factory=list)
     settings: dict = field(default_factory=dict)  # of the worker
     provider: str | None = None  # asked for with `envdriver drivers --provider`
-    stops: bool = False  # the plugin is taken away at the end
+    stopped: bool = False  # the plugin is taken away before anything is asked of it
+    stops: bool = False  # it is taken away at the end
     starts: bool = False  # the start is the case
+    looks: bool = False  # the call is ours, to see who was found
+
+
+def message_of(recording):
+    """Of the error; empty when there was none."""
+    return (recording.get("error") or {}).get("message", "")
 
 
 def make(recording):
     plan = Plan(plugins=plugins(recording), settings=settings(recording))
     function = recording.function
     plan.stops = function == "stopWorker"
+    plan.stopped = message_of(recording).endswith(" is stopped")
     plan.starts = function == "startWorker"
     if function == "resolvePluginEnvironmentDriverByKey":
-        plan.provider = recording.input["driverKey"]
+        plan.provider, plan.looks = recording.input["driverKey"], True
     elif recording.group == "validate_sandbox" and "result" in recording:
         plan.provider = recording.input["provider"]
     plan.calls = calls(recording)
@@ -259,7 +267,7 @@ def plugins(recording):
         return [Plugin(recording.manifest)]
     plugin = Plugin(registry.fixture().manifest)
     adjust_manifest(recording, plugin)
-    message = (recording.get("error") or {}).get("message", "")
+    message = message_of(recording)
     if "No worker registered for plugin" in message:
         return []
     if "is not ready." in message:
@@ -291,8 +299,7 @@ def wants_no_provider(recording):
         return recording.get("result") is None
     if recording.function == "probePluginSandboxProviderDriver" and "result" in recording:
         return "pluginKey" not in recording.get("result")["details"]
-    message = (recording.get("error") or {}).get("message", "")
-    return "is not installed or its plugin worker" in message
+    return "is not installed or its plugin worker" in message_of(recording)
 
 
 def take_away(recording, plugin):
@@ -356,8 +363,7 @@ def adjust_manifest(recording, plugin):
 def settings(recording):
     """What differs from the defaults of `envdriver worker`."""
     found = {}
-    message = (recording.get("error") or {}).get("message", "")
-    timed_out = TIMED_OUT.match(message)
+    timed_out = TIMED_OUT.match(message_of(recording))
     if timed_out and "timeoutMs" not in (recording.input or {}):
         found["plugin.call.timeout"] = f"{timed_out.group(2)}ms"
         cuts = [int(n) for line in recording.stdout for n in CUT.findall(line)]
@@ -365,6 +371,9 @@ def settings(recording):
             found["plugin.line.max.bytes"] = str(LINE_MAX)
     if any(e.get("willRestart") is False for e in recording.get("worker_events", [])):
         found["plugin.restart"] = "false"
+    if message_of(recording).startswith("Cannot call "):
+        # Else a worker in back-off is started for the call.
+        found["plugin.start.wait"] = "0ms"
     dropped = [c for c in recording.chunks if c not in recording.live]
     if "onLog" in recording:
         found |= log_limit(recording, dropped)

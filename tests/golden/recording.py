@@ -121,7 +121,7 @@ class Recording:
         found = []
 
         def look(value):
-            if isinstance(value, dict) and "ms" in value and ("result" in value or "error" in value):
+            if isinstance(value, dict) and "ms" in value and {"result", "error"} & value.keys():
                 found.append({k: v for k, v in value.items() if k != "ms"})
             elif isinstance(value, dict):
                 for key, inner in value.items():
@@ -156,7 +156,7 @@ def load(paths):
 
 # --- what the recorder put in place of what changes from run to run ---
 
-UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
+UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 TMP = re.compile(r"(?<=paperclip-fixture-)[A-Za-z0-9]{6}(?=/|\b)")
 PID = re.compile(r'"pid":\d+')
@@ -168,10 +168,10 @@ ZEROED = ("pid", "uptime", "lastCrashAt", "nextRestartAt", "ms")
 
 class Placeholders:
     """Writes what was observed as the recorder would have. `names`: ours to the recorder's, for
-    plugin ids. What the recording itself holds literally is left alone."""
+    plugin ids. What the recording itself holds literally is left alone, and so is `kept`."""
 
-    def __init__(self, recording, names):
-        self.kept = set(UUID.findall(recording.text)) | set(TIME.findall(recording.text))
+    def __init__(self, recording, names, kept=()):
+        self.kept = {*UUID.findall(recording.text), *TIME.findall(recording.text), *kept}
         self.names = names
         self.numbers = {}
 
@@ -216,8 +216,13 @@ def same_text(recorded, ours):
     return ours.startswith(before) and ours.endswith(after) and off <= PLACEHOLDERS
 
 
+ANY = object()  # something is there
+
+
 def differences(recorded, ours, where):
     """Lines of text, one for each place where the two are not the same."""
+    if recorded is ANY:
+        return [] if ours else [f"{where} is {short(ours)}"]
     if isinstance(recorded, dict) and isinstance(ours, dict):
         found = []
         for key in [*recorded, *(k for k in ours if k not in recorded)]:

@@ -60,7 +60,7 @@ def install_plugin(
         "updatedAt": avro.time_text(int(time.time() * 1000)),
     }
     if config is not None:
-        fields["config"] = json.dumps(config, ensure_ascii=False)
+        fields["config"] = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
     with redis.pipeline(transaction=True) as pipe:
         pipe.hset(f"{prefix}plugin:{plugin_id}", mapping=fields)
         pipe.set(f"{prefix}plugin-key:{key}", plugin_id)
