@@ -111,7 +111,9 @@ on_info(void *arg, const redisReply *reply)
 	info_value(redis_span(reply), "redis_mode", mode, sizeof(mode));
 	info_value(redis_span(reply), "run_id", r->run_id, sizeof(r->run_id));
 	why[0] = '\0';
-	if (strtol(version, NULL, 10) < OLDEST_MAJOR)
+	if (!version[0])
+		snprintf(why, sizeof(why), "it does not say its version");
+	else if (strtol(version, NULL, 10) < OLDEST_MAJOR)
 		snprintf(why, sizeof(why), "version %s is too old, 7.0 is needed", version);
 	else if (strcmp(mode, "cluster") == 0)
 		snprintf(why, sizeof(why), "a Redis Cluster will not do, a single server will");

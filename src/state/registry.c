@@ -238,7 +238,8 @@ take_members(struct registry *r, const redisReply *reply)
 	for (i = 0; i < n && i < REGISTRY_PLUGINS_MAX; i++) {
 		struct span id = redis_span(reply->element[2 * i]);
 		struct span score = redis_span(reply->element[2 * i + 1]);
-		struct item *it = registry_item_seen(r, id, score.ptr ? strtod(score.ptr, NULL) : 0);
+		double order = score.ptr ? strtod(score.ptr, NULL) : 0;
+		struct item *it = registry_item_seen(r, id, order);
 
 		if (it && (!it->record || r->full))
 			registry_fetch_item(r, it);

@@ -26,17 +26,20 @@ static const struct beat_row {
 	{ "nothing seen", { { 0, 0, NULL, NULL } }, 0, false },
 	{ "seen once", { { 100, 110, "a", "1" } }, 0, false },
 	{ "still: from the first answer to the last question",
-	  { { 100, 110, "a", "1" }, { 1100, 1150, "a", "1" }, { 2100, 2900, "a", "1" } }, 1990, false },
+	  { { 100, 110, "a", "1" }, { 1100, 1150, "a", "1" }, { 2100, 2900, "a", "1" } },
+	  1990, false },
 	{ "moves",
 	  { { 100, 110, "a", "1" }, { 1100, 1110, "a", "2" }, { 2100, 2110, "a", "3" } }, 0, true },
 	{ "stops after it moved",
-	  { { 100, 110, "a", "1" }, { 1100, 1110, "a", "2" }, { 2100, 2110, "a", "2" } }, 990, true },
+	  { { 100, 110, "a", "1" }, { 1100, 1110, "a", "2" }, { 2100, 2110, "a", "2" } },
+	  990, true },
 	{ "another incarnation with the same count",
 	  { { 100, 110, "a", "1" }, { 1100, 1110, "b", "1" } }, 0, false },
 	{ "absent stands still",
 	  { { 100, 110, NULL, NULL }, { 1100, 1110, NULL, NULL } }, 990, false },
 	{ "vanishes: counts anew",
-	  { { 100, 110, "a", "1" }, { 1100, 1110, NULL, NULL }, { 2100, 2110, NULL, NULL } }, 990, false },
+	  { { 100, 110, "a", "1" }, { 1100, 1110, NULL, NULL }, { 2100, 2110, NULL, NULL } },
+	  990, false },
 	{ "appears", { { 100, 110, NULL, NULL }, { 1100, 1110, "a", "1" } }, 0, false },
 	{ "Redis stood still: a late answer proves nothing",
 	  { { 100, 110, "a", "1" }, { 1100, 1110, "a", "1" }, { 2100, 9000, "a", "1" },
@@ -73,11 +76,12 @@ test_beat_long(void **state)
 {
 	struct beat b = BEAT_INIT;
 	char text[500];
+	const struct span endless = { text, sizeof(text) };
 
 	(void)state;
 	memset(text, 'x', sizeof(text));
-	beat_see(&b, 1, 2, (struct span){ text, sizeof(text) }, (struct span){ text, sizeof(text) });
-	beat_see(&b, 10, 11, (struct span){ text, sizeof(text) }, (struct span){ text, sizeof(text) });
+	beat_see(&b, 1, 2, endless, endless);
+	beat_see(&b, 10, 11, endless, endless);
 	assert_int_equal(beat_still_ms(&b), 8);
 }
 

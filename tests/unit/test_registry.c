@@ -45,11 +45,13 @@ static const struct row {
 	  "manifest: environmentDrivers: expected an array, got object", false, 0 },
 	{ "drivers null", { "k", "ready", "{\"environmentDrivers\":null}" },
 	  "manifest: environmentDrivers: expected an array, got null", false, 0 },
-	{ "driver no object", { "k", "ready", "{\"environmentDrivers\":[{\"driverKey\":\"a\"},7]}" },
+	{ "driver no object",
+	  { "k", "ready", "{\"environmentDrivers\":[{\"driverKey\":\"a\"},7]}" },
 	  "manifest: environmentDrivers[1]: expected an object, got number", false, 0 },
 	{ "driver without key", { "k", "ready", "{\"environmentDrivers\":[{}]}" },
 	  "manifest: environmentDrivers[0]: driverKey is no text", false, 0 },
-	{ "driver with an empty key", { "k", "ready", "{\"environmentDrivers\":[{\"driverKey\":\"\"}]}" },
+	{ "driver with an empty key",
+	  { "k", "ready", "{\"environmentDrivers\":[{\"driverKey\":\"\"}]}" },
 	  "manifest: environmentDrivers[0]: driverKey is no text", false, 0 },
 	{ "NUL in a driver's key",
 	  { "k", "ready", "{\"environmentDrivers\":[{\"driverKey\":\"a\\u0000b\"}]}" },
@@ -81,7 +83,8 @@ test_rows(void **state)
 		record = registry_record_new(SPAN_LIT("id-1"), values, &wrong);
 		assert_non_null(record);
 		p = registry_record_plugin(record);
-		if (strcmp(wrong.text, r->wrong) || p->ready != r->ready || p->n_drivers != r->drivers)
+		if (strcmp(wrong.text, r->wrong) || p->ready != r->ready ||
+		    p->n_drivers != r->drivers)
 			fail_msg("%s: '%s', ready %d, %zu drivers", r->name, wrong.text, p->ready,
 				 p->n_drivers);
 		assert_string_equal(p->id, "id-1");
@@ -97,7 +100,9 @@ test_rows(void **state)
 static void
 test_bad_json(void **state)
 {
-	struct span values[REGISTRY_FIELDS] = { SPAN_LIT("k"), SPAN_LIT("ready"), SPAN_LIT("{\"a\":") };
+	struct span values[REGISTRY_FIELDS] = {
+		SPAN_LIT("k"), SPAN_LIT("ready"), SPAN_LIT("{\"a\":"),
+	};
 	struct registry_record *record;
 	struct err wrong;
 

@@ -138,7 +138,8 @@ run_step(const char *name, struct window *w, enum step step, int64_t n)
 		w = open_at(name, n, SPAN_NULL, true);
 	}
 	if (got != n)
-		fail_msg("%s: step %d: got %lld, want %lld", name, step, (long long)got, (long long)n);
+		fail_msg("%s: step %d: got %lld, want %lld", name, step, (long long)got,
+			 (long long)n);
 	return w;
 }
 

@@ -36,7 +36,8 @@ const char *registry_field_name(enum registry_field f);
  * ready, status "", no manifest; `ret_wrong` says what is wrong with it (its
  * text is "" otherwise). NULL only when out of memory.
  */
-struct registry_record *registry_record_new(struct span id, const struct span values[REGISTRY_FIELDS],
+struct registry_record *registry_record_new(struct span id,
+					    const struct span values[REGISTRY_FIELDS],
 					    struct err *ret_wrong);
 /* A record of something that is no such hash at all: `why`. */
 struct registry_record *registry_record_bad(struct span id, const char *why,

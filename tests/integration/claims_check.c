@@ -1,0 +1,748 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every operation on a claim, on a real Redis: ENGINE section 4, row by row,
+ * and what becomes of them when Redis goes away. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/pipeline/claim.h"
+#include "envdriver/state/instance.h"
+#include "redis_rig.h"
+
+enum { RETENTION_MS = 60000, BACKSTOP_MS = 600000, PATIENCE_MS = 20000 };
+
+#define ID "c1"
+#define RECORD "t|0|17|1000"
+
+static struct rig rig;
+static struct instance *instance;
+static struct claims *claims;
+static char heard[64];		/* the last message on `handover` */
+
+static const struct claim_record record = { SPAN_LIT("t"), 0, 17, 1000 };
+
+/* --- what is found --- */
+
+enum found {
+	ABSENT,
+	CLAIMED,	/* by them, attempt 2 */
+	CLAIMED_NEW,	/* by us: what our own take-over left */
+	CALLING,	/* our token */
+	CALLING_THEIRS,
+	ANSWERED,	/* our token, lease L0, answer A0 */
+	ANSWERED_THEIRS,
+	INTERRUPTED,	/* our token */
+	DONE,		/* lease L0 */
+	ELSEWHERE,	/* another record, calling, our token */
+	UNREADABLE,
+	NO_STRING,
+};
+
+static const char *const found_texts[] = {
+	[CLAIMED] = "v1|claimed|" RECORD "|them|n2|T2|2|then|",
+	[CLAIMED_NEW] = "v1|claimed|" RECORD "|us|n1|NEW|3|then|",
+	[CALLING] = "v1|calling|" RECORD "|us|n1|T|2|then|",
+	[CALLING_THEIRS] = "v1|calling|" RECORD "|them|n2|T2|2|then|",
+	[ANSWERED] = "v1|answered|" RECORD "|us|n1|T|2|then|L0%25",
+	[ANSWERED_THEIRS] = "v1|answered|" RECORD "|them|n2|T2|2|then|L0%25",
+	[INTERRUPTED] = "v1|interrupted|" RECORD "|us|n1|T|2|then|",
+	[DONE] = "v1|done|" RECORD "||||||L0%25",
+	[ELSEWHERE] = "v1|calling|t|0|18|1000|us|n1|T|2|then|",
+	[UNREADABLE] = "v1|calling|" RECORD "|us|n1|T|2|then",
+};
+
+static void
+put_found(enum found f)
+{
+	rig_ask(&rig, "FLUSHALL");
+	if (f == NO_STRING)
+		rig_ask(&rig, "HSET envdriver:claim:%s a b", ID);
+	else if (f != ABSENT)
+		rig_ask(&rig, "SET envdriver:claim:%s %s", ID, found_texts[f]);
+	if (f == ANSWERED || f == ANSWERED_THEIRS)
+		rig_ask(&rig, "SET envdriver:answer:%s A0", ID);
+}
+
+/* --- what is done --- */
+
+static char said[200];	/* what the callback said; "" before it came */
+static int calls;
+
+static void
+say(const char *text, int attempt)
+{
+	snprintf(said, sizeof(said), "%s %d", text, attempt);
+	calls++;
+}
+
+static void
+on_claim(void *arg, const struct claim_reply *r)
+{
+	static const char *const names[] = {
+		[CLAIM_NEW] = "NEW", [CLAIM_NEED_SCRIPT] = "?",
+		[CLAIM_IS_DUPLICATE] = "DUPLICATE", [CLAIM_IS_CALLING] = "CALLING",
+		[CLAIM_IS_ANSWERED] = "ANSWERED", [CLAIM_IS_INTERRUPTED] = "INTERRUPTED",
+		[CLAIM_IS_DONE] = "DONE",
+	};
+	char text[100] = "-";
+
+	(void)arg;
+	if (r->found)
+		snprintf(text, sizeof(text), "%.*s", SPAN_FMT(r->found->token));
+	say(names[r->answer], r->attempt);
+	strcat(strcat(said, " "), text);
+}
+
+static void
+on_answer(void *arg, bool accepted)
+{
+	(void)arg;
+	say(accepted ? "accepted" : "refused", 0);
+}
+
+static void
+on_takeover(void *arg, bool taken, int attempt)
+{
+	(void)arg;
+	say(taken ? "taken" : "refused", attempt);
+}
+
+static void
+on_fetch(void *arg, struct span packed)
+{
+	(void)arg;
+	snprintf(said, sizeof(said), "%.*s", packed.ptr ? (int)packed.len : 1,
+		 packed.ptr ? packed.ptr : "-");
+	calls++;
+}
+
+static void
+on_look(void *arg, const struct claim *found)
+{
+	(void)arg;
+	snprintf(said, sizeof(said), "%.*s", found ? (int)found->token.len : 1,
+		 found ? found->token.ptr : "-");
+	calls++;
+}
+
+static bool
+was_said(void *arg)
+{
+	(void)arg;
+	return calls > 0;
+}
+
+static bool
+finished(void *arg)
+{
+	(void)arg;
+	return claims_finishing(claims) == 0;
+}
+
+enum op {
+	CLAIM_CALL,
+	CLAIM_NO_CALL,
+	RELEASE,	/* of a claim just sent */
+	ANSWER,
+	TAKE_RERUN,	/* seen token T */
+	TAKE_RERUN_LOST,	/* its answer is missing or bad */
+	TAKE_INTERRUPT,
+	FINISH,
+	FINISH_ANSWERED,
+	FINISH_ACQUIRE,	/* lease L1 */
+	FINISH_SAME,	/* an AcquireLease with lease L0% */
+	REASSERT,	/* attempt 7 */
+	FETCH,
+	LOOK,
+};
+
+static void
+take(enum op op)
+{
+	bool rerun = op != TAKE_INTERRUPT;
+
+	claims_takeover(claims, SPAN_LIT(ID), &record, SPAN_LIT("T"), rerun ? "NEW" : NULL, rerun,
+			op == TAKE_RERUN_LOST, SPAN_LIT("{\"p\":1}"), on_takeover, NULL);
+}
+
+static void
+finish(enum op op)
+{
+	struct span lease = op == FINISH_SAME ? SPAN_LIT("L0%")
+			    : op == FINISH_ACQUIRE ? SPAN_LIT("L1") : SPAN_NULL;
+
+	assert_true(claims_finish(claims, SPAN_LIT(ID), &record, lease, op == FINISH_ANSWERED,
+				  op >= FINISH_ACQUIRE, SPAN_LIT("{\"p\":1}")));
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+}
+
+static void
+start(enum op op)
+{
+	struct claim_request *r;
+	struct span id = SPAN_LIT(ID);
+
+	if (op == CLAIM_CALL || op == CLAIM_NO_CALL || op == RELEASE)
+		r = claims_claim(claims, id, &record, "T", SPAN_LIT("EV"), op != CLAIM_NO_CALL,
+				 on_claim, NULL);
+	if (op == RELEASE) {
+		claims_release(claims, r);
+		assert_true(claims_releasing(claims, id));
+		rig_until(&rig, finished, NULL, PATIENCE_MS);
+		assert_false(claims_releasing(claims, id));
+	} else if (op == ANSWER) {
+		claims_answer(claims, id, &record, "T", 5, SPAN_LIT("A1"), SPAN_LIT("L1"),
+			      on_answer, NULL);
+	} else if (op >= TAKE_RERUN && op <= TAKE_INTERRUPT) {
+		take(op);
+	} else if (op >= FINISH && op <= FINISH_SAME) {
+		finish(op);
+	} else if (op == REASSERT) {
+		claims_reassert(claims, id, &record, "T", 7);
+		claims_look(claims, id, on_look, NULL);
+	} else if (op == FETCH) {
+		claims_fetch(claims, id, on_fetch, NULL);
+	} else if (op == LOOK) {
+		claims_look(claims, id, on_look, NULL);
+	}
+}
+
+/* What Redis holds: state, instance, token, attempt and lease of the claim;
+ * the answer; the orphans. */
+static const char *
+held(void)
+{
+	static char text[500];
+	struct buf scratch = BUF_INIT;
+	const char *raw = rig_ask(&rig, "GET envdriver:claim:%s", ID);
+	struct claim c;
+
+	snprintf(text, sizeof(text), "%s", raw);
+	if (claim_parse(span_of(raw), &scratch, &c, NULL) == 0)
+		snprintf(text, sizeof(text), "%.*s %.*s %d %.*s", SPAN_FMT(c.instance),
+			 SPAN_FMT(c.token), c.attempt, SPAN_FMT(c.lease));
+	buf_release(&scratch);
+	strcat(strcat(text, " / "), rig_ask(&rig, "GET envdriver:answer:%s", ID));
+	strcat(strcat(text, " / "), rig_ask(&rig, "HGETALL envdriver:orphans"));
+	return text;
+}
+
+static const char *
+state_of(void)
+{
+	static char state[20];
+	const char *raw = rig_ask(&rig, "GET envdriver:claim:%s", ID);
+
+	state[0] = '\0';
+	if (sscanf(raw, "v1|%15[a-z]|", state) != 1)
+		snprintf(state, sizeof(state), "-");
+	return state;
+}
+
+#define ORPHAN "c1:T {\"lease\":\"L0%\",\"call\":{\"p\":1}}"
+#define UNTOUCHED NULL
+
+static const struct row {
+	const char *name;
+	enum op op;
+	enum found found;
+	const char *says, *again;	/* `again`: the same once more; NULL: as `says` */
+	const char *state, *holds;	/* after both; `holds` UNTOUCHED: as it was */
+} rows[] = {
+	{ "claim: absent", CLAIM_CALL, ABSENT, "NEW 1 -", NULL, "calling", "us T 1  / (nil) / " },
+	{ "claim: claimed", CLAIM_CALL, CLAIMED, "NEW 2 -", NULL, "calling", "us T 2  / (nil) / " },
+	{ "claim: calling, same token", CLAIM_CALL, CALLING, "NEW 2 -", NULL, "calling", UNTOUCHED },
+	{ "claim: calling", CLAIM_CALL, CALLING_THEIRS, "CALLING 2 T2", NULL, "calling", UNTOUCHED },
+	{ "claim: answered, same token", CLAIM_CALL, ANSWERED, "ANSWERED 2 T", NULL, "answered",
+	  UNTOUCHED },
+	{ "claim: answered", CLAIM_CALL, ANSWERED_THEIRS, "ANSWERED 2 T2", NULL, "answered",
+	  UNTOUCHED },
+	{ "claim: interrupted", CLAIM_CALL, INTERRUPTED, "INTERRUPTED 2 T", NULL, "interrupted",
+	  UNTOUCHED },
+	{ "claim: done", CLAIM_CALL, DONE, "DONE 0 ", NULL, "done", UNTOUCHED },
+	{ "claim: another record", CLAIM_CALL, ELSEWHERE, "DUPLICATE 2 T", NULL, "calling",
+	  UNTOUCHED },
+	{ "claim: unreadable", CLAIM_CALL, UNREADABLE, "INTERRUPTED 0 -", NULL, "calling",
+	  UNTOUCHED },
+	{ "claim: no string", CLAIM_CALL, NO_STRING, "INTERRUPTED 0 -", NULL, "-", UNTOUCHED },
+
+	{ "no call: absent", CLAIM_NO_CALL, ABSENT, "NEW 1 -", NULL, "answered",
+	  "us T 1  / EV / " },
+	{ "no call: claimed", CLAIM_NO_CALL, CLAIMED, "NEW 2 -", NULL, "answered",
+	  "us T 2  / EV / " },
+	{ "no call: calling, same token", CLAIM_NO_CALL, CALLING, "NEW 2 -", NULL, "calling",
+	  UNTOUCHED },
+	{ "no call: calling", CLAIM_NO_CALL, CALLING_THEIRS, "CALLING 2 T2", NULL, "calling",
+	  UNTOUCHED },
+	{ "no call: answered, same token", CLAIM_NO_CALL, ANSWERED, "NEW 2 -", NULL, "answered",
+	  UNTOUCHED },
+	{ "no call: answered", CLAIM_NO_CALL, ANSWERED_THEIRS, "ANSWERED 2 T2", NULL, "answered",
+	  UNTOUCHED },
+	{ "no call: interrupted", CLAIM_NO_CALL, INTERRUPTED, "INTERRUPTED 2 T", NULL,
+	  "interrupted", UNTOUCHED },
+	{ "no call: done", CLAIM_NO_CALL, DONE, "DONE 0 ", NULL, "done", UNTOUCHED },
+	{ "no call: another record", CLAIM_NO_CALL, ELSEWHERE, "DUPLICATE 2 T", NULL, "calling",
+	  UNTOUCHED },
+	{ "no call: unreadable", CLAIM_NO_CALL, UNREADABLE, "INTERRUPTED 0 -", NULL, "calling",
+	  UNTOUCHED },
+	{ "no call: no string", CLAIM_NO_CALL, NO_STRING, "INTERRUPTED 0 -", NULL, "-", UNTOUCHED },
+
+	{ "release: absent before the claim", RELEASE, ABSENT, "", NULL, "claimed",
+	  "us T 1  / (nil) / " },
+	{ "release: calling, same token", RELEASE, CALLING, "", NULL, "claimed",
+	  "us T 2  / (nil) / " },
+	{ "release: calling", RELEASE, CALLING_THEIRS, "", NULL, "calling", UNTOUCHED },
+	{ "release: answered, same token", RELEASE, ANSWERED, "", NULL, "answered", UNTOUCHED },
+	{ "release: interrupted", RELEASE, INTERRUPTED, "", NULL, "interrupted", UNTOUCHED },
+	{ "release: done", RELEASE, DONE, "", NULL, "done", UNTOUCHED },
+	{ "release: another record", RELEASE, ELSEWHERE, "", NULL, "calling", UNTOUCHED },
+	{ "release: unreadable", RELEASE, UNREADABLE, "", NULL, "calling", UNTOUCHED },
+
+	{ "answer: absent", ANSWER, ABSENT, "accepted 0", NULL, "answered",
+	  "us T 5 L1 / A1 / " },
+	{ "answer: calling, same token", ANSWER, CALLING, "accepted 0", NULL, "answered",
+	  "us T 2 L1 / A1 / " },
+	{ "answer: answered, same token", ANSWER, ANSWERED, "accepted 0", NULL, "answered",
+	  "us T 2 L1 / A1 / " },
+	{ "answer: claimed", ANSWER, CLAIMED, "refused 0", NULL, "claimed", UNTOUCHED },
+	{ "answer: calling", ANSWER, CALLING_THEIRS, "refused 0", NULL, "calling", UNTOUCHED },
+	{ "answer: answered", ANSWER, ANSWERED_THEIRS, "refused 0", NULL, "answered", UNTOUCHED },
+	{ "answer: interrupted, same token", ANSWER, INTERRUPTED, "refused 0", NULL, "interrupted",
+	  UNTOUCHED },
+	{ "answer: done", ANSWER, DONE, "refused 0", NULL, "done", UNTOUCHED },
+	{ "answer: another record", ANSWER, ELSEWHERE, "refused 0", NULL, "calling", UNTOUCHED },
+	{ "answer: unreadable", ANSWER, UNREADABLE, "refused 0", NULL, "calling", UNTOUCHED },
+	{ "answer: no string", ANSWER, NO_STRING, "refused 0", NULL, "-", UNTOUCHED },
+
+	{ "take over: absent", TAKE_RERUN, ABSENT, "refused 0", NULL, "-", UNTOUCHED },
+	{ "take over: calling, token seen", TAKE_RERUN, CALLING, "taken 3", NULL, "claimed",
+	  "us NEW 3  / (nil) / " },
+	{ "take over: calling, another token", TAKE_RERUN, CALLING_THEIRS, "refused 0", NULL,
+	  "calling", UNTOUCHED },
+	{ "take over: claimed", TAKE_RERUN, CLAIMED, "refused 0", NULL, "claimed", UNTOUCHED },
+	{ "take over: own lost reply", TAKE_RERUN, CLAIMED_NEW, "taken 3", NULL, "claimed",
+	  UNTOUCHED },
+	{ "take over: answered meanwhile", TAKE_RERUN, ANSWERED, "refused 0", NULL, "answered",
+	  UNTOUCHED },
+	{ "take over: interrupted", TAKE_RERUN, INTERRUPTED, "refused 0", NULL, "interrupted",
+	  UNTOUCHED },
+	{ "take over: done", TAKE_RERUN, DONE, "refused 0", NULL, "done", UNTOUCHED },
+	{ "take over: another record", TAKE_RERUN, ELSEWHERE, "refused 0", NULL, "calling",
+	  UNTOUCHED },
+	{ "take over: unreadable", TAKE_RERUN, UNREADABLE, "refused 0", NULL, "calling",
+	  UNTOUCHED },
+	{ "take over, answer bad: its lease goes to orphans", TAKE_RERUN_LOST, ANSWERED, "taken 3",
+	  NULL, "claimed", "us NEW 3  / (nil) / " ORPHAN },
+	{ "take over, answer bad: another token", TAKE_RERUN_LOST, ANSWERED_THEIRS, "refused 0",
+	  NULL, "answered", UNTOUCHED },
+	{ "take over, answer bad: calling", TAKE_RERUN_LOST, CALLING, "taken 3", NULL, "claimed",
+	  "us NEW 3  / (nil) / " },
+	{ "interrupt: calling, token seen", TAKE_INTERRUPT, CALLING, "taken 2", NULL,
+	  "interrupted", "us T 2  / (nil) / " },
+	{ "interrupt: own lost reply", TAKE_INTERRUPT, INTERRUPTED, "taken 2", NULL, "interrupted",
+	  UNTOUCHED },
+	{ "interrupt: answered meanwhile", TAKE_INTERRUPT, ANSWERED, "refused 0", NULL, "answered",
+	  UNTOUCHED },
+	{ "interrupt: claimed", TAKE_INTERRUPT, CLAIMED, "refused 0", NULL, "claimed", UNTOUCHED },
+
+	{ "finish: calling", FINISH, CALLING, "", NULL, "done", "  0  / (nil) / " },
+	{ "finish: absent", FINISH, ABSENT, "", NULL, "done", "  0  / (nil) / " },
+	{ "finish: leaves an answer that was not said", FINISH, ANSWERED, "", NULL, "done",
+	  "  0  / A0 / " },
+	{ "finish: removes the answer", FINISH_ANSWERED, ANSWERED, "", NULL, "done",
+	  "  0  / (nil) / " },
+	{ "finish: unreadable", FINISH, UNREADABLE, "", NULL, "done", "  0  / (nil) / " },
+	{ "finish: no string", FINISH, NO_STRING, "", NULL, "done", "  0  / (nil) / " },
+	{ "finish acquire: another lease is an orphan", FINISH_ACQUIRE, ANSWERED, "", NULL, "done",
+	  "  0 L1 / (nil) / " ORPHAN },
+	{ "finish acquire: the same lease is none", FINISH_SAME, ANSWERED, "", NULL, "done",
+	  "  0 L0% / (nil) / " },
+	{ "finish acquire: no lease there", FINISH_ACQUIRE, CALLING, "", NULL, "done",
+	  "  0 L1 / (nil) / " },
+	{ "finish acquire: done with it already", FINISH_SAME, DONE, "", NULL, "done",
+	  "  0 L0% / (nil) / " },
+	{ "finish acquire: another record's lease is not ours", FINISH_ACQUIRE, ELSEWHERE, "", NULL,
+	  "done", "  0 L1 / (nil) / " },
+	{ "finish acquire: no string", FINISH_ACQUIRE, NO_STRING, "", NULL, "done",
+	  "  0 L1 / (nil) / " },
+
+	{ "reassert: absent", REASSERT, ABSENT, "T", NULL, "calling", "us T 7  / (nil) / " },
+	{ "reassert: calling", REASSERT, CALLING, "T", NULL, "calling", UNTOUCHED },
+	{ "reassert: taken over", REASSERT, CLAIMED, "T2", NULL, "claimed", UNTOUCHED },
+	{ "reassert: done", REASSERT, DONE, "", NULL, "done", UNTOUCHED },
+
+	{ "fetch: there", FETCH, ANSWERED, "A0", NULL, "answered", UNTOUCHED },
+	{ "fetch: missing", FETCH, CALLING, "-", NULL, "calling", UNTOUCHED },
+	{ "look: there", LOOK, CALLING_THEIRS, "T2", NULL, "calling", UNTOUCHED },
+	{ "look: absent", LOOK, ABSENT, "-", NULL, "-", UNTOUCHED },
+	{ "look: unreadable", LOOK, UNREADABLE, "-", NULL, "calling", UNTOUCHED },
+	{ "look: no string", LOOK, NO_STRING, "-", NULL, "-", UNTOUCHED },
+};
+
+static void
+do_once(const struct row *r, const char *says)
+{
+	said[0] = '\0';
+	calls = 0;
+	start(r->op);
+	if (says[0] || r->op == REASSERT)
+		rig_until(&rig, was_said, NULL, PATIENCE_MS);
+	if (strcmp(said, says) != 0)
+		fail_msg("%s: said '%s', want '%s'", r->name, said, says);
+}
+
+static void
+check_times(const struct row *r)
+{
+	long ms = atol(rig_ask(&rig, "PTTL envdriver:claim:%s", ID));
+	bool done = strcmp(r->state, "done") == 0;
+
+	if (r->holds == UNTOUCHED)
+		return;
+	if (ms > (done ? RETENTION_MS : BACKSTOP_MS) || ms < RETENTION_MS - 10000 ||
+	    (!done && ms < BACKSTOP_MS - 10000))
+		fail_msg("%s: the claim expires in %ld ms", r->name, ms);
+	ms = atol(rig_ask(&rig, "PTTL envdriver:answer:%s", ID));
+	if (ms >= 0)
+		fail_msg("%s: the answer expires in %ld ms", r->name, ms);
+}
+
+static void
+test_rows(void **state)
+{
+	char before[500];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct row *r = &rows[i];
+		const char *now;
+
+		put_found(r->found);
+		snprintf(before, sizeof(before), "%s", held());
+		do_once(r, r->says);
+		do_once(r, r->again ? r->again : r->says);
+		now = held();
+		if (strcmp(now, r->holds ? r->holds : before) != 0)
+			fail_msg("%s: Redis holds '%s', want '%s'", r->name, now,
+				 r->holds ? r->holds : before);
+		if (strcmp(state_of(), r->state) != 0)
+			fail_msg("%s: state %s", r->name, state_of());
+		check_times(r);
+	}
+}
+
+/* --- more than one --- */
+
+static bool
+is_heard(void *arg)
+{
+	(void)arg;
+	return heard[0] != '\0';
+}
+
+static void
+test_handover_is_said(void **state)
+{
+	(void)state;
+	put_found(CALLING);
+	heard[0] = '\0';
+	calls = 0;
+	start(ANSWER);
+	rig_until(&rig, is_heard, NULL, PATIENCE_MS);
+	assert_string_equal(heard, ID);
+	rig_until(&rig, was_said, NULL, PATIENCE_MS);
+}
+
+static void
+test_orphan(void **state)
+{
+	(void)state;
+	put_found(ABSENT);
+	assert_true(claims_orphan(claims, SPAN_LIT(ID), SPAN_LIT("T"), SPAN_LIT("a\"b\n"),
+				  SPAN_LIT("{\"p\":2}")));
+	assert_true(claims_orphan(claims, SPAN_LIT(ID), SPAN_LIT("U"), SPAN_LIT("x"), SPAN_NULL));
+	assert_int_equal(claims_finishing(claims), 2);
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_string_equal(rig_ask(&rig, "HGET envdriver:orphans c1:T"),
+			    "{\"lease\":\"a\\\"b\\n\",\"call\":{\"p\":2}}");
+	assert_string_equal(rig_ask(&rig, "HGET envdriver:orphans c1:U"),
+			    "{\"lease\":\"x\",\"call\":null}");
+}
+
+/* Any bytes that an id or a lease may have come back as they went. */
+static void
+test_bytes(void **state)
+{
+	const struct claim_record odd = { SPAN_LIT("a|b"), 3, 4, -1 };
+	const struct span id = { "x\0|%\r\n", 6 };
+
+	(void)state;
+	put_found(ABSENT);
+	calls = 0;
+	claims_claim(claims, id, &odd, "T", SPAN_NULL, true, on_claim, NULL);
+	rig_until(&rig, was_said, NULL, PATIENCE_MS);
+	assert_string_equal(said, "NEW 1 -");
+	calls = 0;
+	claims_answer(claims, id, &odd, "T", 1, (struct span){ "\0\xff", 2 },
+		      SPAN_LIT("l|%\xc3\xa4"), on_answer, NULL);
+	rig_until(&rig, was_said, NULL, PATIENCE_MS);
+	assert_true(claims_finish(claims, id, &odd, SPAN_LIT("m"), true, true, SPAN_NULL));
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_string_equal(rig_ask(&rig, "HVALS envdriver:orphans"),
+			    "{\"lease\":\"l|%\xc3\xa4\",\"call\":null}");
+	assert_string_equal(rig_ask(&rig, "GET envdriver:claim:%b", id.ptr, id.len),
+			    "v1|done|a%7Cb|3|4|-1||||||m");
+}
+
+static void
+on_never(void *arg, const struct claim_reply *r)
+{
+	(void)arg;
+	(void)r;
+	fail_msg("a forgotten request was called back");
+}
+
+static void
+test_forgotten(void **state)
+{
+	struct claim_request *r;
+
+	(void)state;
+	put_found(ABSENT);
+	r = claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_never, NULL);
+	claims_forget(r);
+	claims_forget(NULL);
+	rig_run(&rig, 100);
+}
+
+/* --- Redis goes away --- */
+
+enum { MANY = 500 };
+
+static int answered[MANY];
+static int n_answered;
+static const char *odd_answer;
+
+static void
+on_many(void *arg, const struct claim_reply *r)
+{
+	int *mine = arg;
+
+	(*mine)++;
+	n_answered++;
+	if (r->answer != CLAIM_NEW || r->attempt != 1)
+		odd_answer = "a claim was not NEW";
+}
+
+static bool
+all_answered(void *arg)
+{
+	(void)arg;
+	return n_answered >= MANY;
+}
+
+static void
+claim_many(const char *token)
+{
+	char id[16];
+
+	memset(answered, 0, sizeof(answered));
+	n_answered = 0;
+	odd_answer = NULL;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(id, sizeof(id), "m%d", i);
+		assert_non_null(claims_claim(claims, span_of(id), &record, token, SPAN_NULL, true,
+					     on_many, &answered[i]));
+	}
+}
+
+static void
+check_many(void)
+{
+	rig_until(&rig, all_answered, NULL, PATIENCE_MS);
+	rig_run(&rig, 100);
+	assert_null(odd_answer);
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(answered[i], 1);
+}
+
+static void
+test_connection_lost(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 5; round++) {
+		put_found(ABSENT);
+		claim_many("T");
+		/* Once before anything is written, then ever later. */
+		for (int i = 0; i < round; i++)
+			uv_run(&rig.loop, UV_RUN_NOWAIT);
+		rig_ask(&rig, "CLIENT KILL TYPE normal SKIPME yes");
+		check_many();
+	}
+}
+
+/* The server sleeps with claims unread, and is killed or goes on. */
+static void
+test_server_hangs(void **state)
+{
+	(void)state;
+	put_found(ABSENT);
+	kill(rig.server, SIGSTOP);
+	claim_many("T");
+	rig_run(&rig, 7500);
+	assert_false(redis_up(rig.redis));
+	assert_int_equal(n_answered, 0);
+	kill(rig.server, SIGCONT);
+	check_many();
+}
+
+static void
+test_server_restarts(void **state)
+{
+	(void)state;
+	put_found(CALLING);
+	rig_server_kill(&rig);
+	claim_many("T");
+	assert_true(claims_finish(claims, SPAN_LIT(ID), &record, SPAN_NULL, false, false,
+				  SPAN_NULL));
+	rig_run(&rig, 500);
+	assert_int_equal(n_answered, 0);
+	assert_int_equal(claims_finishing(claims), 1);
+	rig_server_start(&rig);
+	check_many();
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_string_equal(state_of(), "done");
+}
+
+/* Releases go before claims, whatever their order was. */
+static void
+test_release_first(void **state)
+{
+	struct claim_request *r;
+
+	(void)state;
+	put_found(CALLING);
+	rig_server_kill(&rig);
+	rig_run(&rig, 200);
+	calls = 0;
+	claims_claim(claims, SPAN_LIT(ID), &record, "LATER", SPAN_NULL, true, on_claim, NULL);
+	r = claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_never, NULL);
+	claims_release(claims, r);
+	assert_true(claims_releasing(claims, SPAN_LIT(ID)));
+	rig_server_start(&rig);
+	rig_until(&rig, was_said, NULL, PATIENCE_MS);
+	assert_string_equal(said, "NEW 2 -");
+	assert_string_equal(held(), "us LATER 2  / (nil) / ");
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+}
+
+static void
+test_out_of_memory(void **state)
+{
+	(void)state;
+	put_found(ANSWERED);
+	rig_ask(&rig, "CONFIG SET maxmemory 1");
+	claim_many("T");
+	calls = 0;
+	start(TAKE_RERUN_LOST);
+	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_NULL, true, false,
+				  SPAN_NULL));
+	rig_run(&rig, 1000);
+	assert_int_equal(n_answered, 0);
+	assert_int_equal(calls, 0);
+	assert_int_equal(claims_finishing(claims), 1);
+	assert_false(redis_up(rig.redis));
+	assert_non_null(strstr(redis_why_down(rig.redis), "OOM"));
+	rig_ask(&rig, "CONFIG SET maxmemory 0");
+	check_many();
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_string_equal(said, "taken 3");
+	assert_string_equal(held(), "us NEW 3  / (nil) / " ORPHAN);
+}
+
+static void
+test_scripts_flushed(void **state)
+{
+	(void)state;
+	put_found(CALLING);
+	rig_ask(&rig, "SCRIPT FLUSH");
+	calls = 0;
+	start(ANSWER);
+	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_LIT("l"), true, true,
+				  SPAN_NULL));
+	rig_until(&rig, was_said, NULL, PATIENCE_MS);
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_string_equal(said, "accepted 0");
+	assert_true(redis_up(rig.redis));
+}
+
+/* --- the rig --- */
+
+static void
+on_handover(void *arg, struct span message)
+{
+	(void)arg;
+	snprintf(heard, sizeof(heard), "%.*s", SPAN_FMT(message));
+}
+
+static int
+set_up(void **state)
+{
+	const struct instance_events none = { 0 };
+	struct buf channel = BUF_INIT;
+	struct err err;
+
+	(void)state;
+	rig_open(&rig);
+	instance = instance_new(&rig.loop, rig.redis, rig.config, &none, &err);
+	assert_non_null(instance);
+	claims = claims_new(rig.redis, instance, RETENTION_MS, BACKSTOP_MS, &err);
+	assert_non_null(claims);
+	claims_channel(rig.redis, &channel);
+	redis_subscribe(rig.redis, channel.data, on_handover, NULL);
+	buf_release(&channel);
+	rig_start(&rig);
+	return 0;
+}
+
+/* With requests under way: they go without a callback. */
+static int
+tear_down(void **state)
+{
+	(void)state;
+	claims_claim(claims, SPAN_LIT("x"), &record, "T", SPAN_NULL, true, on_never, NULL);
+	rig_stop(&rig);
+	claims_fetch(claims, SPAN_LIT("x"), on_fetch, NULL);
+	claims_free(claims);
+	claims_free(NULL);
+	instance_free(instance);
+	rig_close(&rig);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_handover_is_said),
+		cmocka_unit_test(test_orphan),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_forgotten),
+		cmocka_unit_test(test_connection_lost),
+		cmocka_unit_test(test_server_hangs),
+		cmocka_unit_test(test_server_restarts),
+		cmocka_unit_test(test_release_first),
+		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_scripts_flushed),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
