@@ -227,6 +227,23 @@ start(struct service *s, const struct config *config, struct err *reterr)
 	return 0;
 }
 
+#ifdef ENVDRIVER_TEST
+static int
+give_back(struct service *s)
+{
+	flow_free(s->flow);
+	uv_close((uv_handle_t *)&s->term, NULL);
+	uv_close((uv_handle_t *)&s->intr, NULL);
+	uv_close((uv_handle_t *)&s->show, NULL);
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	if (uv_loop_close(&s->loop) != 0)
+		log_error("bug: the loop has handles left");
+	buf_release(&s->reasons);
+	buf_release(&s->status);
+	return s->exit_code;
+}
+#endif
+
 int
 service_run(struct cli *cli, const struct config *config, const struct service_hooks *hooks)
 {
@@ -251,14 +268,10 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 #ifdef ENVDRIVER_TEST
 	/* The sanitizers want to see everything given back. */
 	if (s.exit_code == CLI_DONE)
-		flow_free(s.flow);
-	buf_release(&s.reasons);
-	buf_release(&s.status);
-	return s.exit_code;
-#else
+		return give_back(&s);
+#endif
 	/* Nothing that must last is left to do, and librdkafka's threads may
 	 * hang or crash in an orderly end when brokers are away (ENGINE
 	 * section 8). */
 	_exit(s.exit_code);
-#endif
 }

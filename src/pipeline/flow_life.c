@@ -242,14 +242,28 @@ tick(uv_timer_t *timer)
 
 /* --- shutdown, ENGINE section 8 --- */
 
-static void stopped_all(void *arg);
-
 static void
-stop_instance(void *arg)
+on_redis_closed(void *arg)
 {
 	struct flow *f = arg;
 
-	instance_end(f->instance, stopped_all, f);
+	f->ev.on_stopped(f->ev.arg);
+}
+
+static void
+on_instance_ended(void *arg)
+{
+	struct flow *f = arg;
+
+	redis_close(f->redis, on_redis_closed, f);
+}
+
+static void
+on_workers_stopped(void *arg)
+{
+	struct flow *f = arg;
+
+	instance_end(f->instance, on_instance_ended, f);
 }
 
 static void
@@ -257,15 +271,7 @@ stop_workers(struct flow *f)
 {
 	f->stage = STAGE_STOPPED;
 	flow_call_forget_late(f);
-	supervisor_stop(f->supervisor, true, stop_instance, f);
-}
-
-static void
-stopped_all(void *arg)
-{
-	struct flow *f = arg;
-
-	f->ev.on_stopped(f->ev.arg);
+	supervisor_stop(f->supervisor, true, on_workers_stopped, f);
 }
 
 static void
@@ -455,12 +461,12 @@ flow_new(uv_loop_t *loop, const struct config *config, const struct flow_events 
 	f->loop = loop;
 	f->config = config;
 	f->ev = *ev;
+	init_handles(f);
 	if (!name_topics(f)) {
 		err_nomem(reterr);
 		flow_free(f);
 		return NULL;
 	}
-	init_handles(f);
 	if (make_stages(f, reterr) < 0) {
 		flow_free(f);
 		return NULL;
@@ -483,6 +489,30 @@ free_list(struct flow *f, struct entry_list *l)
 		flow_call_abandon(f, l->head);
 		flow_retire(f, l->head);
 	}
+}
+
+static void
+on_handle_closed(uv_handle_t *handle)
+{
+	struct flow *f = handle->data;
+
+	if (--f->closing == 0)
+		free(f);
+}
+
+static void
+close_handles(struct flow *f)
+{
+	uv_handle_t *const handles[] = {
+		(uv_handle_t *)&f->prepare,
+		(uv_handle_t *)&f->tick,
+		(uv_handle_t *)&f->soon,
+		(uv_handle_t *)&f->again,
+	};
+
+	f->closing = sizeof(handles) / sizeof(handles[0]);
+	for (int i = f->closing - 1; i >= 0; i--)
+		uv_close(handles[i], on_handle_closed);
 }
 
 void
@@ -509,5 +539,5 @@ flow_free(struct flow *f)
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		free(f->topics[t]);
 	buf_release(&f->channel);
-	free(f);
+	close_handles(f);
 }

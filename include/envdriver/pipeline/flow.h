@@ -39,7 +39,8 @@ bool flow_ready(const struct flow *f, struct buf *reasons);
 void flow_status(const struct flow *f, struct buf *out);
 /* Shutdown in the order of ENGINE section 8. */
 void flow_stop(struct flow *f);
-/* After on_stopped only, or before flow_start. */
+/* After on_stopped only, or before flow_start. The loop must turn once more
+ * for the last handles to close. */
 void flow_free(struct flow *f);
 
 #endif
