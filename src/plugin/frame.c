@@ -21,6 +21,7 @@ struct frame {
 	size_t tail;		/* of a character that the next bytes may complete */
 	bool repaired, dropping;
 	bool after_cr;		/* a '\n' that comes next belongs to the line end before */
+	bool cut;		/* all of a text line so far was handed over in pieces */
 };
 
 struct frame *
@@ -214,17 +215,32 @@ finish(struct frame *f)
 	forget(f);
 }
 
-/* FRAME_TEXT: in pieces of at most `max`. */
+/* As many bytes of text as surely find room: each may become a U+FFFD. */
+static size_t
+text_piece(const struct frame *f, const char *p, size_t n)
+{
+	size_t room = f->max - f->len;
+
+	if (n > room)
+		n = room;
+	if (f->tail == 0 && utf8_find_bad(p, p + n) == p + n)
+		return n;
+	room = room / 3 - UTF8_MAX / 2;
+	return n < room ? n : room;
+}
+
+/* FRAME_TEXT: in lines of at most `max`. */
 static void
 keep_text(struct frame *f, const char *p, size_t n)
 {
 	while (n > 0) {
-		size_t room = f->max - f->len, piece = n < room ? n : room;
+		size_t piece = text_piece(f, p, n);
 
 		keep(f, p, piece);
 		p += piece;
 		n -= piece;
-		if (f->len + UTF8_MAX > f->max || f->dropping)
+		f->cut = f->max - f->len < 3 * UTF8_MAX;
+		if (f->cut)
 			finish(f);
 	}
 }
@@ -242,12 +258,14 @@ part(struct frame *f, const char *p, size_t n)
 static void
 last_part(struct frame *f, const char *p, size_t n)
 {
-	if (!frame_partial(f) && n <= f->max && utf8_find_bad(p, p + n) == p + n) {
+	if (!frame_partial(f) && !f->cut && n <= f->max && utf8_find_bad(p, p + n) == p + n) {
 		hand_over(f, p, n);
 		return;
 	}
 	part(f, p, n);
-	finish(f);
+	if (!f->cut)
+		finish(f);
+	f->cut = false;
 }
 
 static const char *

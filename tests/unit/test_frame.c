@@ -154,7 +154,11 @@ static const struct row text_rows[] = {
 	{ "cut, not dropped",	{ S("0123456789abcdefghijklmnop\nx\n") },
 	  "[0123456789abcdef][ghijklmnop][x]" },
 	{ "cut over reads",	{ S("0123456789"), S("0123456789"), S("z\n") },
-	  "[0123456789012345][6789z]" },
+	  "[0123456789][0123456789][z]" },
+	{ "cut at its end",	{ S("0123456789abcdef"), S("\n"), S("\nx\n") },
+	  "[0123456789abcdef][][x]" },
+	{ "repaired and cut",	{ S("\xff\xff\xff\xff\xff\xff\xff\n") },
+	  "[" FFFD FFFD FFFD "]![" FFFD FFFD FFFD "]![" FFFD "]!" },
 	{ "unterminated",	{ S("oops") },			"[oops]" },
 };
 
