@@ -16,146 +16,16 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/state/redis.h"
+#include "fake_redis.h"
 #include "redis_rig.h"
 
-enum { PATIENCE_MS = 20000, PEERS = 64 };
-
-/* --- a server that answers as it is told --- */
-
-struct peer {
-	uv_pipe_t pipe;
-	redisReader *reader;
-	bool open;
-};
-
-static struct {
-	uv_loop_t loop;
-	uv_pipe_t listener;
-	uv_timer_t pulse;
-	char folder[64], path[96];
-	struct peer peers[PEERS];
-	size_t n_peers;
-	const char *info, *id, *sha;	/* answers */
-	struct buf hostile;		/* to GET */
-	char said[4096];		/* what the commands were, without the greeting */
-} fake;
-
-static void
-answer(struct peer *p, const char *data, size_t len)
-{
-	uv_buf_t bytes = uv_buf_init((char *)(uintptr_t)data, (unsigned)len);
-
-	while (len) {
-		int n = uv_try_write((uv_stream_t *)&p->pipe, &bytes, 1);
-
-		if (n < 0 && n != UV_EAGAIN)
-			return;
-		if (n < 0)
-			return;	/* full: enough was said */
-		bytes.base += n;
-		bytes.len -= (size_t)n;
-		len -= (size_t)n;
-	}
-}
-
-static void
-serve(struct peer *p, const redisReply *c)
-{
-	const char *name = c->elements ? c->element[0]->str : "";
-	const char *sub = c->elements > 1 ? c->element[1]->str : "";
-	char text[1000];
-
-	if (strcmp(name, "INFO") == 0) {
-		snprintf(text, sizeof(text), "$%zu\r\n%s\r\n", strlen(fake.info), fake.info);
-		answer(p, text, strlen(text));
-	} else if (strcmp(name, "CLIENT") == 0 && strcmp(sub, "ID") == 0) {
-		answer(p, fake.id, strlen(fake.id));
-	} else if (strcmp(name, "SCRIPT") == 0) {
-		answer(p, fake.sha, strlen(fake.sha));
-	} else if (strcmp(name, "SUBSCRIBE") == 0) {
-		snprintf(text, sizeof(text), "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%s\r\n:1\r\n",
-			 strlen(sub), sub);
-		answer(p, text, strlen(text));
-	} else if (strcmp(name, "GET") == 0) {
-		answer(p, fake.hostile.data, fake.hostile.len);
-	} else {
-		answer(p, "+OK\r\n", 5);
-	}
-	if (strcmp(name, "GET") == 0 || strcmp(sub, "KILL") == 0) {
-		strcat(strcat(strcat(fake.said, name), " "), sub);
-		if (c->elements > 3)
-			strcat(strcat(fake.said, " "), c->element[3]->str);
-		strcat(fake.said, ";");
-	}
-}
-
-static void
-on_alloc(uv_handle_t *h, size_t size, uv_buf_t *ret)
-{
-	static char bytes[65536];
-
-	(void)h;
-	(void)size;
-	*ret = uv_buf_init(bytes, sizeof(bytes));
-}
-
-static void
-on_peer_closed(uv_handle_t *h)
-{
-	struct peer *p = h->data;
-
-	redisReaderFree(p->reader);
-	p->open = false;
-}
-
-static void
-hang_up(struct peer *p)
-{
-	if (p->open && !uv_is_closing((uv_handle_t *)&p->pipe))
-		uv_close((uv_handle_t *)&p->pipe, on_peer_closed);
-}
-
-static void
-on_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *bytes)
-{
-	struct peer *p = s->data;
-	void *command = NULL;
-
-	if (n < 0) {
-		hang_up(p);
-		return;
-	}
-	redisReaderFeed(p->reader, bytes->base, (size_t)n);
-	while (redisReaderGetReply(p->reader, &command) == REDIS_OK && command) {
-		serve(p, command);
-		freeReplyObject(command);
-	}
-}
-
-static void
-on_peer(uv_stream_t *listener, int status)
-{
-	struct peer *p = &fake.peers[fake.n_peers++];
-
-	assert_int_equal(status, 0);
-	assert_true(fake.n_peers < PEERS);
-	uv_pipe_init(&fake.loop, &p->pipe, 0);
-	p->pipe.data = p;
-	p->reader = redisReaderCreate();
-	p->open = true;
-	assert_int_equal(uv_accept(listener, (uv_stream_t *)&p->pipe), 0);
-	uv_read_start((uv_stream_t *)&p->pipe, on_alloc, on_bytes);
-}
-
-static void
-hang_up_all(void)
-{
-	for (size_t i = 0; i < fake.n_peers; i++)
-		hang_up(&fake.peers[i]);
-}
+enum { PATIENCE_MS = 20000 };
 
 /* --- our side --- */
 
+static uv_loop_t loop;
+static uv_timer_t pulse;
+static struct fake_redis fake;
 static struct redis *redis;
 static int ups, downs, replies, nulls;
 static char why[300];
@@ -206,7 +76,7 @@ run_until(const int *count, int more_than)
 	int64_t end = clock_mono_ms() + PATIENCE_MS;
 
 	while (*count <= more_than && clock_mono_ms() < end)
-		uv_run(&fake.loop, UV_RUN_ONCE);
+		uv_run(&loop, UV_RUN_ONCE);
 	return *count > more_than;
 }
 
@@ -216,7 +86,7 @@ run_for(int ms)
 	int64_t end = clock_mono_ms() + ms;
 
 	while (clock_mono_ms() < end)
-		uv_run(&fake.loop, UV_RUN_ONCE);
+		uv_run(&loop, UV_RUN_ONCE);
 }
 
 static void
@@ -226,8 +96,6 @@ get(void)
 
 	assert_int_equal(redis_send(redis, on_reply, NULL, 2, argv), 0);
 }
-
-#define INFO_GOOD "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:abc\r\n"
 
 static int
 set_up(void **state)
@@ -239,26 +107,17 @@ set_up(void **state)
 
 	(void)state;
 	signal(SIGPIPE, SIG_IGN);
-	memset(&fake, 0, sizeof(fake));
 	ups = downs = replies = nulls = 0;
 	closed = false;
 	why[0] = '\0';
-	fake.info = INFO_GOOD;
-	fake.id = ":7\r\n";
-	fake.sha = "$40\r\n0123456789012345678901234567890123456789\r\n";
-	snprintf(fake.folder, sizeof(fake.folder), "/tmp/envdriver-fake-XXXXXX");
-	assert_non_null(mkdtemp(fake.folder));
-	snprintf(fake.path, sizeof(fake.path), "%s/s", fake.folder);
-	uv_loop_init(&fake.loop);
-	uv_timer_init(&fake.loop, &fake.pulse);
-	uv_timer_start(&fake.pulse, on_pulse, 5, 5);
-	uv_pipe_init(&fake.loop, &fake.listener, 0);
-	assert_int_equal(uv_pipe_bind(&fake.listener, fake.path), 0);
-	assert_int_equal(uv_listen((uv_stream_t *)&fake.listener, 10, on_peer), 0);
+	uv_loop_init(&loop);
+	uv_timer_init(&loop, &pulse);
+	uv_timer_start(&pulse, on_pulse, 5, 5);
+	fake_redis_open(&fake, &loop);
 	config = config_new(&err);
 	snprintf(url, sizeof(url), "unix://%s", fake.path);
 	assert_int_equal(config_set(config, "redis.url", url, "test", &err), 0);
-	redis = redis_new(&fake.loop, config, &err);
+	redis = redis_new(&loop, config, &err);
 	assert_non_null(redis);
 	config_free(config);
 	redis_listen(redis, &l);
@@ -271,16 +130,13 @@ tear_down(void **state)
 {
 	(void)state;
 	redis_close(redis, on_closed, NULL);
-	hang_up_all();
-	uv_close((uv_handle_t *)&fake.listener, NULL);
-	uv_close((uv_handle_t *)&fake.pulse, NULL);
-	uv_run(&fake.loop, UV_RUN_DEFAULT);
+	fake_redis_close(&fake);
+	uv_close((uv_handle_t *)&pulse, NULL);
+	uv_run(&loop, UV_RUN_DEFAULT);
 	assert_true(closed);
-	assert_int_equal(uv_loop_close(&fake.loop), 0);
+	assert_int_equal(uv_loop_close(&loop), 0);
 	redis_free(redis);
-	buf_release(&fake.hostile);
-	unlink(fake.path);
-	rmdir(fake.folder);
+	fake_redis_release(&fake);
 	return 0;
 }
 
@@ -357,7 +213,7 @@ test_large_but_whole(void **state)
 			if (fake.peers[i].open && i == 0)
 				n = uv_try_write((uv_stream_t *)&fake.peers[i].pipe, &bytes, 1);
 		at += n > 0 ? (size_t)n : 0;
-		uv_run(&fake.loop, UV_RUN_NOWAIT);
+		uv_run(&loop, UV_RUN_NOWAIT);
 	}
 	assert_true(run_until(&replies, 1));
 	assert_int_equal(nulls, 0);
@@ -396,9 +252,9 @@ test_greeting(void **state)
 		fail_msg("%s: '%s'", r->name, redis_why_down(redis));
 	assert_int_equal(ups + downs, 0);
 	/* It is asked again, and comes up when it has mended its ways. */
-	fake.info = INFO_GOOD;
-	fake.id = ":7\r\n";
-	fake.sha = "$40\r\n0123456789012345678901234567890123456789\r\n";
+	fake.info = FAKE_REDIS_INFO;
+	fake.id = FAKE_REDIS_ID;
+	fake.sha = FAKE_REDIS_SHA;
 	assert_true(run_until(&ups, 0));
 }
 
@@ -423,12 +279,12 @@ test_predecessor_is_killed(void **state)
 	assert_true(run_until(&ups, 0));
 	assert_string_equal(fake.said, "");
 	fake.id = ":8\r\n";
-	hang_up_all();
+	fake_redis_hang_up(&fake);
 	assert_true(run_until(&ups, 1));
 	assert_string_equal(fake.said, "CLIENT KILL 7;");
 	/* Another run of the server: 8 is somebody else there. */
 	fake.info = "redis_version:7.0.15\r\nrun_id:def\r\n";
-	hang_up_all();
+	fake_redis_hang_up(&fake);
 	assert_true(run_until(&ups, 2));
 	buf_adds(&fake.hostile, "+OK\r\n");
 	get();
@@ -475,7 +331,9 @@ drop_it(void *arg, const redisReply *reply)
 static void
 test_outages(void **state)
 {
-	static const char *const codes[] = { "OOM", "READONLY", "LOADING", "MASTERDOWN", "MISCONF" };
+	static const char *const codes[] = {
+		"OOM", "READONLY", "LOADING", "MASTERDOWN", "MISCONF",
+	};
 	const struct span argv[] = { SPAN_LIT("GET"), SPAN_LIT("k") };
 
 	(void)state;

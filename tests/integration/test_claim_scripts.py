@@ -34,6 +34,10 @@ def test_claims(_=None):
     check("claims_check")
 
 
+def test_claims_life(_=None):
+    check("claims_life_check")
+
+
 def test_registry(_=None):
     check("registry_check")
 
@@ -42,11 +46,16 @@ def test_instance(_=None):
     check("instance_check")
 
 
-for function in (test_redis_connection, test_claims, test_registry, test_instance):
+def test_instance_judge(_=None):
+    check("instance_judge_check")
+
+
+TESTS = [f for name, f in sorted(globals().items()) if name.startswith("test_")]
+for function in TESTS:
     function.limit = PATIENCE + 10
 
 
 if __name__ == "__main__":
-    for function in (test_redis_connection, test_claims, test_registry, test_instance):
+    for function in TESTS:
         if not sys.argv[1:] or function.__name__ in sys.argv[1:]:
             function()

@@ -850,3 +850,68 @@ def test_servers_away(t):
     done = t.cli("watch", "--timeout", "1s")
     assert done.returncode == 2, done
     assert f"'{name}'" in done.stderr and "topics create" in done.stderr
+
+
+@limit(120)
+def test_brokers_that_make_topics_by_themselves(t):
+    broker = t.own_broker(auto_create_topics_enable="true")
+    env = {"ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap, "ENVDRIVER_TOPIC_PREFIX": "x."}
+    for arguments, code in (
+        (["topics", "list"], 1),
+        (["publish", "probe", "--provider", "p"], 2),
+        (["replay"], 2),
+        (["topics", "list"], 1),
+    ):
+        done = run(*arguments, env=env)
+        assert done.returncode == code, (arguments, done)
+    assert {row["state"] for row in lines(done.stdout)} == {"missing"}
+
+
+SASL = {
+    "listener_security_protocol_map": "PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "sasl_enabled_mechanisms": "PLAIN,SCRAM-SHA-256",
+    "sasl_mechanism_inter_broker_protocol": "PLAIN",
+    "listener_name_plaintext_plain_sasl_jaas_config": (
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=admin "
+        "password=admin-geheim user_admin=admin-geheim user_me=mine-geheim;"
+    ),
+    "listener_name_plaintext_scram-sha-256_sasl_jaas_config": (
+        "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    ),
+    "authorizer_class_name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super_users": "User:admin;User:ANONYMOUS",
+}
+
+
+@limit(120)
+def test_not_permitted(t):
+    broker = t.own_broker(**SASL)
+
+    def tried(*arguments, user="me", password="mine-geheim", mechanism="PLAIN"):
+        path = t.dir / "sasl.conf"
+        path.write_text(
+            f"kafka.bootstrap.servers = {broker.bootstrap}\n"
+            "kafka.security.protocol = SASL_PLAINTEXT\n"
+            f"kafka.sasl.mechanism = {mechanism}\nkafka.sasl.username = {user}\n"
+            f"kafka.sasl.password = {password}\n",
+            "utf-8",
+        )
+        done = run(*arguments, "-c", path, "-v")
+        assert "geheim" not in done.stdout + done.stderr
+        return done
+
+    made = tried("topics", "create", user="admin", password="admin-geheim")
+    assert made.returncode == 0, made.stderr
+    for arguments in (["publish", "probe", "--provider", "p"], ["replay"], ["topics", "list"]):
+        done = tried(*arguments)
+        assert done.returncode == 77, (arguments, done.stderr)
+        assert "environment.commands" in done.stderr and "ACLs" in done.stderr
+    done = tried("topics", "list", password="wrong-geheim")
+    assert done.returncode == 77 and "kafka.sasl.password" in done.stderr
+    done = tried("topics", "list", mechanism="SCRAM-SHA-256")
+    assert done.returncode == 77, done.stderr
+    version = run("--version").stdout.split("librdkafka ")[1].split()[0]
+    if tuple(map(int, version.split(".")[:3])) < (2, 6, 1):
+        assert f"librdkafka {version} has bug #4895" in done.stderr
+    done = run("topics", "list", env={"ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap})
+    assert done.returncode == UNAVAILABLE and "SASL" in done.stderr

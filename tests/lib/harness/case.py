@@ -146,10 +146,15 @@ class Case:
             "plugin.dirs": registry.plugin_dirs(),
         }
 
-    def worker(self, instance="w1", config=None, ready=True, options=(), env=None):
+    def worker(self, instance="w1", config=None, ready=True, options=(), env=None, build=None):
         """A started worker; `config` is added to t.config."""
         worker = Worker(
-            self.dir, instance, config={**self.config, **(config or {})}, options=options, env=env
+            self.dir,
+            instance,
+            config={**self.config, **(config or {})},
+            options=options,
+            env=env,
+            build=build,
         )
         self.workers.append(worker)
         self.at_end(worker.assert_clean)

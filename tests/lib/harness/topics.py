@@ -184,6 +184,19 @@ class Topics:
         """Any bytes, or None for a tombstone. Returns the Record."""
         return self._publish([(value, key, _command_of(value))], partition, headers)[0]
 
+    def publish_raw_many(self, values):
+        """Many values at once, without keys; nothing is decoded."""
+        self._publish([(value, None, None) for value in values], None, ())
+
+    def wait_ends(self, names, total, timeout=60):
+        """Until the topics' last stable offsets add up to `total` or more (markers of
+        transactions count, too)."""
+        deadline = time.monotonic() + timeout
+        while sum(self.ends(names).values()) < total:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{names}: {self.ends(names)} after {timeout} s, not {total}")
+            time.sleep(0.2)
+
     def _publish(self, rows, partition, headers):
         placed = [None] * len(rows)
 
@@ -228,6 +241,7 @@ class Topics:
                     "enable.idempotence": True,
                     "partitioner": "murmur2_random",
                     "linger.ms": 2,
+                    "message.max.bytes": 2 * MIB,  # what is too large, the topic says
                     "socket.nagle.disable": True,
                 }
             )

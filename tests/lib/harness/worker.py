@@ -19,9 +19,9 @@ SANITIZER_OPTIONS = {
 }
 
 
-def program():
-    """The binary of the variant under test."""
-    path = BUILD / "envdriver"
+def program(build=None):
+    """The binary of the variant under test, or of the one named ("release")."""
+    path = (BUILD.parent / build if build else BUILD) / "envdriver"
     if not path.exists():
         raise AssertionError(f"{path} is not built; run: make SAN=address DEVELOPER=1 all")
     return path
@@ -38,13 +38,14 @@ class Worker:
     """`config` are settings of the configuration file, `options` more arguments, `env` more
     variables (ENVDRIVER_CRASH_AT, say)."""
 
-    def __init__(self, folder, instance="w1", config=None, options=(), env=None):
+    def __init__(self, folder, instance="w1", config=None, options=(), env=None, build=None):
         self.name = instance
         self.port = free_port()
         self.stderr_path = folder / f"{instance}.stderr"
         self.config_path = folder / f"{instance}.conf"
         self.options = list(options)
         self.env = env or {}
+        self.build = build
         self.process = None
         self.checked = False
         self.config = {
@@ -63,7 +64,7 @@ class Worker:
         self.config_path.write_text(text, "utf-8")
         with open(self.stderr_path, "ab") as stderr:
             self.process = spawn(
-                [program(), "worker", "-c", self.config_path, *self.options],
+                [program(self.build), "worker", "-c", self.config_path, *self.options],
                 stdout=stderr,
                 stderr=stderr,
                 env=environment(**SANITIZER_OPTIONS, **self.env),

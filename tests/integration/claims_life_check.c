@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests on claims: any bytes pass, who is forgotten is not called, and when
+ * Redis goes away each is answered once, releases first. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/pipeline/claim.h"
+#include "envdriver/state/instance.h"
+#include "redis_rig.h"
+
+enum { RETENTION_MS = 60000, BACKSTOP_MS = 600000, PATIENCE_MS = 20000 };
+
+#define ID "c1"
+#define CALLING "v1|calling|t|0|17|1000|us|n1|T|2|then|"
+#define ANSWERED "v1|answered|t|0|17|1000|us|n1|T|2|then|L0"
+
+static struct rig rig;
+static struct instance *instance;
+static struct claims *claims;
+static const struct claim_record record = { SPAN_LIT("t"), 0, 17, 1000 };
+
+static void
+put(const char *claim)
+{
+	rig_ask(&rig, "FLUSHALL");
+	if (claim)
+		rig_ask(&rig, "SET envdriver:claim:%s %s", ID, claim);
+}
+
+static const char *
+held(void)
+{
+	return rig_ask(&rig, "GET envdriver:claim:%s", ID);
+}
+
+static bool
+finished(void *arg)
+{
+	(void)arg;
+	return claims_finishing(claims) == 0;
+}
+
+/* The attempt that a claim or a take-over said; 1: an answer was accepted. */
+static int done;
+static char heard[64];	/* the last message on `handover` */
+
+static bool
+is_done(void *arg)
+{
+	(void)arg;
+	return done > 0;
+}
+
+static void
+on_new(void *arg, const struct claim_reply *r)
+{
+	(void)arg;
+	assert_int_equal(r->answer, CLAIM_NEW);
+	done = r->attempt;
+}
+
+static void
+on_takeover(void *arg, bool ok, int attempt)
+{
+	(void)arg;
+	assert_true(ok);
+	done = attempt;
+}
+
+static void
+on_answer(void *arg, bool accepted)
+{
+	(void)arg;
+	assert_true(accepted);
+	done = 1;
+}
+
+static void
+on_never(void *arg, const struct claim_reply *r)
+{
+	(void)arg;
+	(void)r;
+	fail_msg("it was called back");
+}
+
+static bool
+is_heard(void *arg)
+{
+	(void)arg;
+	return heard[0] != '\0';
+}
+
+static void
+test_handover_is_said(void **state)
+{
+	(void)state;
+	put(CALLING);
+	heard[0] = '\0';
+	done = 0;
+	claims_answer(claims, SPAN_LIT(ID), &record, "T", 1, SPAN_LIT("A1"), SPAN_NULL, on_answer,
+		      NULL);
+	rig_until(&rig, is_heard, NULL, PATIENCE_MS);
+	assert_string_equal(heard, ID);
+	rig_until(&rig, is_done, NULL, PATIENCE_MS);
+}
+
+static void
+test_orphan(void **state)
+{
+	(void)state;
+	put(NULL);
+	assert_true(claims_orphan(claims, SPAN_LIT(ID), SPAN_LIT("T"), SPAN_LIT("a\"b\n"),
+				  SPAN_LIT("{\"p\":2}")));
+	assert_true(claims_orphan(claims, SPAN_LIT(ID), SPAN_LIT("U"), SPAN_LIT("x"), SPAN_NULL));
+	assert_int_equal(claims_finishing(claims), 2);
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_string_equal(rig_ask(&rig, "HGET envdriver:orphans c1:T"),
+			    "{\"lease\":\"a\\\"b\\n\",\"call\":{\"p\":2}}");
+	assert_string_equal(rig_ask(&rig, "HGET envdriver:orphans c1:U"),
+			    "{\"lease\":\"x\",\"call\":null}");
+}
+
+/* Any bytes that an id or a lease may have come back as they went. */
+static void
+test_bytes(void **state)
+{
+	const struct claim_record odd = { SPAN_LIT("a|b"), 3, 4, -1 };
+	const struct span id = { "x\0|%\r\n", 6 };
+
+	(void)state;
+	put(NULL);
+	done = 0;
+	claims_claim(claims, id, &odd, "T", SPAN_NULL, true, on_new, NULL);
+	rig_until(&rig, is_done, NULL, PATIENCE_MS);
+	done = 0;
+	claims_answer(claims, id, &odd, "T", 1, (struct span){ "\0\xff", 2 },
+		      SPAN_LIT("l|%\xc3\xa4"), on_answer, NULL);
+	rig_until(&rig, is_done, NULL, PATIENCE_MS);
+	assert_true(claims_finish(claims, id, &odd, SPAN_LIT("m"), true, true, SPAN_NULL));
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_string_equal(rig_ask(&rig, "HVALS envdriver:orphans"),
+			    "{\"lease\":\"l|%\xc3\xa4\",\"call\":null}");
+	assert_string_equal(rig_ask(&rig, "GET envdriver:claim:%b", id.ptr, id.len),
+			    "v1|done|a%7Cb|3|4|-1||||||m");
+}
+
+static void
+test_forgotten(void **state)
+{
+	struct claim_request *r;
+
+	(void)state;
+	put(NULL);
+	r = claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_never, NULL);
+	claims_forget(r);
+	claims_forget(NULL);
+	rig_run(&rig, 100);
+}
+
+/* --- Redis goes away --- */
+
+enum { MANY = 500 };
+
+static int answered[MANY];
+static int n_answered;
+static const char *odd_answer;
+
+static void
+on_many(void *arg, const struct claim_reply *r)
+{
+	int *mine = arg;
+
+	(*mine)++;
+	n_answered++;
+	if (r->answer != CLAIM_NEW || r->attempt != 1)
+		odd_answer = "a claim was not NEW";
+}
+
+static bool
+all_answered(void *arg)
+{
+	(void)arg;
+	return n_answered >= MANY;
+}
+
+static void
+claim_many(const char *token)
+{
+	char id[16];
+
+	memset(answered, 0, sizeof(answered));
+	n_answered = 0;
+	odd_answer = NULL;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(id, sizeof(id), "m%d", i);
+		assert_non_null(claims_claim(claims, span_of(id), &record, token, SPAN_NULL, true,
+					     on_many, &answered[i]));
+	}
+}
+
+static void
+check_many(void)
+{
+	rig_until(&rig, all_answered, NULL, PATIENCE_MS);
+	rig_run(&rig, 100);
+	assert_null(odd_answer);
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(answered[i], 1);
+}
+
+static void
+test_connection_lost(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 5; round++) {
+		put(NULL);
+		claim_many("T");
+		/* Once before anything is written, then ever later. */
+		for (int i = 0; i < round; i++)
+			uv_run(&rig.loop, UV_RUN_NOWAIT);
+		rig_ask(&rig, "CLIENT KILL TYPE normal SKIPME yes");
+		check_many();
+	}
+}
+
+/* The server sleeps with claims unread, and is killed or goes on. */
+static void
+test_server_hangs(void **state)
+{
+	(void)state;
+	put(NULL);
+	kill(rig.server, SIGSTOP);
+	claim_many("T");
+	rig_run(&rig, 7500);
+	assert_false(redis_up(rig.redis));
+	assert_int_equal(n_answered, 0);
+	kill(rig.server, SIGCONT);
+	check_many();
+}
+
+static void
+test_server_restarts(void **state)
+{
+	(void)state;
+	put(CALLING);
+	rig_server_kill(&rig);
+	claim_many("T");
+	assert_true(claims_finish(claims, SPAN_LIT(ID), &record, SPAN_NULL, false, false,
+				  SPAN_NULL));
+	rig_run(&rig, 500);
+	assert_int_equal(n_answered, 0);
+	assert_int_equal(claims_finishing(claims), 1);
+	rig_server_start(&rig);
+	check_many();
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_memory_equal(held(), "v1|done|", 8);
+}
+
+/* Releases go before claims, whatever their order was. */
+static void
+test_release_first(void **state)
+{
+	struct claim_request *r;
+
+	(void)state;
+	put(CALLING);
+	rig_server_kill(&rig);
+	rig_run(&rig, 200);
+	done = 0;
+	claims_claim(claims, SPAN_LIT(ID), &record, "LATER", SPAN_NULL, true, on_new, NULL);
+	r = claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_never, NULL);
+	claims_release(claims, r);
+	assert_true(claims_releasing(claims, SPAN_LIT(ID)));
+	rig_server_start(&rig);
+	rig_until(&rig, is_done, NULL, PATIENCE_MS);
+	assert_int_equal(done, 2);
+	assert_non_null(strstr(held(), "|LATER|2|"));
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+}
+
+static void
+test_out_of_memory(void **state)
+{
+	(void)state;
+	put(ANSWERED);
+	rig_ask(&rig, "CONFIG SET maxmemory 1");
+	claim_many("T");
+	done = 0;
+	claims_takeover(claims, SPAN_LIT(ID), &record, SPAN_LIT("T"), "NEW", /* rerun= */ true,
+			/* answer_lost= */ true, SPAN_NULL, on_takeover, NULL);
+	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_NULL, true, false,
+				  SPAN_NULL));
+	rig_run(&rig, 1000);
+	assert_int_equal(n_answered, 0);
+	assert_int_equal(done, 0);
+	assert_int_equal(claims_finishing(claims), 1);
+	assert_false(redis_up(rig.redis));
+	assert_non_null(strstr(redis_why_down(rig.redis), "OOM"));
+	rig_ask(&rig, "CONFIG SET maxmemory 0");
+	check_many();
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_int_equal(done, 3);
+	assert_non_null(strstr(held(), "|NEW|3|"));
+	assert_string_equal(rig_ask(&rig, "HVALS envdriver:orphans"),
+			    "{\"lease\":\"L0\",\"call\":null}");
+}
+
+static void
+test_scripts_flushed(void **state)
+{
+	(void)state;
+	put(CALLING);
+	rig_ask(&rig, "SCRIPT FLUSH");
+	done = 0;
+	claims_answer(claims, SPAN_LIT(ID), &record, "T", 1, SPAN_LIT("A1"), SPAN_NULL, on_answer,
+		      NULL);
+	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_LIT("l"), true, true,
+				  SPAN_NULL));
+	rig_until(&rig, finished, NULL, PATIENCE_MS);
+	assert_int_equal(done, 1);
+	assert_true(redis_up(rig.redis));
+}
+
+static void
+on_handover(void *arg, struct span message)
+{
+	(void)arg;
+	snprintf(heard, sizeof(heard), "%.*s", SPAN_FMT(message));
+}
+
+static int
+set_up(void **state)
+{
+	const struct instance_events none = { 0 };
+	struct buf channel = BUF_INIT;
+	struct err err;
+
+	(void)state;
+	rig_open(&rig);
+	instance = instance_new(&rig.loop, rig.redis, rig.config, &none, &err);
+	assert_non_null(instance);
+	claims = claims_new(rig.redis, instance, RETENTION_MS, BACKSTOP_MS, &err);
+	assert_non_null(claims);
+	claims_channel(rig.redis, &channel);
+	redis_subscribe(rig.redis, channel.data, on_handover, NULL);
+	buf_release(&channel);
+	rig_start(&rig);
+	return 0;
+}
+
+/* With requests under way: they go without a callback. */
+static int
+tear_down(void **state)
+{
+	(void)state;
+	claims_claim(claims, SPAN_LIT("x"), &record, "T", SPAN_NULL, true, on_never, NULL);
+	rig_stop(&rig);
+	claims_free(claims);
+	claims_free(NULL);
+	instance_free(instance);
+	rig_close(&rig);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_handover_is_said),
+		cmocka_unit_test(test_orphan),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_forgotten),
+		cmocka_unit_test(test_connection_lost),
+		cmocka_unit_test(test_server_hangs),
+		cmocka_unit_test(test_server_restarts),
+		cmocka_unit_test(test_release_first),
+		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_scripts_flushed),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
