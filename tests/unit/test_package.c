@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+#include "envdriver/plugin/package.h"
+#include "envdriver/plugin/workenv.h"
+
+#define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
+
+/* A tree of files: root/in is permitted, root/out is not. */
+static char root[64], bin[80];
+
+static void
+put(const char *name, const char *text, mode_t mode)
+{
+	char path[PATH_MAX];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+static void
+folder(const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	assert_int_equal(mkdir(path, 0755), 0);
+}
+
+static void
+link_to(const char *name, const char *target)
+{
+	char path[PATH_MAX], to[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	snprintf(to, sizeof(to), "%s%s", *target == '/' ? "" : root, target);
+	if (*target != '/')
+		snprintf(to, sizeof(to), "%s/%s", root, target);
+	assert_int_equal(symlink(to, path), 0);
+}
+
+/* One package with these files; a NULL is left out. */
+static void
+package_with(const char *name, const char *plugin_json, const char *package_json)
+{
+	char path[PATH_MAX];
+
+	folder(name);
+	snprintf(path, sizeof(path), "%s/plugin.json", name);
+	if (plugin_json)
+		put(path, plugin_json, 0644);
+	snprintf(path, sizeof(path), "%s/package.json", name);
+	if (package_json)
+		put(path, package_json, 0644);
+}
+
+static int
+make_tree(void **state)
+{
+	(void)state;
+	snprintf(root, sizeof(root), "/tmp/envdriver-package-XXXXXX");
+	assert_non_null(mkdtemp(root));
+	snprintf(bin, sizeof(bin), "%s/bin", root);
+	folder("bin");
+	put("bin/node", "", 0755);
+	put("bin/wrap", "", 0755);
+	put("bin/python3", "", 0755);
+	folder("in");
+	folder("out");
+	put("out/tool", "", 0755);
+	package_with("in/own", "{\"command\":[\"./run\",\"a b\",\"\"]}", NULL);
+	put("in/own/run", "", 0755);
+	package_with("in/bare", "{\"command\":[\"run\"]}", NULL);
+	put("in/bare/run", "", 0755);
+	package_with("in/system", "{\"command\":[\"python3\",\"w.py\"]}", "{\"name\":\"x\"}");
+	package_with("in/missing", "{\"command\":[\"nothing\"]}", NULL);
+	package_with("in/away", "{\"command\":[\"../../out/tool\"]}", NULL);
+	package_with("in/absolute", "{\"command\":[\"/bin/sh\"]}", NULL);
+	package_with("in/deaf", "{\"command\":[\"./plugin.json\"]}", NULL);
+	package_with("in/empty", "{\"command\":[]}", NULL);
+	package_with("in/number", "{\"command\":[\"./run\",3]}", NULL);
+	put("in/number/run", "", 0755);
+	package_with("in/text", "{\"command\":\"./run\"}", NULL);
+	package_with("in/bad", "{\"command\":", NULL);
+	package_with("in/none", NULL, NULL);
+	package_with("in/venv", "{\"command\":[\"./python\"]}", NULL);
+	link_to("in/venv/python", "bin/python3");
+	package_with("in/node", NULL, "{\"paperclipPlugin\":{\"worker\":\"./w.mjs\"}}");
+	put("in/node/w.mjs", "", 0644);
+	package_with("in/node-out", NULL, "{\"paperclipPlugin\":{\"worker\":\"../../out/tool\"}}");
+	package_with("in/node-none", NULL, "{\"paperclipPlugin\":{\"worker\":\"w.mjs\"}}");
+	package_with("out/own", "{\"command\":[\"./run\"]}", NULL);
+	link_to("in/link", "out/own");
+	link_to("out/back", "in/own");
+	package_with("in-beside", "{\"command\":[\"./run\"]}", NULL);
+	return 0;
+}
+
+static int
+remove_tree(void **state)
+{
+	char command[100];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	return system(command);
+}
+
+static const struct row {
+	const char *name;
+	const char *folder, *wrapper;
+	int code;
+	const char *out;	/* argv with '|' between, '@' for the root; or part of the error */
+} rows[] = {
+	{ "own program", "/in/own", NULL, 0, "@/in/own/./run|a b|" },
+	{ "trailing slash", "/in/own/", NULL, 0, "@/in/own/./run|a b|" },
+	{ "bare name of its own", "/in/bare", NULL, 0, "@/in/bare/run" },
+	{ "bare name of the system", "/in/system", NULL, 0, "@/bin/python3|w.py" },
+	{ "an interpreter by a link", "/in/venv", NULL, 0, "@/in/venv/./python" },
+	{ "node", "/in/node", NULL, 0, "@/bin/node|@/in/node/w.mjs" },
+	{ "wrapped", "/in/node", "wrap  --ro /", 0, "@/bin/wrap|--ro|/|@/bin/node|@/in/node/w.mjs" },
+	{ "wrapped by a path", "/in/bare", "/opt/wrap x", 0, "/opt/wrap|x|@/in/bare/run" },
+	{ "a link that leads in", "/out/back", NULL, 0, "@/in/own/./run|a b|" },
+
+	{ "no such wrapper", "/in/bare", "unwrap", ERR_NOTFOUND, "plugin.wrapper: there is no 'unwrap'" },
+	{ "outside", "/out/own", NULL, ERR_DENIED, "lies under none of plugin.dirs" },
+	{ "a link that leads out", "/in/link", NULL, ERR_DENIED, "lies under none of plugin.dirs" },
+	{ "beside, same start", "/in-beside", NULL, ERR_DENIED, "lies under none of plugin.dirs" },
+	{ "no folder", "/in/gone", NULL, ERR_NOTFOUND, "No such file or directory" },
+	{ "no files", "/in/none", NULL, ERR_NOTFOUND, "has neither a package.json" },
+	{ "no such program", "/in/missing", NULL, ERR_NOTFOUND, "there is no 'nothing' in the worker's PATH" },
+	{ "program by ..", "/in/away", NULL, ERR_DENIED, "its command '../../out/tool' lies under none" },
+	{ "absolute program", "/in/absolute", NULL, ERR_DENIED, "its command '/bin/sh' lies under none" },
+	{ "not executable", "/in/deaf", NULL, ERR_NOTFOUND, "Permission denied" },
+	{ "empty command", "/in/empty", NULL, ERR_INVALID, "command is empty" },
+	{ "number in the command", "/in/number", NULL, ERR_INVALID, "holds what is no string" },
+	{ "command is a text", "/in/text", NULL, ERR_INVALID, "command is not an array" },
+	{ "bad JSON", "/in/bad", NULL, ERR_INVALID, "plugin.json: expected a value at byte 11" },
+	{ "worker outside", "/in/node-out", NULL, ERR_DENIED, "lies under none of plugin.dirs" },
+	{ "no worker", "/in/node-none", NULL, ERR_NOTFOUND, "cannot open its worker" },
+};
+
+/* "a|b" with '@' where the root's name stands. */
+static void
+show(const struct package *p, struct buf *out)
+{
+	for (char **a = p->argv; *a; a++) {
+		if (a != p->argv)
+			buf_addch(out, '|');
+		if (strncmp(*a, root, strlen(root)) == 0)
+			buf_addf(out, "@%s", *a + strlen(root));
+		else
+			buf_adds(out, *a);
+	}
+}
+
+static void
+test_rows(void **state)
+{
+	char dirs[200];
+	struct package_rules rules = { .dirs = dirs, .path = bin };
+
+	(void)state;
+	snprintf(dirs, sizeof(dirs), "/nowhere:%s/in/:", root);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct row *row = &rows[i];
+		struct package p = { NULL, NULL };
+		struct buf got = BUF_INIT;
+		struct err err = { 0 };
+		char path[PATH_MAX];
+		int code;
+
+		snprintf(path, sizeof(path), "%s%s", root, row->folder);
+		rules.wrapper = row->wrapper;
+		code = package_open(path, &rules, &p, &err);
+		if (code == 0)
+			show(&p, &got);
+		else
+			buf_adds(&got, err.text);
+		if (code != row->code || (code ? !strstr(got.data, row->out) :
+						 strcmp(got.data, row->out) != 0))
+			fail_msg("%s: %d %s", row->name, code, got.data);
+		if (code == 0)
+			assert_int_equal(access(p.dir, F_OK), 0);
+		package_release(&p);
+		buf_release(&got);
+	}
+	assert_int_equal(package_open("in/own", &rules, NULL, NULL), ERR_DENIED);
+}
+
+static const struct env_row {
+	const char *name, *all, *one;
+	const char *own[6];
+	const char *out;	/* with '|' between */
+} env_rows[] = {
+	{ "nothing asked for", NULL, NULL, { "HOME=/root", "SECRET=x" },
+	  "PAPERCLIP_PLUGIN_ID=p-1|PATH=/usr/local/bin:/usr/bin:/bin|NODE_ENV=production|TZ=UTC|"
+	  "PAPERCLIP_DEPLOYMENT_MODE=local_trusted|PAPERCLIP_DEPLOYMENT_EXPOSURE=private" },
+	{ "named ones", "A, B  C", "D", { "A=1", "B=", "D=x=y", "E=5", "AA=2" },
+	  "PAPERCLIP_PLUGIN_ID=p-1|PATH=/usr/local/bin:/usr/bin:/bin|NODE_ENV=production|TZ=UTC|"
+	  "PAPERCLIP_DEPLOYMENT_MODE=local_trusted|PAPERCLIP_DEPLOYMENT_EXPOSURE=private|D=x=y|A=1" },
+	{ "they win over the fixed ones", "PATH PAPERCLIP_PLUGIN_ID", "TZ PATH",
+	  { "PATH=/opt", "TZ=CET", "PAPERCLIP_PLUGIN_ID=forged" },
+	  "PAPERCLIP_PLUGIN_ID=p-1|NODE_ENV=production|PAPERCLIP_DEPLOYMENT_MODE=local_trusted|"
+	  "PAPERCLIP_DEPLOYMENT_EXPOSURE=private|TZ=CET|PATH=/opt" },
+};
+
+static void
+test_env(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(env_rows); i++) {
+		const struct env_row *row = &env_rows[i];
+		struct config *config = config_new(NULL);
+		struct buf got = BUF_INIT;
+		char **env;
+
+		assert_non_null(config);
+		if (row->all)
+			assert_int_equal(config_set(config, "plugin.env", row->all, "test", NULL), 0);
+		if (row->one)
+			assert_int_equal(config_set(config, "plugin.env.acme.x", row->one, "test", NULL), 0);
+		env = workenv_new(config, "p-1", "acme.x", (char *const *)row->own, NULL);
+		assert_non_null(env);
+		for (char **e = env; *e; e++)
+			buf_addf(&got, "%s%s", e == env ? "" : "|", *e);
+		if (strcmp(got.data, row->out) != 0)
+			fail_msg("%s: %s", row->name, got.data);
+		assert_string_equal(workenv_get(env, "PAPERCLIP_PLUGIN_ID"), "p-1");
+		assert_null(workenv_get(env, "PAPERCLIP"));
+		free(env);
+		buf_release(&got);
+		config_free(config);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_env),
+	};
+
+	return cmocka_run_group_tests(tests, make_tree, remove_tree);
+}
