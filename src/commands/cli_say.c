@@ -88,9 +88,8 @@ cli_note(const struct cli *cli, const char *fmt, ...)
 }
 
 int
-cli_fail(const struct cli *cli, const struct err *err)
+cli_code(const struct err *err)
 {
-	cli_complain(cli, "%s", err->text);
 	switch (err->code) {
 	case ERR_CONFIG:
 		return CLI_CONFIG;
@@ -106,6 +105,13 @@ cli_fail(const struct cli *cli, const struct err *err)
 	default:
 		return CLI_FAILED;
 	}
+}
+
+int
+cli_fail(const struct cli *cli, const struct err *err)
+{
+	cli_complain(cli, "%s", err->text);
+	return cli_code(err);
 }
 
 int

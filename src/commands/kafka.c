@@ -10,12 +10,14 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
 
-enum { ERRSTR = 512, LOOK_MS = 1000, GIVE_UP_MS = 3000 };
+enum { ERRSTR = 512, LOOK_MS = 1000, GIVE_UP_MS = 3000, PURGE_TURNS = 100,
+       PURGE_MS = 10 };
 /* 2.6.1: the first that can do SCRAM with Kafka 4 (librdkafka #4895). */
 #define SCRAM_FIXED 0x020601ff
 
 struct kafka {
 	rd_kafka_t *rk;
+	enum kafka_role role;
 	const struct config *config;
 	void (*on_delivery)(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg);
 	void *arg;
@@ -84,6 +86,8 @@ static const struct setting {
 	bool must;
 	const char *name, *value;
 } settings[] = {
+	{ KAFKA_ADMIN, true, "allow.auto.create.topics", "false" },
+	{ KAFKA_READER, true, "allow.auto.create.topics", "false" },
 	{ KAFKA_READER, false, "fetch.wait.max.ms", "100" },
 	{ KAFKA_READER, false, "queued.max.messages.kbytes", "65536" },
 	{ KAFKA_READER, true, "isolation.level", "read_committed" },
@@ -152,13 +156,14 @@ kafka_new(const struct config *config, enum kafka_role role,
 		return NULL;
 	}
 	k->config = config;
+	k->role = role;
 	k->on_delivery = on_delivery;
 	k->arg = arg;
 	pthread_mutex_init(&k->lock, NULL);
 	conf = configure(k, role, reterr);
 	if (!conf)
 		goto fail;
-	k->rk = rd_kafka_new(role == KAFKA_READER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf,
+	k->rk = rd_kafka_new(role == KAFKA_WRITER ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf,
 			     text, sizeof(text));
 	if (!k->rk) {
 		rd_kafka_conf_destroy(conf);
@@ -176,11 +181,14 @@ kafka_free(struct kafka *k)
 {
 	if (!k)
 		return;
-	if (k->rk) {
-		rd_kafka_purge(k->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
-				      RD_KAFKA_PURGE_F_NON_BLOCKING);
-		rd_kafka_destroy(k->rk);
+	/* What is lost is reported to on_delivery, too. */
+	if (k->rk && k->role == KAFKA_WRITER && rd_kafka_outq_len(k->rk) > 0) {
+		rd_kafka_purge(k->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+		for (int i = 0; i < PURGE_TURNS && rd_kafka_outq_len(k->rk) > 0; i++)
+			rd_kafka_poll(k->rk, PURGE_MS);
 	}
+	if (k->rk)
+		rd_kafka_destroy(k->rk);
 	pthread_mutex_destroy(&k->lock);
 	free(k);
 }
@@ -290,6 +298,33 @@ kafka_metadata(struct kafka *k, int timeout_ms, const struct rd_kafka_metadata *
 	return kafka_error(k, rc, "look up topics", reterr);
 }
 
+/* A topic that we may not see is left out of the list of all, but named when
+ * it is asked for by name. A producer that asks makes the topic where brokers
+ * make topics by themselves, so another client asks for it. */
+static rd_kafka_resp_err_t
+why_missing(struct kafka *k, const char *name)
+{
+	rd_kafka_resp_err_t ret = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	struct kafka *asks = k;
+	const struct rd_kafka_metadata *md = NULL;
+	rd_kafka_topic_t *rkt = NULL;
+
+	if (k->role == KAFKA_WRITER)
+		asks = kafka_new(k->config, KAFKA_ADMIN, NULL, NULL, /* reterr= */ NULL);
+	if (asks)
+		rkt = rd_kafka_topic_new(asks->rk, name, /* conf= */ NULL);
+	if (rkt && rd_kafka_metadata(asks->rk, 0, rkt, &md, LOOK_MS) == 0 && md->topic_cnt == 1 &&
+	    md->topics[0].err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+		ret = md->topics[0].err;
+	if (md)
+		rd_kafka_metadata_destroy(md);
+	if (rkt)
+		rd_kafka_topic_destroy(rkt);
+	if (asks != k)
+		kafka_free(asks);
+	return ret;
+}
+
 int
 kafka_find_topic(struct kafka *k, const struct rd_kafka_metadata *md, const char *name,
 		 const struct rd_kafka_metadata_topic **ret, struct err *reterr)
@@ -305,7 +340,7 @@ kafka_find_topic(struct kafka *k, const struct rd_kafka_metadata *md, const char
 		*ret = &md->topics[i];
 		return 0;
 	}
-	return kafka_error(k, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, what, reterr);
+	return kafka_error(k, why_missing(k, name), what, reterr);
 }
 
 const char *

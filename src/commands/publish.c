@@ -34,7 +34,7 @@ struct publish {
 
 static const struct cli_column columns[] = {
 	{ "commandId", CLI_TEXT, 36 },
-	{ "topic", CLI_TEXT, 0 },
+	{ "topic", CLI_TEXT, 20 },
 	{ "partition", CLI_RAW, 0 },
 	{ "offset", CLI_RAW, 0 },
 	{ NULL, CLI_TEXT, 0 },
@@ -51,7 +51,7 @@ on_placed(void *arg, const char *id, int32_t partition, int64_t offset, const st
 		if (!p->failed)
 			p->err = *error;
 		p->failed = true;
-		cli_complain(p->cli, "command '%s' is not published: %s", id, error->text);
+		cli_complain(p->cli, "command '%s': %s", id, error->text);
 		return;
 	}
 	p->placed++;
@@ -159,7 +159,7 @@ end(struct publish *p, int ret, const struct err *err)
 	wait_free(p->wait);
 	schemas_free(p->schemas);
 	if (ret < 0 && p->failed)
-		return cli_end(p->cli, CLI_FAILED);	/* each was complained about */
+		return cli_end(p->cli, cli_code(&p->err));	/* each was complained about */
 	return cli_end(p->cli, ret < 0 ? cli_fail(p->cli, err) : ret);
 }
 

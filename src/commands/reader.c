@@ -155,7 +155,7 @@ ask_offsets(struct reader *r, int64_t ask, int timeout_ms, int64_t *ret)
 
 /* The offset of a place in each partition, all in one request a broker. Of a
  * read_committed client the end is the last stable offset. Right after a
- * topic was made its leaders do not know yet that they are. */
+ * topic was made, or a broker came back, leaders are not known yet. */
 static int
 offsets_at(struct reader *r, const struct reader_place *place, int64_t *ret, struct err *reterr)
 {
@@ -172,7 +172,8 @@ offsets_at(struct reader *r, const struct reader_place *place, int64_t *ret, str
 		if (rc != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION &&
 		    rc != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE &&
 		    rc != RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE &&
-		    rc != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+		    rc != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
+		    rc != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
 			break;
 		if (left <= 0)
 			break;

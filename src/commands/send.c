@@ -46,6 +46,8 @@ on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 	if (m->err) {
 		snprintf(what, sizeof(what), "write to topic '%s'", s->topic);
 		kafka_error(s->kafka, m->err, what, &err);
+		if (rd_kafka_message_status(m) == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED)
+			err_prefix(&err, "no answer, it may be in the log all the same");
 	}
 	s->placed(s->arg, m->_private, m->partition, m->offset, m->err ? &err : NULL);
 	free(m->_private);

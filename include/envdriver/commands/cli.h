@@ -130,7 +130,9 @@ void cli_complain(const struct cli *cli, const char *fmt, ...)
 /* The same, but not with -q. */
 void cli_note(const struct cli *cli, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Complains, and gives the exit code that fits the error's code. */
+/* The exit code that fits the error's code. */
+int cli_code(const struct err *err);
+/* Complains, and gives that. */
 int cli_fail(const struct cli *cli, const struct err *err);
 /* Complains and points to the help; gives CLI_USAGE. */
 int cli_misuse(const struct cli *cli, const char *fmt, ...)
