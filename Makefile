@@ -62,6 +62,7 @@ schemas := $(sort $(wildcard schemas/*.avsc))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/%.o) $(BUILD)/schema_data.o
 tests := $(test_src:tests/unit/%.c=$(BUILD)/tests/%)
+rigs := $(patsubst %,$(BUILD)/tests/integration/%.o,redis_rig instance_rig fake_redis)
 checks := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*_check.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -100,8 +101,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libenvdriver.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 # What tests/integration runs against a server of its own.
-$(BUILD)/tests/%_check: $(BUILD)/tests/integration/%_check.o $(BUILD)/tests/integration/redis_rig.o \
-		$(BUILD)/libenvdriver.a
+$(BUILD)/tests/%_check: $(BUILD)/tests/integration/%_check.o $(rigs) $(BUILD)/libenvdriver.a
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
@@ -118,6 +118,16 @@ $(BUILD)/golden/call: $(BUILD)/tests/golden/call.o $(BUILD)/libenvdriver.a
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# What tests/bench measures with; the folder is the echo plugin's package.
+bench_programs := $(patsubst %,$(BUILD)/bench/%,echo driver peer)
+$(BUILD)/bench/echo: $(BUILD)/tests/bench/echo.o
+$(BUILD)/bench/driver: $(patsubst %,$(BUILD)/tests/bench/%.o,driver kit)
+$(BUILD)/bench/peer: $(patsubst %,$(BUILD)/tests/bench/%.o,peer peer_plugin peer_record kit)
+$(bench_programs):
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lrdkafka -lhiredis -lpthread
 
 .PRECIOUS: $(BUILD)/%.o
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
@@ -159,7 +169,7 @@ fuzzers: $(fuzzers)
 
 bench:
 	$(Q)scripts/setup --check
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(bench_programs)
 	$(Q)tests/bench/run
 
 lint:

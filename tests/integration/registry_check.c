@@ -34,8 +34,8 @@ static void
 add(const char *id, int order, const char *key, const char *status)
 {
 	rig_ask(&rig,
-		"HSET envdriver:plugin:%s pluginKey %s status %s manifest %s package /p/%s", id, key,
-		status, MANIFEST, id);
+		"HSET envdriver:plugin:%s pluginKey %s status %s manifest %s package /p/%s", id,
+		key, status, MANIFEST, id);
 	rig_ask(&rig, "ZADD envdriver:plugins %d %s", order, id);
 }
 
