@@ -378,8 +378,13 @@ set_key(struct config *c, const char *key, const char *value, const char *where,
 		if (*p <= ' ' || *p > '~' || p - key == KEY_MAX)
 			return err_set(reterr, ERR_CONFIG, "a key is up to %d letters, digits, "
 				       "'.', '_' and '-'", KEY_MAX);
-	if (starts(key, PLUGIN_ENV) && key[strlen(PLUGIN_ENV)])
+	if (starts(key, PLUGIN_ENV) && key[strlen(PLUGIN_ENV)]) {
+		const char *wrong = config_params[row_of("plugin.env")].wrong(value);
+
+		if (wrong)
+			return err_set(reterr, ERR_CONFIG, "%s: '%s' %s", key, value, wrong);
 		return set_extra(c, key, value, where, reterr);
+	}
 	if (!starts(key, KAFKA) || !key[strlen(KAFKA)])
 		return unknown(key, reterr);
 	refusal = config_refusal(key + strlen(KAFKA));

@@ -72,6 +72,8 @@ static const struct set_row {
 	{ "kafka.sasl.password", "***",
 	  "-X: kafka.sasl.password: *** stands for a secret that was not printed; put it in" },
 	{ "plugin.env.acme.sandbox", "HOME", NULL },
+	{ "plugin.env.acme", "A=b",
+	  "-X: plugin.env.acme: 'A=b' is not a list of variable names with spaces between them" },
 	{ "plugin.dirs", "/a:/b", NULL },
 	{ "plugin.dirs", "/a:b",
 	  "-X: plugin.dirs: '/a:b' is not a list of absolute folders with ':' between them" },
