@@ -116,7 +116,7 @@ read_all(struct replay *r, struct err *reterr)
 	int64_t seen = 0;
 	int rc;
 
-	while ((!r->limit || seen < r->limit) &&
+	while ((!r->limit || seen < r->limit) && cli_end(r->cli, CLI_DONE) == CLI_DONE &&
 	       (rc = reader_next(r->reader, 0, &raw, reterr)) != READER_DONE) {
 		struct record record;
 

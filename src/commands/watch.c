@@ -69,7 +69,8 @@ follow(struct watch *w, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + w->timeout_ms, seen = 0;
 
-	while (!w->limit || seen < w->limit) {
+	/* Nobody waits for what cannot be written. */
+	while ((!w->limit || seen < w->limit) && cli_end(w->cli, CLI_DONE) == CLI_DONE) {
 		struct reader_record raw;
 		struct record r;
 		int rc;
