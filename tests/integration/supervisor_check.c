@@ -26,7 +26,8 @@
 
 enum { PATIENCE_MS = 20000, CALLS = 4 };
 
-#define CAPABILITIES "\"capabilities\":[\"plugin.state.read\",\"plugin.state.write\",\"activity.log.write\"]"
+#define CAPABILITIES "\"capabilities\":[\"plugin.state.read\",\"plugin.state.write\","
+	"\"activity.log.write\"]"
 #define ECHOES "\"init\",\"echo\""
 #define V "{\\\"jsonrpc\\\":\\\"2.0\\\""
 
@@ -266,7 +267,8 @@ test_start_call_stop(void **state)
 	await_record("p1", "status", "stopped");
 	assert_string_equal(record("p1", "pid"), "(nil)");
 	call(&t, "p1", "environmentProbe", 5000);
-	expect_answer(&t, "unsent Cannot call \"environmentProbe\" \xe2\x80\x94 worker for \"p1\" is "
+	expect_answer(&t, "unsent Cannot call \"environmentProbe\" \xe2\x80\x94 worker for "
+		"\"p1\" is "
 			  "stopped;");
 	expect_notices("p1", "WORKER_STARTING\nWORKER_STARTED\nWORKER_STOPPED code=0\n");
 	rig_ask(&rig, "HSET envdriver:plugin:p1 status ready");
@@ -279,21 +281,25 @@ test_crash_and_restart(void **state)
 	struct test_call t = { 0 };
 
 	(void)state;
-	add_plugin("p2", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\",\"crash\","
+	add_plugin("p2", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\","
+		"\"crash\","
 			 "\"err\",\"boom\",\"exit\",\"5\"");
 	await("p2", WORKER_RUNNING);
 	call(&t, "p2", "crash", 5000);
-	expect_answer(&t, "died Worker process exited (code=5, signal=null)\n\nWorker stderr:\nboom;");
+	expect_answer(&t, "died Worker process exited (code=5, signal=null)\n\nWorker "
+		"stderr:\nboom;");
 	assert_int_equal(supervisor_status(supervisor, "p2"), WORKER_BACKOFF);
 	await_record("p2", "status", "backoff");
 	assert_string_equal(record("p2", "consecutiveCrashes"), "1");
 	assert_string_not_equal(record("p2", "nextRestartAt"), "(nil)");
 	assert_string_not_equal(record("p2", "lastCrashAt"), "(nil)");
 	call(&t, "p2", "environmentProbe", 5000);
-	expect_answer(&t, "unsent Cannot call \"environmentProbe\" \xe2\x80\x94 worker for \"p2\" is "
+	expect_answer(&t, "unsent Cannot call \"environmentProbe\" \xe2\x80\x94 worker for "
+		"\"p2\" is "
 			  "backoff;");
 	await("p2", WORKER_RUNNING);
-	expect_notices("p2", "WORKER_STARTING\nWORKER_STARTED\nWORKER_CRASHED code=5 restart=1 Worker "
+	expect_notices("p2", "WORKER_STARTING\nWORKER_STARTED\nWORKER_CRASHED code=5 restart=1 "
+		"Worker "
 		       "process exited (code=5, signal=null)\nWORKER_STARTING\nWORKER_RESTARTED\n");
 	await_record("p2", "status", "running");
 	assert_string_equal(record("p2", "totalCrashes"), "1");
@@ -305,8 +311,10 @@ test_held_calls(void **state)
 	struct test_call t = { 0 }, u = { .keep_late = true }, v = { 0 };
 
 	(void)state;
-	add_plugin("p3", "\"sleep\",\"500\",\"init\",\"expect\",\"configChanged\",\"reply\",\"null\","
-			 "\"expect\",\"environmentProbe\",\"reply\",\"1\",\"sleep\",\"300\",\"reply\",\"1\",\"echo\"");
+	add_plugin("p3", "\"sleep\",\"500\",\"init\",\"expect\",\"configChanged\",\"reply\","
+		"\"null\","
+			 "\"expect\",\"environmentProbe\",\"reply\",\"1\",\"sleep\",\"300\","
+			 "\"reply\",\"1\",\"echo\"");
 	await("p3", WORKER_STARTING);
 	call(&t, "p3", "environmentProbe", 5000);
 	call(&u, "p3", "tooLate", 100);
@@ -330,12 +338,14 @@ test_failed_hand_shake(void **state)
 	add_plugin("p4", "\"sleep\",\"200\",\"expect\",\"initialize\",\"reply\",\"{}\",\"eof\"");
 	await("p4", WORKER_STARTING);
 	call(&t, "p4", "environmentProbe", 5000);
-	expect_answer(&t, "unsent Cannot call \"environmentProbe\" \xe2\x80\x94 worker for \"p4\" is "
+	expect_answer(&t, "unsent Cannot call \"environmentProbe\" \xe2\x80\x94 worker for "
+		"\"p4\" is "
 			  "backoff;");
 	/* What it lacked is there now: the next try succeeds. */
 	make_package("p4", ECHOES);
 	await("p4", WORKER_RUNNING);
-	expect_notices("p4", "WORKER_STARTING\nWORKER_CRASHED signal=SIGKILL restart=1 Worker initialize "
+	expect_notices("p4", "WORKER_STARTING\nWORKER_CRASHED signal=SIGKILL restart=1 Worker "
+		"initialize "
 		       "failed for \"p4\": Worker initialize returned ok=false\n"
 		       "WORKER_STARTING\nWORKER_RESTARTED\n");
 }
@@ -346,7 +356,8 @@ test_late_answer(void **state)
 	struct test_call t = { .keep_late = true }, u = { 0 };
 
 	(void)state;
-	add_plugin("p5", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\",\"slow\","
+	add_plugin("p5", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\","
+		"\"slow\","
 			 "\"sleep\",\"300\",\"reply\",\"\\\"late\\\"\",\"echo\"");
 	await("p5", WORKER_RUNNING);
 	call(&t, "p5", "slow", 100);
@@ -406,7 +417,8 @@ test_changed_manifest(void **state)
 	char pid[16];
 
 	(void)state;
-	add_plugin("p7", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\",\"slow\","
+	add_plugin("p7", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\","
+		"\"slow\","
 			 "\"sleep\",\"300\",\"reply\",\"1\",\"echo\"");
 	await("p7", WORKER_RUNNING);
 	await_record("p7", "status", "running");
@@ -422,7 +434,8 @@ test_changed_manifest(void **state)
 	call(&t, "p7", "environmentProbe", 5000);
 	expect_answer(&t, "result {};");
 	assert_string_not_equal(record("p7", "pid"), pid);
-	expect_notices("p7", "WORKER_STARTING\nWORKER_STARTED\nWORKER_STOPPED code=0\nWORKER_STARTING\n"
+	expect_notices("p7", "WORKER_STARTING\nWORKER_STARTED\nWORKER_STOPPED "
+		"code=0\nWORKER_STARTING\n"
 		       "WORKER_STARTED\n");
 }
 
@@ -431,7 +444,8 @@ test_packages(void **state)
 {
 	(void)state;
 	add_plugin("p8", ECHOES);
-	rig_ask(&rig, "HSET envdriver:plugin:p9 pluginKey k9 status ready manifest %s package /usr/bin", "{}");
+	rig_ask(&rig, "HSET envdriver:plugin:p9 pluginKey k9 status ready manifest %s package "
+		"/usr/bin", "{}");
 	rig_ask(&rig, "ZADD envdriver:plugins 2 p9");
 	await("p8", WORKER_RUNNING);
 	assert_int_equal(supervisor_status(supervisor, "p9"), WORKER_NONE);
@@ -464,18 +478,23 @@ test_host_requests(void **state)
 	(void)state;
 #define ASK(id, method, params) "\"send\",\"" V ",\\\"id\\\":" id ",\\\"method\\\":\\\"" method \
 	"\\\",\\\"params\\\":" params ",\\\"paperclipInvocationId\\\":\\\"i-1\\\"}\""
-#define KEY "\\\"scopeKind\\\":\\\"company\\\",\\\"scopeId\\\":\\\"co-1\\\",\\\"stateKey\\\":\\\"k\\\""
+#define KEY "\\\"scopeKind\\\":\\\"company\\\",\\\"scopeId\\\":\\\"co-1\\\","
+	"\\\"stateKey\\\":\\\"k\\\""
 #define GOT(id, result) "\"expect\",\"\\\"id\\\":" id ",\\\"result\\\":" result "}\""
 	/* The answer goes out before the last reply is read: "reply" answers
 	 * the last line read, so the call's is written by hand. */
-	add_plugin("pa", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\",\"probe\","
-		   ASK("1", "state.set", "{" KEY ",\\\"value\\\":{\\\"n\\\":1}}") "," GOT("1", "null") ","
+	add_plugin("pa", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\","
+		"\"probe\","
+		   ASK("1", "state.set", "{" KEY ",\\\"value\\\":{\\\"n\\\":1}}") "," GOT("1",
+		   "null") ","
 		   ASK("2", "state.get", "{" KEY "}") "," GOT("2", "{\\\"n\\\":1}") ","
 		   ASK("3", "state.delete", "{" KEY "}") "," GOT("3", "null") ","
 		   ASK("4", "state.get", "{" KEY "}") "," GOT("4", "null") ","
 		   ASK("5", "config.get", "{}") "," GOT("5", "{\\\"a\\\":1}") ","
-		   ASK("6", "activity.log", "{\\\"companyId\\\":\\\"co-1\\\",\\\"message\\\":\\\"did it\\\"}") ","
-		   GOT("6", "null") ",\"send\",\"" V ",\\\"id\\\":3,\\\"result\\\":\\\"all well\\\"}\",\"echo\"");
+		   ASK("6", "activity.log", "{\\\"companyId\\\":\\\"co-1\\\","
+		   "\\\"message\\\":\\\"did it\\\"}") ","
+		   GOT("6", "null") ",\"send\",\"" V ",\\\"id\\\":3,\\\"result\\\":\\\"all "
+		   "well\\\"}\",\"echo\"");
 	await("pa", WORKER_RUNNING);
 	call(&t, "pa", "probe", 5000);
 	expect_answer(&t, "result \"all well\";");
@@ -522,7 +541,8 @@ test_stop(void **state)
 	struct test_call t = { 0 };
 
 	(void)state;
-	add_plugin("pb", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\",\"hang\","
+	add_plugin("pb", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\","
+		"\"hang\","
 			 "\"expect\",\"shutdown\",\"reply\",\"null\"");
 	await("pb", WORKER_RUNNING);
 	call(&t, "pb", "hang", 60000);
@@ -564,7 +584,8 @@ set_up(void **state)
 	registry = registry_new(rig.redis, on_registry, NULL, &err);
 	assert_non_null(registry);
 	redis_listen(rig.redis, &listener);
-	supervisor = supervisor_new(&rig.loop, rig.config, registry, rig.redis, "us", "inc-1", &ev, &err);
+	supervisor = supervisor_new(&rig.loop, rig.config, registry, rig.redis, "us", "inc-1",
+		&ev, &err);
 	assert_non_null(supervisor);
 	rig_start(&rig);
 	return 0;

@@ -473,44 +473,44 @@ def test_killed_at_each_stage(t):
 def test_a_time_out_longer_than_the_broker_takes(t):
     t.own_broker(transaction_max_timeout_ms="5000")
     t.make_topics(commands=1)
-    p = Parts(t)
-    p("publisher id")
-    fatal = p.wait("fatal")
-    assert fatal["code"] == 78 and "transaction.max.timeout.ms" in fatal["text"], fatal
+    assert_exit(Parts(t), "publisher id", 78, "transaction.max.timeout.ms")
 
 
-def deny(t, resource, name, operation):
-    rule = AclBinding(
-        resource,
-        name,
-        ResourcePatternType.LITERAL,
-        "User:ANONYMOUS",
-        "*",
-        operation,
-        AclPermissionType.DENY,
+def acl(kind, resource, name, operation, permission):
+    return kind(
+        resource, name, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, permission
     )
-    for done in t.topics.admin.create_acls([rule]).values():
+
+
+def permit_all(t):
+    """So that a denial is one: a resource with any rule is closed to what the rule does not name."""
+    resources = [ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID]
+    rules = [
+        acl(AclBinding, resource, "*", AclOperation.ALL, AclPermissionType.ALLOW)
+        for resource in resources
+    ]
+    for done in t.topics.admin.create_acls(rules).values():
         done.result(10)
-    time.sleep(0.5)
-    return rule
 
 
-def allow(t, rule):
-    filter = AclBindingFilter(
-        rule.restype,
-        rule.name,
-        rule.resource_pattern_type,
-        rule.principal,
-        rule.host,
-        rule.operation,
-        rule.permission_type,
-    )
-    for done in t.topics.admin.delete_acls([filter]).values():
-        done.result(10)
-    time.sleep(0.5)
+class Denied:
+    """Takes a permission away for a while."""
+
+    def __init__(self, t, resource, name, operation):
+        self.admin = t.topics.admin
+        self.what = resource, name, operation, AclPermissionType.DENY
+
+    def __enter__(self):
+        for done in self.admin.create_acls([acl(AclBinding, *self.what)]).values():
+            done.result(10)
+        time.sleep(0.5)
+
+    def __exit__(self, *_):
+        for done in self.admin.delete_acls([acl(AclBindingFilter, *self.what)]).values():
+            done.result(10)
 
 
-@limit(120)
+@limit(180)
 def test_what_is_not_permitted(t):
     """Fault 25: at start an exit code and the resource's name; later it waits and goes on."""
     t.own_broker(
@@ -518,47 +518,44 @@ def test_what_is_not_permitted(t):
         allow_everyone_if_no_acl_found="true",
     )
     t.make_topics(commands=1)
+    permit_all(t)
     publish(t, 3)
     group = f"{t.topics.prefix}group"
     p = Parts(t).both()
 
-    rule = deny(t, ResourceType.TOPIC, t.topics.full("lease-results"), AclOperation.WRITE)
-    verdict = p.batch("0:0:probe-results:1:10", "0:1:lease-results:1:10", "0=2=")
-    assert (verdict["trouble"], verdict["topic"]) == (PARKED, LEASE), verdict
-    assert p.batch("0:0:probe-results:1:10", "0=1=")["trouble"] == FINE
-    allow(t, rule)
-    assert p.batch("0:1:lease-results:1:10", "0=2=")["trouble"] == FINE
+    with Denied(t, ResourceType.TOPIC, t.topics.full("lease-results"), AclOperation.WRITE):
+        verdict = p.batch("0:0:probe-results:1:10", "0:1:lease-results:1:10", "0=2=")
+        assert (verdict["trouble"], verdict["topic"]) == (PARKED, LEASE), verdict
+        published(p, "batch 0:0:probe-results:1:10 0=1=")
+        verdict = p.batch("0:1:lease-results:1:10", "0=2=")
+        assert (verdict["trouble"], verdict["topic"]) == (PARKED, LEASE), verdict
+    published(p, "batch 0:1:lease-results:1:10 0=2=")
 
-    rule = deny(t, ResourceType.GROUP, group, AclOperation.READ)
-    assert p.batch("0:2:probe-results:1:10", "0=3=")["trouble"] == DENIED
-    q = Parts(t, "group")
-    q("consumer auto")
-    fatal = q.wait("fatal")
-    assert fatal["code"] == 77 and group in fatal["text"], fatal
-    q.end()
-    allow(t, rule)
+    with Denied(t, ResourceType.GROUP, group, AclOperation.READ):
+        assert p.batch("0:2:probe-results:1:10", "0=3=")["trouble"] == DENIED
+        assert_exit(Parts(t, "group"), "consumer auto", 77, group)
     published(p, "batch 0:2:probe-results:1:10 0=3=")
 
-    rule = deny(t, ResourceType.TRANSACTIONAL_ID, "denied", AclOperation.WRITE)
-    q = Parts(t, "id")
-    q("publisher denied")
-    fatal = q.wait("fatal")
-    assert fatal["code"] == 77 and "'denied'" in fatal["text"], fatal
-    q.end()
+    with Denied(t, ResourceType.TRANSACTIONAL_ID, "denied", AclOperation.WRITE):
+        assert_exit(Parts(t, "id"), "publisher denied", 77, "'denied'")
 
-    rule = deny(t, ResourceType.TOPIC, t.topics.full("commands"), AclOperation.READ)
-    q = Parts(t, "topic", kafka__group__id="another")
-    q("consumer auto")
-    fatal = q.wait("fatal", 30)
-    assert fatal["code"] == 77 and t.topics.full("commands") in fatal["text"], fatal
-    q.end()
-    allow(t, rule)
-    rule = deny(t, ResourceType.TOPIC, t.topics.full("probe-results"), AclOperation.DESCRIBE)
-    q = Parts(t, "look")
-    q("look 5000")
-    facts = q.wait("facts")
-    assert facts["exit"] == 77 and t.topics.full("probe-results") in facts["text"], facts
+    commands = t.topics.full("commands")
+    with Denied(t, ResourceType.TOPIC, commands, AclOperation.DESCRIBE):
+        assert_exit(Parts(t, "topic", kafka__group__id="another"), "consumer auto", 77, commands)
+    name = t.topics.full("probe-results")
+    with Denied(t, ResourceType.TOPIC, name, AclOperation.DESCRIBE):
+        q = Parts(t, "look")
+        q("look 5000")
+        facts = q.wait("facts")
+        assert facts["exit"] == 77 and name in facts["text"], facts
     expect(t, "lease-results", ["0/1/0"])
+
+
+def assert_exit(p, line, code, text):
+    p(line)
+    fatal = p.wait("fatal", 30)
+    assert fatal["code"] == code and text in fatal["text"], fatal
+    p.end()
 
 
 # --- consumer ---
