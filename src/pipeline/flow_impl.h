@@ -3,7 +3,8 @@
  * flow_impl: what the files of flow share, and nobody else sees.
  *
  *	flow.c		one step of one entry; the turn of the loop
- *	flow_life.c	start-up and shutdown
+ *	flow_life.c	made and unmade, start-up
+ *	flow_stop.c	shutdown, in the order of ENGINE section 8
  *	flow_show.c	readiness and status
  *	flow_intake.c	messages become entries; back-pressure
  *	flow_run.c	entries find their plugin, a slot, and send their claim
@@ -46,6 +47,7 @@ _Static_assert((int)ENTRY_TOKEN_MAX == (int)CLAIM_TOKEN_MAX, "an entry keeps a c
 
 enum {
 	FLOW_TICK_MS = 1000,
+	FLOW_CLOSE_MS = 5000,		/* for librdkafka's handles to end */
 	FLOW_STOOD_STILL_MS = 5000,	/* ENGINE section 3, CLAIMING */
 	FLOW_REDIS_GONE_MS = 10000,	/* LEFT calls are given up then (section 7) */
 	FLOW_BATCH_BYTES = 8 << 20,
@@ -189,8 +191,9 @@ struct partition *flow_partition(const struct flow *f, int32_t id);
 void flow_retire(struct flow *f, struct entry *e);
 void flow_count_bytes(struct flow *f, struct entry *e);
 
-/* flow_life.c */
-void flow_life_turn(struct flow *f);
+/* flow_stop.c */
+/* What the shutdown does next. */
+void flow_stop_turn(struct flow *f);
 
 /* flow_show.c */
 void flow_show_tick(struct flow *f);

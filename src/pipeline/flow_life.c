@@ -12,7 +12,6 @@
 enum {
 	LOOK_TIMEOUT_MS = 10000,
 	LOOK_AGAIN_MS = 2000,
-	CLOSE_MS = 5000,
 };
 
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
@@ -240,122 +239,6 @@ tick(uv_timer_t *timer)
 	metrics_set(METRIC_READY, flow_ready(f, NULL));
 }
 
-/* --- shutdown, ENGINE section 8 --- */
-
-static void
-on_redis_closed(void *arg)
-{
-	struct flow *f = arg;
-
-	f->ev.on_stopped(f->ev.arg);
-}
-
-static void
-on_instance_ended(void *arg)
-{
-	struct flow *f = arg;
-
-	redis_close(f->redis, on_redis_closed, f);
-}
-
-static void
-on_workers_stopped(void *arg)
-{
-	struct flow *f = arg;
-
-	instance_end(f->instance, on_instance_ended, f);
-}
-
-static void
-stop_workers(struct flow *f)
-{
-	f->stage = STAGE_STOPPED;
-	flow_call_forget_late(f);
-	supervisor_stop(f->supervisor, true, on_workers_stopped, f);
-}
-
-static void
-on_publisher_closed(void *arg)
-{
-	stop_workers(arg);
-}
-
-static void
-on_consumer_closed(void *arg)
-{
-	struct flow *f = arg;
-
-	f->stage = STAGE_LEFT;
-	f->handover_deadline = clock_mono_ms() + config_int(f->config, "handover.timeout");
-	if (f->left.n)
-		log_info("%zu calls run on, their answers will be handed over", f->left.n);
-	supervisor_stop(f->supervisor, false, NULL, NULL);
-	flow_again(f);
-}
-
-/* What is still owed in each stage of the shutdown; the next one begins
- * when nothing is, or its time is up. */
-void
-flow_life_turn(struct flow *f)
-{
-	int64_t now = clock_mono_ms();
-
-	switch (f->stage) {
-	case STAGE_DRAINING:
-		if ((f->calling || f->ready.n || f->batch) && now < f->stop_deadline)
-			break;
-		f->stage = STAGE_LEAVING;
-		f->stop_deadline = now + config_int(f->config, "revoke.drain") + CLOSE_MS;
-		flow_soon(f, f->stop_deadline - now);
-		consumer_leave(f->consumer);
-		break;
-	case STAGE_LEAVING:
-		/* The last revoke event is answered: nobody owns anything. With
-		 * the brokers away it may never come. */
-		if (f->closing_consumer || f->revoking ||
-		    (consumer_group_meta(f->consumer) && now < f->stop_deadline))
-			break;
-		flow_move_give_all_up(f);
-		f->closing_consumer = true;
-		consumer_close(f->consumer, CLOSE_MS, on_consumer_closed, f);
-		break;
-	case STAGE_LEFT:
-		if ((f->left.n || f->handing.n || f->owning || claims_finishing(f->claims)) &&
-		    now < f->handover_deadline && !(f->why_redis[0] && !f->left.n))
-			break;
-		if (f->handing.n || claims_finishing(f->claims))
-			log_warn("Redis is away: %zu answers and %zu finished claims could not be written",
-				 f->handing.n, claims_finishing(f->claims));
-		f->stage = STAGE_STOPPING;
-		publisher_close(f->publisher, CLOSE_MS, on_publisher_closed, f);
-		break;
-	default:
-		break;
-	}
-}
-
-void
-flow_stop(struct flow *f)
-{
-	if (f->stage > STAGE_RUNNING)
-		return;
-	if (f->stage < STAGE_RUNNING) {
-		if (f->publisher) {
-			f->stage = STAGE_STOPPING;
-			publisher_close(f->publisher, CLOSE_MS, on_publisher_closed, f);
-		} else {
-			stop_workers(f);
-		}
-		return;
-	}
-	log_info("stopping: %zu commands in flight, %zu calls running", f->entries, f->calling);
-	f->stage = STAGE_DRAINING;
-	f->stop_deadline = clock_mono_ms() + config_int(f->config, "drain.timeout");
-	consumer_pause_all(f->consumer, true);
-	flow_run_drop_read(f);
-	flow_again(f);
-}
-
 /* --- made and unmade --- */
 
 static bool
@@ -383,7 +266,7 @@ on_prepare(uv_prepare_t *prepare)
 	uv_idle_stop(&f->again);
 	start_turn(f);
 	flow_turn(f);
-	flow_life_turn(f);
+	flow_stop_turn(f);
 	say_ready_once(f);
 	f->prepared_boot = clock_boot_ms();
 }
@@ -525,7 +408,7 @@ flow_free(struct flow *f)
 	flow_call_forget_late(f);
 	flow_move_free(f);
 	flow_run_free(f);
-	notices_free(f->notices, CLOSE_MS);
+	notices_free(f->notices, FLOW_CLOSE_MS);
 	result_ctx_free(f->results);
 	consumer_free(f->consumer);
 	publisher_free(f->publisher);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow_impl.h"
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/log.h"
+
+static void
+on_redis_closed(void *arg)
+{
+	struct flow *f = arg;
+
+	f->ev.on_stopped(f->ev.arg);
+}
+
+static void
+on_instance_ended(void *arg)
+{
+	struct flow *f = arg;
+
+	redis_close(f->redis, on_redis_closed, f);
+}
+
+static void
+on_workers_stopped(void *arg)
+{
+	struct flow *f = arg;
+
+	instance_end(f->instance, on_instance_ended, f);
+}
+
+static void
+stop_workers(struct flow *f)
+{
+	f->stage = STAGE_STOPPED;
+	flow_call_forget_late(f);
+	supervisor_stop(f->supervisor, true, on_workers_stopped, f);
+}
+
+static void
+on_publisher_closed(void *arg)
+{
+	stop_workers(arg);
+}
+
+static void
+on_consumer_closed(void *arg)
+{
+	struct flow *f = arg;
+
+	f->stage = STAGE_LEFT;
+	f->handover_deadline = clock_mono_ms() + config_int(f->config, "handover.timeout");
+	if (f->left.n)
+		log_info("%zu calls run on, their answers will be handed over", f->left.n);
+	supervisor_stop(f->supervisor, false, NULL, NULL);
+	flow_again(f);
+}
+
+/* What is still owed in each stage of the shutdown; the next one begins
+ * when nothing is, or its time is up. */
+void
+flow_stop_turn(struct flow *f)
+{
+	int64_t now = clock_mono_ms();
+
+	switch (f->stage) {
+	case STAGE_DRAINING:
+		if ((f->calling || f->ready.n || f->batch) && now < f->stop_deadline)
+			break;
+		f->stage = STAGE_LEAVING;
+		f->stop_deadline = now + config_int(f->config, "revoke.drain") + FLOW_CLOSE_MS;
+		flow_soon(f, f->stop_deadline - now);
+		consumer_leave(f->consumer);
+		break;
+	case STAGE_LEAVING:
+		/* The last revoke event is answered: nobody owns anything. With
+		 * the brokers away it may never come. */
+		if (f->closing_consumer || f->revoking ||
+		    (consumer_group_meta(f->consumer) && now < f->stop_deadline))
+			break;
+		flow_move_give_all_up(f);
+		f->closing_consumer = true;
+		consumer_close(f->consumer, FLOW_CLOSE_MS, on_consumer_closed, f);
+		break;
+	case STAGE_LEFT:
+		if ((f->left.n || f->handing.n || f->owning || claims_finishing(f->claims)) &&
+		    now < f->handover_deadline && !(f->why_redis[0] && !f->left.n))
+			break;
+		if (f->handing.n || claims_finishing(f->claims))
+			log_warn("Redis is away: %zu answers and %zu finished claims could not be written",
+				 f->handing.n, claims_finishing(f->claims));
+		f->stage = STAGE_STOPPING;
+		publisher_close(f->publisher, FLOW_CLOSE_MS, on_publisher_closed, f);
+		break;
+	default:
+		break;
+	}
+}
+
+void
+flow_stop(struct flow *f)
+{
+	if (f->stage > STAGE_RUNNING)
+		return;
+	if (f->stage < STAGE_RUNNING) {
+		if (f->publisher) {
+			f->stage = STAGE_STOPPING;
+			publisher_close(f->publisher, FLOW_CLOSE_MS, on_publisher_closed, f);
+		} else {
+			stop_workers(f);
+		}
+		return;
+	}
+	log_info("stopping: %zu commands in flight, %zu calls running", f->entries, f->calling);
+	f->stage = STAGE_DRAINING;
+	f->stop_deadline = clock_mono_ms() + config_int(f->config, "drain.timeout");
+	consumer_pause_all(f->consumer, true);
+	flow_run_drop_read(f);
+	flow_again(f);
+}
