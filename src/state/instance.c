@@ -258,12 +258,12 @@ instance_new(uv_loop_t *loop, struct redis *redis, const struct config *config,
 	};
 	struct instance *i = buf_realloc(NULL, sizeof(*i));
 
+	(void)loop;	/* its seconds are those of redis */
 	if (!i) {
 		err_nomem(reterr);
 		return NULL;
 	}
 	memset(i, 0, sizeof(*i));
-	i->loop = loop;
 	i->redis = redis;
 	i->config = config;
 	i->ev = *ev;

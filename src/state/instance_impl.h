@@ -38,7 +38,6 @@ struct instance_watcher;
 struct instance_position;
 
 struct instance {
-	uv_loop_t *loop;
 	struct redis *redis;
 	const struct config *config;
 	struct instance_events ev;
@@ -85,11 +84,5 @@ void instance_positions_free(struct instance *i);
 
 /* The Lua (instance_start.c, instance.c, instance_positions.c). */
 extern const char instance_meta_text[], instance_take_text[], instance_positions_text[];
-
-static inline int64_t
-instance_now(const struct instance *i)
-{
-	return (int64_t)uv_now(i->loop);
-}
 
 #endif

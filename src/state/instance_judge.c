@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "envdriver/base/clock.h"
 #include "instance_impl.h"
 
 #define HASH_NONFATAL_OOM 1
@@ -44,7 +45,8 @@ see(struct instance_watcher *w, const struct span f[FIELDS])
 {
 	struct process other = { 0 };
 
-	beat_see(&w->beat, w->sent_ms, instance_now(w->owner), f[INCARNATION], f[BEAT]);
+	/* Not the loop's time, which stands still within a turn. */
+	beat_see(&w->beat, w->sent_ms, clock_mono_ms(), f[INCARNATION], f[BEAT]);
 	snprintf(w->incarnation, sizeof(w->incarnation), "%.*s", SPAN_FMT(f[INCARNATION]));
 	snprintf(other.boot_id, sizeof(other.boot_id), "%.*s", SPAN_FMT(f[BOOT_ID]));
 	snprintf(other.pid_namespace, sizeof(other.pid_namespace), "%.*s",
@@ -89,7 +91,7 @@ read_record(struct instance_watcher *w)
 		SPAN_LIT("pidStart"),
 	};
 
-	w->sent_ms = instance_now(w->owner);
+	w->sent_ms = clock_mono_ms();
 	if (!key.failed)
 		w->busy = redis_send(redis, on_read, w, 2 + FIELDS, argv) == 0;
 	buf_release(&key);
@@ -154,8 +156,8 @@ instance_judge(struct instance *i, struct span instance_id, struct span incarnat
 	w = watch(i, instance_id);
 	if (!w)
 		return INSTANCE_UNKNOWN;
-	first = !w->asked_ms || instance_now(i) - w->asked_ms > ASKED_MS;
-	w->asked_ms = instance_now(i);
+	first = !w->asked_ms || clock_mono_ms() - w->asked_ms > ASKED_MS;
+	w->asked_ms = clock_mono_ms();
 	if (first) {
 		/* What was known is too old to judge by. */
 		w->beat = (struct beat)BEAT_INIT;
@@ -168,7 +170,7 @@ void
 instance_judge_tick(struct instance *i)
 {
 	struct instance_watcher *w, *next;
-	int64_t now = instance_now(i);
+	int64_t now = clock_mono_ms();
 
 	HASH_ITER(hh, i->watchers, w, next) {
 		if (now - w->asked_ms <= ASKED_MS) {

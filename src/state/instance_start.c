@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
@@ -174,7 +175,7 @@ judge_predecessor(struct instance *i, const struct span f[LOOK_FIELDS])
 		take(i, f[INCARNATION], f[BEAT]);
 		return;
 	}
-	beat_see(&i->predecessor, i->asked_ms, instance_now(i), f[INCARNATION], f[BEAT]);
+	beat_see(&i->predecessor, i->asked_ms, clock_mono_ms(), f[INCARNATION], f[BEAT]);
 	if (beat_moved(&i->predecessor))
 		instance_refuse(i, 69,
 				"instance '%s' is alive (host %.*s, pid %.*s): give each worker "
@@ -214,7 +215,7 @@ look(struct instance *i)
 
 	if (i->looking)
 		return;
-	i->asked_ms = instance_now(i);
+	i->asked_ms = clock_mono_ms();
 	i->looking = redis_send(i->redis, on_looked, i, 2 + LOOK_FIELDS, argv) == 0;
 }
 

@@ -165,6 +165,48 @@ test_forgotten(void **state)
 	rig_run(&rig, 100);
 }
 
+static int calls_left;
+
+static void *
+failing_realloc(void *ptr, size_t size)
+{
+	return calls_left-- > 0 ? realloc(ptr, size) : NULL;
+}
+
+static bool
+is_fine(void *arg)
+{
+	(void)arg;
+	return done > 0 && redis_up(rig.redis) && claims_finishing(claims) == 0;
+}
+
+/* Refused, or done all the same once there is memory again. */
+static void
+test_no_memory(void **state)
+{
+	int refused = 0;
+
+	(void)state;
+	for (int n = 0; n < 12; n++) {
+		struct claim_request *r;
+		bool finishing;
+
+		put(NULL);
+		done = 0;
+		calls_left = n;
+		buf_realloc = failing_realloc;
+		r = claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_new, NULL);
+		finishing = claims_finish(claims, SPAN_LIT("f"), &record, SPAN_NULL, true, false,
+					  SPAN_NULL);
+		buf_realloc = realloc;
+		refused += !r + !finishing;
+		done = !r;
+		rig_until(&rig, is_fine, NULL, PATIENCE_MS);
+		assert_int_equal(strncmp(held(), "v1|calling|", 11) == 0, r != NULL);
+	}
+	assert_in_range(refused, 2, 12);
+}
+
 /* --- Redis goes away --- */
 
 enum { MANY = 500 };
@@ -378,6 +420,7 @@ main(void)
 		cmocka_unit_test(test_orphan),
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_forgotten),
+		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_connection_lost),
 		cmocka_unit_test(test_server_hangs),
 		cmocka_unit_test(test_server_restarts),
