@@ -330,6 +330,7 @@ def test_help_and_version(t):
 # --- topics ---
 
 
+@limit(120)
 def test_topics(t):
     other = {"topic.prefix": f"c{secrets.token_hex(4)}."}
     missing = t.cli("topics", "list", config=other)
@@ -521,6 +522,7 @@ def test_bad_file_publishes_nothing(t):
     assert len(commands_of(t)) == 1
 
 
+@limit(120)
 def test_wait(t):
     ends = {"good": None, "bad": outcome("FAILED", "DRIVER_NOT_READY", "is not ready.")}
 
@@ -645,6 +647,7 @@ def test_exec(t):
         assert done.returncode == 125 and "no result within --wait" in done.stderr
 
 
+@limit(120)
 def test_exec_finds_out_whose_lease_it_is(t):
     def answer(plain, message):
         kind = plain["operation"]["type"]
@@ -678,6 +681,7 @@ def test_exec_finds_out_whose_lease_it_is(t):
 # --- watch and replay ---
 
 
+@limit(120)
 def test_replay_ranges_and_filters(t):
     def answer(plain, message):
         bad = plain["environmentId"] == "e2"
@@ -830,6 +834,7 @@ def test_instances_are_compared(t):
 # --- servers that are not there ---
 
 
+@limit(120)
 def test_servers_away(t):
     away = {"ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "ENVDRIVER_REDIS_URL": "unix:///nonexistent"}
     for arguments, code, text in (
