@@ -116,8 +116,8 @@ time_out(struct channel *c, struct channel_call *call)
 	char text[160];
 	struct rpc_answer a = { .end = RPC_TIMED_OUT, .method = call->method, .text = text };
 
-	snprintf(text, sizeof(text), "RPC call \"%.80s\" timed out after %" PRId64 "ms", call->method,
-		 call->timeout_ms);
+	snprintf(text, sizeof(text), "RPC call \"%.80s\" timed out after %" PRId64 "ms",
+		 call->method, call->timeout_ms);
 	if (c->late >= CHANNEL_LATE_MAX)
 		give_up_oldest(c);
 	deadline_remove(&c->deadlines, &call->deadline);
@@ -381,7 +381,8 @@ channel_finish(struct channel *c)
 }
 
 void
-channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_call *call), void *arg)
+channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_call *call),
+	     void *arg)
 {
 	while (c->deadlines.count > 0 || c->oldest) {
 		struct channel_call *call = c->oldest;
@@ -460,7 +461,8 @@ start(struct channel *c, uv_loop_t *loop, int *write_fd, int *read_fd)
 
 struct channel *
 channel_new(uv_loop_t *loop, int write_fd, int read_fd, uint64_t *next_id,
-	    const struct channel_limits *limits, const struct channel_events *ev, struct err *reterr)
+	    const struct channel_limits *limits, const struct channel_events *ev,
+	    struct err *reterr)
 {
 	struct channel *c = buf_realloc(NULL, sizeof(*c));
 	struct frame_events fev = { on_line, on_dropped, c };

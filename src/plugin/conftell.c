@@ -73,7 +73,8 @@ tell(struct conftell *t, struct span key, struct jtext config)
 	buf_addch(&params, '}');
 	one->call = (struct worker_call){
 		.rpc = { .method = "configChanged", .timeout_ms = t->timeout_ms },
-		.on_answer = on_answer, .on_late = on_late, .on_chunk = on_chunk, .on_gone = on_gone,
+		.on_answer = on_answer, .on_late = on_late,
+		.on_chunk = on_chunk, .on_gone = on_gone,
 	};
 	one->call.scope.company = rpc_trim(buf_span(&one->company));
 	if (one->call.scope.company.len)

@@ -57,7 +57,8 @@ execlog_take(struct scope *s, const struct rpc_message *m, uint64_t total_max, s
 
 	if (!jtext_is(stream, "stdout") && !jtext_is(stream, "stderr"))
 		return "invalid stream";
-	if (chunk.kind != JTEXT_STRING || chunk.raw.len > 2 + ESCAPE_LEN * (size_t)EXECLOG_CHUNK_MAX)
+	if (chunk.kind != JTEXT_STRING ||
+	    chunk.raw.len > 2 + ESCAPE_LEN * (size_t)EXECLOG_CHUNK_MAX)
 		return "invalid chunk";
 	c = find_route(s, m->invocation_id, text);
 	if (!c)

@@ -224,8 +224,8 @@ on_write(void *arg, struct span line)
 }
 
 static int
-on_state(void *arg, enum host_state_op op, struct span company, struct span field, struct span value,
-	 host_state_fn *done, void *token)
+on_state(void *arg, enum host_state_op op, struct span company, struct span field,
+	 struct span value, host_state_fn *done, void *token)
 {
 	struct handle *h = arg;
 

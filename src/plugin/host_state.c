@@ -40,7 +40,8 @@ field(struct host *h, struct jtext params, struct buf *out)
 			jtext_decode(value, &h->more, /* ret_replaced= */ NULL);
 		if (h->more.len && !h->more.failed)
 			jtext_add_string(out, buf_span(&h->more));
-		else if (parts[i].missing && (value.kind <= JTEXT_NULL || value.kind == JTEXT_STRING))
+		else if (parts[i].missing &&
+			 (value.kind <= JTEXT_NULL || value.kind == JTEXT_STRING))
 			buf_adds(out, parts[i].missing);
 		else
 			return false;
@@ -127,12 +128,14 @@ host_state(const struct host_ask *a)
 	}
 	if (op == HOST_STATE_SET && text.len > VALUE_MAX) {
 		host_refuse(h, a->m->id, RPC_CODE_INTERNAL,
-			    "A value of %zu bytes exceeds the limit of %d bytes", text.len, VALUE_MAX);
+			    "A value of %zu bytes exceeds the limit of %d bytes", text.len,
+			    VALUE_MAX);
 		return;
 	}
 	if (h->n_pending < HOST_STATE_MAX)
 		p = new_pending(h, op, a->m->id.raw);
-	if (!p || h->ops.state(h->ops.arg, op, a->company, buf_span(&h->text), text, on_done, p) < 0) {
+	if (!p ||
+	    h->ops.state(h->ops.arg, op, a->company, buf_span(&h->text), text, on_done, p) < 0) {
 		host_refuse(h, a->m->id, RPC_CODE_INTERNAL, "State cannot be reached now");
 		if (p)
 			drop_pending(p);

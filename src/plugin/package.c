@@ -83,8 +83,9 @@ real_folder(const char *folder, const struct package_rules *rules, char **ret, s
 			       strerror(errno));
 	if (!permitted(real, rules->dirs)) {
 		free(real);
-		return err_set(reterr, ERR_DENIED, "package '%s' lies under none of plugin.dirs (%s)",
-			       folder, rules->dirs);
+		return err_set(reterr, ERR_DENIED,
+			       "package '%s' lies under none of plugin.dirs (%s)", folder,
+			       rules->dirs);
 	}
 	*ret = real;
 	return 0;
@@ -102,8 +103,8 @@ read_file(const char *dir, const char *name, struct buf *out, struct err *reterr
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return err_set(reterr, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "cannot open '%s': %s",
-			       path, strerror(errno));
+		return err_set(reterr, errno == ENOENT ? ERR_NOTFOUND : ERR_IO,
+			       "cannot open '%s': %s", path, strerror(errno));
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		ret = err_set(reterr, ERR_INVALID, "'%s' is not a file", path);
 	else if (st.st_size > PACKAGE_FILE_MAX)
@@ -114,7 +115,8 @@ read_file(const char *dir, const char *name, struct buf *out, struct err *reterr
 	if (ret == 0) {
 		n = read(fd, out->data, (size_t)st.st_size);
 		if (n < 0)
-			ret = err_set(reterr, ERR_IO, "cannot read '%s': %s", path, strerror(errno));
+			ret = err_set(reterr, ERR_IO, "cannot read '%s': %s", path,
+				      strerror(errno));
 		out->len = n > 0 ? (size_t)n : 0;
 	}
 	close(fd);

@@ -11,22 +11,6 @@
 
 enum { HANDLES = 2 };
 
-const char *
-worker_status_name(enum worker_status s)
-{
-	static const char *const names[] = {
-		[WORKER_NONE] = "none",
-		[WORKER_STARTING] = "starting",
-		[WORKER_RUNNING] = "running",
-		[WORKER_STOPPING] = "stopping",
-		[WORKER_STOPPED] = "stopped",
-		[WORKER_CRASHED] = "crashed",
-		[WORKER_BACKOFF] = "backoff",
-	};
-
-	return names[s];
-}
-
 static struct handle *
 find(const struct supervisor *s, const char *plugin_id)
 {

@@ -121,7 +121,8 @@ int
 worker_call(struct worker *w, struct worker_call *c, struct span params, struct span traceparent,
 	    struct err *reterr)
 {
-	struct channel_request r = { params, c->scope.invocation_id, c->scope.company, traceparent };
+	struct channel_request r = { params, c->scope.invocation_id, c->scope.company,
+				     traceparent };
 	bool shared = w->scope.shared;
 	int ret;
 
@@ -261,7 +262,8 @@ say_hello(struct worker *w, const struct worker_spec *spec, struct err *reterr)
 	buf_addspan(&params, spec->manifest);
 	buf_adds(&params, ",\"config\":{},\"instanceInfo\":{\"instanceId\":");
 	jtext_add_string(&params, span_of(spec->instance_id));
-	buf_adds(&params, ",\"hostVersion\":\"" HOST_VERSION "\",\"deploymentMode\":\"local_trusted\","
+	buf_adds(&params, ",\"hostVersion\":\"" HOST_VERSION "\","
+			  "\"deploymentMode\":\"local_trusted\","
 			  "\"deploymentExposure\":\"private\"},\"apiVersion\":1,"
 			  "\"databaseNamespace\":null}");
 	w->hello = (struct channel_call){ .method = "initialize", .timeout_ms = w->limits.start_ms,
@@ -287,7 +289,9 @@ worker_scope(struct worker *w)
 struct jtext
 worker_methods(const struct worker *w)
 {
-	return (struct jtext){ JTEXT_ARRAY, w->methods.len ? buf_span(&w->methods) : SPAN_LIT("[]") };
+	struct span none = SPAN_LIT("[]");
+
+	return (struct jtext){ JTEXT_ARRAY, w->methods.len ? buf_span(&w->methods) : none };
 }
 
 static void

@@ -4,9 +4,26 @@
 #include <stdio.h>
 
 #include "envdriver/base/clock.h"
+#include "envdriver/plugin/supervisor.h"
 #include "envdriver/state/redis.h"
 
 enum { ARGS_MAX = 2 + 2 * 11, NUMBER_LEN = 24 };
+
+const char *
+worker_status_name(enum worker_status s)
+{
+	static const char *const names[] = {
+		[WORKER_NONE] = "none",
+		[WORKER_STARTING] = "starting",
+		[WORKER_RUNNING] = "running",
+		[WORKER_STOPPING] = "stopping",
+		[WORKER_STOPPED] = "stopped",
+		[WORKER_CRASHED] = "crashed",
+		[WORKER_BACKOFF] = "backoff",
+	};
+
+	return names[s];
+}
 
 /* HSET, being put together. */
 struct fields {

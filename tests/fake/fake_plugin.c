@@ -104,7 +104,8 @@ fake_show(struct fake *f)
 			     signal(SIGPIPE, SIG_DFL) == SIG_DFL, sigismember(&mask, SIGUSR1),
 			     getcwd(dir, sizeof(dir)));
 	for (char **e = environ; *e; e++)
-		n += (size_t)snprintf(out + n, sizeof(out) - n, "%s\"%s\"", e == environ ? "" : ",", *e);
+		n += (size_t)snprintf(out + n, sizeof(out) - n, "%s\"%s\"", e == environ ? "" :
+			",", *e);
 	snprintf(out + n, sizeof(out) - n, "]}");
 	fake_reply(f, out);
 }
@@ -138,7 +139,8 @@ fake_word(struct fake *f, const char *word)
 {
 	if (strcmp(word, "init") == 0) {
 		fake_expect(f, "\"method\":\"initialize\"");
-		fake_reply(f, "{\"ok\":true,\"supportedMethods\":[\"health\",\"environmentProbe\"]}");
+		fake_reply(f, "{\"ok\":true,\"supportedMethods\":[\"health\","
+			"\"environmentProbe\"]}");
 	} else if (strcmp(word, "deaf") == 0) {
 		signal(SIGTERM, SIG_IGN);
 	} else if (strcmp(word, "hold") == 0 || strcmp(word, "away") == 0) {

@@ -182,20 +182,23 @@ static const struct row {
 	{ "1e0 too", V ",\"id\":10e-1,\"result\":1}\n", "end m result 1;" },
 	{ "error", V ",\"id\":1,\"error\":{\"message\":\"no\"}}\n", "end m error \"no\";" },
 	{ "result and error null", V ",\"id\":1,\"result\":1,\"error\":null}\n", "end m bad ;" },
-	{ "method beside a result", V ",\"id\":1,\"method\":\"x\",\"result\":2}\n", "end m result 2;" },
+	{ "method beside a result", V ",\"id\":1,\"method\":\"x\",\"result\":2}\n",
+	  "end m result 2;" },
 	{ "unterminated", V ",\"id\":1,\"result\":2}", "" },
 	{ "string id", V ",\"id\":\"1\",\"result\":1}\n", "bad a response to an unknown request;" },
 	{ "null id", V ",\"id\":null,\"result\":1}\n", "bad a response to an unknown request;" },
 	{ "negative id", V ",\"id\":-1,\"result\":1}\n", "bad a response to an unknown request;" },
 	{ "huge id", V ",\"id\":18446744073709551617,\"result\":1}\n",
 	  "bad a response to an unknown request;" },
-	{ "unknown id", V ",\"id\":999999,\"result\":1}\n", "bad a response to an unknown request;" },
+	{ "unknown id", V ",\"id\":999999,\"result\":1}\n", "bad a response to an unknown "
+	  "request;" },
 	{ "twice", V ",\"id\":1,\"result\":1}\n" V ",\"id\":1,\"result\":1}\n",
 	  "end m result 1;bad a response to an unknown request;" },
 	{ "no version", "{\"id\":1,\"result\":1}\n", "bad jsonrpc is not \"2.0\";" },
 	{ "noise and the answer", "noise\r[]\n\n" V ",\"id\":1,\"result\":1}\r\n",
 	  "bad not valid JSON;bad not an object;end m result 1;" },
-	{ "request with the same id", V ",\"id\":1,\"method\":\"config.get\"}\n" V ",\"id\":1,\"result\":1}\n",
+	{ "request with the same id", V ",\"id\":1,\"method\":\"config.get\"}\n"
+	  V ",\"id\":1,\"result\":1}\n",
 	  "request \"config.get\";end m result 1;" },
 	{ "notification", V ",\"method\":\"log\"}\n", "notification \"log\";" },
 };
@@ -259,11 +262,13 @@ test_time_out(void **state)
 	assert_int_equal(call(&b, &c[1], "slower", 10000, NULL), 0);
 	assert_int_equal(call(&b, &c[2], "dropped", 20, NULL), 0);
 	run_for(&b, 50);
-	expect(&b, "earliest first", "end dropped timeout RPC call \"dropped\" timed out after 20ms;");
+	expect(&b, "earliest first", "end dropped timeout RPC call \"dropped\" timed out after "
+		"20ms;");
 	run_for(&b, 60);
 	expect(&b, "then the other", "end slow timeout RPC call \"slow\" timed out after 80ms;");
 	/* Neither answer is taken for that of another call. */
-	say(&b, V ",\"id\":3,\"result\":3}\n" V ",\"id\":1,\"result\":1}\n" V ",\"id\":1,\"result\":1}\n");
+	say(&b, V ",\"id\":3,\"result\":3}\n" V ",\"id\":1,\"result\":1}\n"
+		V ",\"id\":1,\"result\":1}\n");
 	expect(&b, "late", "bad a response to an unknown request;late slow result 1;"
 	       "bad a response to an unknown request;");
 	say(&b, V ",\"id\":2,\"result\":2}\n");
@@ -339,7 +344,8 @@ test_fail_many(void **state)
 	(void)state;
 	begin(&b, 1 << 20);
 	for (size_t i = 0; i < COUNT(calls); i++)
-		assert_int_equal(call(&b, &calls[i], "m", 10000 + (int64_t)(i * 7919 % 1000), NULL), 0);
+		assert_int_equal(call(&b, &calls[i], "m", 10000 + (int64_t)(i * 7919 % 1000),
+			NULL), 0);
 	channel_fail(b.channel, death, NULL);
 	for (const char *p = b.out.data; (p = strstr(p, "end m died it died;")); p++)
 		n++;
@@ -428,7 +434,8 @@ test_dropped_line(void **state)
 		turn(&b);
 	}
 	say(&b, V ",\"method\":\"log\"}\n");
-	expect(&b, "dropped", "bad longer than plugin.line.max.bytes: dropped;notification \"log\";");
+	expect(&b, "dropped", "bad longer than plugin.line.max.bytes: dropped;notification "
+		"\"log\";");
 	free(line);
 	end(&b);
 }

@@ -64,7 +64,8 @@ static const struct row {
 	{ "one past the limit",		{ S("0123456789abcdefg\nx\n") }, "#[x]" },
 	{ "the limit over reads",	{ S("01234567"), S("89abcdef"), S("\nx\n") },
 	  "[0123456789abcdef][x]" },
-	{ "past it over reads",		{ S("01234567"), S("89abcdef"), S("g"), S("h\nx\n") }, "#[x]" },
+	{ "past it over reads",		{ S("01234567"), S("89abcdef"), S("g"), S("h\nx\n") },
+	  "#[x]" },
 	{ "past it by its last part",	{ S("01234567"), S("89abcdefg\nx\n") }, "#[x]" },
 	{ "two dropped ones",		{ S("0123456789abcdefg\n0123456789abcdefg\n") }, "##" },
 	{ "dropped, never ended",	{ S("0123456789abcdefg"), S("hij") }, "#" },
@@ -72,13 +73,15 @@ static const struct row {
 
 	{ "invalid byte",		{ S("a\xff""b\n") },	"[a" FFFD "b]!" },
 	{ "only that line is repaired",	{ S("a\xff\nb\n") },	"[a" FFFD "]![b]" },
-	{ "character over reads",	{ S("a\xe2"), S("\x82"), S("\xac""b\n") }, "[a\xe2\x82\xac""b]" },
+	{ "character over reads",	{ S("a\xe2"), S("\x82"), S("\xac""b\n") },
+	  "[a\xe2\x82\xac""b]" },
 	{ "long character over reads",	{ S("\xf0"), S("\x9f"), S("\x98"), S("\x80\n") },
 	  "[\xf0\x9f\x98\x80]" },
 	{ "cut character, then a line end", { S("a\xf0\x9f"), S("\nb\n") }, "[a" FFFD "]![b]" },
 	{ "cut character, then ASCII",	{ S("a\xe2\x82"), S("b\n") }, "[a" FFFD "b]!" },
 	{ "cut character at the end",	{ S("a\xe2\x82") },	"[a" FFFD "]!" },
-	{ "two broken starts",		{ S("\xe2"), S("\xe2\x82\xac\n") }, "[" FFFD "\xe2\x82\xac]!" },
+	{ "two broken starts",		{ S("\xe2"), S("\xe2\x82\xac\n") }, "["
+	  FFFD "\xe2\x82\xac]!" },
 	{ "subpart, then another",	{ S("\xf0\x9f"), S("\xf0\x9f\x98\x80\n") },
 	  "[" FFFD "\xf0\x9f\x98\x80]!" },
 	{ "lone continuation over reads", { S("a\x80"), S("\x80\n") }, "[a" FFFD FFFD "]!" },
@@ -123,27 +126,29 @@ test_rows(void **state)
 static void
 test_any_cut(void **state)
 {
-	static const char text[] = "a\r\nbc\xe2\x82\xac\r\xff\xf0\x9f\x98\x80\n\xf0\x9f\n0123456789abcdefgh\n"
+	static const char text[] = "a\r\nbc\xe2\x82\xac\r\xff\xf0\x9f\x98\x80\n\xf0\x9f\n"
+				   "0123456789abcdefgh\n"
 				   "\xe2\xe2\x82\n  \n{}";
+	size_t len = sizeof(text) - 1;
 	struct buf whole = BUF_INIT;
 
 	(void)state;
-	for (size_t step = sizeof(text) - 1; step > 0; step--) {
+	for (size_t step = len; step > 0; step--) {
 		struct frame *f = frame_new(FRAME_MESSAGES, 16, &events, NULL);
 
 		assert_non_null(f);
 		buf_reset(&out);
-		for (size_t at = 0; at < sizeof(text) - 1; at += step)
-			frame_feed(f, text + at, step < sizeof(text) - 1 - at ? step
-									      : sizeof(text) - 1 - at);
+		for (size_t at = 0; at < len; at += step)
+			frame_feed(f, text + at, step < len - at ? step : len - at);
 		frame_end(f);
-		if (step == sizeof(text) - 1)
+		if (step == len)
 			buf_addspan(&whole, buf_span(&out));
 		if (!span_eq(buf_span(&out), buf_span(&whole)))
 			fail_msg("reads of %zu: %s, not %s", step, out.data, whole.data);
 		frame_free(f);
 	}
-	assert_string_equal(whole.data, "[a][bc\xe2\x82\xac][" FFFD "\xf0\x9f\x98\x80]![" FFFD "]!#["
+	assert_string_equal(whole.data, "[a][bc\xe2\x82\xac][" FFFD "\xf0\x9f\x98\x80]!["
+		FFFD "]!#["
 			    FFFD FFFD "]![{}]");
 	buf_release(&whole);
 }

@@ -15,8 +15,10 @@
 #define V "{\"jsonrpc\":\"2.0\""
 #define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 #define OK "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":"
-#define FAIL(code, text) "{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":" code ",\"message\":\"" text "\"}}\n"
-#define DENIED(m, why) FAIL("-32005", "Plugin \\\"plugin-1\\\" is not allowed to perform \\\"" m "\\\": " why)
+#define FAIL(code, text) \
+	"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":" code ",\"message\":\"" text "\"}}\n"
+#define DENIED(m, why) \
+	FAIL("-32005", "Plugin \\\"plugin-1\\\" is not allowed to perform \\\"" m "\\\": " why)
 #define NO_COMPANY "company context is required"
 #define UNKNOWN "the worker referenced a missing, expired, or unknown invocation scope"
 #define OTHER(a, b) "requested company \\\"" b "\\\" but the current invocation is scoped to " \
@@ -47,13 +49,15 @@ on_notice(void *arg, const struct plugin_notice *n)
 {
 	(void)arg;
 	assert_true(span_is(n->plugin_id, "plugin-1") && span_is(n->plugin_key, "acme.x"));
-	buf_addf(&notices, "%s company=%.*s command=%.*s name=%.*s message=%.*s details=%.*s;", n->type,
+	buf_addf(&notices, "%s company=%.*s command=%.*s name=%.*s message=%.*s details=%.*s;",
+		n->type,
 		 SPAN_FMT(n->company_id), SPAN_FMT(n->command_id), SPAN_FMT(n->name),
 		 SPAN_FMT(n->message), SPAN_FMT(n->details));
 }
 
 static int
-on_state(void *arg, enum host_state_op op, struct span company, struct span field, struct span value,
+on_state(void *arg, enum host_state_op op, struct span company, struct span field,
+	struct span value,
 	 host_state_fn *done, void *token)
 {
 	(void)arg;
@@ -110,12 +114,14 @@ static const struct row {
 	  "{\"companyId\":\"company-3\"}", OK "{\"n\":[1]}}\n" },
 	{ "config that is no object", false, "\"method\":\"config.get\",\"params\":"
 	  "{\"companyId\":\"company-4\"}", DENIED("config.get", NO_COMPANY) },
-	{ "config, blank company", false, "\"method\":\"config.get\",\"params\":{\"companyId\":\" \"}",
+	{ "config, blank company", false, "\"method\":\"config.get\","
+	  "\"params\":{\"companyId\":\" \"}",
 	  DENIED("config.get", NO_COMPANY) },
 
 	{ "state of another company by scope", true, "\"method\":\"state.get\",\"params\":"
 	  "{\"scopeKind\":\"company\",\"scopeId\":\"company-1\",\"stateKey\":\"k\"},"
-	  "\"paperclipInvocationId\":\"i-2\"", DENIED("state.get", OTHER("company-2", "company-1")) },
+	  "\"paperclipInvocationId\":\"i-2\"", DENIED("state.get", OTHER("company-2",
+	  "company-1")) },
 	{ "state of every company", true, "\"method\":\"state.get\",\"params\":"
 	  "{\"scopeKind\":\"company\",\"stateKey\":\"k\"},\"paperclipInvocationId\":\"i-2\"",
 	  DENIED("state.get", "the current invocation is scoped to company \\\"company-2\\\"") },
@@ -123,7 +129,8 @@ static const struct row {
 	  "{\"scopeKind\":\"instance\",\"stateKey\":\"k\"}", DENIED("state.get", NO_COMPANY) },
 	{ "state without a key", true, "\"method\":\"state.get\",\"params\":"
 	  "{\"scopeKind\":\"instance\"},\"paperclipInvocationId\":\"i-2\"",
-	  FAIL("-32603", "state.get needs a scopeKind and a stateKey, and optionally a scopeId and a "
+	  FAIL("-32603", "state.get needs a scopeKind and a stateKey, and optionally a scopeId "
+	  "and a "
 	       "namespace: strings of at most 4096 bytes together") },
 
 	{ "secrets", true, "\"method\":\"secrets.resolve\",\"params\":{},"
@@ -143,7 +150,8 @@ static const struct row {
 	  "{\"filter\":{\"companyId\":\"company-2\"}}", DENIED("events.subscribe", NO_COMPANY) },
 	{ "span", true, "\"method\":\"span.record\",\"params\":{}", OK "null}\n" },
 	{ "telemetry", true, "\"method\":\"telemetry.track\",\"params\":{}", OK "null}\n" },
-	{ "log as a request", true, "\"method\":\"log\",\"params\":{\"message\":\"m\"}", OK "null}\n" },
+	{ "log as a request", true, "\"method\":\"log\",\"params\":{\"message\":\"m\"}",
+	  OK "null}\n" },
 };
 
 static struct scope scope;
@@ -250,7 +258,8 @@ test_capabilities(void **state)
 			 needs[i].method);
 		snprintf(wanted, sizeof(wanted),
 			 FAIL("-32001", "Plugin \\\"plugin-1\\\" is missing required capability "
-			      "\\\"%s\\\" for method \\\"%s\\\""), needs[i].capability, needs[i].method);
+			      "\\\"%s\\\" for method \\\"%s\\\""), needs[i].capability,
+			      needs[i].method);
 		ask(h, rest);
 		expect(needs[i].method, &lines, wanted);
 		end(h, true);
@@ -274,13 +283,15 @@ static const struct state_row {
 	{ "one way to write a key", "state.get\",\"params\":{\"scopeKind\":\"inst\\u0061nce\","
 	  "\"stateKey\":\"\\u006b\\n\\\"\",\"scopeId\":\"\",\"namespace\":\"n\"", 0, true, NULL,
 	  "0 company-2 [\"instance\",null,\"n\",\"k\\n\\\"\"] null;", OK "null}\n" },
-	{ "not JSON", "state.get\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\"", 0, true,
+	{ "not JSON", "state.get\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\"", 0,
+	  true,
 	  "{oops", "0 company-2 [\"instance\",null,\"default\",\"k\"] null;",
 	  FAIL("-32603", "What is stored there is not JSON") },
 	{ "set", "state.set\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\","
 	  "\"value\":{\"n\": 1}", 0, true, NULL,
 	  "1 company-2 [\"instance\",null,\"default\",\"k\"] {\"n\": 1};", OK "null}\n" },
-	{ "delete", "state.delete\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\"", 0, true,
+	{ "delete", "state.delete\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\"", 0,
+	  true,
 	  NULL, "2 company-2 [\"instance\",null,\"default\",\"k\"] null;", OK "null}\n" },
 	{ "Redis away", "state.set\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\"",
 	  ERR_UNAVAILABLE, false, NULL, "1 company-2 [\"instance\",null,\"default\",\"k\"] null;",
@@ -318,7 +329,8 @@ test_state(void **state)
 static void
 test_state_limits(void **state)
 {
-	static const char rest[] = "\"method\":\"state.get\",\"params\":{\"scopeKind\":\"instance\","
+	static const char rest[] = "\"method\":\"state.get\","
+		"\"params\":{\"scopeKind\":\"instance\","
 				   "\"stateKey\":\"k\"},\"paperclipInvocationId\":\"i-2\"";
 	struct host_plugin p;
 	struct host *h = begin(&p, manifest_all, true);
@@ -354,17 +366,21 @@ test_notices(void **state)
 	struct host *h = begin(&p, manifest_all, true);
 
 	(void)state;
-	ask(h, "\"method\":\"activity.log\",\"params\":{\"companyId\":\"company-2\",\"message\":\"did it\","
-	       "\"entityType\":\"lease\",\"metadata\":{\"a\":1}},\"paperclipInvocationId\":\"i-2\"");
+	ask(h, "\"method\":\"activity.log\",\"params\":{\"companyId\":\"company-2\","
+		"\"message\":\"did it\","
+	       "\"entityType\":\"lease\",\"metadata\":{\"a\":1}},"
+	  "\"paperclipInvocationId\":\"i-2\"");
 	ask(h, "\"method\":\"events.emit\",\"params\":{\"name\":\"e\",\"companyId\":\"company-2\","
 	       "\"payload\":[1]},\"paperclipInvocationId\":\"i-2\"");
-	ask(h, "\"method\":\"events.emit\",\"params\":{\"name\":\"e\",\"companyId\":\"company-1\"}");
+	ask(h, "\"method\":\"events.emit\",\"params\":{\"name\":\"e\","
+		"\"companyId\":\"company-1\"}");
 	ask(h, "\"method\":\"events.emit\",\"params\":{\"name\":\"e\",\"companyId\":\"company-1\"},"
 	       "\"paperclipInvocationId\":\"i-2\"");
 	expect("notices", &notices,
 	       "ACTIVITY company=company-2 command=c-9 name= message=did it "
 	       "details={\"entityType\":\"lease\",\"metadata\":{\"a\":1}};"
-	       "EVENT_EMITTED company=company-2 command=c-9 name=e message= details={\"payload\":[1]};"
+	       "EVENT_EMITTED company=company-2 command=c-9 name=e message= "
+	  "details={\"payload\":[1]};"
 	       "EVENT_EMITTED company=company-1 command= name=e message= details=;");
 	expect("answers", &lines, OK "null}\n" OK "null}\n" OK "null}\n"
 	       DENIED("events.emit", OTHER("company-2", "company-1")));
@@ -382,16 +398,19 @@ test_streams(void **state)
 	"\"companyId\":\"company-2\"" more "},\"paperclipInvocationId\":\"i-2\""
 	tell(h, STREAM("open", ""));
 	tell(h, STREAM("emit", ",\"event\":{\"a\":1}"));
-	tell(h, "\"method\":\"streams.emit\",\"params\":{\"channel\":\"ch\",\"companyId\":\"company-1\"},"
+	tell(h, "\"method\":\"streams.emit\",\"params\":{\"channel\":\"ch\","
+		"\"companyId\":\"company-1\"},"
 		"\"paperclipInvocationId\":\"i-2\"");
-	tell(h, "\"method\":\"streams.emit\",\"params\":{\"channel\":\"ch\",\"companyId\":\"company-2\"}");
+	tell(h, "\"method\":\"streams.emit\",\"params\":{\"channel\":\"ch\","
+		"\"companyId\":\"company-2\"}");
 	tell(h, STREAM("close", ""));
 	tell(h, STREAM("open", ""));
 	host_end(h);
 	host_end(h);
 	expect("streams", &notices,
 	       "STREAM_OPENED company=company-2 command=c-9 name=ch message= details=;"
-	       "STREAM_EVENT company=company-2 command=c-9 name=ch message= details={\"event\":{\"a\":1}};"
+	       "STREAM_EVENT company=company-2 command=c-9 name=ch message= "
+	  "details={\"event\":{\"a\":1}};"
 	       "STREAM_CLOSED company=company-2 command=c-9 name=ch message= details=;"
 	       "STREAM_OPENED company=company-2 command=c-9 name=ch message= details=;"
 	       "STREAM_CLOSED company=company-2 command= name=ch message= details=;");
@@ -406,7 +425,8 @@ test_log(void **state)
 
 	(void)state;
 	tell(h, "\"method\":\"log\",\"params\":{\"level\":\"debug\",\"message\":\"d\"}");
-	tell(h, "\"method\":\"log\",\"params\":{\"level\":\"info\",\"message\":\"i\",\"meta\":{\"n\":1}}");
+	tell(h, "\"method\":\"log\",\"params\":{\"level\":\"info\",\"message\":\"i\","
+		"\"meta\":{\"n\":1}}");
 	tell(h, "\"method\":\"log\",\"params\":{\"level\":\"warn\",\"message\":\"w\\u0000x\"}");
 	tell(h, "\"method\":\"log\",\"params\":{\"level\":\"error\",\"message\":{\"a\":1}}");
 	tell(h, "\"method\":\"log\",\"params\":{\"level\":9}");

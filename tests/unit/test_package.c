@@ -135,19 +135,24 @@ static const struct row {
 	{ "bare name of the system", "/in/system", NULL, 0, "@/bin/python3|w.py" },
 	{ "an interpreter by a link", "/in/venv", NULL, 0, "@/in/venv/./python" },
 	{ "node", "/in/node", NULL, 0, "@/bin/node|@/in/node/w.mjs" },
-	{ "wrapped", "/in/node", "wrap  --ro /", 0, "@/bin/wrap|--ro|/|@/bin/node|@/in/node/w.mjs" },
+	{ "wrapped", "/in/node", "wrap  --ro "
+	  "/", 0, "@/bin/wrap|--ro|/|@/bin/node|@/in/node/w.mjs" },
 	{ "wrapped by a path", "/in/bare", "/opt/wrap x", 0, "/opt/wrap|x|@/in/bare/run" },
 	{ "a link that leads in", "/out/back", NULL, 0, "@/in/own/./run|a b|" },
 
-	{ "no such wrapper", "/in/bare", "unwrap", ERR_NOTFOUND, "plugin.wrapper: there is no 'unwrap'" },
+	{ "no such wrapper", "/in/bare", "unwrap", ERR_NOTFOUND,
+	  "plugin.wrapper: there is no 'unwrap'" },
 	{ "outside", "/out/own", NULL, ERR_DENIED, "lies under none of plugin.dirs" },
 	{ "a link that leads out", "/in/link", NULL, ERR_DENIED, "lies under none of plugin.dirs" },
 	{ "beside, same start", "/in-beside", NULL, ERR_DENIED, "lies under none of plugin.dirs" },
 	{ "no folder", "/in/gone", NULL, ERR_NOTFOUND, "No such file or directory" },
 	{ "no files", "/in/none", NULL, ERR_NOTFOUND, "has neither a package.json" },
-	{ "no such program", "/in/missing", NULL, ERR_NOTFOUND, "there is no 'nothing' in the worker's PATH" },
-	{ "program by ..", "/in/away", NULL, ERR_DENIED, "its command '../../out/tool' lies under none" },
-	{ "absolute program", "/in/absolute", NULL, ERR_DENIED, "its command '/bin/sh' lies under none" },
+	{ "no such program", "/in/missing", NULL, ERR_NOTFOUND,
+	  "there is no 'nothing' in the worker's PATH" },
+	{ "program by ..", "/in/away", NULL, ERR_DENIED, "its command '../../out/tool' lies "
+	  "under none" },
+	{ "absolute program", "/in/absolute", NULL, ERR_DENIED,
+	  "its command '/bin/sh' lies under none" },
 	{ "not executable", "/in/deaf", NULL, ERR_NOTFOUND, "Permission denied" },
 	{ "empty command", "/in/empty", NULL, ERR_INVALID, "command is empty" },
 	{ "number in the command", "/in/number", NULL, ERR_INVALID, "holds what is no string" },
@@ -215,7 +220,8 @@ static const struct env_row {
 	  "PAPERCLIP_DEPLOYMENT_MODE=local_trusted|PAPERCLIP_DEPLOYMENT_EXPOSURE=private" },
 	{ "named ones", "A, B  C", "D", { "A=1", "B=", "D=x=y", "E=5", "AA=2" },
 	  "PAPERCLIP_PLUGIN_ID=p-1|PATH=/usr/local/bin:/usr/bin:/bin|NODE_ENV=production|TZ=UTC|"
-	  "PAPERCLIP_DEPLOYMENT_MODE=local_trusted|PAPERCLIP_DEPLOYMENT_EXPOSURE=private|D=x=y|A=1" },
+	  "PAPERCLIP_DEPLOYMENT_MODE=local_trusted|PAPERCLIP_DEPLOYMENT_EXPOSURE=private|"
+	  "D=x=y|A=1" },
 	{ "they win over the fixed ones", "PATH PAPERCLIP_PLUGIN_ID", "TZ PATH",
 	  { "PATH=/opt", "TZ=CET", "PAPERCLIP_PLUGIN_ID=forged" },
 	  "PAPERCLIP_PLUGIN_ID=p-1|NODE_ENV=production|PAPERCLIP_DEPLOYMENT_MODE=local_trusted|"
@@ -234,9 +240,11 @@ test_env(void **state)
 
 		assert_non_null(config);
 		if (row->all)
-			assert_int_equal(config_set(config, "plugin.env", row->all, "test", NULL), 0);
+			assert_int_equal(config_set(config, "plugin.env", row->all, "test", NULL),
+				0);
 		if (row->one)
-			assert_int_equal(config_set(config, "plugin.env.acme.x", row->one, "test", NULL), 0);
+			assert_int_equal(config_set(config, "plugin.env.acme.x", row->one, "test",
+				NULL), 0);
 		env = workenv_new(config, "p-1", "acme.x", (char *const *)row->own, NULL);
 		assert_non_null(env);
 		for (char **e = env; *e; e++)

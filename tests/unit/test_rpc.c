@@ -21,24 +21,30 @@ static const struct parse_row {
 } parse_rows[] = {
 	{ "result",	"{" V ",\"id\":2,\"result\":{\"ok\":true}}", RPC_RESPONSE,
 	  "2", NULL, "{\"ok\":true}", NULL },
-	{ "null result", "{" V ",\"id\":2,\"result\":null}", RPC_RESPONSE, "2", NULL, "null", NULL },
+	{ "null result", "{" V ",\"id\":2,\"result\":null}", RPC_RESPONSE, "2", NULL, "null",
+	  NULL },
 	{ "error",	"{" V ",\"id\":2,\"error\":{\"code\":1}}", RPC_RESPONSE,
 	  "2", NULL, NULL, "{\"code\":1}" },
-	{ "both",	"{" V ",\"id\":2,\"result\":1,\"error\":{}}", RPC_RESPONSE, "2", NULL, "1", "{}" },
+	{ "both",	"{" V ",\"id\":2,\"result\":1,\"error\":{}}", RPC_RESPONSE, "2", NULL,
+	  "1", "{}" },
 	{ "error null",	"{" V ",\"id\":2,\"result\":1,\"error\":null}", RPC_RESPONSE,
 	  "2", NULL, "1", "null" },
 	{ "method beside result", "{" V ",\"id\":2,\"method\":\"config.get\",\"result\":1}",
 	  RPC_RESPONSE, "2", "\"config.get\"", "1", NULL },
-	{ "null id, result", "{" V ",\"id\":null,\"result\":1}", RPC_RESPONSE, "null", NULL, "1", NULL },
-	{ "string id",	"{" V ",\"id\":\"2\",\"result\":1}", RPC_RESPONSE, "\"2\"", NULL, "1", NULL },
+	{ "null id, result", "{" V ",\"id\":null,\"result\":1}", RPC_RESPONSE, "null", NULL, "1",
+	  NULL },
+	{ "string id",	"{" V ",\"id\":\"2\",\"result\":1}", RPC_RESPONSE, "\"2\"", NULL, "1",
+	  NULL },
 	{ "request",	"{" V ",\"id\":1,\"method\":\"state.get\",\"params\":{}}", RPC_REQUEST,
 	  "1", "\"state.get\"", NULL, NULL },
 	{ "request, string id", "{" V ",\"id\":\"abc\",\"method\":\"x\"}", RPC_REQUEST,
 	  "\"abc\"", "\"x\"", NULL, NULL },
 	{ "request, id false", "{" V ",\"id\":false,\"method\":\"x\"}", RPC_REQUEST,
 	  "false", "\"x\"", NULL, NULL },
-	{ "notification", "{" V ",\"method\":\"log\"}", RPC_NOTIFICATION, NULL, "\"log\"", NULL, NULL },
-	{ "escaped keys", "{\"json\\u0072pc\":\"2\\u002e0\",\"\\u0069d\":7,\"result\":0}", RPC_RESPONSE,
+	{ "notification", "{" V ",\"method\":\"log\"}", RPC_NOTIFICATION, NULL, "\"log\"", NULL,
+	  NULL },
+	{ "escaped keys", "{\"json\\u0072pc\":\"2\\u002e0\",\"\\u0069d\":7,\"result\":0}",
+	  RPC_RESPONSE,
 	  "7", NULL, "0", NULL },
 	{ "last of repeated keys", "{" V ",\"id\":1,\"id\":2,\"result\":0}", RPC_RESPONSE,
 	  "2", NULL, "0", NULL },
@@ -52,7 +58,8 @@ static const struct parse_row {
 	  "null", "\"x\"", NULL, NULL },
 	{ "neither",	"{" V ",\"id\":2}", RPC_GARBAGE, "2", NULL, NULL, NULL },
 	{ "result without id", "{" V ",\"result\":2}", RPC_GARBAGE, NULL, NULL, "2", NULL },
-	{ "method is no string", "{" V ",\"id\":2,\"method\":5}", RPC_GARBAGE, "2", "5", NULL, NULL },
+	{ "method is no string", "{" V ",\"id\":2,\"method\":5}", RPC_GARBAGE, "2", "5", NULL,
+	  NULL },
 	{ "no version",	"{\"id\":2,\"result\":{}}", RPC_GARBAGE, "2", NULL, "{}", NULL },
 	{ "version 1.0", "{\"jsonrpc\":\"1.0\",\"id\":1,\"result\":{}}", RPC_GARBAGE,
 	  "1", NULL, "{}", NULL },
@@ -132,9 +139,11 @@ static const struct answer_row {
 	{ "null result", "\"result\":null", RPC_RESULT, "null", NULL, NULL, NULL },
 	{ "error",	"\"error\":{\"code\":-32002,\"message\":\"m\"}", RPC_ERROR,
 	  NULL, "-32002", "\"m\"", NULL },
-	{ "both",	"\"result\":{},\"error\":{\"code\":1,\"message\":\"m\",\"data\":[]}", RPC_ERROR,
+	{ "both",	"\"result\":{},\"error\":{\"code\":1,\"message\":\"m\",\"data\":[]}",
+	  RPC_ERROR,
 	  NULL, "1", "\"m\"", "[]" },
-	{ "types are handed on", "\"error\":{\"code\":\"E_TEXT\",\"message\":{\"a\":1},\"data\":null}",
+	{ "types are handed on", "\"error\":{\"code\":\"E_TEXT\",\"message\":{\"a\":1},"
+	  "\"data\":null}",
 	  RPC_ERROR, NULL, "\"E_TEXT\"", "{\"a\":1}", "null" },
 	{ "empty error", "\"error\":{}", RPC_ERROR, NULL, NULL, NULL, NULL },
 	{ "error is a string", "\"error\":\"bad\"", RPC_ERROR, NULL, NULL, NULL, NULL },
@@ -189,7 +198,8 @@ test_trim(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(trim_rows); i++)
 		if (!span_is(rpc_trim(span_of(trim_rows[i].text)), trim_rows[i].trimmed))
-			fail_msg("row %zu: %.*s", i, SPAN_FMT(rpc_trim(span_of(trim_rows[i].text))));
+			fail_msg("row %zu: %.*s", i,
+				SPAN_FMT(rpc_trim(span_of(trim_rows[i].text))));
 	assert_null(rpc_trim(SPAN_NULL).ptr);
 }
 
@@ -234,7 +244,8 @@ test_request(void **state)
 static void
 test_reply(void **state)
 {
-	struct jtext id = { JTEXT_STRING, SPAN_LIT("\"abc\"") }, none = { JTEXT_MISSING, SPAN_NULL };
+	struct jtext id = { JTEXT_STRING, SPAN_LIT("\"abc\"") }, none = { JTEXT_MISSING,
+		SPAN_NULL };
 	struct buf out = BUF_INIT;
 
 	(void)state;

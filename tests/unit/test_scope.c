@@ -216,15 +216,18 @@ static const struct log_row {
 	const char *out;		/* what is delivered; NULL: nothing */
 	const char *why;
 } log_rows[] = {
-	{ "stdout", "{\"stream\":\"stdout\",\"chunk\":\"one\\n\"},\"paperclipInvocationId\":\"i-1\"",
+	{ "stdout", "{\"stream\":\"stdout\",\"chunk\":\"one\\n\"},"
+	  "\"paperclipInvocationId\":\"i-1\"",
 	  "1 one\n", NULL },
-	{ "stderr", "{\"stream\":\"stderr\",\"chunk\":\"\\u20ac\"},\"paperclipInvocationId\":\" i-1 \"",
+	{ "stderr", "{\"stream\":\"stderr\",\"chunk\":\"\\u20ac\"},\"paperclipInvocationId\":\" "
+	  "i-1 \"",
 	  "2 \xe2\x82\xac", NULL },
 	{ "lone surrogate", "{\"stream\":\"stdout\",\"chunk\":\"\\ud800\"},"
 	  "\"paperclipInvocationId\":\"i-1\"", "1 \xef\xbf\xbd", NULL },
 	{ "stdin", "{\"stream\":\"stdin\",\"chunk\":\"x\"},\"paperclipInvocationId\":\"i-1\"",
 	  NULL, "invalid stream" },
-	{ "no stream", "{\"chunk\":\"x\"},\"paperclipInvocationId\":\"i-1\"", NULL, "invalid stream" },
+	{ "no stream", "{\"chunk\":\"x\"},\"paperclipInvocationId\":\"i-1\"", NULL,
+	  "invalid stream" },
 	{ "empty", "{\"stream\":\"stdout\",\"chunk\":\"\"},\"paperclipInvocationId\":\"i-1\"",
 	  NULL, "invalid chunk" },
 	{ "number", "{\"stream\":\"stdout\",\"chunk\":1},\"paperclipInvocationId\":\"i-1\"",
@@ -249,7 +252,8 @@ take(struct scope *s, const char *name, const char *notification, uint64_t max, 
 	struct rpc_message m;
 	const char *refused;
 
-	buf_addf(&line, "{\"jsonrpc\":\"2.0\",\"method\":\"execute.log\",\"params\":%s}", notification);
+	buf_addf(&line, "{\"jsonrpc\":\"2.0\",\"method\":\"execute.log\",\"params\":%s}",
+		notification);
 	rpc_parse(buf_span(&line), &m);
 	assert_int_equal(m.kind, RPC_NOTIFICATION);
 	refused = execlog_take(s, &m, max, &text, &chunk);
@@ -291,7 +295,8 @@ test_execlog(void **state)
 static void
 test_execlog_total(void **state)
 {
-	struct scope_call call = { .invocation_id = "i", .company = SPAN_LIT("a"), .wants_log = true };
+	struct scope_call call = { .invocation_id = "i", .company = SPAN_LIT("a"),
+		.wants_log = true };
 	struct scope s = { 0 };
 
 	(void)state;
@@ -308,7 +313,8 @@ test_execlog_total(void **state)
 static void
 test_execlog_chunk_max(void **state)
 {
-	struct scope_call call = { .invocation_id = "i", .company = SPAN_LIT("a"), .wants_log = true };
+	struct scope_call call = { .invocation_id = "i", .company = SPAN_LIT("a"),
+		.wants_log = true };
 	struct scope s = { 0 };
 
 	(void)state;
@@ -334,9 +340,12 @@ test_execlog_chunk_max(void **state)
 static void
 test_execlog_latch(void **state)
 {
-	struct scope_call a = { .invocation_id = "a", .company = SPAN_LIT("co-1"), .wants_log = true };
-	struct scope_call b = { .invocation_id = "b", .company = SPAN_LIT("co-2"), .wants_log = true };
-	struct scope_call c = { .invocation_id = "c", .company = SPAN_LIT("co-1"), .wants_log = true };
+	struct scope_call a = { .invocation_id = "a", .company = SPAN_LIT("co-1"),
+		.wants_log = true };
+	struct scope_call b = { .invocation_id = "b", .company = SPAN_LIT("co-2"),
+		.wants_log = true };
+	struct scope_call c = { .invocation_id = "c", .company = SPAN_LIT("co-1"),
+		.wants_log = true };
 	struct scope s = { 0 };
 
 	(void)state;

@@ -101,8 +101,8 @@ struct worker_call {
 };
 
 /* Only after on_up. On failure nothing is called back. */
-int worker_call(struct worker *w, struct worker_call *c, struct span params, struct span traceparent,
-		struct err *reterr);
+int worker_call(struct worker *w, struct worker_call *c, struct span params,
+		struct span traceparent, struct err *reterr);
 /* Queues a line to the plugin, as far as there is room. */
 void worker_write(struct worker *w, struct span line);
 
