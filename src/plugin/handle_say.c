@@ -5,6 +5,20 @@
 #include "envdriver/base/metrics.h"
 #include "supervisor_impl.h"
 
+enum {
+	TEXT_MAX = 2048,		/* of a line of the log */
+	NOTICE_MAX = 512 << 10,		/* of an event */
+};
+
+/* printf would count all of it, however much there is. */
+static struct span
+clip(struct span text)
+{
+	if (text.len > TEXT_MAX)
+		text.len = TEXT_MAX;
+	return text;
+}
+
 /* A second that held lines back is told of when the next one begins. */
 static bool
 pass(struct limiter *l, const struct handle *h, const char *what)
@@ -25,7 +39,7 @@ on_stderr(void *arg, struct span line)
 	struct handle *h = arg;
 
 	if (pass(&h->stderr_limit, h, "lines of stderr"))
-		log_warn("plugin %s: [plugin stderr] %.*s", h->plugin.key, SPAN_FMT(line));
+		log_warn("plugin %s: [plugin stderr] %.*s", h->plugin.key, SPAN_FMT(clip(line)));
 }
 
 static void
@@ -46,8 +60,8 @@ on_log(void *arg, enum log_level level, struct span message, struct jtext meta)
 	struct handle *h = arg;
 
 	if (log_enabled(level) && pass(&h->log_limit, h, "of its messages"))
-		log_write(level, "plugin %s: %.*s%s%.*s", h->plugin.key, SPAN_FMT(message),
-			  meta.kind ? " " : "", SPAN_FMT(meta.raw));
+		log_write(level, "plugin %s: %.*s%s%.*s", h->plugin.key, SPAN_FMT(clip(message)),
+			  meta.kind ? " " : "", SPAN_FMT(clip(meta.raw)));
 }
 
 static void
@@ -55,7 +69,10 @@ on_notice(void *arg, const struct plugin_notice *n)
 {
 	struct handle *h = arg;
 
-	if (pass(&h->notice_limit, h, "of its events"))
+	if (n->name.len + n->message.len + n->details.len > NOTICE_MAX)
+		log_warn("plugin %s: an event of more than %d bytes was left out", h->plugin.key,
+			 NOTICE_MAX);
+	else if (pass(&h->notice_limit, h, "of its events"))
 		h->s->ev.on_notice(h->s->ev.arg, n);
 }
 

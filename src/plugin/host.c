@@ -9,8 +9,10 @@
 #include "envdriver/plugin/supervisor.h"
 #include "host_impl.h"
 
-/* Two company ids, and words. */
-enum { WHY_MAX = 2304 };
+enum {
+	WHY_MAX = 2304,		/* two company ids, and words */
+	METHOD_MAX = 1024,	/* of an unknown one, in the answer */
+};
 
 static void config_get(const struct host_ask *a);
 static void secrets_resolve(const struct host_ask *a);
@@ -341,6 +343,8 @@ host_request(struct host *h, const struct rpc_message *m)
 			found = &methods[i];
 	if (!found) {
 		a.method = text_of(m->method, &h->method);
+		if (a.method.len > METHOD_MAX)
+			a.method.len = METHOD_MAX;
 		host_refuse(h, m->id, RPC_CODE_METHOD_NOT_FOUND,
 			    "Host does not handle method \"%.*s\"", SPAN_FMT(a.method));
 		return;

@@ -33,7 +33,7 @@ struct host {
 	struct host_ops ops;
 	struct buf line, method, invocation, requested, company, text, more;
 	struct host_pending *pending;
-	size_t n_pending;
+	size_t n_pending, pending_bytes;
 	struct host_stream *streams;
 	size_t n_streams;
 };

@@ -6,13 +6,18 @@
 
 #include <stdlib.h>
 
-enum { FIELD_MAX = 4096, VALUE_MAX = 4 << 20 };
+enum {
+	FIELD_MAX = 4096,
+	VALUE_MAX = 4 << 20,
+	PENDING_BYTES_MAX = 16 << 20,	/* on their way to Redis, of one worker */
+};
 
 /* A request that waits for its answer. */
 struct host_pending {
 	struct host_pending *prev, *next;
 	struct host *host;	/* NULL: the worker is gone */
 	enum host_state_op op;
+	size_t bytes;
 	size_t id_len;
 	char id[];
 };
@@ -51,18 +56,23 @@ field(struct host *h, struct jtext params, struct buf *out)
 }
 
 static struct host_pending *
-new_pending(struct host *h, enum host_state_op op, struct span id)
+new_pending(struct host *h, enum host_state_op op, struct span id, size_t bytes)
 {
-	struct host_pending *p = buf_realloc(NULL, sizeof(*p) + id.len);
+	struct host_pending *p;
 
+	if (h->n_pending >= HOST_STATE_MAX || h->pending_bytes + bytes > PENDING_BYTES_MAX)
+		return NULL;
+	p = buf_realloc(NULL, sizeof(*p) + id.len);
 	if (!p)
 		return NULL;
-	*p = (struct host_pending){ .host = h, .op = op, .next = h->pending, .id_len = id.len };
+	*p = (struct host_pending){ .host = h, .op = op, .next = h->pending, .bytes = bytes,
+				    .id_len = id.len };
 	memcpy(p->id, id.ptr, id.len);
 	if (h->pending)
 		h->pending->prev = p;
 	h->pending = p;
 	h->n_pending++;
+	h->pending_bytes += bytes;
 	return p;
 }
 
@@ -79,6 +89,7 @@ drop_pending(struct host_pending *p)
 		if (p->next)
 			p->next->prev = p->prev;
 		h->n_pending--;
+		h->pending_bytes -= p->bytes;
 	}
 	free(p);
 }
@@ -117,7 +128,7 @@ host_state(const struct host_ask *a)
 	enum host_state_op op = op_of(a->method);
 	struct jtext value = jtext_get(a->m->params, "value");
 	struct span text = value.kind ? value.raw : SPAN_LIT("null");
-	struct host_pending *p = NULL;
+	struct host_pending *p;
 
 	if (!field(h, a->m->params, &h->text)) {
 		host_refuse(h, a->m->id, RPC_CODE_INTERNAL,
@@ -132,8 +143,7 @@ host_state(const struct host_ask *a)
 			    VALUE_MAX);
 		return;
 	}
-	if (h->n_pending < HOST_STATE_MAX)
-		p = new_pending(h, op, a->m->id.raw);
+	p = new_pending(h, op, a->m->id.raw, a->m->id.raw.len + text.len);
 	if (!p ||
 	    h->ops.state(h->ops.arg, op, a->company, buf_span(&h->text), text, on_done, p) < 0) {
 		host_refuse(h, a->m->id, RPC_CODE_INTERNAL, "State cannot be reached now");
@@ -148,5 +158,5 @@ host_state_forget(struct host *h)
 	for (struct host_pending *p = h->pending; p; p = p->next)
 		p->host = NULL;
 	h->pending = NULL;
-	h->n_pending = 0;
+	h->n_pending = h->pending_bytes = 0;
 }

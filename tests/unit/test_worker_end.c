@@ -169,6 +169,40 @@ test_configs(void **state)
 	finish(&b);
 }
 
+static int fail_in;
+
+static void *
+failing(void *ptr, size_t size)
+{
+	return fail_in-- == 0 ? NULL : realloc(ptr, size);
+}
+
+/* Whichever allocation fails: nothing runs and nothing is lost. */
+static void
+test_no_memory(void **state)
+{
+	char *argv[] = { self, (char *)"fake", (char *)"eof", NULL }, *env[] = { NULL };
+	struct worker_spec spec = { .dir = "/tmp", .argv = argv, .env = env, .instance_id = "h",
+				    .manifest = SPAN_LIT("{}"), .limits = quick };
+	struct bench b = { .next_id = 1 };
+	struct worker_events ev = {
+		on_up, on_request, on_notification, on_stderr, on_bad, on_dead, on_end, &b,
+	};
+
+	(void)state;
+	uv_loop_init(&b.loop);
+	for (int n = 0; !b.worker; n++) {
+		fail_in = n;
+		buf_realloc = failing;
+		b.worker = worker_new(&b.loop, &spec, &b.next_id, &ev, NULL);
+		buf_realloc = realloc;
+		assert_true(n < 100);
+	}
+	assert_true(b.next_id == 2);
+	assert_null(b.out.data);
+	finish(&b);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -177,6 +211,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_isolation),
 		cmocka_unit_test(test_cannot_run),
 		cmocka_unit_test(test_configs),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return worker_rig_main(argc, argv, tests, COUNT(tests));
