@@ -119,6 +119,9 @@ def one_end(plan, call, event, result, where):
         called = call.request is not None
         if (trace["attempt"] > 0) != called:
             wrong.append(f"{where}: trace.attempt is {trace['attempt']}, a call was made: {called}")
+        envelope = (call.request or {}).get("paperclipInvocation")
+        if envelope and trace["invocationId"] != envelope["id"]:
+            wrong.append(f"{where}: trace.invocationId is not the one that was sent")
     return wrong
 
 

@@ -29,7 +29,6 @@ START_LIMIT = 30
 CALL_LIMIT = 45
 SETTLE = 3  # for what comes a moment after an answer
 STAGGER = 0.1  # between calls that run side by side
-SETTLED = ("running", "crashed", "stopped", None)
 
 PLUGIN_ENV = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -84,7 +83,7 @@ class Lane:
     def start(self):
         """From the main thread: what it starts ends with the thread that started it."""
         self.topics = Topics(self.case.bootstrap).create(commands=1, results=1, others=1)
-        self.case.at_end(self.topics.close)
+        self.case.at_end(self.close)
         self.notices = Follower(self.case, self.topics, "plugin-events")
         self.live = Follower(self.case, self.topics, "execution-logs")
         config = {
@@ -96,6 +95,11 @@ class Lane:
         self.worker = Worker(self.dir, INSTANCE, config=config)
         self.case.at_end(self.worker.assert_clean)
         self.worker.start()
+
+    def close(self):
+        """All clients go, so that none complains of a broker that is gone."""
+        self.topics.close()
+        self.topics._producer = self.topics.admin = None
 
     def wrapper(self):
         return [sys.executable, "-I", "-S", "-B", TEE, self.tee]
@@ -205,7 +209,7 @@ class Lane:
                 self.topics.wait(published, CALL_LIMIT)
                 if call is not plan.calls[-1]:
                     for plugin_id in self.ids.values():
-                        self.wait_status(plugin_id, SETTLED)
+                        self.wait_status(plugin_id, plan.between)
         if published:
             seen.results += [e.plain for e in self.topics.wait(published, CALL_LIMIT)]
 

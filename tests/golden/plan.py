@@ -70,6 +70,7 @@ class Plan:
     calls: list = field(default_factory=list)
     settings: dict = field(default_factory=dict)  # of the worker
     provider: str | None = None  # asked for with `envdriver drivers --provider`
+    between: tuple = ("running", "crashed")  # the worker's status before the next call
     stopped: bool = False  # the plugin is taken away before anything is asked of it
     stops: bool = False  # it is taken away at the end
     starts: bool = False  # the start is the case
@@ -86,6 +87,8 @@ def make(recording):
     function = recording.function
     plan.stops = function == "stopWorker"
     plan.stopped = message_of(recording).endswith(" is stopped")
+    if message_of(recording).endswith(" is backoff"):
+        plan.between = ("backoff",)
     plan.starts = function == "startWorker"
     if function == "resolvePluginEnvironmentDriverByKey":
         plan.provider, plan.looks = recording.input["driverKey"], True
