@@ -130,12 +130,26 @@ flow_call_json(const struct entry *e, struct buf *out)
 }
 
 static void
-write_orphan(struct flow *f, struct span command_id, const char *token, const struct buf *call,
-	     struct span lease_id)
+write_orphan(struct flow *f, struct span command_id, const struct chosen *by, const char *token,
+	     const struct buf *call, struct span lease_id)
 {
+	const struct plugin_notice n = {
+		.type = "LEASE_ORPHANED",
+		.plugin_id = by->plugin_id,
+		.plugin_key = by->plugin_key,
+		.exit_code = -1,
+		.will_restart = -1,
+		.consecutive_crashes = -1,
+		.total_crashes = -1,
+		.message = SPAN_LIT("The lease has no owner, it is to be destroyed."),
+		.command_id = command_id,
+		.name = lease_id,
+	};
+
 	log_warn("lease '%.*s' of command '%.*s' has no owner, it is to be destroyed",
 		 SPAN_FMT(lease_id), SPAN_FMT(command_id));
 	metrics_add(METRIC_ORPHANS, 1);
+	notices_plugin(f->notices, &n);
 	if (call->failed ||
 	    !claims_orphan(f->claims, command_id, span_of(token), lease_id, buf_span(call)))
 		flow_nomem(f);
@@ -144,12 +158,13 @@ write_orphan(struct flow *f, struct span command_id, const char *token, const st
 void
 flow_call_orphan(struct flow *f, struct entry *e)
 {
+	struct chosen by = { span_of(e->plugin_id), span_of(e->plugin_key), SPAN_NULL };
 	struct buf call = BUF_INIT;
 
 	if (!e->lease_id.len)
 		return;
 	flow_call_json(e, &call);
-	write_orphan(f, e->cmd->id, e->token, &call, buf_span(&e->lease_id));
+	write_orphan(f, e->cmd->id, &by, e->token, &call, buf_span(&e->lease_id));
 	buf_release(&call);
 	buf_reset(&e->lease_id);
 }
@@ -175,6 +190,8 @@ keep_for_late(struct flow *f, struct flow_call *c, const struct entry *e)
 	buf_addspan(&c->late_command_id, e->cmd->id);
 	flow_call_json(e, &c->orphan);
 	snprintf(c->token, sizeof(c->token), "%s", e->token);
+	snprintf(c->plugin_id, sizeof(c->plugin_id), "%s", e->plugin_id);
+	snprintf(c->plugin_key, sizeof(c->plugin_key), "%s", e->plugin_key);
 	if (c->late_command_id.failed || c->orphan.failed)
 		return false;
 	c->next_late = f->late;
@@ -209,12 +226,13 @@ on_late(void *arg, const struct rpc_answer *answer)
 	struct flow_call *c = arg;
 	struct flow *f = c->flow;
 	struct jtext id = jtext_get(answer->result, "providerLeaseId");
+	struct chosen by = { span_of(c->plugin_id), span_of(c->plugin_key), SPAN_NULL };
 	struct buf lease = BUF_INIT;
 
 	if (answer->end == RPC_RESULT && id.kind == JTEXT_STRING) {
 		jtext_decode(id, &lease, NULL);
 		if (!lease.failed && lease.len)
-			write_orphan(f, buf_span(&c->late_command_id), c->token, &c->orphan,
+			write_orphan(f, buf_span(&c->late_command_id), &by, c->token, &c->orphan,
 				     buf_span(&lease));
 	}
 	buf_release(&lease);

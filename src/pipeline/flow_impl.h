@@ -11,6 +11,7 @@
  *	flow_claim.c	what the claim said; waiting for another holder
  *	flow_call.c	the plugin is called, its answer shaped
  *	flow_seal.c	answers and offsets become a batch; its verdict
+ *	flow_orphan.c	leases that belong to nobody are destroyed
  *	flow_move.c	partitions come and go; calls that outlive them
  *
  * Callbacks only change state and lists; the work that follows from them is
@@ -72,6 +73,9 @@ struct partition {
 /* Entries that wait for a free slot of one plugin's worker. */
 struct slot_wait;
 
+/* A lease that is being looked after (flow_orphan.c). */
+struct orphan;
+
 /* One call and whom it is for; lives until its answer, or, for a lease that
  * may still come after a time-out, until that. */
 struct flow_call {
@@ -81,6 +85,7 @@ struct flow_call {
 	struct buf late_command_id;	/* of a late lease: what the orphan list needs */
 	struct buf orphan;		/* flow_call_json */
 	char token[CLAIM_TOKEN_MAX];
+	char plugin_id[128], plugin_key[256];
 	struct flow_call *next_late;
 };
 
@@ -146,6 +151,11 @@ struct flow {
 
 	struct entry_list runnable, starting, verify, ready, waiting, left, handing;
 	struct slot_wait *slot_waits;
+	struct orphan *orphan;		/* the one being looked after, or NULL */
+	bool orphan_scanning;
+	unsigned orphan_ticks;
+	size_t orphan_turn;
+	uint64_t orphan_cursor;
 	struct flow_call *late;
 	size_t n_late;
 	size_t owning;			/* take-overs of our own claims under way */
@@ -241,6 +251,10 @@ void flow_call_forget_late(struct flow *f);
 /* What destroying a lease of this command needs, as JSON. */
 void flow_call_json(const struct entry *e, struct buf *out);
 void flow_call_orphan(struct flow *f, struct entry *e);
+
+/* flow_orphan.c */
+void flow_orphan_tick(struct flow *f);
+void flow_orphan_free(struct flow *f);
 
 /* flow_seal.c */
 void flow_seal_turn(struct flow *f);

@@ -234,6 +234,7 @@ tick(uv_timer_t *timer)
 	flow_run_tick(f);
 	flow_claim_tick(f);
 	flow_move_tick(f);
+	flow_orphan_tick(f);
 	notices_poll(f->notices);
 	flow_show_tick(f);
 	metrics_set(METRIC_READY, flow_ready(f, NULL));
@@ -406,6 +407,7 @@ flow_free(struct flow *f)
 	free_list(f, &f->left);
 	free_list(f, &f->handing);
 	flow_call_forget_late(f);
+	flow_orphan_free(f);
 	flow_move_free(f);
 	flow_run_free(f);
 	notices_free(f->notices, FLOW_CLOSE_MS);
