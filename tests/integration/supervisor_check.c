@@ -243,7 +243,7 @@ test_host_requests(void **state)
 	(void)state;
 #define ASK(id, method, params) "\"send\",\"" V ",\\\"id\\\":" id ",\\\"method\\\":\\\"" method \
 	"\\\",\\\"params\\\":" params ",\\\"paperclipInvocationId\\\":\\\"i-1\\\"}\""
-#define KEY "\\\"scopeKind\\\":\\\"company\\\",\\\"scopeId\\\":\\\"co-1\\\","
+#define KEY "\\\"scopeKind\\\":\\\"company\\\",\\\"scopeId\\\":\\\"co-1\\\"," \
 	"\\\"stateKey\\\":\\\"k\\\""
 #define GOT(id, result) "\"expect\",\"\\\"id\\\":" id ",\\\"result\\\":" result "}\""
 	/* The answer goes out before the last reply is read: "reply" answers

@@ -33,7 +33,7 @@
 
 enum { PATIENCE_MS = 20000, CALLS = 4 };
 
-#define CAPABILITIES "\"capabilities\":[\"plugin.state.read\",\"plugin.state.write\","
+#define CAPABILITIES "\"capabilities\":[\"plugin.state.read\",\"plugin.state.write\"," \
 	"\"activity.log.write\"]"
 #define ECHOES "\"init\",\"echo\""
 #define V "{\\\"jsonrpc\\\":\\\"2.0\\\""
