@@ -148,6 +148,8 @@ check-unit:
 # Everything, on a real Kafka, a real Redis and the real plugin SDK.
 check:
 	$(Q)scripts/setup --check
+	$(Q)$(MAKE) --no-print-directory lint
+	$(Q)$(MAKE) --no-print-directory DEVELOPER=1 all
 	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
 	$(Q)tests/run --all
 

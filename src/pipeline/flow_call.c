@@ -274,7 +274,8 @@ on_answer(void *arg, const struct rpc_answer *answer)
 	c->entry = NULL;
 	flow_call_trace(f, e, &t);
 	events_reset(&e->events);
-	if (result_answered(f->results, e->cmd, &chosen, &t, answer, &e->events, &e->lease_id) < 0) {
+	if (result_answered(f->results, e->cmd, &chosen, &t, answer, &e->events,
+			    &e->lease_id) < 0) {
 		flow_nomem(f);
 		return;
 	}

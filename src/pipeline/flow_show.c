@@ -28,6 +28,20 @@ start_reasons(const struct flow *f, struct buf *out)
 		reason(out, "shutting down");
 }
 
+static void
+held_reasons(const struct flow *f, struct buf *out)
+{
+	const char *topic = f->topics[TOPIC_COMMANDS];
+
+	for (size_t i = 0; i < f->n_parts; i++)
+		if (f->parts[i] && f->parts[i]->held)
+			buf_addf(out,
+				 "partition %zu of '%s' is held: its offset was rewound or "
+				 "expired; to accept that, delete field '%s:%zu' of '%spositions' "
+				 "in Redis\n",
+				 i, topic, topic, i, redis_prefix(f->redis));
+}
+
 bool
 flow_ready(const struct flow *f, struct buf *reasons)
 {
@@ -36,8 +50,8 @@ flow_ready(const struct flow *f, struct buf *reasons)
 	size_t before = out->len;
 	bool ready;
 
-	reason(out, redis_up(f->redis) ? "" : f->why_redis[0] ? f->why_redis :
-								"Redis was not reached yet");
+	if (!redis_up(f->redis))
+		reason(out, f->why_redis[0] ? f->why_redis : "Redis was not reached yet");
 	start_reasons(f, out);
 	reason(out, f->why_publisher);
 	reason(out, f->why_consumer);
@@ -45,13 +59,7 @@ flow_ready(const struct flow *f, struct buf *reasons)
 		reason(out, "no assignment of partitions yet");
 	if (f->stage == STAGE_RUNNING && redis_up(f->redis) && !registry_fresh(f->registry))
 		reason(out, "the registry of plugins is being read");
-	for (size_t i = 0; i < f->n_parts; i++)
-		if (f->parts[i] && f->parts[i]->held)
-			buf_addf(out,
-				 "partition %zu of '%s' is held: its offset was rewound or expired; "
-				 "to accept that, delete field '%s:%zu' of '%spositions' in Redis\n",
-				 i, f->topics[TOPIC_COMMANDS], f->topics[TOPIC_COMMANDS], i,
-				 redis_prefix(f->redis));
+	held_reasons(f, out);
 	ready = out->len == before && f->stage == STAGE_RUNNING;
 	buf_release(&none);
 	return ready;

@@ -86,7 +86,8 @@ flow_stop_turn(struct flow *f)
 		    now < f->handover_deadline && !(f->why_redis[0] && !f->left.n))
 			break;
 		if (f->handing.n || claims_finishing(f->claims))
-			log_warn("Redis is away: %zu answers and %zu finished claims could not be written",
+			log_warn("Redis is away: %zu answers and %zu finished claims could not be "
+				 "written",
 				 f->handing.n, claims_finishing(f->claims));
 		f->stage = STAGE_STOPPING;
 		publisher_close(f->publisher, FLOW_CLOSE_MS, on_publisher_closed, f);

@@ -95,7 +95,8 @@ by_provider(const struct registry *registry, struct supervisor *supervisor,
 	if (wait)
 		return RESOLUTION_STARTING;
 	outcome_fail(ret_failure, CODE_PROVIDER_NOT_AVAILABLE,
-		     "Sandbox provider \"%.*s\" is not installed or its plugin worker is not running.",
+		     "Sandbox provider \"%.*s\" is not installed or its plugin worker is not "
+		     "running.",
 		     SPAN_FMT(c->driver_key));
 	return RESOLUTION_FAILED;
 }
