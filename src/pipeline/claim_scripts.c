@@ -72,7 +72,7 @@ static const char claim_text[] =
 	"end\n"
 	/* Absent, or claimed. No call: answered at once. */
 	"write(call and 'calling' or 'answered', ARGV[4], ARGV[5], ARGV[2], attempt, ARGV[6], '')\n"
-	"if not call then redis.call('SET', KEYS[2], ARGV[8]) end\n"
+	"if not call then redis.call('SET', KEYS[2], ARGV[8], 'PX', ARGV[3]) end\n"
 	"return {attempt}\n";
 
 /* release(token): never deleted, the first record stays first. */
@@ -100,7 +100,7 @@ static const char answer_text[] =
 	"end\n"
 	/* Absent: recreated as answered. */
 	"write('answered', instance, incarnation, ARGV[2], attempt, at, ARGV[8])\n"
-	"redis.call('SET', KEYS[2], ARGV[9])\n"
+	"redis.call('SET', KEYS[2], ARGV[9], 'PX', ARGV[3])\n"
 	"redis.call('PUBLISH', ARGV[10], ARGV[11])\n"
 	"return {attempt}\n";
 

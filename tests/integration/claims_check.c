@@ -65,7 +65,7 @@ put_found(enum found f)
 	else if (f != ABSENT)
 		rig_ask(&rig, "SET envdriver:claim:%s %s", ID, found_texts[f]);
 	if (f == ANSWERED || f == ANSWERED_THEIRS)
-		rig_ask(&rig, "SET envdriver:answer:%s A0", ID);
+		rig_ask(&rig, "SET envdriver:answer:%s A0 PX %d", ID, BACKSTOP_MS);
 }
 
 /* --- what is done --- */
@@ -410,7 +410,8 @@ check_times(const struct row *r)
 	    (!done && ms < BACKSTOP_MS - 10000))
 		fail_msg("%s: the claim expires in %ld ms", r->name, ms);
 	ms = atol(rig_ask(&rig, "PTTL envdriver:answer:%s", ID));
-	if (ms >= 0)
+	/* -2: there is none. With the claim at the latest, never without end. */
+	if (ms == -1 || ms > BACKSTOP_MS)
 		fail_msg("%s: the answer expires in %ld ms", r->name, ms);
 }
 

@@ -50,6 +50,10 @@ def test_instance_judge(_=None):
     check("instance_judge_check")
 
 
+def test_supervisor(_=None):
+    check("supervisor_check")
+
+
 TESTS = [f for name, f in sorted(globals().items()) if name.startswith("test_")]
 for function in TESTS:
     function.limit = PATIENCE + 10
