@@ -118,6 +118,7 @@ on_message(struct consumer *c, rd_kafka_message_t *take_m)
 		rd_kafka_message_destroy(take_m);
 	} else if (p && p->open) {
 		p->next = take_m->offset + 1;
+		consumer_state_read(c);
 		c->ev.on_message(c->ev.arg, take_m);
 	} else {	/* of a partition that is closing */
 		rd_kafka_message_destroy(take_m);

@@ -103,6 +103,8 @@ void consumer_move_read(struct consumer *c, rd_kafka_topic_partition_list_t *tak
 /* An assign under way is answered with everything held, so that librdkafka
  * can go on to revoke it. */
 void consumer_move_hold(struct consumer *c);
+/* Reads it again, from its `next` on. */
+void consumer_move_restart(struct consumer *c, int32_t partition);
 /* After leaving, no revoke event came: as if it were lost. */
 void consumer_move_give_up(struct consumer *c);
 void consumer_move_release(struct consumer *c);
@@ -124,6 +126,8 @@ void consumer_state_error(struct consumer *c, rd_kafka_resp_err_t code, const ch
 void consumer_state_message(struct consumer *c, const rd_kafka_message_t *m);
 /* Partitions are assigned: the group and the topic are in order. */
 void consumer_state_assigned(struct consumer *c);
+/* A record came: it may be read. */
+void consumer_state_read(struct consumer *c);
 void consumer_state_reached(struct consumer *c, bool yes);
 void consumer_state_log(struct consumer *c, int32_t partition, bool ok, int64_t start,
 			int64_t end);

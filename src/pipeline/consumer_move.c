@@ -274,6 +274,28 @@ consumer_move_hold(struct consumer *c)
 	finish_assign(c, NULL, 0);
 }
 
+/* --- a partition that librdkafka stopped reading --- */
+
+void
+consumer_move_restart(struct consumer *c, int32_t partition)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+
+	/* A seek is refused where fetching has stopped. Eager, an assignment
+	 * is made as a whole: the others go on where they are. */
+	for (size_t i = 0; i < c->n_parts; i++) {
+		const struct consumer_part *p = &c->parts[i];
+
+		if (p->assigned && (!c->cooperative || (int32_t)i == partition))
+			rd_kafka_topic_partition_list_add(list, c->topic, (int32_t)i)->offset =
+				p->held ? RD_KAFKA_OFFSET_END : p->next;
+	}
+	if (c->cooperative)
+		unassign(c, list);
+	assign(c, list);
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
 /* --- events in order --- */
 
 static struct consumer_event *

@@ -165,6 +165,15 @@ consumer_state_assigned(struct consumer *c)
 }
 
 void
+consumer_state_read(struct consumer *c)
+{
+	if (c->why_group[0] == '\0')
+		return;
+	c->why_group[0] = '\0';
+	tell_state(c);
+}
+
+void
 consumer_state_reached(struct consumer *c, bool yes)
 {
 	if (!yes || !c->down)
@@ -176,17 +185,6 @@ consumer_state_reached(struct consumer *c, bool yes)
 
 /* --- gaps --- */
 
-static void
-seek(struct consumer *c, int32_t partition, int64_t offset)
-{
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-
-	rd_kafka_topic_partition_list_add(list, c->topic, partition)->offset = offset;
-	/* 0: it is started, nothing waits for it. */
-	rd_kafka_error_destroy(rd_kafka_seek_partitions(c->rk, list, 0));
-	rd_kafka_topic_partition_list_destroy(list);
-}
-
 void
 consumer_state_log(struct consumer *c, int32_t partition, bool ok, int64_t start, int64_t end)
 {
@@ -194,7 +192,9 @@ consumer_state_log(struct consumer *c, int32_t partition, bool ok, int64_t start
 
 	if (!p || !p->gap)
 		return;
-	if (!ok) {	/* again at the next tick */
+	/* Again at the next tick; in a rebalance it would be taken for our
+	 * answer to it. */
+	if (!ok || c->step != CONSUMER_QUIET) {
 		p->gap_again = true;
 		return;
 	}
@@ -210,11 +210,11 @@ consumer_state_log(struct consumer *c, int32_t partition, bool ok, int64_t start
 	}
 	if (p->next < start) {
 		p->next = start;
-		seek(c, partition, start);
+		consumer_move_restart(c, partition);
 		c->ev.on_gap(c->ev.arg, partition, start, /* beyond= */ false);
 		return;
 	}
-	seek(c, partition, p->next);	/* it is there after all */
+	consumer_move_restart(c, partition);	/* it is there after all */
 }
 
 /* --- once a second --- */

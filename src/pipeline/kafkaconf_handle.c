@@ -38,6 +38,8 @@ on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 	const struct opaque *o = rk ? rd_kafka_opaque(rk) : NULL;
 	struct buf masked = BUF_INIT;
 
+	if (o && !atomic_load(&o->muted) && o->hooks.on_log)
+		o->hooks.on_log(o->hooks.arg, facility, text);
 	/* CONFWARN: keys of consumers on producers and the reverse; the user's
 	 * keys go to both. */
 	if (!log_enabled(level_of(level)) || strcmp(facility, "CONFWARN") == 0)

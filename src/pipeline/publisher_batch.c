@@ -57,12 +57,45 @@ on_delivery(void *arg, const rd_kafka_message_t *m)
 	d->several = false;
 }
 
+/* A topic that may not be written is refused when its partition is added to
+ * the transaction; then every record is purged, and only a log line says
+ * which topic it was (rd_kafka_txn_handle_AddPartitionsToTxn, 2.0.2 and
+ * 2.15). Should it be worded otherwise one day, the entries are tried alone. */
+static void
+on_log(void *arg, const char *facility, const char *text)
+{
+	struct publisher_run *r = arg;
+	const char *denied = rd_kafka_err2str(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+	const char *quote = strchr(text, '"'), *end = quote ? strchr(quote + 1, '"') : NULL;
+	struct span name = { quote ? quote + 1 : NULL, end ? (size_t)(end - quote) - 1 : 0 };
+
+	if (strcmp(facility, "ADDPARTS") != 0 || !end || !strstr(end, denied))
+		return;
+	for (int t = 0; t < TOPIC_COUNT; t++)
+		if (span_is(name, r->topics[t]))
+			atomic_fetch_or(&r->denied, 1U << t);
+}
+
+static void
+look_at_denied(struct publisher_run *r)
+{
+	unsigned denied = atomic_load(&r->denied);
+
+	for (int t = 0; t < TOPIC_COUNT; t++)
+		if (r->used[t] && (denied & (1U << t)))
+			r->delivery = (struct delivery){
+				.code = RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+				.topic = (enum topic)t,
+			};
+}
+
 int
 publisher_batch_open(struct publisher_run *r, struct err *reterr)
 {
 	const struct kafkaconf_hooks hooks = {
 		.on_error = on_error,
 		.on_delivery = on_delivery,
+		.on_log = on_log,
 		.arg = r,
 	};
 
@@ -219,6 +252,8 @@ publisher_batch_flush(struct publisher_run *r)
 	       !rd_kafka_fatal_error(r->rk, NULL, 0))
 		if (rd_kafka_poll(r->rk, STEP_MS) == 0)
 			look_at_topics(r);
+	if (d->code)
+		look_at_denied(r);
 	r->item = d->item;
 	r->topic = d->code ? d->topic : TOPIC_COUNT;
 	if (d->code || rd_kafka_outq_len(r->rk) == 0)

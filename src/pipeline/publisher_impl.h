@@ -12,6 +12,7 @@
 #ifndef ENVDRIVER_PIPELINE_PUBLISHER_IMPL_H
 #define ENVDRIVER_PIPELINE_PUBLISHER_IMPL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -70,6 +71,7 @@ struct publisher_run {
 	bool repeated;			/* the commit was asked for before */
 	int64_t begun_ms;		/* CLOCK_BOOTTIME */
 	bool used[TOPIC_COUNT];		/* by its records */
+	atomic_uint denied;		/* bits of topics that the broker kept out of it */
 	struct delivery delivery;
 	enum publish_trouble trouble;	/* to report after the abort */
 	size_t item;

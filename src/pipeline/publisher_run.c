@@ -303,6 +303,7 @@ take(struct publisher_run *r, struct batch *b)
 	r->doubt = false;
 	r->repeated = false;
 	memset(r->used, 0, sizeof(r->used));
+	atomic_store(&r->denied, 0);
 	r->delivery = (struct delivery){ .code = RD_KAFKA_RESP_ERR_NO_ERROR };
 	r->trouble = PUBLISH_FINE;
 	r->item = 0;

@@ -39,6 +39,8 @@ struct kafkaconf_hooks {
 	void (*on_delivery)(void *arg, const rd_kafka_message_t *m);
 	void (*on_rebalance)(void *arg, rd_kafka_resp_err_t what,
 			     const rd_kafka_topic_partition_list_t *parts);
+	/* Each log line, on any thread, also below log.level. */
+	void (*on_log)(void *arg, const char *facility, const char *text);
 	void *arg;
 };
 

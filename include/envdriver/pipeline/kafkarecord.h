@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * record: an event on its way into librdkafka's queue.
+ * kafkarecord: an event on its way into librdkafka's queue.
  *
  * Owns nothing. Used by: publisher, notice. May use: event, librdkafka.
  */
-#ifndef ENVDRIVER_PIPELINE_RECORD_H
-#define ENVDRIVER_PIPELINE_RECORD_H
+#ifndef ENVDRIVER_PIPELINE_KAFKARECORD_H
+#define ENVDRIVER_PIPELINE_KAFKARECORD_H
 
 #include <librdkafka/rdkafka.h>
 
@@ -16,7 +16,7 @@ struct event;
  * was given up. `tag` is the message's _private in its delivery report. Does
  * not block; _QUEUE_FULL also when memory is out.
  */
-rd_kafka_resp_err_t record_produce(rd_kafka_t *rk, rd_kafka_topic_t *topic,
+rd_kafka_resp_err_t kafkarecord_produce(rd_kafka_t *rk, rd_kafka_topic_t *topic,
 				   const struct event *ev, void *tag);
 
 #endif
