@@ -28,7 +28,6 @@ ABSENT = SDK / "916" / "absent"  # where a package would be allowed to lie
 START_LIMIT = 30
 CALL_LIMIT = 45
 SETTLE = 3  # for what comes a moment after an answer
-STAGGER = 0.1  # between calls that run side by side
 
 PLUGIN_ENV = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -204,7 +203,7 @@ class Lane:
                 target["pluginId"] = self.ids.get(pinned, pinned)
             published += self.topics.publish(call.command)
             if recording.at_once:
-                time.sleep(STAGGER)
+                self.wait_begun(recording, plan, call)
             else:
                 self.topics.wait(published, CALL_LIMIT)
                 if call is not plan.calls[-1]:
@@ -212,6 +211,21 @@ class Lane:
                         self.wait_status(plugin_id, plan.between)
         if published:
             seen.results += [e.plain for e in self.topics.wait(published, CALL_LIMIT)]
+
+    def wait_begun(self, recording, plan, call):
+        """Until the plugin has the call and has said of it what it says first."""
+        sent = recording.requests.index(call.request) + 1
+        own = (call.request.get("paperclipInvocation") or {}).get("id", "-")
+        told = Seen(names={})
+
+        def begun():
+            self.gather(recording, plan, told)
+            ours = (parsed(told.stdin[sent - 1]) or {}) if len(told.stdin) >= sent else {}
+            mine = (ours.get("paperclipInvocation") or {}).get("id", "-")
+            speaks = any(own in line for line in recording.stdout)
+            return bool(ours) and (not speaks or any(mine in line for line in told.stdout))
+
+        wait_until(begun, SETTLE, "a call has begun")
 
     def call_directly(self, plan, call):
         plugin_id = next(iter(self.ids.values()))

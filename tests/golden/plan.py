@@ -9,6 +9,7 @@ it, a driver that is "not ready" belongs to a plugin that is not, and so on.
 import copy
 import json
 import re
+import uuid
 from dataclasses import dataclass, field
 
 from harness import avro, registry
@@ -96,6 +97,13 @@ def make(recording):
         plan.provider = recording.input["provider"]
     plan.calls = calls(recording)
     return plan
+
+
+def rename(plan):
+    """New command ids, for another try."""
+    for call in plan.calls:
+        if call.command:
+            call.command["commandId"] = str(uuid.uuid4())
 
 
 # --- the commands ---

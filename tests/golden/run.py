@@ -6,6 +6,7 @@
 """
 
 import argparse
+import copy
 import os
 import queue
 import re
@@ -33,8 +34,9 @@ from lane import Lane  # noqa: E402
 from recording import load  # noqa: E402
 
 RUNS = ROOT / "build" / "golden"
-LANES = 3
+LANES = 4
 LIMIT = 600
+TRIES = 3
 SLOW = ("initHang", "shutdownHang", "ignoreSigterm")
 
 
@@ -172,12 +174,21 @@ def run_lane(lane, cases, options):
 
 
 def run_case(lane, result, made):
-    try:
-        wanted, result.strict = check.expected(result.recording, made)
-        seen = lane.run(result.recording, made, wanted)
-        return check.check(result.recording, made, wanted, seen)
-    except Exception as error:
-        return [describe(error)]
+    """Whether calls of the recording overlap is a matter of tenths of a second, which a busy
+    machine may not have: such a case gets more than one try."""
+    for _ in range(TRIES if result.recording.at_once else 1):
+        try:
+            # What is planned is changed by a run.
+            planned = copy.deepcopy(made)
+            wanted, result.strict = check.expected(result.recording, planned)
+            seen = lane.run(result.recording, planned, wanted)
+            wrong = check.check(result.recording, planned, wanted, seen)
+        except Exception as error:
+            wrong = [describe(error)]
+        if not wrong:
+            break
+        planning.rename(made)
+    return wrong
 
 
 def describe(error):
