@@ -24,6 +24,8 @@
 
 extern char **environ;
 
+#define FETCH_WAIT_MS "20"
+
 struct dev {
 	struct cli *cli;
 	struct config *config;
@@ -161,6 +163,11 @@ configure(struct dev *d, struct err *reterr)
 	if (ret == 0)
 		ret = config_set(d->config, "redis.url", dev_servers_redis(d->servers), where,
 				 reterr);
+	/* The mock answers a fetch that found nothing only when its wait is
+	 * over, whatever comes meanwhile. */
+	if (ret == 0)
+		ret = config_set(d->config, "kafka.fetch.wait.max.ms", FETCH_WAIT_MS, where,
+				 reterr);
 	if (ret == 0 && !config_str(d->config, "http.listen") && !cli_has(d->cli, "no-http"))
 		ret = config_set(d->config, "http.listen", "127.0.0.1:9464", where, reterr);
 	return ret;
@@ -177,6 +184,7 @@ write_env(struct dev *d, const char *path, struct err *reterr)
 	fprintf(f, "export ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS='%s'\n",
 		dev_servers_kafka(d->servers));
 	fprintf(f, "export ENVDRIVER_REDIS_URL='%s'\n", dev_servers_redis(d->servers));
+	fprintf(f, "export ENVDRIVER_KAFKA_FETCH_WAIT_MAX_MS='%s'\n", FETCH_WAIT_MS);
 	if (fclose(f) != 0)
 		return err_set(reterr, ERR_IO, "cannot write '%s': %s", path, strerror(errno));
 	return 0;

@@ -52,6 +52,7 @@ enum {
 	FLOW_STOOD_STILL_MS = 5000,	/* ENGINE section 3, CLAIMING */
 	FLOW_REDIS_GONE_MS = 10000,	/* LEFT calls are given up then (section 7) */
 	FLOW_BATCH_BYTES = 8 << 20,
+	FLOW_EVENTS_BYTES = 9 << 20,	/* 8 MiB of output, and what its records cost */
 	FLOW_RECORD_BYTES = (1 << 20) - 4096,	/* max.message.bytes less head room */
 	FLOW_LETTER_BYTES = (2 << 20) - 8192,
 	FLOW_PARK_MS = 2000,
