@@ -265,10 +265,17 @@ on_answer(void *arg, const struct rpc_answer *answer)
 	struct flow_call *c = arg;
 	struct flow *f = c->flow;
 	struct entry *e = c->entry;
-	struct chosen chosen = flow_call_chosen(e);
+	struct chosen chosen;
 	struct trace t;
 
 	crash_at("answered");
+	if (!e) {
+		/* Given up (flow_call_abandon); a time-out may still bring it. */
+		if (answer->end != RPC_TIMED_OUT)
+			on_late(c, answer);
+		return;
+	}
+	chosen = flow_call_chosen(e);
 	f->calling--;
 	e->call = NULL;
 	c->entry = NULL;
@@ -324,7 +331,7 @@ flow_call_start(struct flow *f, struct entry *e)
 	}
 	entry_forget_raw(e);
 	command_invocation_id(e->cmd, e->invocation_id);
-	e->call_limit_ms = command_timeout_ms(e->cmd, config_int(f->config, "plugin.call.timeout"));
+	e->call_limit_ms = command_timeout_ms(e->cmd, f->limits.call_timeout);
 	e->started_at = clock_wall_ms();
 	r = (struct supervisor_request){
 		.plugin_id = e->plugin_id,
@@ -355,13 +362,17 @@ flow_call_start(struct flow *f, struct entry *e)
 	crash_at("called");
 }
 
-/* Its answer will not be waited for. */
+/* Its answer will not be waited for, but a lease that it brings is an orphan. */
 void
 flow_call_abandon(struct flow *f, struct entry *e)
 {
-	if (!e->call)
+	struct flow_call *c = e->call;
+
+	if (!c)
 		return;
 	f->calling--;
-	call_free(e->call);
 	e->call = NULL;
+	c->entry = NULL;
+	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || !keep_for_late(f, c, e))
+		call_free(c);
 }

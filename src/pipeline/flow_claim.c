@@ -108,6 +108,10 @@ on_claim(void *arg, const struct claim_reply *reply)
 		flow_step(f, e, ON_CLAIM_INTERRUPTED);
 		break;
 	case CLAIM_IS_ANSWERED:
+		/* The lease that is published with the answer: finish must
+		 * name it, or it would be taken for an orphan (P4). */
+		buf_reset(&e->lease_id);
+		buf_addspan(&e->lease_id, reply->found->lease);
 		flow_step(f, e, ON_CLAIM_ANSWERED);
 		break;
 	default:
@@ -148,6 +152,7 @@ on_verified(void *arg, bool ours)
 		f->verify_failed = true;
 		return;
 	}
+	f->verify_failed = false;
 	f->prepared_boot = clock_boot_ms();
 	for (struct entry *e = f->verify.head; e; e = next) {
 		next = e->queue.next;
@@ -163,7 +168,6 @@ verify(struct flow *f)
 	if (f->verifying)
 		return;
 	f->verifying = true;
-	f->verify_failed = false;
 	log_warn("the process stood still for a while, checking that its instance record is "
 		 "still its own before anything is claimed");
 	instance_verify(f->instance, on_verified, f);
@@ -304,7 +308,7 @@ holder_dead(struct flow *f, struct entry *e, const char *why)
 static void
 judge(struct flow *f, struct entry *e)
 {
-	int64_t bound = e->call_limit_ms + config_int(f->config, "handover.timeout");
+	int64_t bound = e->call_limit_ms + f->limits.handover;
 	bool self = strcmp(e->seen_incarnation, instance_incarnation(f->instance)) == 0;
 
 	if (!self && instance_judge(f->instance, span_of(e->seen_instance),
@@ -346,7 +350,7 @@ flow_claim_watch(struct flow *f, struct entry *e)
 {
 	flow_run_give_slot(f, e);
 	e->waiting_since = clock_mono_ms();
-	e->call_limit_ms = command_timeout_ms(e->cmd, config_int(f->config, "plugin.call.timeout"));
+	e->call_limit_ms = command_timeout_ms(e->cmd, f->limits.call_timeout);
 	entry_list_push(&f->waiting, e);
 }
 

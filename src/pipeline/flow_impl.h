@@ -63,7 +63,8 @@ struct partition {
 	struct flow *flow;
 	int32_t id;
 	bool open;			/* ours, between step 4 of assign and revoke */
-	bool held;			/* rewound or beyond the log's end */
+	bool held;			/* its offset was rewound, or lies beyond the log's end */
+	bool beyond;			/* the latter */
 	bool paused;			/* as the consumer was told */
 	bool dirty;			/* offsets alone want a commit */
 	struct window *window;
@@ -107,9 +108,16 @@ enum flow_stage {
 	STAGE_STOPPED,
 };
 
+/* Settings that are looked at for every command; times in ms. */
+struct flow_limits {
+	size_t in_flight, bytes, batch;
+	int64_t call_timeout, start_wait, commit_interval, handover, revoke_drain;
+};
+
 struct flow {
 	uv_loop_t *loop;
 	const struct config *config;
+	struct flow_limits limits;
 	struct flow_events ev;
 	enum flow_stage stage;
 	bool was_ready;
@@ -172,6 +180,7 @@ struct flow {
 	int64_t sealed_at;		/* mono ms */
 	int64_t retry_at;		/* no sealing before, mono ms */
 	int failures;			/* of batches, in a row */
+	bool warned_key;		/* a publisher's key was wrong, said once */
 	bool need_assign;		/* no sealing until an assign event was served */
 	int64_t parked_until[TOPIC_COUNT];
 
@@ -180,6 +189,7 @@ struct flow {
 	int64_t redis_down_since;	/* mono ms, 0: up */
 	int64_t stop_deadline;		/* mono ms */
 	int64_t handover_deadline;
+	char why_seal[200];		/* commits fail, and why */
 	char why_redis[160], why_consumer[200], why_publisher[200], why_claims[80];
 };
 
@@ -214,6 +224,8 @@ void flow_intake_message(void *arg, rd_kafka_message_t *m);
 void flow_intake_pressure(struct flow *f);
 void flow_intake_dead_letter(struct flow *f, struct entry *e);
 void flow_intake_duplicate(struct flow *f, struct entry *e);
+/* A dead letter that the broker refused: a smaller one. */
+void flow_intake_rebuild_letter(struct flow *f, struct entry *e);
 
 /* flow_run.c */
 void flow_run_turn(struct flow *f);

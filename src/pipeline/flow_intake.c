@@ -8,6 +8,8 @@
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 
+enum { LETTER_SMALLER = 8 };
+
 /* --- a message becomes an entry --- */
 
 /* Room for everything is reserved first, so that `raw` does not move. */
@@ -93,7 +95,8 @@ traceparent(const struct entry *e)
 static int
 letter(struct flow *f, struct entry *e, const struct reject *why, const struct first_record *first)
 {
-	size_t max = e->reshaped ? FLOW_LETTER_BYTES / 8 : FLOW_LETTER_BYTES;
+	/* The topic may take less than it should. */
+	size_t max = FLOW_LETTER_BYTES / (e->reshaped ? LETTER_SMALLER : 1);
 	int ret;
 
 	events_reset(&e->events);
@@ -104,18 +107,34 @@ letter(struct flow *f, struct entry *e, const struct reject *why, const struct f
 	return ret;
 }
 
+/* ENGINE section 9: a key that is not the ordering key may put one key into
+ * two partitions. */
+static void
+check_key(struct flow *f, const struct entry *e)
+{
+	struct span want = e->cmd->ordering_key.ptr ? e->cmd->ordering_key : e->cmd->id;
+
+	if (f->warned_key || span_eq(e->source.key, want))
+		return;
+	f->warned_key = true;
+	log_warn("a publisher (issuedBy '%.*s') uses another message key than the ordering key, "
+		 "else the command id: commands that belong in order may lie in two partitions",
+		 SPAN_FMT(e->cmd->issued_by));
+}
+
 static void
 read_command(struct flow *f, struct entry *e)
 {
-	struct reject why = { .reason = (enum reject_reason)-1 };
+	struct reject why = { .reason = REJECT_NOTHING };
 
 	e->cmd = command_decode(f->decoder, e->source.value, traceparent(e), &why);
 	if (e->cmd) {
+		check_key(f, e);
 		if (!scheduler_add(e->part->scheduler, e, e->cmd->ordering_key))
 			flow_nomem(f);
 		return;
 	}
-	if ((int)why.reason == -1) {
+	if (why.reason == REJECT_NOTHING) {
 		flow_nomem(f);
 		return;
 	}
@@ -126,7 +145,7 @@ read_command(struct flow *f, struct entry *e)
 }
 
 static bool
-wanted(struct partition *p, const rd_kafka_message_t *m)
+wanted(struct flow *f, struct partition *p, const rd_kafka_message_t *m)
 {
 	size_t gone = 0;
 	enum window_verdict v;
@@ -134,6 +153,8 @@ wanted(struct partition *p, const rd_kafka_message_t *m)
 	if (!p || !p->open)
 		return false;
 	v = window_deliver(p->window, m->offset, &gone);
+	if (v == WINDOW_NOMEM)
+		flow_nomem(f);
 	if (gone) {
 		metrics_add(METRIC_RECORDS_GONE, (int64_t)gone);
 		log_warn("%zu unfinished commands before offset %lld of partition %d are gone "
@@ -152,7 +173,7 @@ flow_intake_message(void *arg, rd_kafka_message_t *m)
 	struct entry *e = NULL;
 
 	crash_at("polled");
-	if (f->exiting || !wanted(p, m))
+	if (f->exiting || !wanted(f, p, m))
 		goto out;
 	e = entry_new();
 	if (!e || !keep_source(f, e, m)) {
@@ -168,6 +189,9 @@ flow_intake_message(void *arg, rd_kafka_message_t *m)
 	metrics_add(METRIC_COMMANDS_READ, 1);
 	read_command(f, e);
 	flow_count_bytes(f, e);
+	if (f->entries >= f->limits.in_flight || f->bytes >= f->limits.bytes ||
+	    window_pending(p->window) >= window_limit(p->window))
+		flow_intake_pressure(f);
 out:
 	rd_kafka_message_destroy(m);
 }
@@ -179,8 +203,8 @@ flow_intake_dead_letter(struct flow *f, struct entry *e)
 	flow_seal_publish(f, e);
 }
 
-void
-flow_intake_duplicate(struct flow *f, struct entry *e)
+static int
+build_duplicate(struct flow *f, struct entry *e)
 {
 	struct first_record first = { e->first.topic, e->first.partition, e->first.offset };
 	struct reject why = { .reason = REJECT_DUPLICATE };
@@ -195,12 +219,36 @@ flow_intake_duplicate(struct flow *f, struct entry *e)
 	snprintf(why.environment_id, sizeof(why.environment_id), "%s",
 		 e->cmd->environment_id.ptr);
 	snprintf(why.operation, sizeof(why.operation), "%s", e->cmd->op->name);
+	log_warn("%s", why.message);
+	return letter(f, e, &why, &first);
+}
+
+void
+flow_intake_duplicate(struct flow *f, struct entry *e)
+{
 	flow_run_give_slot(f, e);
 	e->claimed = false;
 	e->is_letter = true;
-	log_warn("%s", why.message);
-	if (letter(f, e, &why, &first) == 0)
+	if (build_duplicate(f, e) == 0)
 		flow_seal_publish(f, e);
+}
+
+void
+flow_intake_rebuild_letter(struct flow *f, struct entry *e)
+{
+	struct reject why = { .reason = REJECT_NOTHING };
+	struct command *c;
+
+	if (e->cmd) {
+		build_duplicate(f, e);
+		return;
+	}
+	c = command_decode(f->decoder, e->source.value, traceparent(e), &why);
+	command_free(c);	/* NULL: it was refused once */
+	if (why.reason == REJECT_NOTHING)
+		flow_nomem(f);
+	else
+		letter(f, e, &why, NULL);
 }
 
 /* --- back-pressure, DESIGN D9 --- */
@@ -215,11 +263,9 @@ over(size_t now, size_t limit, bool paused)
 static void
 pressure_all(struct flow *f)
 {
-	size_t max = (size_t)config_int(f->config, "max.in.flight");
-	size_t max_bytes = (size_t)config_int(f->config, "in.flight.max.bytes");
 	bool pause = !redis_up(f->redis) || f->stage > STAGE_RUNNING ||
-		     over(f->entries, max, f->paused_all) ||
-		     over(f->bytes, max_bytes, f->paused_all);
+		     over(f->entries, f->limits.in_flight, f->paused_all) ||
+		     over(f->bytes, f->limits.bytes, f->paused_all);
 
 	if (pause != f->paused_all)
 		consumer_pause_all(f->consumer, pause);
@@ -240,8 +286,9 @@ flow_intake_pressure(struct flow *f)
 
 		if (!p || !p->open)
 			continue;
-		pause = window_pending(p->window) >=
-			(p->paused ? window_resume(p->window) : window_limit(p->window));
+		pause = !window_replaying(p->window) &&
+			window_pending(p->window) >=
+				(p->paused ? window_resume(p->window) : window_limit(p->window));
 		if (pause != p->paused)
 			consumer_pause(f->consumer, p->id, pause);
 		p->paused = pause;

@@ -286,6 +286,23 @@ init_handles(struct flow *f)
 	f->prepared_boot = clock_boot_ms();
 }
 
+static void
+read_limits(struct flow *f)
+{
+	const struct config *c = f->config;
+
+	f->limits = (struct flow_limits){
+		.in_flight = (size_t)config_int(c, "max.in.flight"),
+		.bytes = (size_t)config_int(c, "in.flight.max.bytes"),
+		.batch = (size_t)config_int(c, "transaction.max.records"),
+		.call_timeout = config_int(c, "plugin.call.timeout"),
+		.start_wait = config_int(c, "plugin.start.wait"),
+		.commit_interval = config_int(c, "commit.interval"),
+		.handover = config_int(c, "handover.timeout"),
+		.revoke_drain = config_int(c, "revoke.drain"),
+	};
+}
+
 static int
 make_stages(struct flow *f, struct err *reterr)
 {
@@ -345,6 +362,7 @@ flow_new(uv_loop_t *loop, const struct config *config, const struct flow_events 
 	f->loop = loop;
 	f->config = config;
 	f->ev = *ev;
+	read_limits(f);
 	init_handles(f);
 	if (!name_topics(f)) {
 		err_nomem(reterr);

@@ -116,6 +116,16 @@ drop_assigning(struct flow *f)
 	f->n_assigning = 0;
 }
 
+/* The consumer starts unpaused at each assign; pressure decides anew. */
+static void
+unpaused(struct flow *f)
+{
+	f->paused_all = false;
+	for (size_t i = 0; i < f->n_parts; i++)
+		if (f->parts[i])
+			f->parts[i]->paused = false;
+}
+
 static void
 open_partitions(struct flow *f, const int64_t *ends)
 {
@@ -145,7 +155,7 @@ open_partitions(struct flow *f, const int64_t *ends)
 	log_info("partitions opened: %zu", n);
 	drop_assigning(f);
 	f->need_assign = false;
-	f->paused_all = false;	/* the consumer starts unpaused; pressure decides */
+	unpaused(f);
 	flow_again(f);
 }
 
@@ -198,6 +208,7 @@ flow_move_assign(void *arg, const struct assigned *parts, size_t n)
 	if (n == 0) {
 		f->need_assign = false;
 		consumer_open(f->consumer, NULL, 0);
+		unpaused(f);
 		flow_again(f);
 		return;
 	}
@@ -229,7 +240,7 @@ flow_move_gap(void *arg, int32_t partition, int64_t log_start, bool beyond)
 	if (!p)
 		return;
 	if (beyond) {
-		p->held = true;
+		p->held = p->beyond = true;
 		log_error("partition %d is held: our offset is past the end of the log",
 			  (int)partition);
 		return;
@@ -267,8 +278,8 @@ flow_move_revoke(void *arg, const int32_t *partitions, size_t n, bool lost)
 	f->revoking = true;
 	f->revoke_lost = lost;
 	f->revoke_sealed = lost;
-	f->revoke_deadline = clock_mono_ms() + config_int(f->config, "revoke.drain");
-	flow_soon(f, config_int(f->config, "revoke.drain"));
+	f->revoke_deadline = clock_mono_ms() + f->limits.revoke_drain;
+	flow_soon(f, f->limits.revoke_drain);
 	flow_again(f);
 }
 
@@ -413,6 +424,7 @@ flow_move_take_own(struct flow *f, struct entry *e)
 		f->owning++;
 	}
 	buf_release(&call);
+	flow_call_orphan(f, e);
 	flow_call_abandon(f, e);
 	flow_run_give_slot(f, e);
 	flow_retire(f, e);
@@ -434,7 +446,7 @@ give_up_old(struct flow *f, struct entry_list *l, int64_t limit)
 void
 flow_move_tick(struct flow *f)
 {
-	int64_t limit = config_int(f->config, "handover.timeout");
+	int64_t limit = f->limits.handover;
 
 	give_up_old(f, &f->left, limit);
 	give_up_old(f, &f->handing, limit);

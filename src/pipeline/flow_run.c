@@ -118,6 +118,7 @@ run_resolved(struct flow *f, struct entry *e, const struct resolved *r)
 	struct slot_wait *w;
 
 	if (!supervisor_slot_take(f->supervisor, r->plugin_id)) {
+		e->start_deadline = 0;	/* the wait for a start begins anew */
 		w = slot_queue(f, r->plugin_id);
 		if (w)
 			entry_list_push(&w->entries, e);
@@ -145,7 +146,7 @@ static bool
 may_start(struct flow *f, struct entry *e)
 {
 	if (!e->start_deadline)
-		e->start_deadline = clock_mono_ms() + config_int(f->config, "plugin.start.wait");
+		e->start_deadline = clock_mono_ms() + f->limits.start_wait;
 	return clock_mono_ms() < e->start_deadline;
 }
 
@@ -155,6 +156,10 @@ run_entry(struct flow *f, struct entry *e)
 	struct resolved r = { 0 };
 	struct outcome o = OUTCOME_INIT;
 
+	if (!e->part->open) {
+		flow_step(f, e, ON_REVOKED);	/* going: no claim any more */
+		return;
+	}
 	if (e->cmd->expires_at >= 0 && clock_wall_ms() >= e->cmd->expires_at) {
 		expire(f, e);
 		return;
@@ -192,7 +197,7 @@ static bool
 may_claim(struct flow *f)
 {
 	if (f->stage != STAGE_RUNNING || f->exiting || !redis_up(f->redis) ||
-	    !instance_ready(f->instance) || f->verifying)
+	    !instance_ready(f->instance) || f->verifying || f->verify_failed)
 		return false;
 	if (clock_boot_ms() - f->prepared_boot < FLOW_STOOD_STILL_MS)
 		return true;
@@ -205,6 +210,10 @@ wake_slots(struct flow *f, struct slot_wait *w)
 {
 	struct entry *e;
 
+	/* Its plugin is gone for good: they find that out by themselves. */
+	while (supervisor_status(f->supervisor, w->plugin_id) == WORKER_NONE &&
+	       (e = entry_list_pop(&w->entries)))
+		entry_list_push(&f->runnable, e);
 	/* Only as many as find a slot: the others keep their place. */
 	while ((e = w->entries.head) && supervisor_slot_take(f->supervisor, w->plugin_id)) {
 		supervisor_slot_give(f->supervisor, w->plugin_id);
@@ -298,6 +307,7 @@ flow_run_ask_again(struct flow *f, struct entry *e)
 	e->no_call = false;
 	e->start_deadline = 0;
 	e->token[0] = '\0';
+	buf_reset(&e->lease_id);
 	entry_list_push(&f->runnable, e);
 	flow_again(f);
 }

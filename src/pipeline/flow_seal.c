@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow_impl.h"
 
-#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "envdriver/base/clock.h"
@@ -12,6 +12,8 @@ enum {
 	BACKOFF_MIN_MS = 50,
 	BACKOFF_MAX_MS = 5000,
 	ALONE_AFTER = 3,	/* failed batches; then each entry alone */
+	SHELF_MS = 30000,
+	UNSEALED_MS = 10,
 };
 
 void
@@ -55,7 +57,7 @@ gather(struct flow *f, struct publish_item *items, size_t max)
 	for (struct entry *e = f->ready.head; e && n < max; e = e->queue.next) {
 		size_t len = e->events.packed.len;
 
-		if (!e->part || topic_parked(f, e, now))
+		if (!e->part || e->not_before > now || topic_parked(f, e, now))
 			continue;
 		if (n > 0 && bytes + len > FLOW_BATCH_BYTES)
 			break;
@@ -72,12 +74,13 @@ gather(struct flow *f, struct publish_item *items, size_t max)
 
 static bool
 add_offset(struct batch *b, const struct flow *f, int32_t partition, int64_t offset,
-	   const struct buf *metadata)
+	   const struct buf *metadata, int64_t end)
 {
 	rd_kafka_topic_partition_t *tp;
 
 	tp = rd_kafka_topic_partition_list_add(b->offsets, f->topics[TOPIC_COMMANDS], partition);
 	tp->offset = offset;
+	tp->opaque = (void *)(intptr_t)end;	/* for `positions`, once it is certain */
 	tp->metadata = malloc(metadata->len + 1);
 	if (!tp->metadata)
 		return false;
@@ -94,7 +97,7 @@ seal_run(struct flow *f, struct batch *b, const struct publish_item *run, size_t
 	struct partition *p = flow_partition(f, id);
 	struct buf metadata = BUF_INIT;
 	int64_t *offsets = calloc(n ? n : 1, sizeof(*offsets));
-	int64_t commit = 0;
+	int64_t commit = 0, end;
 	long ret = -1;
 	size_t fit;
 
@@ -104,14 +107,31 @@ seal_run(struct flow *f, struct batch *b, const struct publish_item *run, size_t
 		offsets[i] = run[i].offset;
 	fit = window_seal(p->window, offsets, n, &commit, &metadata);
 	ret = (long)fit;
-	if ((fit || !n) && (metadata.failed || !buf_reserve(&metadata, 0) ||
-			    !add_offset(b, f, id, commit, &metadata)))
-		ret = -1;
+	end = window_end(p->window);
+	if (fit && offsets[fit - 1] >= end)
+		end = offsets[fit - 1] + 1;
+	if (!fit && n)
+		goto out;
 	p->dirty = false;
+	if (metadata.failed || !buf_reserve(&metadata, 0) ||
+	    !add_offset(b, f, id, commit, &metadata, end))
+		ret = -1;
 out:
 	free(offsets);
 	buf_release(&metadata);
 	return ret;
+}
+
+/* What must wait for its lower edge goes behind the others, which may be it. */
+static void
+put_back(struct flow *f, const struct publish_item *items, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		entry_list_remove(items[i].tag);
+		entry_list_push(&f->ready, items[i].tag);
+	}
+	if (n)
+		f->retry_at = clock_mono_ms() + UNSEALED_MS;
 }
 
 /* Items sorted by place; those that must wait for their lower edge are taken
@@ -131,6 +151,7 @@ seal_offsets(struct flow *f, struct batch *b)
 		fit = seal_run(f, b, b->items + i, n, id);
 		if (fit < 0)
 			return false;
+		put_back(f, b->items + i + fit, n - (size_t)fit);
 		memmove(b->items + kept, b->items + i, (size_t)fit * sizeof(*b->items));
 		kept += (size_t)fit;
 		i += n;
@@ -158,9 +179,7 @@ batch_free(struct batch *b)
 static struct batch *
 batch_new(struct flow *f)
 {
-	size_t max = f->failures >= ALONE_AFTER ? 1 :
-						  (size_t)config_int(f->config,
-								     "transaction.max.records");
+	size_t max = f->failures >= ALONE_AFTER ? 1 : f->limits.batch;
 	struct batch *b = calloc(1, sizeof(*b));
 
 	if (!b)
@@ -235,8 +254,8 @@ flow_seal_turn(struct flow *f)
 	/* Under load a batch gathers for commit.interval; when nothing else
 	 * is coming there is nothing to wait for. */
 	if ((f->calling || f->runnable.n) &&
-	    at < f->sealed_at + config_int(f->config, "commit.interval"))
-		at = f->sealed_at + config_int(f->config, "commit.interval");
+	    at < f->sealed_at + f->limits.commit_interval)
+		at = f->sealed_at + f->limits.commit_interval;
 	if (now < at)
 		flow_soon(f, at - now);
 	else
@@ -251,16 +270,31 @@ flow_seal_last(struct flow *f)
 
 /* --- the verdict --- */
 
+/* A second refusal: this entry waits, and holds up no other. */
+static void
+shelve(struct flow *f, struct entry *e)
+{
+	e->not_before = clock_mono_ms() + SHELF_MS;
+	flow_soon(f, SHELF_MS);
+	log_error("the broker refuses the final event of partition %d offset %lld, trying again in "
+		  "%d s",
+		  (int)e->partition, (long long)e->offset, SHELF_MS / 1000);
+}
+
+/* The broker refused it, as too large or for a rule of its own. The lease that
+ * the new event does not name is an orphan: finish sees that it differs from
+ * the claim's. */
 static void
 reshape(struct flow *f, struct entry *e, enum publish_trouble trouble)
 {
 	struct outcome o = OUTCOME_INIT;
 
-	if (!e->cmd || e->is_letter) {
-		/* Letters are cut when they are built; this one is beyond help. */
-		log_error("the dead letter for partition %d offset %lld is refused by the broker",
-			  (int)e->partition, (long long)e->offset);
-	} else if (trouble == PUBLISH_ITEM_TOO_LARGE && !e->reshaped) {
+	buf_reset(&e->lease_id);
+	if (e->reshaped++ > 1) {
+		shelve(f, e);
+	} else if (!e->cmd || e->is_letter) {
+		flow_intake_rebuild_letter(f, e);
+	} else if (trouble == PUBLISH_ITEM_TOO_LARGE && e->reshaped == 1) {
 		outcome_fail(&o, CODE_RESULT_TOO_LARGE,
 			     "Result of %zu bytes exceeds the limit of the broker.",
 			     e->events.packed.len);
@@ -269,8 +303,6 @@ reshape(struct flow *f, struct entry *e, enum publish_trouble trouble)
 		outcome_fail(&o, CODE_INTERNAL, "The broker refused the result.");
 		flow_call_fail(f, e, &o);
 	}
-	e->reshaped = true;
-	e->failures = 0;
 	outcome_release(&o);
 }
 
@@ -308,12 +340,28 @@ park(struct flow *f, enum topic topic)
 	flow_soon(f, FLOW_PARK_MS);
 }
 
+/* For /readyz: what fails now and then is no reason, what goes on is. */
+static void
+say_trouble(struct flow *f, enum publish_trouble trouble)
+{
+	static const char *const texts[] = {
+		[PUBLISH_AGAIN] = "results cannot be committed to Kafka, trying again",
+		[PUBLISH_TOPIC_PARKED] = "a result topic is missing or not permitted",
+		[PUBLISH_GROUP_DENIED] = "not permitted to commit offsets (ACL Read on the group)",
+	};
+	const char *text = (size_t)trouble < sizeof(texts) / sizeof(texts[0]) ? texts[trouble] :
+										NULL;
+
+	if (trouble == PUBLISH_FINE)
+		f->why_seal[0] = '\0';
+	else if (text && (trouble != PUBLISH_AGAIN || f->failures >= ALONE_AFTER))
+		snprintf(f->why_seal, sizeof(f->why_seal), "%s", text);
+}
+
 static void
 act_on(struct flow *f, const struct batch *b, enum publish_trouble trouble, size_t item,
        enum topic topic)
 {
-	struct entry *e = b->n_items == 1 ? b->items[0].tag : NULL;
-
 	switch (trouble) {
 	case PUBLISH_FINE:
 		f->failures = 0;
@@ -327,10 +375,12 @@ act_on(struct flow *f, const struct batch *b, enum publish_trouble trouble, size
 		park(f, topic);
 		break;
 	case PUBLISH_GENERATION:
-		f->need_assign = true;
+		/* Of an assignment that is over, it says nothing about today's. */
+		f->need_assign = b->group == consumer_group_meta(f->consumer);
 		break;
 	case PUBLISH_METADATA_TOO_LARGE:
 		refuse_metadata(f, b);
+		back_off(f);
 		break;
 	case PUBLISH_INSTANCE_FENCED:
 		flow_exit(f, 69, "another consumer uses our group.instance.id");
@@ -338,9 +388,23 @@ act_on(struct flow *f, const struct batch *b, enum publish_trouble trouble, size
 	case PUBLISH_GROUP_DENIED:
 	case PUBLISH_AGAIN:
 		back_off(f);
-		if (e && ++e->failures >= ALONE_AFTER && trouble == PUBLISH_AGAIN)
-			reshape(f, e, PUBLISH_ITEM_REFUSED);
 		break;
+	}
+}
+
+/* Certain: the position is recorded. Not: the partition still wants it. */
+static void
+settle_offsets(struct flow *f, const struct batch *b, bool certain)
+{
+	for (int i = 0; i < b->offsets->cnt; i++) {
+		const rd_kafka_topic_partition_t *tp = &b->offsets->elems[i];
+		struct partition *p = flow_partition(f, tp->partition);
+
+		if (certain)
+			instance_position(f->instance, f->topics[TOPIC_COMMANDS], tp->partition,
+					  (int64_t)(intptr_t)tp->opaque);
+		else if (p)
+			p->dirty = true;
 	}
 }
 
@@ -353,6 +417,7 @@ flow_seal_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size
 	f->batch = NULL;
 	if (trouble != PUBLISH_FINE)
 		metrics_add(METRIC_TRANSACTION_ABORTS, 1);
+	say_trouble(f, trouble);
 	/* Before the entries: they may be rebuilt, or be gone after it. */
 	act_on(f, b, trouble, item, topic);
 	for (size_t i = 0; i < b->n_items; i++) {
@@ -361,13 +426,7 @@ flow_seal_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size
 		e->in_batch = false;
 		flow_step(f, e, b->items[i].done ? ON_COMMITTED : ON_ABORTED);
 	}
-	for (int i = 0; trouble == PUBLISH_FINE && i < b->offsets->cnt; i++) {
-		struct partition *p = flow_partition(f, b->offsets->elems[i].partition);
-
-		if (p)
-			instance_position(f->instance, f->topics[TOPIC_COMMANDS], p->id,
-					  window_end(p->window));
-	}
+	settle_offsets(f, b, trouble == PUBLISH_FINE);
 	batch_free(b);
 	flow_again(f);
 }

@@ -29,17 +29,28 @@ start_reasons(const struct flow *f, struct buf *out)
 }
 
 static void
-held_reasons(const struct flow *f, struct buf *out)
+held_reason(const struct flow *f, size_t i, struct buf *out)
 {
 	const char *topic = f->topics[TOPIC_COMMANDS];
 
+	if (f->parts[i]->beyond)
+		buf_addf(out,
+			 "partition %zu of '%s' is held: the committed offset lies past the end of "
+			 "the log; was the topic made anew? Reset the group's offset and restart\n",
+			 i, topic);
+	else
+		buf_addf(out,
+			 "partition %zu of '%s' is held: its offset was rewound or expired; to "
+			 "accept that, delete field '%s:%zu' of '%spositions' in Redis and restart\n",
+			 i, topic, topic, i, redis_prefix(f->redis));
+}
+
+static void
+held_reasons(const struct flow *f, struct buf *out)
+{
 	for (size_t i = 0; i < f->n_parts; i++)
 		if (f->parts[i] && f->parts[i]->held)
-			buf_addf(out,
-				 "partition %zu of '%s' is held: its offset was rewound or "
-				 "expired; to accept that, delete field '%s:%zu' of '%spositions' "
-				 "in Redis\n",
-				 i, topic, topic, i, redis_prefix(f->redis));
+			held_reason(f, i, out);
 }
 
 bool
@@ -54,6 +65,9 @@ flow_ready(const struct flow *f, struct buf *reasons)
 		reason(out, f->why_redis[0] ? f->why_redis : "Redis was not reached yet");
 	start_reasons(f, out);
 	reason(out, f->why_publisher);
+	reason(out, f->why_seal);
+	if (f->need_assign)
+		reason(out, "waiting for a new assignment of partitions");
 	reason(out, f->why_consumer);
 	if (f->stage == STAGE_RUNNING && !consumer_group_meta(f->consumer))
 		reason(out, "no assignment of partitions yet");

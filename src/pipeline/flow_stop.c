@@ -48,7 +48,7 @@ on_consumer_closed(void *arg)
 	struct flow *f = arg;
 
 	f->stage = STAGE_LEFT;
-	f->handover_deadline = clock_mono_ms() + config_int(f->config, "handover.timeout");
+	f->handover_deadline = clock_mono_ms() + f->limits.handover;
 	if (f->left.n)
 		log_info("%zu calls run on, their answers will be handed over", f->left.n);
 	supervisor_stop(f->supervisor, false, NULL, NULL);
@@ -57,6 +57,14 @@ on_consumer_closed(void *arg)
 
 /* What is still owed in each stage of the shutdown; the next one begins
  * when nothing is, or its time is up. */
+/* LEFT calls are given up then, too; what is to be written waits no longer. */
+static bool
+redis_long_gone(const struct flow *f)
+{
+	return !f->left.n && f->redis_down_since &&
+	       clock_mono_ms() - f->redis_down_since >= FLOW_REDIS_GONE_MS;
+}
+
 void
 flow_stop_turn(struct flow *f)
 {
@@ -67,7 +75,7 @@ flow_stop_turn(struct flow *f)
 		if ((f->calling || f->ready.n || f->batch) && now < f->stop_deadline)
 			break;
 		f->stage = STAGE_LEAVING;
-		f->stop_deadline = now + config_int(f->config, "revoke.drain") + FLOW_CLOSE_MS;
+		f->stop_deadline = now + f->limits.revoke_drain + FLOW_CLOSE_MS;
 		flow_soon(f, f->stop_deadline - now);
 		consumer_leave(f->consumer);
 		break;
@@ -83,7 +91,7 @@ flow_stop_turn(struct flow *f)
 		break;
 	case STAGE_LEFT:
 		if ((f->left.n || f->handing.n || f->owning || claims_finishing(f->claims)) &&
-		    now < f->handover_deadline && !(f->why_redis[0] && !f->left.n))
+		    now < f->handover_deadline && !redis_long_gone(f))
 			break;
 		if (f->handing.n || claims_finishing(f->claims))
 			log_warn("Redis is away: %zu answers and %zu finished claims could not be "

@@ -192,6 +192,12 @@ window_done(struct window *w, int64_t offset)
 		w->end = offset + 1;
 }
 
+bool
+window_replaying(const struct window *w)
+{
+	return w->old.len > 0;
+}
+
 size_t
 window_pending(const struct window *w)
 {

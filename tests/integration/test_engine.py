@@ -138,3 +138,28 @@ def test_late_lease_is_destroyed(t):
     wait_until(lambda: t.redis.client.hlen("envdriver:orphans") == 0, 30, "the orphan is gone")
     types = [e.value["type"] for e in t.verify() if e.name == "PluginEvent"]
     assert types.count("LEASE_ORPHANED") == 1 and types.count("LEASE_DESTROYED") == 1, types
+
+
+@limit(150)
+def test_lease_published_by_the_next_attempt_stays(t):
+    """Killed between the recorded answer and the commit: whoever publishes the answer is the
+    lease's owner, so the lease is no orphan."""
+    plugin_id = t.install(t.fixture())
+    worker = t.worker(env={"ENVDRIVER_CRASH_AT": "begun"})
+    wait_until(
+        lambda: t.redis.client.hget(f"envdriver:worker:{plugin_id}:w1", "status") == "running",
+        20,
+        "the plugin runs",
+    )
+    records = t.topics.publish(command("AcquireLease"))
+    worker.wait(30)
+    assert "answered" in t.redis.client.get(f"envdriver:claim:{records[0].command_id}")
+    worker.env = {}
+    worker.start()
+    [event] = t.topics.wait(records, timeout=60)
+    lease = event.value["lease"]["providerLeaseId"]
+    assert event.status == "SUCCEEDED" and lease
+    done = t.redis.client.get(f"envdriver:claim:{records[0].command_id}")
+    assert done.startswith("v1|done|") and lease.split("/")[-1] in done, done
+    assert t.redis.client.hlen("envdriver:orphans") == 0
+    t.verify()

@@ -155,7 +155,7 @@ struct entry {
 	bool has_slot;
 	bool in_batch;			/* the publisher borrows `events` */
 	bool recording;			/* CALLING: the answer is being written */
-	bool reshaped;			/* was once refused as too large */
+	int reshaped;			/* how often the broker refused its event */
 	bool asked_again;		/* its answer was missing once */
 	bool answer_lost;		/* and again: the take-over may take `answered` */
 	bool interrupted_before;	/* a take-over said so: for trace.warnings */
@@ -180,7 +180,7 @@ struct entry {
 	int64_t waiting_since;		/* mono ms */
 	int64_t left_since;		/* mono ms */
 	int64_t start_deadline;		/* READ: plugin.start.wait, mono ms, 0: none */
-	int failures;			/* of publishing it alone */
+	int64_t not_before;		/* READY: not sealed before, mono ms */
 
 	struct entry_link all;		/* every entry of its partition, log order */
 	struct entry_link queue;	/* runnable, waiting for a slot, ready, ... */

@@ -64,6 +64,9 @@ void window_done(struct window *w, int64_t offset);
 
 /* Entries and old offsets that are not done. */
 size_t window_pending(const struct window *w);
+/* Offsets of the metadata are still to be delivered: a delivery moves one and
+ * raises nothing, so pausing now would never end. */
+bool window_replaying(const struct window *w);
 /* How many may be pending; then pause. WINDOW_LIMIT until window_refused. */
 size_t window_limit(const struct window *w);
 /* Go on below this: three quarters of the limit. */
