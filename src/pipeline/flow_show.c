@@ -41,7 +41,8 @@ held_reason(const struct flow *f, size_t i, struct buf *out)
 	else
 		buf_addf(out,
 			 "partition %zu of '%s' is held: its offset was rewound or expired; to "
-			 "accept that, delete field '%s:%zu' of '%spositions' in Redis and restart\n",
+			 "accept that, delete field '%s:%zu' of '%spositions' in Redis and "
+			 "restart\n",
 			 i, topic, topic, i, redis_prefix(f->redis));
 }
 
