@@ -151,6 +151,15 @@ read_target(const avro_value_t *record, struct command *c)
 /* Everything but the ordering key and the lease id, which need checked text.
  * Spans are borrowed from the decoder. False with *r filled when the
  * operation is not one of ours. */
+/* For the dead letter. An id that is too long is no id: cut, it would name
+ * another one. */
+static void
+keep_id(char *to, size_t size, struct span id)
+{
+	if (id.len < size)
+		command_copy_text(to, size, id);
+}
+
 static bool
 read_fields(struct command_decoder *d, struct span traceparent_header, struct command *c,
 	    struct reject *r)
@@ -166,9 +175,9 @@ read_fields(struct command_decoder *d, struct span traceparent_header, struct co
 		c->company_id = SPAN_LIT("");
 	if (!c->environment_id.ptr)
 		c->environment_id = SPAN_LIT("");
-	command_copy_text(r->command_id, sizeof(r->command_id), c->id);
-	command_copy_text(r->company_id, sizeof(r->company_id), c->company_id);
-	command_copy_text(r->environment_id, sizeof(r->environment_id), c->environment_id);
+	keep_id(r->command_id, sizeof(r->command_id), c->id);
+	keep_id(r->company_id, sizeof(r->company_id), c->company_id);
+	keep_id(r->environment_id, sizeof(r->environment_id), c->environment_id);
 	if (datum_open(v, "operation", &branch, &operation))
 		c->op = operation_by_name(span_of(branch));
 	command_copy_text(r->operation, sizeof(r->operation), span_of(branch));

@@ -172,6 +172,7 @@ struct flow {
 	size_t calling;			/* without an answer */
 	size_t bytes;
 	bool paused_all;
+	bool was_busy;			/* commands were in flight at the last tick */
 	bool slots_changed;		/* a slot may be free: look at slot_waits */
 	bool closing_consumer;
 

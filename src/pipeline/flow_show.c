@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow_impl.h"
 
+#include <malloc.h>
+
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/metrics.h"
 
@@ -80,6 +82,19 @@ flow_ready(const struct flow *f, struct buf *reasons)
 	return ready;
 }
 
+/* After a burst the allocator keeps what it was given, for every thread: a
+ * worker at rest has no use for it. */
+static void
+give_back(struct flow *f)
+{
+	if (f->entries) {
+		f->was_busy = true;
+	} else if (f->was_busy) {
+		f->was_busy = false;
+		malloc_trim(0);
+	}
+}
+
 void
 flow_show_tick(struct flow *f)
 {
@@ -94,6 +109,7 @@ flow_show_tick(struct flow *f)
 	metrics_set(METRIC_BYTES_HELD, (int64_t)f->bytes);
 	metrics_set(METRIC_CALLS_RUNNING, (int64_t)f->calling);
 	metrics_set(METRIC_PARTITIONS, (int64_t)n);
+	give_back(f);
 }
 
 static void
