@@ -21,8 +21,9 @@
 #include "envdriver/commands/cli.h"
 #include "envdriver/commands/http.h"
 #include "envdriver/pipeline/flow.h"
+#include "envdriver/pipeline/kafkaconf.h"
 
-enum { SHOW_MS = 1000, STUCK_MS = 30000 };
+enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000 };
 
 struct service {
 	uv_loop_t loop;
@@ -236,6 +237,7 @@ give_back(struct service *s)
 	uv_close((uv_handle_t *)&s->intr, NULL);
 	uv_close((uv_handle_t *)&s->show, NULL);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
+	kafkaconf_settle(SETTLE_MS);
 	if (uv_loop_close(&s->loop) != 0)
 		log_error("bug: the loop has handles left");
 	buf_release(&s->reasons);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
@@ -179,6 +180,11 @@ kafkaconf_close(rd_kafka_t *rk)
 	opaque_free(o);
 }
 
+enum { SETTLE_STEP_MS = 10 };
+
+/* Handles that are being destroyed on threads of their own. */
+static atomic_int discarding;
+
 static void *
 close_aside(void *arg)
 {
@@ -187,6 +193,7 @@ close_aside(void *arg)
 	sigfillset(&all);	/* signals are the loop's */
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	kafkaconf_close(arg);
+	atomic_fetch_sub(&discarding, 1);
 	return NULL;
 }
 
@@ -200,6 +207,18 @@ kafkaconf_discard(rd_kafka_t *rk)
 	kafkaconf_mute(rk);
 	/* Without a thread it stays as it is: idle, muted, and gone with the
 	 * process. */
+	atomic_fetch_add(&discarding, 1);
 	if (pthread_create(&thread, NULL, close_aside, rk) == 0)
 		pthread_detach(thread);
+	else
+		atomic_fetch_sub(&discarding, 1);
+}
+
+void
+kafkaconf_settle(int timeout_ms)
+{
+	const struct timespec step = { 0, SETTLE_STEP_MS * 1000000L };
+
+	for (int ms = 0; ms < timeout_ms && atomic_load(&discarding); ms += SETTLE_STEP_MS)
+		nanosleep(&step, NULL);
 }

@@ -67,6 +67,9 @@ void kafkaconf_mute(rd_kafka_t *rk);
 void kafkaconf_close(rd_kafka_t *rk);
 /* The same on a thread of its own, at once. Accepts NULL. */
 void kafkaconf_discard(rd_kafka_t *rk);
+/* Waits for those threads, at most `timeout_ms`: only where a process ends
+ * and its sanitizer wants to see everything given back. Blocks. */
+void kafkaconf_settle(int timeout_ms);
 
 /* 77 for what the broker does not permit, 78 for TLS and mechanisms that do
  * not fit, 0 when it may pass by itself. */
