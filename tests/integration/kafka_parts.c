@@ -238,6 +238,13 @@ do_close_consumer(char *rest)
 /* --- lines --- */
 
 static void
+do_version(char *rest)
+{
+	(void)rest;
+	tell("version", ",\"number\":%d", rd_kafka_version());
+}
+
+static void
 do_sleep(char *rest)
 {
 	usleep((useconds_t)atoi(rest) * 1000);
@@ -276,6 +283,7 @@ static const struct {
 	{ "notice", send_notice },	/* plugin id */
 	{ "flood", send_flood },		/* count bytes */
 	{ "sleep", do_sleep },		/* ms, the loop stands still */
+	{ "version", do_version },	/* of librdkafka */
 	{ "quit", do_quit },
 };
 

@@ -313,3 +313,43 @@ def test_partitions_wander_and_nothing_is_lost(t):
             i for i, x in enumerate(steady.seen) if x["what"] == "assigned" and x["partition"] == partition
         )
         assert messages(steady.seen[last:], partition) == list(range(8)), partition
+
+
+@limit(120)
+def test_cooperative_members(t):
+    """F8, and what stays is not interrupted: no record twice, none lost. An explicit choice, for
+    librdkafka from 2.10 on."""
+    t.make_topics(commands=4)
+    for partition in range(4):
+        publish(t, 2, partition)
+    a = Parts(t, "a", assignor="cooperative-sticky")
+    a("version")
+    if a.wait("version")["number"] < 0x020A0000:
+        t.skip("this librdkafka is too old for cooperative-sticky")
+    a.both("id-a")
+    a.quiet(1)
+    b = Parts(t, "b", assignor="cooperative-sticky").consumer()
+    taken = {x["partition"] for x in a.until("revoke") if x["what"] == "revoked"}
+    kept = set(range(4)) - taken
+    assert len(taken) == 2, taken
+    b.wait("assign", n=2)
+    a.quiet(2)
+    for partition in range(4):
+        publish(t, 2, partition)
+    a.quiet(1)
+    for partition in kept:
+        assert messages(a.seen, partition) == [0, 1, 2, 3], partition
+    for partition in taken:
+        assert messages(a.seen, partition) == [0, 1], partition
+    one = min(kept)
+    assert a.batch(f"{one}:0:probe-results:1:10", f"{one}=4=")["trouble"] == FINE
+    b("leave")
+    b.wait("revoke", n=2)
+    b("close-consumer 5000")
+    b.wait("consumer closed")
+    a.wait("assign", n=2)
+    a.quiet(2)
+    for partition in taken:
+        assert messages(a.seen, partition) == [0, 1, 0, 1, 2, 3], partition
+    for partition in kept:
+        assert messages(a.seen, partition) == [0, 1, 2, 3], partition
