@@ -20,6 +20,7 @@ struct consumer_part {
 	bool open;		/* its records are delivered */
 	bool held;		/* assigned, but not read */
 	bool pause_wanted;	/* by our owner */
+	bool jammed;		/* and for so long that it is paused for the others' sake */
 	bool paused;		/* librdkafka's view, which survives an assignment (F6) */
 	bool gap;		/* the log does not have `next`: being looked at */
 	bool gap_again;		/* the look failed */
@@ -48,11 +49,13 @@ struct consumer {
 	bool cooperative;
 
 	rd_kafka_t *rk;
-	rd_kafka_queue_t *queue;
+	rd_kafka_queue_t *queue;	/* rebalances and errors of the group */
+	rd_kafka_queue_t *records;	/* of all our partitions */
 	struct offsets *offsets;
 	int fd;				/* librdkafka's wake-up */
 	uv_poll_t poll;
 	uv_timer_t tick;
+	uv_timer_t jam;			/* partitions that are still full then are paused */
 	uv_idle_t more;			/* a turn's budget was used up */
 	uv_async_t closed_wake;
 	uv_timer_t closed_limit;
@@ -62,6 +65,7 @@ struct consumer {
 	size_t n_parts;
 	struct group_meta *meta;
 	bool pause_all;
+	bool jamming;			/* a partition is full and not paused (yet) */
 
 	enum consumer_step step;
 	struct consumer_event *events;	/* not served yet */

@@ -38,9 +38,25 @@ error_of(rd_kafka_resp_err_t code)
 	return code ? rd_kafka_error_new(code, "%s", rd_kafka_err2str(code)) : NULL;
 }
 
+/* Their records have a queue of their own. */
+static void
+redirect(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
+{
+	for (int i = 0; i < list->cnt; i++) {
+		rd_kafka_queue_t *q = rd_kafka_queue_get_partition(
+			c->rk, list->elems[i].topic, list->elems[i].partition);
+
+		if (!q)
+			continue;	/* its records come by the group's */
+		rd_kafka_queue_forward(q, c->records);
+		rd_kafka_queue_destroy(q);
+	}
+}
+
 static void
 assign(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
+	redirect(c, list);
 	log_refused("the assignment", c->cooperative ? rd_kafka_incremental_assign(c->rk, list)
 						     : error_of(rd_kafka_assign(c->rk, list)));
 	for (int i = 0; i < list->cnt; i++)

@@ -162,7 +162,6 @@ struct flow {
 	struct slot_wait *slot_waits;
 	struct orphan *orphan;		/* the one being looked after, or NULL */
 	bool orphan_scanning;
-	unsigned orphan_ticks;
 	size_t orphan_turn;
 	uint64_t orphan_cursor;
 	struct flow_call *late;
@@ -172,6 +171,7 @@ struct flow {
 	size_t calling;			/* without an answer */
 	size_t bytes;
 	bool paused_all;
+	unsigned ticks;
 	bool was_busy;			/* commands were in flight at the last tick */
 	bool slots_changed;		/* a slot may be free: look at slot_waits */
 	bool closing_consumer;

@@ -145,6 +145,18 @@ look(struct flow *f)
 	}
 }
 
+/* Before it was reached for the first time: on_redis_down does not come. */
+static void
+say_no_redis(struct flow *f)
+{
+	const char *why = redis_why_down(f->redis);
+
+	if (f->stage != STAGE_REDIS || redis_up(f->redis) || f->why_redis[0] || !why[0])
+		return;
+	snprintf(f->why_redis, sizeof(f->why_redis), "Redis is away: %s", why);
+	log_warn("%s; waiting for it", f->why_redis);
+}
+
 static void
 start_turn(struct flow *f)
 {
@@ -230,6 +242,8 @@ tick(uv_timer_t *timer)
 {
 	struct flow *f = timer->data;
 
+	if (f->ticks++ > 1)
+		say_no_redis(f);
 	start_turn(f);
 	flow_run_tick(f);
 	flow_claim_tick(f);

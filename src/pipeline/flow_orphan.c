@@ -299,7 +299,7 @@ void
 flow_orphan_tick(struct flow *f)
 {
 	if (f->stage != STAGE_RUNNING || f->orphan || f->orphan_scanning ||
-	    !redis_up(f->redis) || ++f->orphan_ticks % SCAN_EVERY_TICKS)
+	    !redis_up(f->redis) || f->ticks % SCAN_EVERY_TICKS)
 		return;
 	f->orphan_scanning =
 		redis_sendf(f->redis, on_scanned, f, "HSCAN %sorphans %llu COUNT %d",

@@ -2,11 +2,15 @@
 """Exactly one final event for every command, while workers are killed and started."""
 
 import random
+import re
+import sys
 import threading
 import time
+from collections import Counter
 
 from harness.case import limit
 from harness.commands import command
+from harness.paths import ROOT
 from harness.process import wait_until
 
 KEYS = [f"key-{i}" for i in range(40)]
@@ -27,6 +31,22 @@ def load(count, seed):
     return made
 
 
+def watched(t):
+    """Settings that have everything written down that plugins are sent."""
+    tee = ROOT / "tests" / "golden" / "tee.py"
+    return {"plugin.wrapper": f"{sys.executable} -B {tee} {t.dir / 'sent'}"}
+
+
+def executions(t):
+    """How often plugins were asked to run each command, by what they were sent."""
+    calls = Counter()
+    for path in (t.dir / "sent").glob("*/*/in"):
+        for line in path.read_bytes().splitlines():
+            if b'"environmentExecute"' in line:
+                calls.update(re.findall(rb'"command":"(run-\d+)"', line))
+    return calls
+
+
 def interrupted(events):
     return [e for e in events if e.final and e.status == "INTERRUPTED"]
 
@@ -35,8 +55,9 @@ def interrupted(events):
 def test_two_workers_one_killed_every_5_s(t):
     t.make_topics(commands=6)
     t.install(t.fixture())
-    steady = t.worker("steady", config={"plugin.max.in.flight": "256", "max.in.flight": "2000"})
-    shaky = t.worker("shaky", config={"plugin.max.in.flight": "256", "max.in.flight": "2000"})
+    config = {"plugin.max.in.flight": "256", "max.in.flight": "2000", **watched(t)}
+    steady = t.worker("steady", config=config)
+    shaky = t.worker("shaky", config=config)
     records = t.topics.publish(*load(5000, seed=1))
     end = time.monotonic() + 60
     kills = 0
@@ -54,6 +75,9 @@ def test_two_workers_one_killed_every_5_s(t):
     for event in lost:
         token = event.value["trace"]["callToken"]
         assert token is None or not token.startswith(incarnation(t, steady)), event.plain
+    calls = executions(t)
+    assert len(calls) > 1000, len(calls)
+    assert max(calls.values()) == 1, [c for c in calls.items() if c[1] > 1][:5]
     print(f"{kills} kills, {len(lost)} of {len(records)} INTERRUPTED")
 
 
