@@ -113,7 +113,7 @@ def stand_in(t, *options):
     path.write_text(textwrap.dedent(STAND_IN).lstrip())
     path.chmod(0o755)
     before = worker.program
-    worker.program = lambda: path
+    worker.program = lambda build=None: path
     t.at_end(lambda: setattr(worker, "program", before))
     return worker.Worker(t.dir, "w1", options=options)
 
