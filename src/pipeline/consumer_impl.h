@@ -98,6 +98,13 @@ bool consumer_part_make(struct consumer *c, int32_t partition);
 /* Brings librdkafka's pauses in line with ours. */
 void consumer_align_pauses(struct consumer *c);
 
+/* consumer_close.c */
+/* No record and no event is taken any more. */
+void consumer_close_stop(struct consumer *c);
+/* The close ended, or is not waited for any more. */
+void consumer_close_finish(struct consumer *c);
+void consumer_close_wake(uv_async_t *h);
+
 /* consumer_move.c */
 void consumer_move_event(struct consumer *c, bool assign,
 			 const rd_kafka_topic_partition_list_t *parts);
