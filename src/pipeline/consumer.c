@@ -207,8 +207,10 @@ on_tick(uv_timer_t *h)
 {
 	struct consumer *c = h->data;
 
+	consumer_move_redirect(c);
 	drain(c);
-	consumer_state_tick(c);
+	if (c->rk)	/* not closed by a callback */
+		consumer_state_tick(c);
 }
 
 /* --- hooks, called inside rd_kafka_consumer_poll --- */

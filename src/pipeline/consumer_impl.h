@@ -114,6 +114,8 @@ void consumer_move_read(struct consumer *c, rd_kafka_topic_partition_list_t *tak
 /* An assign under way is answered with everything held, so that librdkafka
  * can go on to revoke it. */
 void consumer_move_hold(struct consumer *c);
+/* The records of what is assigned go into `records`. */
+void consumer_move_redirect(struct consumer *c);
 /* Reads it again, from its `next` on. */
 void consumer_move_restart(struct consumer *c, int32_t partition);
 /* After leaving, no revoke event came: as if it were lost. */

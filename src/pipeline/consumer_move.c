@@ -38,25 +38,36 @@ error_of(rd_kafka_resp_err_t code)
 	return code ? rd_kafka_error_new(code, "%s", rd_kafka_err2str(code)) : NULL;
 }
 
-/* Their records have a queue of their own. */
+/* Its records have a queue of their own. */
 static void
-redirect(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
+redirect(struct consumer *c, int32_t partition)
 {
-	for (int i = 0; i < list->cnt; i++) {
-		rd_kafka_queue_t *q = rd_kafka_queue_get_partition(
-			c->rk, list->elems[i].topic, list->elems[i].partition);
+	rd_kafka_queue_t *q = rd_kafka_queue_get_partition(c->rk, c->topic, partition);
 
-		if (!q)
-			continue;	/* its records come by the group's */
-		rd_kafka_queue_forward(q, c->records);
-		rd_kafka_queue_destroy(q);
-	}
+	if (!q)
+		return;		/* they come by the group's */
+	rd_kafka_queue_forward(q, c->records);
+	rd_kafka_queue_destroy(q);
+}
+
+/* Where an assignment is replaced by another, the partition is stopped later,
+ * on librdkafka's thread, which takes the redirection away and does not set
+ * the group's queue in its place (rd_kafka_toppar_fetch_stop and
+ * rd_kafka_toppar_op_fetch_start, 2.0.2 and 2.15): nothing would come any
+ * more. Made again once a second; what waits goes along. */
+void
+consumer_move_redirect(struct consumer *c)
+{
+	for (size_t i = 0; i < c->n_parts; i++)
+		if (c->parts[i].assigned)
+			redirect(c, (int32_t)i);
 }
 
 static void
 assign(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
-	redirect(c, list);
+	for (int i = 0; i < list->cnt; i++)
+		redirect(c, list->elems[i].partition);
 	log_refused("the assignment", c->cooperative ? rd_kafka_incremental_assign(c->rk, list)
 						     : error_of(rd_kafka_assign(c->rk, list)));
 	for (int i = 0; i < list->cnt; i++)

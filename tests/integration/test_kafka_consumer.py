@@ -213,6 +213,8 @@ def test_a_session_that_ran_out_before_the_answer(t):
     p.quiet(2)
     p("meta")
     assert p.wait("meta")["usable"] == 1
+    publish(t, 1)
+    p.wait("message", offset=2)
 
 
 def test_the_log_begins_later(t):
