@@ -78,6 +78,7 @@ struct consumer {
 	bool fatal_told;
 	bool leaving;
 	bool down;			/* no broker could be reached */
+	unsigned lonely;		/* ticks without an assignment */
 	bool reaching;			/* a helper looks whether one can */
 	int64_t reading_since_ms;
 	int64_t left_ms;

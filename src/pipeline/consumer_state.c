@@ -250,6 +250,9 @@ look_at_read(struct consumer *c)
 void
 consumer_state_tick(struct consumer *c)
 {
+	/* Without an assignment for long: is there anybody to ask for one? */
+	c->lonely = c->meta || c->step != CONSUMER_QUIET ? 0 : c->lonely + 1;
+	kafkaconf_bootstrap(c->config, c->rk, c->lonely);
 	if (c->down)
 		consumer_read_reach(c);
 	look_at_gaps(c);

@@ -13,6 +13,8 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
 
+enum { V_2_10 = 0x020a0000, TRIES_MIN = 4, TRIES_MAX = 64 };
+
 /* What a handle's callbacks get. */
 struct opaque {
 	struct kafkaconf_hooks hooks;
@@ -152,6 +154,16 @@ out:
 	if (!rk && o)
 		opaque_free(o);
 	return rk;
+}
+
+void
+kafkaconf_bootstrap(const struct config *config, rd_kafka_t *rk, unsigned tries)
+{
+	bool due = tries >= TRIES_MIN && ((tries & (tries - 1)) == 0 || tries % TRIES_MAX == 0);
+
+	/* Each call leaves a copy of the list in the handle: hence not always. */
+	if (due && rd_kafka_version() >= V_2_10)
+		(void)rd_kafka_brokers_add(rk, config_str(config, "kafka.bootstrap.servers"));
 }
 
 void

@@ -26,6 +26,8 @@ struct notices {
 	bool has_value;
 	struct events events;		/* of one PluginEvent */
 	struct buf framed;
+	const struct config *config;
+	unsigned failed;		/* deliveries in a row */
 	int64_t dropped;		/* since it was last said */
 	int64_t said_ms;
 };
@@ -43,7 +45,11 @@ count(struct notices *n, enum topic topic, bool sent)
 static void
 on_delivery(void *arg, const rd_kafka_message_t *m)
 {
-	count(arg, (enum topic)(uintptr_t)m->_private, m->err == RD_KAFKA_RESP_ERR_NO_ERROR);
+	struct notices *n = arg;
+
+	n->failed = m->err ? n->failed + 1 : 0;
+	count(n, (enum topic)(uintptr_t)m->_private, m->err == RD_KAFKA_RESP_ERR_NO_ERROR);
+	kafkaconf_bootstrap(n->config, n->rk, n->failed);
 }
 
 /* Never waits: a full queue drops the record. */
@@ -162,6 +168,7 @@ notices_new(const struct config *config, const struct schemas *schemas, const ch
 		return NULL;
 	}
 	n->instance_id = instance_id;
+	n->config = config;
 	n->said_ms = clock_mono_ms() - LOG_EVERY_MS;
 	n->schema = schemas_find(schemas, topic_record(TOPIC_PLUGIN_EVENTS));
 	n->has_value = schema_value_new(n->schema, &n->value, reterr) == 0;

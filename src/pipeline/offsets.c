@@ -12,7 +12,9 @@
 enum { PAUSE_MS = 50 };
 
 struct offsets {
+	const struct config *config;
 	rd_kafka_t *rk;
+	atomic_uint tries;	/* since something was answered */
 	atomic_int refs;
 };
 
@@ -25,6 +27,7 @@ offsets_new(const struct config *config, struct err *reterr)
 		err_nomem(reterr);
 		return NULL;
 	}
+	o->config = config;
 	o->rk = kafkaconf_open(config, KAFKACONF_OFFSETS, NULL, NULL, reterr);
 	if (!o->rk) {
 		free(o);
@@ -48,6 +51,15 @@ offsets_unref(struct offsets *o)
 		return;
 	kafkaconf_discard(o->rk);
 	free(o);
+}
+
+static void
+count(struct offsets *o, bool answered)
+{
+	if (answered)
+		atomic_store(&o->tries, 0);
+	else
+		kafkaconf_bootstrap(o->config, o->rk, atomic_fetch_add(&o->tries, 1) + 1);
 }
 
 /* One try on a list of its own: an answer for some of the partitions only
@@ -119,6 +131,7 @@ offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
 		/* Serves its events; a handle that is never polled keeps them. */
 		(void)rd_kafka_poll(o->rk, 0);
 		code = try(o, list, &answer);
+		count(o, code == RD_KAFKA_RESP_ERR_NO_ERROR);
 		if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
 			ret = copy_out(list, answer);
 			rd_kafka_topic_partition_list_destroy(answer);
@@ -153,5 +166,6 @@ offsets_reach(struct offsets *o, int timeout_ms)
 
 	if (md)
 		rd_kafka_metadata_destroy(md);
+	count(o, code == RD_KAFKA_RESP_ERR_NO_ERROR);
 	return code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }

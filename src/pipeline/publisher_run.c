@@ -11,6 +11,7 @@
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/pipeline/group_meta.h"
+#include "envdriver/pipeline/kafkaconf.h"
 #include "envdriver/pipeline/offsets.h"
 #include "publisher_impl.h"
 
@@ -261,6 +262,7 @@ do_init(struct publisher_run *r)
 	struct txn_answer a;
 
 	(void)rd_kafka_poll(r->rk, 0);
+	kafkaconf_bootstrap(r->config, r->rk, (unsigned)r->tries);
 	a = publisher_batch_answer(r, rd_kafka_init_transactions(r->rk, STEP_MS));
 	if (a.code == RD_KAFKA_RESP_ERR_NO_ERROR) {
 		r->last_error[0] = '\0';

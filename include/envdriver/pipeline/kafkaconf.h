@@ -59,6 +59,15 @@ rd_kafka_t *kafkaconf_open(const struct config *config, enum kafkaconf_role role
 			   const char *transactional_id, const struct kafkaconf_hooks *hooks,
 			   struct err *reterr);
 
+/*
+ * Makes the bootstrap addresses known again to a handle that seems to have
+ * lost all brokers; `tries` counts its fruitless looks, and only some of them
+ * (4, 8, 16, …, then each 64th) do anything. From 2.10 on librdkafka forgets
+ * the brokers that an answer does not list; the answer of a broker that is
+ * just being readmitted lists none, and then it has nobody left to ask.
+ */
+void kafkaconf_bootstrap(const struct config *config, rd_kafka_t *rk, unsigned tries);
+
 /* From here no hook is called; a rebalance that comes all the same is
  * answered with an empty assignment. Any thread. */
 void kafkaconf_mute(rd_kafka_t *rk);
