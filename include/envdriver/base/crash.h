@@ -5,8 +5,8 @@
  *
  * ENVDRIVER_CRASH_AT=<stage> or <stage>:<n> (the n-th time; default the
  * first) kills the process with SIGKILL there. Stages: polled, claimed,
- * called, answered, begun, produced, offsets, committing. Used by: flow,
- * publisher. May use: nothing.
+ * called, answered, begun, produced, offsets, committing, committed (its OK is
+ * there, its verdict not yet told). Used by: flow, publisher. May use: nothing.
  */
 #ifndef ENVDRIVER_BASE_CRASH_H
 #define ENVDRIVER_BASE_CRASH_H

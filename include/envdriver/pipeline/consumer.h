@@ -59,7 +59,8 @@ struct consumer *consumer_new(uv_loop_t *loop, const struct config *config, cons
 int consumer_start(struct consumer *c, struct err *reterr);
 
 /* Step 3 and 4 of the assign event: fetch from these offsets (a partition
- * left out is held: assigned but not read). Brings pauses in line (F6). */
+ * left out is held: assigned but not read). Ends every
+ * pause, also of consumer_pause_all: the owner decides anew (F6). */
 struct open_at {
 	int32_t partition;
 	int64_t offset;
