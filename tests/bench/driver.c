@@ -99,6 +99,7 @@ producer(const char *bootstrap, const char *linger_ms, const char *transactional
 	const char *const settings[][2] = {
 		{ "enable.idempotence", "true" },
 		{ "linger.ms", linger_ms },
+		{ "batch.size", "16384" },	/* Java's: a batch is read as a whole */
 		{ "retry.backoff.ms", "1" },
 		{ "partitioner", "murmur2_random" },
 		{ transactional_id ? "transactional.id" : NULL, transactional_id },
