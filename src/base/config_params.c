@@ -155,7 +155,7 @@ const struct config_param config_params[] = {
 	STRING("instance.id", NULL, 1, NAME_MAX_LEN, wrong_topic,
 	       "Name of this worker, stable over restarts; the host's name when unset"),
 	NUMBER(INT, "max.in.flight", "1024", 1, 100000,
-	       "Commands taken from Kafka that are not finished"),
+	       "Commands taken from Kafka that have no answer yet"),
 	NUMBER(SIZE, "in.flight.max.bytes", "256MiB", MiB, 1024 * GiB,
 	       "Bytes of commands and results held; at the limit partitions are paused"),
 	NUMBER(SIZE, "command.max.bytes", "1MiB", KiB, GiB,

@@ -179,6 +179,8 @@ struct flow {
 	bool publisher_ready;
 	struct batch *batch;		/* in flight, or NULL */
 	int64_t sealed_at;		/* mono ms */
+	size_t sealed_n;		/* records of the last batch */
+	int64_t commit_took;		/* ms, of the last one with a verdict */
 	int64_t retry_at;		/* no sealing before, mono ms */
 	int failures;			/* of batches, in a row */
 	bool warned_key;		/* a publisher's key was wrong, said once */

@@ -165,6 +165,14 @@ wanted(struct flow *f, struct partition *p, const rd_kafka_message_t *m)
 	return v == WINDOW_TAKE;
 }
 
+/* What has its answer waits for a commit only, and should have company: it
+ * counts by its bytes. */
+static size_t
+unanswered(const struct flow *f)
+{
+	return f->entries - f->ready.n - (f->batch ? f->batch->n_items : 0);
+}
+
 void
 flow_intake_message(void *arg, rd_kafka_message_t *m)
 {
@@ -189,7 +197,7 @@ flow_intake_message(void *arg, rd_kafka_message_t *m)
 	metrics_add(METRIC_COMMANDS_READ, 1);
 	read_command(f, e);
 	flow_count_bytes(f, e);
-	if (f->entries >= f->limits.in_flight || f->bytes >= f->limits.bytes ||
+	if (unanswered(f) >= f->limits.in_flight || f->bytes >= f->limits.bytes ||
 	    window_pending(p->window) >= window_limit(p->window))
 		flow_intake_pressure(f);
 out:
@@ -264,7 +272,7 @@ static void
 pressure_all(struct flow *f)
 {
 	bool pause = !redis_up(f->redis) || f->stage > STAGE_RUNNING ||
-		     over(f->entries, f->limits.in_flight, f->paused_all) ||
+		     over(unanswered(f), f->limits.in_flight, f->paused_all) ||
 		     over(f->bytes, f->limits.bytes, f->paused_all);
 
 	if (pause != f->paused_all)

@@ -14,6 +14,9 @@ enum {
 	ALONE_AFTER = 3,	/* failed batches; then each entry alone */
 	SHELF_MS = 30000,
 	UNSEALED_MS = 10,
+	CROWD = 64,		/* records; a batch of so many is load */
+	REST = 3,		/* under load: times what the last commit took */
+	REST_MAX_MS = 200,
 };
 
 void
@@ -223,6 +226,7 @@ seal(struct flow *f)
 	}
 	f->batch = b;
 	f->sealed_at = clock_mono_ms();
+	f->sealed_n = b->n_items;
 	publisher_submit(f->publisher, b);
 }
 
@@ -242,6 +246,21 @@ flow_seal_possible(const struct flow *f)
 	       publisher_idle(f->publisher) && consumer_group_meta(f->consumer);
 }
 
+/* How long a batch gathers, from the last seal on. A transaction costs the
+ * broker milliseconds, however few records it holds; so under load they take
+ * a quarter of the time at most, and hold what comes in the rest of it. */
+static int64_t
+interval(const struct flow *f)
+{
+	int64_t ms = f->limits.commit_interval, rest = REST * f->commit_took;
+
+	if (!ms || f->sealed_n < CROWD || f->ready.n >= f->limits.batch)
+		return ms;
+	if (rest > REST_MAX_MS)
+		rest = REST_MAX_MS;
+	return f->commit_took + rest > ms ? f->commit_took + rest : ms;
+}
+
 void
 flow_seal_turn(struct flow *f)
 {
@@ -251,11 +270,9 @@ flow_seal_turn(struct flow *f)
 		return;
 	now = clock_mono_ms();
 	at = f->retry_at;
-	/* Under load a batch gathers for commit.interval; when nothing else
-	 * is coming there is nothing to wait for. */
-	if ((f->calling || f->runnable.n) &&
-	    at < f->sealed_at + f->limits.commit_interval)
-		at = f->sealed_at + f->limits.commit_interval;
+	/* When nothing else is coming there is nothing to wait for. */
+	if ((f->calling || f->runnable.n) && at < f->sealed_at + interval(f))
+		at = f->sealed_at + interval(f);
 	if (now < at)
 		flow_soon(f, at - now);
 	else
@@ -415,6 +432,7 @@ flow_seal_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size
 	struct flow *f = arg;
 
 	f->batch = NULL;
+	f->commit_took = clock_mono_ms() - f->sealed_at;
 	if (trouble != PUBLISH_FINE)
 		metrics_add(METRIC_TRANSACTION_ABORTS, 1);
 	say_trouble(f, trouble);
