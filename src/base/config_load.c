@@ -118,7 +118,10 @@ out:
 static bool
 is_other(const char *name)
 {
-	return strcmp(name, "ENVDRIVER_CONFIG") == 0 || strcmp(name, "ENVDRIVER_CRASH_AT") == 0;
+	static const char crash[] = "ENVDRIVER_CRASH_";	/* crash.h */
+
+	return strcmp(name, "ENVDRIVER_CONFIG") == 0 ||
+	       strncmp(name, crash, sizeof(crash) - 1) == 0;
 }
 
 static int

@@ -385,6 +385,7 @@ on_recorded(void *arg, bool accepted)
 
 	e->request = NULL;
 	e->recording = false;
+	crash_at(e->state == ENTRY_HANDING ? "handed" : "recorded");
 	if (e->state == ENTRY_HANDING)
 		flow_step(f, e, accepted ? ON_HANDED : ON_HAND_REFUSED);
 	else
@@ -397,6 +398,7 @@ flow_claim_record(struct flow *f, struct entry *e)
 {
 	struct claim_record record = flow_claim_key(e);
 
+	crash_at(e->state == ENTRY_HANDING ? "handing" : "recording");
 	e->recording = true;
 	e->answered = true;
 	e->request = claims_answer(f->claims, e->cmd->id, &record, e->token, e->attempt,

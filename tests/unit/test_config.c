@@ -301,6 +301,7 @@ static const struct env_row {
 	{ "ENVDRIVER_KAFKA_SASL_PASSWORD=x", NULL },
 	{ "ENVDRIVER_CONFIG=/x", NULL },
 	{ "ENVDRIVER_CRASH_AT=begun", NULL },
+	{ "ENVDRIVER_CRASH_SIGNAL=TERM", NULL },
 	{ "ENVDRIVERX=1", NULL },
 	{ "HOME=/x", NULL },
 	{ "ENVDRIVER_MAX_IN_FLIGHT=x",

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crash: ends the process at a named stage of a command's way, in test
+ * crash: signals the process at a named stage of a command's way, in test
  * builds only (RELIABILITY, fault 1).
  *
  * ENVDRIVER_CRASH_AT=<stage> or <stage>:<n> (the n-th time; default the
- * first) kills the process with SIGKILL there. Stages: polled, claimed,
- * called, answered, begun, produced, offsets, committing, committed (its OK is
- * there, its verdict not yet told). Used by: flow, publisher. May use: nothing.
+ * first) sends it SIGKILL there, or what ENVDRIVER_CRASH_SIGNAL says: TERM to
+ * have it stop in order, STOP to freeze it there. With ENVDRIVER_CRASH_ARM only
+ * passes count that happen while that file exists. Stages: polled, claimed,
+ * called, answered, recording (of a lease: its answer is about to be written),
+ * recorded, handing (an answer is about to be handed over), handed, begun,
+ * produced, offsets, committing, committed (its OK is there, its verdict not
+ * yet told). Used by: flow, publisher. May use: nothing.
  */
 #ifndef ENVDRIVER_BASE_CRASH_H
 #define ENVDRIVER_BASE_CRASH_H
