@@ -153,6 +153,13 @@ check:
 	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
 	$(Q)tests/run --all
 
+# Every fault of docs/reliability.md; the short ones are in `check`, too. Files side by side.
+check-fault:
+	$(Q)scripts/setup --check
+	$(Q)$(MAKE) --no-print-directory DEVELOPER=1 all
+	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
+	$(Q)tests/run --fault -j 2
+
 demo:
 	$(Q)scripts/setup --demo
 	$(Q)$(MAKE) --no-print-directory all
@@ -201,10 +208,11 @@ help:
 	@echo "all         build/release/envdriver and the local plugin"
 	@echo "demo        install what is missing, build, run the whole way of a command"
 	@echo "check       every test, with address and undefined sanitizers"
+	@echo "check-fault every fault of docs/reliability.md, long ones included"
 	@echo "check-unit  the tests that need no network and no server"
 	@echo "fuzz        looks for inputs that break the scanners (clang; FUZZ_SECONDS)"
 	@echo "bench       throughput and memory beside a peer, in one run"
 	@echo "lint        dependencies point down, functions stay small"
 	@echo "install, uninstall (PREFIX, DESTDIR), format, clean"
 
-.PHONY: all unit fuzz fuzzers check check-unit demo bench lint format install uninstall clean help
+.PHONY: all unit fuzz fuzzers check check-fault check-unit demo bench lint format install uninstall clean help

@@ -62,6 +62,12 @@ def limit(seconds):
     return mark
 
 
+def short(function):
+    """A fault test that `make check` runs, too; the others only run in `make check-fault`."""
+    function.short = True
+    return function
+
+
 class Case:
     def __init__(self, folder):
         self.dir = folder
@@ -233,9 +239,9 @@ def load(path):
 
 
 def functions(module):
-    """{name: seconds it may take} of the tests in a module, in file order."""
+    """{name: (seconds it may take, whether it is short)} of a module's tests, in file order."""
     return {
-        name: getattr(value, "limit", LIMIT)
+        name: (getattr(value, "limit", LIMIT), getattr(value, "short", False))
         for name, value in vars(module).items()
         if name.startswith("test_") and callable(value)
     }

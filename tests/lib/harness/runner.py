@@ -20,16 +20,7 @@ KEPT_RUNS = 5
 
 def main():
     options = parse()
-    if options.all:
-        tests = (
-            suites.unit()
-            + suites.golden()
-            + suites.fuzz()
-            + suites.functions("integration")
-            + suites.functions("fault")
-        )
-    else:
-        tests = suites.unit()
+    tests = choose(options)
     if options.pattern:
         tests = [t for t in tests if re.search(options.pattern, t.name)]
     if options.list:
@@ -50,6 +41,19 @@ def main():
     return summary(results, folder)
 
 
+def choose(options):
+    """Of the fault tests --all takes the short ones, or those that are named."""
+    tests = []
+    if options.all or not options.fault:
+        tests += suites.unit()
+    if options.all:
+        tests += suites.golden() + suites.fuzz() + suites.functions("integration")
+    if options.all or options.fault:
+        whole = options.fault or options.pattern
+        tests += [test for test in suites.functions("fault") if whole or test.short]
+    return tests
+
+
 def parse():
     parser = argparse.ArgumentParser(
         prog="tests/run",
@@ -57,7 +61,8 @@ def parse():
         "their counts.",
     )
     parser.add_argument("--unit", action="store_true", help="the unit tests only (the default)")
-    parser.add_argument("--all", action="store_true", help="everything there is")
+    parser.add_argument("--all", action="store_true", help="everything but the long faults")
+    parser.add_argument("--fault", action="store_true", help="all of tests/fault, also the long")
     parser.add_argument("-k", dest="pattern", help="only tests whose name matches (regex)")
     parser.add_argument("-v", dest="verbose", action="store_true", help="each unit test, each log")
     parser.add_argument("-j", dest="jobs", type=int, default=1, help="test files side by side")

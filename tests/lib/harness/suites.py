@@ -124,8 +124,8 @@ def unit():
 class Function:
     running = set()
 
-    def __init__(self, path, name, seconds):
-        self.path, self.function, self.seconds = path, name, seconds
+    def __init__(self, path, name, seconds, short):
+        self.path, self.function, self.seconds, self.short = path, name, seconds, short
         self.name = f"{path.parent.name}/{path.stem}:{name}"
         self.group = str(path)
 
@@ -172,6 +172,7 @@ class Broken:
     """A test file that cannot be imported."""
 
     seconds = 0
+    short = True
 
     def __init__(self, path, error):
         self.name = self.group = f"{path.parent.name}/{path.stem}"
@@ -190,8 +191,8 @@ def functions(folder):
         try:
             from . import case  # needs the venv
 
-            for name, seconds in case.functions(case.load(path)).items():
-                found.append(Function(path, name, seconds))
+            for name, what in case.functions(case.load(path)).items():
+                found.append(Function(path, name, *what))
         except Exception as error:
             found.append(Broken(path, f"{type(error).__name__}: {error}"))
     return found
