@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import avro
-from .paths import BUILD, ROOT, SDK
+from .paths import BUILD, FIXTURES, ROOT, SDK
 
 PREFIX = "envdriver:"
 
@@ -87,4 +87,4 @@ def remove(redis, plugin_id, prefix=PREFIX):
 
 def plugin_dirs():
     """Folders that packages of the tests lie under, as plugin.dirs wants them."""
-    return f"{SDK}:{BUILD / 'plugins'}:{ROOT / 'plugins'}"
+    return f"{SDK}:{BUILD / 'plugins'}:{ROOT / 'plugins'}:{FIXTURES}"

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the fault tests share: a worker that is hit at a stage of a command's way, members that are
+noticed soon when they die, and what is looked for in the events."""
+
+import json
+import os
+import time
+
+from .process import _stat, wait_until
+from .topics import EVENTS
+
+# Of a command's way, in its order (include/envdriver/base/crash.h).
+STAGES = "polled claimed called answered begun produced offsets committing".split()
+
+# A dead member holds its partitions for 2 s in place of 6.
+QUICK = {"kafka.session.timeout.ms": "2000", "kafka.heartbeat.interval.ms": "200"}
+
+
+class Hit:
+    """Signals a worker at a stage, as often as it is armed:
+
+    hit = Hit(t, "called", "KILL")
+    worker = t.worker(env=hit.env)
+    hit.arm()
+    """
+
+    def __init__(self, t, stage, signal="KILL", count=1):
+        self.file = t.dir / f"armed-{stage}-{time.monotonic_ns()}"
+        self.env = {
+            "ENVDRIVER_CRASH_AT": f"{stage}:{count}",
+            "ENVDRIVER_CRASH_SIGNAL": signal,
+            "ENVDRIVER_CRASH_ARM": str(self.file),
+        }
+
+    def arm(self):
+        self.file.touch()
+
+    def disarm(self):
+        self.file.unlink(missing_ok=True)
+
+
+def wait_frozen(worker, timeout=30):
+    """Until a STOP has reached it."""
+    wait_until(
+        lambda: _stat(worker.pid)[0] == "T", timeout, f"{worker.name} has stopped at its stage"
+    )
+
+
+def status(worker):
+    """What its /status says, at most a second old; {} when nobody answers."""
+    try:
+        return json.loads(worker.get("/status", timeout=2).body)
+    except (OSError, ValueError):
+        return {}
+
+
+def owned(worker):
+    """The partitions that it has open."""
+    return [p["partition"] for p in status(worker).get("partitions", ())]
+
+
+def wait_owner(worker, count=1, timeout=30):
+    wait_until(
+        lambda: len(owned(worker)) == count,
+        timeout,
+        lambda: f"{worker.name} has {count} partitions, it has {owned(worker)}",
+    )
+
+
+def interrupted(events):
+    return [e for e in events if e.final and e.status == "INTERRUPTED"]
+
+
+def incarnation(t, worker):
+    return t.redis.client.hget(f"envdriver:instance:{worker.name}", "incarnation")
+
+
+def stalled(t, names=EVENTS):
+    """Partitions whose read_committed readers are held up by an open transaction."""
+    committed = t.topics.ends(names)
+    written = t.topics.ends(names, isolation="read_uncommitted")
+    return [place for place, end in written.items() if committed[place] < end]
+
+
+def wait_not_stalled(t, timeout, what):
+    """Seconds that readers were held up for, at most `timeout`."""
+    begin = time.monotonic()
+    wait_until(lambda: not stalled(t), timeout, what)
+    return time.monotonic() - begin
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def rss_kb(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        for line in f:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    return 0
