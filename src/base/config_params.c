@@ -203,6 +203,15 @@ const struct config_param config_params[] = {
 	STRING("plugin.wrapper", NULL, 1, TEXT_MAX, NULL,
 	       "Command before a plugin's own, as in: bwrap --ro-bind / / --dev /dev"),
 
+	NUMBER(SIZE, "plugin.limit.memory", NULL, 16 * MiB, 1024 * GiB,
+	       "Memory each process of a plugin may write to (RLIMIT_DATA)"),
+	NUMBER(INT, "plugin.limit.files", NULL, 16, 1000000,
+	       "Files each process of a plugin may have open (RLIMIT_NOFILE)"),
+	NUMBER(INT, "plugin.limit.processes", NULL, 1, 1000000,
+	       "Processes and threads of the user, for a plugin to start more (not for root)"),
+	NUMBER(SIZE, "plugin.limit.core", "0", 0, 1024 * GiB,
+	       "Largest core file of a plugin's processes (RLIMIT_CORE)"),
+
 	STRING("secrets.dir", NULL, 1, TEXT_MAX, wrong_path,
 	       "Folder of secrets: <companyId>/<secretId>"),
 	STRING("http.listen", NULL, 1, TEXT_MAX, wrong_listen,

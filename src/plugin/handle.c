@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "envdriver/base/clock.h"
@@ -8,6 +9,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/plugin/package.h"
+#include "envdriver/plugin/spawn.h"
 #include "envdriver/plugin/store.h"
 #include "envdriver/plugin/worker_record.h"
 #include "envdriver/plugin/workenv.h"
@@ -232,13 +234,46 @@ on_state(void *arg, enum host_state_op op, struct span company, struct span fiel
 	return store_ask(h->s->redis, h->id, op, company, field, value, done, token);
 }
 
+/*
+ * plugin.limit.*: 0 is unset, but for core files, of which there are none.
+ * Memory is RLIMIT_DATA, what a process can write to: RLIMIT_AS would count
+ * what a runtime reserves and never uses, for Node some GiB.
+ */
+static const struct {
+	const char *key;
+	int resource;
+} limit_keys[] = {
+	{ "plugin.limit.core", RLIMIT_CORE },
+	{ "plugin.limit.memory", RLIMIT_DATA },
+	{ "plugin.limit.files", RLIMIT_NOFILE },
+	{ "plugin.limit.processes", RLIMIT_NPROC },
+};
+
+enum { LIMITS = sizeof(limit_keys) / sizeof(*limit_keys) };
+
+static size_t
+read_limits(const struct config *config, struct spawn_limit ret[LIMITS])
+{
+	size_t n = 0;
+
+	for (int i = 0; i < LIMITS; i++) {
+		int64_t value = config_int(config, limit_keys[i].key);
+
+		if (value > 0 || limit_keys[i].resource == RLIMIT_CORE)
+			ret[n++] = (struct spawn_limit){ limit_keys[i].resource, (uint64_t)value };
+	}
+	return n;
+}
+
 static struct worker *
 new_worker(struct handle *h, const struct package *p, char **env, struct err *reterr)
 {
 	struct worker_events ev = handle_worker_says;
+	struct spawn_limit limits[LIMITS];
 	struct worker_spec spec = {
 		.dir = p->dir, .argv = p->argv, .env = env, .instance_id = h->s->instance_id,
-		.manifest = buf_span(&h->manifest), .limits = h->s->limits,
+		.manifest = buf_span(&h->manifest), .limits = h->s->limits, .rlimits = limits,
+		.n_rlimits = read_limits(h->s->config, limits),
 	};
 
 	ev.on_up = on_up;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +74,24 @@ child_descriptors(const int fds[3])
 	syscall(SYS_close_range, 3u, ~0u, 0u);
 }
 
+/* One that is above our own hard limit would be refused: ours holds. */
+static bool
+child_limits(const struct spawn_limit *l, size_t n)
+{
+	struct rlimit r;
+
+	for (; n > 0; l++, n--) {
+		if (getrlimit(l->resource, &r) < 0)
+			return false;
+		if (l->value < r.rlim_max)
+			r.rlim_max = l->value;
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(l->resource, &r) < 0)
+			return false;
+	}
+	return true;
+}
+
 static void __attribute__((noreturn))
 child(const struct spawn_options *o, const int fds[3], pid_t parent)
 {
@@ -85,6 +104,8 @@ child(const struct spawn_options *o, const int fds[3], pid_t parent)
 	/* The parent may have died before that took effect. */
 	if (getppid() != parent)
 		_exit(EXIT_CANNOT_RUN);
+	if (!child_limits(o->limits, o->n_limits))
+		child_fails("limit", o->argv[0]);
 	if (chdir(o->dir) < 0)
 		child_fails("change to", o->dir);
 	execve(o->argv[0], o->argv, o->env);

@@ -363,7 +363,11 @@ struct worker *
 worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint64_t *next_id,
 	   const struct worker_events *ev, struct err *reterr)
 {
-	struct spawn_options o = { spec->argv, spec->env, spec->dir, spec->use_sigchld };
+	struct spawn_options o = {
+		.argv = spec->argv, .env = spec->env, .dir = spec->dir,
+		.limits = spec->rlimits, .n_limits = spec->n_rlimits,
+		.use_sigchld = spec->use_sigchld,
+	};
 	struct worker *w = buf_realloc(NULL, sizeof(*w));
 	struct frame_events fev = { on_err_line, NULL, w };
 	int fds[3] = { -1, -1, -1 };

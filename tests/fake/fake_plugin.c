@@ -14,6 +14,7 @@
  *   hold          fork a child that keeps every pipe open for 5 s
  *   away          the same, in a session of its own
  *   show          answer the last line read with what this process was given
+ *   limits        the same with its core, files and processes limits
  *   echo          answer every request with {} until shutdown, then exit 0
  *   eof           read until the end of stdin
  */
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -111,6 +113,23 @@ fake_show(struct fake *f)
 }
 
 static void
+fake_limits(struct fake *f)
+{
+	static const int resources[] = { RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_NPROC };
+	struct rlimit r[3];
+	char out[200];
+
+	for (int i = 0; i < 3; i++)
+		if (getrlimit(resources[i], &r[i]) < 0)
+			exit(94);
+	snprintf(out, sizeof(out),
+		 "{\"core\":%llu,\"files\":%llu,\"soft\":%llu,\"processes\":%llu}",
+		 (unsigned long long)r[0].rlim_max, (unsigned long long)r[1].rlim_max,
+		 (unsigned long long)r[1].rlim_cur, (unsigned long long)r[2].rlim_max);
+	fake_reply(f, out);
+}
+
+static void
 fake_fork(bool away)
 {
 	if (fork() == 0) {
@@ -147,6 +166,8 @@ fake_word(struct fake *f, const char *word)
 		fake_fork(*word == 'a');
 	} else if (strcmp(word, "show") == 0) {
 		fake_show(f);
+	} else if (strcmp(word, "limits") == 0) {
+		fake_limits(f);
 	} else if (strcmp(word, "echo") == 0) {
 		fake_echo(f);
 	} else if (strcmp(word, "eof") == 0) {

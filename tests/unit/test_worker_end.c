@@ -46,7 +46,7 @@ test_stop(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(stop_rows); i++) {
 		const struct stop_row *row = &stop_rows[i];
-		struct script script = { { 0 }, { 0 }, false };
+		struct script script = { .steps = { 0 } };
 		struct bench b;
 		int64_t asked, took;
 
@@ -74,7 +74,7 @@ test_stop(void **state)
 static void
 test_isolation(void **state)
 {
-	struct script s = { { "init", "expect", "probe", "show", "eof" }, { 0 }, false };
+	struct script s = { .steps = { "init", "expect", "probe", "show", "eof" } };
 	static const struct planned plan[CALLS] = PROBE;
 	struct bench b;
 	sigset_t blocked;
@@ -95,6 +95,36 @@ test_isolation(void **state)
 	/* Freed while it runs: it is killed. */
 	finish(&b);
 	assert_true(kill(b.pid, 0) < 0 && errno == ESRCH);
+}
+
+/* A limit holds for the child and not for us, and is never above our own. */
+static void
+test_limits(void **state)
+{
+	static const struct planned plan[CALLS] = PROBE;
+	struct spawn_limit limits[] = { { RLIMIT_CORE, 0 }, { RLIMIT_NOFILE, 40 },
+					{ RLIMIT_NPROC, 0 } };
+	struct script s = { .steps = { "init", "expect", "probe", "limits", "eof" },
+			    .rlimits = limits, .n_rlimits = COUNT(limits) };
+	struct rlimit before, processes, after;
+	struct bench b;
+	char wanted[200];
+
+	(void)state;
+	getrlimit(RLIMIT_NOFILE, &before);
+	getrlimit(RLIMIT_NPROC, &processes);
+	limits[2].value = processes.rlim_max == RLIM_INFINITY ? 4096 : processes.rlim_max + 1;
+	begin(&b, &s, plan);
+	while (!strstr(b.out.data ? b.out.data : "", "probe result"))
+		uv_run(&b.loop, UV_RUN_ONCE);
+	snprintf(wanted, sizeof(wanted),
+		 UP "probe result {\"core\":0,\"files\":40,\"soft\":40,\"processes\":%llu}\n",
+		 (unsigned long long)(processes.rlim_max == RLIM_INFINITY ? 4096 :
+								     processes.rlim_max));
+	assert_string_equal(b.out.data, wanted);
+	finish(&b);
+	getrlimit(RLIMIT_NOFILE, &after);
+	assert_true(before.rlim_cur == after.rlim_cur && before.rlim_max == after.rlim_max);
 }
 
 static void
@@ -143,7 +173,7 @@ on_told(void *arg, struct span company, const struct rpc_answer *a)
 static void
 test_configs(void **state)
 {
-	struct script s = { { "init", "expect", "\"method\":\"configChanged\","
+	struct script s = { .steps = { "init", "expect", "\"method\":\"configChanged\","
 		"\"params\":{\"config\":"
 			      "{\"a\":1},\"companyId\":\"co-1\"},"
 			      "\"paperclipInvocation\":{\"id\":\"",
@@ -151,7 +181,7 @@ test_configs(void **state)
 			      "sleep", "400",
 			      "expect", "{\"config\":{\"c\":3},\"companyId\":\"co-3\"}", "reply",
 			      "null",
-			      "exit", "0" }, { 0 }, false };
+			      "exit", "0" } };
 	struct jtext config;
 	struct bench b;
 
@@ -209,6 +239,7 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_isolation),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_cannot_run),
 		cmocka_unit_test(test_configs),
 		cmocka_unit_test(test_no_memory),

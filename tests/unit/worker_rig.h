@@ -23,6 +23,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/plugin/conftell.h"
+#include "envdriver/plugin/spawn.h"
 #include "envdriver/plugin/worker.h"
 
 /* This program is its own plugin. */
@@ -207,6 +208,8 @@ struct script {
 	const char *steps[STEPS];
 	struct worker_limits limits;	/* start_ms 0: the quick ones */
 	bool use_sigchld;
+	const struct spawn_limit *rlimits;
+	size_t n_rlimits;
 };
 
 static void
@@ -218,6 +221,7 @@ begin(struct bench *b, const struct script *s, const struct planned *plan)
 		.dir = "/tmp", .argv = argv, .env = env, .instance_id = "host-a",
 		.manifest = SPAN_LIT("{\"id\":\n\"acme.x\"}"),
 		.limits = s->limits.start_ms ? s->limits : quick, .use_sigchld = s->use_sigchld,
+		.rlimits = s->rlimits, .n_rlimits = s->n_rlimits,
 	};
 	struct worker_events ev = {
 		on_up, on_request, on_notification, on_stderr, on_bad, on_dead, on_end, b,

@@ -12,15 +12,26 @@
 #define ENVDRIVER_PLUGIN_SPAWN_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 struct err;
 struct spawn;
 
+/* What the child and all that it starts may use, as setrlimit has it. Never
+ * more than we may ourselves. */
+struct spawn_limit {
+	int resource;		/* RLIMIT_CORE */
+	uint64_t value;
+};
+
 struct spawn_options {
 	char *const *argv;	/* argv[0] is the path of the program */
 	char *const *env;
 	const char *dir;	/* becomes the working directory */
+	const struct spawn_limit *limits;
+	size_t n_limits;
 	bool use_sigchld;	/* as if the kernel had no pidfd_open (tests) */
 };
 

@@ -21,6 +21,7 @@
 #include "envdriver/plugin/scope.h"
 
 struct err;
+struct spawn_limit;
 struct worker;
 
 struct worker_limits {
@@ -46,6 +47,8 @@ struct worker_spec {
 	const char *instance_id;
 	struct span manifest;	/* JSON object */
 	struct worker_limits limits;
+	const struct spawn_limit *rlimits;
+	size_t n_rlimits;
 	bool use_sigchld;
 };
 
