@@ -323,6 +323,33 @@ consumer_move_restart(struct consumer *c, int32_t partition)
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
+bool
+consumer_unhold(struct consumer *c, const struct open_at *parts, size_t n)
+{
+	if (c->step != CONSUMER_QUIET || c->leaving)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		struct consumer_part *p = consumer_part(c, parts[i].partition);
+
+		if (p && p->assigned)
+			p->held = false;
+	}
+	/* Resumed where it stood, and closed still: resumed later it would go
+	 * back there. */
+	consumer_align_pauses(c);
+	for (size_t i = 0; i < n; i++) {
+		struct consumer_part *p = consumer_part(c, parts[i].partition);
+
+		if (!p || !p->assigned)
+			continue;
+		p->next = parts[i].offset;
+		p->open = true;
+		if (c->cooperative || i + 1 == n)
+			consumer_move_restart(c, parts[i].partition);
+	}
+	return true;
+}
+
 /* --- events in order --- */
 
 static struct consumer_event *

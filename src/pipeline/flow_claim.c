@@ -312,7 +312,8 @@ judge(struct flow *f, struct entry *e)
 	bool self = strcmp(e->seen_incarnation, instance_incarnation(f->instance)) == 0;
 
 	if (!self && instance_judge(f->instance, span_of(e->seen_instance),
-				    span_of(e->seen_incarnation)) == INSTANCE_DEAD)
+				    span_of(e->seen_incarnation),
+				    e->waiting_since) == INSTANCE_DEAD)
 		holder_dead(f, e, "is dead");
 	else if (clock_mono_ms() - e->waiting_since > bound)
 		holder_dead(f, e, "has not answered within its time");

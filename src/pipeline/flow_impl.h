@@ -13,6 +13,7 @@
  *	flow_seal.c	answers and offsets become a batch; its verdict
  *	flow_orphan.c	leases that belong to nobody are destroyed
  *	flow_move.c	partitions come and go; calls that outlive them
+ *	flow_hold.c	partitions that are ours and are not read
  *
  * Callbacks only change state and lists; the work that follows from them is
  * done once a turn of the loop (flow.c, turn), so that what comes together
@@ -98,6 +99,7 @@ struct flow_own {
 
 enum flow_stage {
 	STAGE_REDIS,		/* waiting for Redis and for what the broker says */
+	STAGE_META,		/* does the prefix serve our group? */
 	STAGE_PRODUCER,		/* INIT of the producer */
 	STAGE_INSTANCE,		/* is a predecessor alive? */
 	STAGE_RUNNING,
@@ -122,6 +124,8 @@ struct flow {
 	enum flow_stage stage;
 	bool was_ready;
 	bool exiting;			/* on_exit was called */
+	int exit_code;			/* of flow_leave; 0: an end that was asked for */
+	char exit_text[600];
 
 	struct schemas *schemas;
 	struct command_decoder *decoder;
@@ -151,6 +155,9 @@ struct flow {
 	struct assigned *assigning;	/* their positions are being read */
 	size_t n_assigning;
 	bool reading_positions, positions_stale;
+	int64_t assigning_since;	/* mono ms */
+	bool assign_held;		/* answered with everything held: Redis is away */
+	bool looking_at_held;		/* is a position accepted? */
 	bool revoking;
 	bool revoke_lost;
 	bool revoke_sealed;		/* the last batch was sealed */
@@ -207,6 +214,9 @@ void flow_again(struct flow *f);
 void flow_soon(struct flow *f, int64_t ms);
 void flow_exit(struct flow *f, int exit_code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The work cannot go on under our name, but what was answered can be handed
+ * over: the shutdown without its drain, then on_exit. */
+void flow_leave(struct flow *f, int exit_code, const char *text);
 /* Out of memory where nothing can be undone: exit 75. */
 void flow_nomem(struct flow *f);
 struct partition *flow_partition(const struct flow *f, int32_t id);
@@ -294,7 +304,14 @@ void flow_move_retry_assign(struct flow *f);
 /* What is still here leaves as if its partition were lost. */
 void flow_move_give_all_up(struct flow *f);
 void flow_move_free(struct flow *f);
+/* Answers an assign. The consumer starts unpaused; pressure decides anew. */
+void flow_move_open(struct flow *f, const struct open_at *at, size_t n);
 void flow_move_unlink(struct partition *p, struct entry *e);
 void flow_move_link(struct partition *p, struct entry *e);
+
+/* flow_hold.c */
+void flow_hold_tick(struct flow *f);
+/* Partitions that were held for want of Redis are read. */
+void flow_hold_end(struct flow *f, const struct open_at *at, size_t n);
 
 #endif

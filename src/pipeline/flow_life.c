@@ -55,7 +55,13 @@ on_publisher_ready(void *arg, bool ready, const char *why)
 static void
 on_fatal(void *arg, int exit_code, const char *text)
 {
-	flow_exit(arg, exit_code, "%s", text);
+	struct flow *f = arg;
+
+	f->publisher_ready = false;
+	if (exit_code == 70)	/* a bug: nothing of ours is to be trusted */
+		flow_exit(f, exit_code, "%s", text);
+	else
+		flow_leave(f, exit_code, text);
 }
 
 static void
@@ -126,9 +132,18 @@ on_instance_ready(void *arg)
 }
 
 static void
+on_instance_checked(void *arg)
+{
+	struct flow *f = arg;
+
+	if (f->stage == STAGE_META)
+		start_producer(f);
+}
+
+static void
 on_instance_refused(void *arg, int exit_code, const char *text)
 {
-	flow_exit(arg, exit_code, "%s", text);
+	flow_leave(arg, exit_code, text);
 }
 
 static void
@@ -164,16 +179,18 @@ start_turn(struct flow *f)
 	case STAGE_REDIS:
 		if (!redis_up(f->redis))
 			break;
-		if (!f->facts.reached || f->facts.missing[0])
+		if (!f->facts.reached || f->facts.missing[0]) {
 			look(f);
-		else
-			start_producer(f);
+			break;
+		}
+		f->stage = STAGE_META;
+		instance_check(f->instance, f->facts.cluster_id);
 		break;
 	case STAGE_PRODUCER:
 		if (!f->publisher_ready)
 			break;
 		f->stage = STAGE_INSTANCE;
-		instance_begin(f->instance, f->facts.cluster_id);
+		instance_begin(f->instance);
 		break;
 	default:
 		break;
@@ -248,6 +265,7 @@ tick(uv_timer_t *timer)
 	flow_run_tick(f);
 	flow_claim_tick(f);
 	flow_move_tick(f);
+	flow_hold_tick(f);
 	flow_orphan_tick(f);
 	notices_poll(f->notices);
 	flow_show_tick(f);
@@ -325,7 +343,8 @@ make_stages(struct flow *f, struct err *reterr)
 		.on_down = on_redis_down,
 		.arg = f,
 	};
-	const struct instance_events instance_ev = { on_instance_ready, on_instance_refused, f };
+	const struct instance_events instance_ev = { on_instance_checked, on_instance_ready,
+						     on_instance_refused, f };
 	const struct supervisor_events plugin_ev = { flow_run_plugin_changed, on_notice, f };
 	const struct result_limits limits = {
 		.inline_bytes = (size_t)config_int(f->config, "execution.inline.limit"),

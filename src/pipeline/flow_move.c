@@ -114,16 +114,17 @@ drop_assigning(struct flow *f)
 	free(f->assigning);
 	f->assigning = NULL;
 	f->n_assigning = 0;
+	f->assign_held = false;
 }
 
-/* The consumer starts unpaused at each assign; pressure decides anew. */
-static void
-unpaused(struct flow *f)
+void
+flow_move_open(struct flow *f, const struct open_at *at, size_t n)
 {
 	f->paused_all = false;
 	for (size_t i = 0; i < f->n_parts; i++)
 		if (f->parts[i])
 			f->parts[i]->paused = false;
+	consumer_open(f->consumer, at, n);
 }
 
 static void
@@ -149,13 +150,14 @@ open_partitions(struct flow *f, const int64_t *ends)
 	}
 	if (!at)
 		flow_nomem(f);
+	else if (f->assign_held)
+		flow_hold_end(f, at, n);
 	else
-		consumer_open(f->consumer, at, n);
+		flow_move_open(f, at, n);
 	free(at);
 	log_info("partitions opened: %zu", n);
 	drop_assigning(f);
 	f->need_assign = false;
-	unpaused(f);
 	flow_again(f);
 }
 
@@ -207,8 +209,7 @@ flow_move_assign(void *arg, const struct assigned *parts, size_t n)
 	f->positions_stale = f->reading_positions;
 	if (n == 0) {
 		f->need_assign = false;
-		consumer_open(f->consumer, NULL, 0);
-		unpaused(f);
+		flow_move_open(f, NULL, 0);
 		flow_again(f);
 		return;
 	}
@@ -228,6 +229,7 @@ flow_move_assign(void *arg, const struct assigned *parts, size_t n)
 			flow_nomem(f);
 	}
 	f->n_assigning = n;
+	f->assigning_since = clock_mono_ms();
 	flow_move_retry_assign(f);
 }
 

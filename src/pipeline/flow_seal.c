@@ -400,7 +400,7 @@ act_on(struct flow *f, const struct batch *b, enum publish_trouble trouble, size
 		back_off(f);
 		break;
 	case PUBLISH_INSTANCE_FENCED:
-		flow_exit(f, 69, "another consumer uses our group.instance.id");
+		flow_leave(f, 69, "another consumer uses our group.instance.id");
 		break;
 	case PUBLISH_GROUP_DENIED:
 	case PUBLISH_AGAIN:

@@ -24,6 +24,8 @@ start_reasons(const struct flow *f, struct buf *out)
 	if (f->stage == STAGE_REDIS && f->facts.missing[0])
 		buf_addf(out, "missing topics: %s (make them with `envdriver topics create`)\n",
 			 f->facts.missing);
+	if (f->stage == STAGE_META)
+		reason(out, "checking that redis.prefix is this group's");
 	if (f->stage == STAGE_INSTANCE)
 		reason(out, "checking that no other worker runs under this instance.id");
 	if (f->stage > STAGE_RUNNING)
@@ -43,8 +45,7 @@ held_reason(const struct flow *f, size_t i, struct buf *out)
 	else
 		buf_addf(out,
 			 "partition %zu of '%s' is held: its offset was rewound or expired; to "
-			 "accept that, delete field '%s:%zu' of '%spositions' in Redis and "
-			 "restart\n",
+			 "accept that, delete field '%s:%zu' of '%spositions' in Redis\n",
 			 i, topic, topic, i, redis_prefix(f->redis));
 }
 

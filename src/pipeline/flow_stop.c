@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow_impl.h"
 
+#include <stdio.h>
+
 #include "envdriver/base/clock.h"
 #include "envdriver/base/log.h"
 
@@ -9,7 +11,10 @@ on_redis_closed(void *arg)
 {
 	struct flow *f = arg;
 
-	f->ev.on_stopped(f->ev.arg);
+	if (f->exit_code)
+		flow_exit(f, f->exit_code, "%s", f->exit_text);
+	else
+		f->ev.on_stopped(f->ev.arg);
 }
 
 static void
@@ -105,6 +110,33 @@ flow_stop_turn(struct flow *f)
 	}
 }
 
+static void
+begin(struct flow *f, int64_t drain_ms)
+{
+	log_info("stopping: %zu commands in flight, %zu calls running", f->entries, f->calling);
+	f->stage = STAGE_DRAINING;
+	f->stop_deadline = clock_mono_ms() + drain_ms;
+	consumer_pause_all(f->consumer, true);
+	flow_run_drop_read(f);
+	flow_again(f);
+}
+
+void
+flow_leave(struct flow *f, int exit_code, const char *text)
+{
+	if (f->stage < STAGE_RUNNING) {
+		flow_exit(f, exit_code, "%s", text);
+		return;
+	}
+	if (f->exit_code || f->exiting)
+		return;
+	log_error("%s", text);
+	f->exit_code = exit_code;
+	snprintf(f->exit_text, sizeof(f->exit_text), "%s", text);
+	if (f->stage == STAGE_RUNNING)
+		begin(f, 0);
+}
+
 void
 flow_stop(struct flow *f)
 {
@@ -119,10 +151,5 @@ flow_stop(struct flow *f)
 		}
 		return;
 	}
-	log_info("stopping: %zu commands in flight, %zu calls running", f->entries, f->calling);
-	f->stage = STAGE_DRAINING;
-	f->stop_deadline = clock_mono_ms() + config_int(f->config, "drain.timeout");
-	consumer_pause_all(f->consumer, true);
-	flow_run_drop_read(f);
-	flow_again(f);
+	begin(f, config_int(f->config, "drain.timeout"));
 }

@@ -21,12 +21,13 @@ enum {
 	INSTANCE_PAIRS = 12,		/* fields of the record but the beat */
 };
 
-/* DESIGN: IDLE --begin--> META --> LOOK (every second, while a predecessor may
- * live) --> TAKE --> READY. A lost connection leads back to META; READY,
- * REFUSED and ENDED stay. */
+/* DESIGN: IDLE --check--> META --> CHECKED --begin--> LOOK (every second, while
+ * a predecessor may live) --> TAKE --> READY. A lost connection leads back to
+ * META, and on from there when it was begun; READY, REFUSED and ENDED stay. */
 enum instance_state {
 	INSTANCE_IDLE,
 	INSTANCE_META,
+	INSTANCE_CHECKED,
 	INSTANCE_LOOK,
 	INSTANCE_TAKE,
 	INSTANCE_READY,
@@ -42,6 +43,7 @@ struct instance {
 	const struct config *config;
 	struct instance_events ev;
 	enum instance_state state;
+	bool begun;
 
 	char id[256], host[256], incarnation[37], started_at[32];
 	char *cluster_id;		/* NULL: unknown */
@@ -59,7 +61,8 @@ struct instance {
 
 	struct instance_watcher *watchers;	/* by instance id */
 	struct instance_position *positions;	/* by field */
-	bool positions_busy;
+	int positions_busy;		/* writes under way */
+	bool positions_failed;		/* one of them */
 
 	void (*on_ended)(void *arg);
 	void *ended_arg;

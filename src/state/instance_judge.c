@@ -122,12 +122,12 @@ watch(struct instance *i, struct span id)
 }
 
 static enum instance_verdict
-verdict(const struct instance_watcher *w, struct span incarnation)
+verdict(const struct instance_watcher *w, struct span incarnation, int64_t since_ms)
 {
 	int64_t still = beat_still_ms(&w->beat);
 	bool named = span_is(incarnation, w->incarnation);
 
-	if (!w->beat.seen)
+	if (!w->beat.seen || w->beat.asked_ms <= since_ms)
 		return INSTANCE_UNKNOWN;
 	/* (b) and (a) of ENGINE section 7, then (c). */
 	if (w->incarnation[0] && !named)
@@ -141,7 +141,8 @@ verdict(const struct instance_watcher *w, struct span incarnation)
 }
 
 enum instance_verdict
-instance_judge(struct instance *i, struct span instance_id, struct span incarnation)
+instance_judge(struct instance *i, struct span instance_id, struct span incarnation,
+	       int64_t since_ms)
 {
 	struct instance_watcher *w;
 	bool first;
@@ -163,7 +164,7 @@ instance_judge(struct instance *i, struct span instance_id, struct span incarnat
 		w->beat = (struct beat)BEAT_INIT;
 		read_record(w);
 	}
-	return verdict(w, incarnation);
+	return verdict(w, incarnation, since_ms);
 }
 
 void

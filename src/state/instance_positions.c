@@ -67,21 +67,30 @@ instance_position(struct instance *i, const char *topic, int32_t partition, int6
 }
 
 static void
+settle(struct instance *i)
+{
+	struct instance_position *p, *next;
+
+	HASH_ITER(hh, i->positions, p, next) {
+		p->dirty |= p->sent && i->positions_failed;
+		p->sent = false;
+	}
+	i->positions_failed = false;
+}
+
+static void
 on_written(void *arg, const redisReply *reply)
 {
 	struct instance *i = arg;
-	struct instance_position *p, *next;
-	bool ok = instance_usable(i, reply);
 
-	i->positions_busy = false;
-	HASH_ITER(hh, i->positions, p, next) {
-		p->dirty |= p->sent && !ok;
-		p->sent = false;
-	}
+	i->positions_failed |= !instance_usable(i, reply);
+	if (--i->positions_busy == 0)
+		settle(i);
 }
 
-void
-instance_positions_write(struct instance *i)
+/* As many as one call takes; how many that were. */
+static size_t
+write_some(struct instance *i)
 {
 	struct span argv[1 + 2 * PAIRS_MAX];
 	char ends[PAIRS_MAX][24];
@@ -89,8 +98,6 @@ instance_positions_write(struct instance *i)
 	struct buf key = BUF_INIT;
 	size_t n = 0;
 
-	if (i->positions_busy)
-		return;
 	HASH_ITER(hh, i->positions, p, next) {
 		if (!p->dirty || n == PAIRS_MAX)
 			continue;
@@ -102,14 +109,27 @@ instance_positions_write(struct instance *i)
 		n++;
 	}
 	if (n == 0)
-		return;
+		return 0;
 	buf_addf(&key, "%spositions", redis_prefix(i->redis));
 	argv[0] = buf_span(&key);
-	i->positions_busy = true;
+	i->positions_busy++;
 	if (key.failed || redis_eval(i->redis, i->script_positions, on_written, i, 1, 1 + 2 * n,
 				     argv) < 0)
 		on_written(i, NULL);
 	buf_release(&key);
+	return n;
+}
+
+void
+instance_positions_write(struct instance *i)
+{
+	if (i->positions_busy)
+		return;
+	i->positions_busy++;	/* none is over before all are sent */
+	while (write_some(i) == PAIRS_MAX)
+		continue;
+	if (--i->positions_busy == 0)
+		settle(i);
 }
 
 /* --- reading --- */

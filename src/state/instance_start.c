@@ -67,6 +67,19 @@ on_info(void *arg, const redisReply *reply)
 /* --- meta --- */
 
 static void
+checked(struct instance *i)
+{
+	if (i->begun) {
+		i->state = INSTANCE_LOOK;
+		look(i);
+		return;
+	}
+	i->state = INSTANCE_CHECKED;
+	if (i->ev.on_checked)
+		i->ev.on_checked(i->ev.arg);
+}
+
+static void
 on_meta(void *arg, const redisReply *reply)
 {
 	struct instance *i = arg;
@@ -75,8 +88,7 @@ on_meta(void *arg, const redisReply *reply)
 	if (i->state != INSTANCE_META || !instance_usable(i, reply))
 		return;
 	if (reply->type == REDIS_REPLY_INTEGER) {
-		i->state = INSTANCE_LOOK;
-		look(i);
+		checked(i);
 		return;
 	}
 	name = reply->elements == 2 ? redis_span(reply->element[0]) : SPAN_NULL;
@@ -222,7 +234,7 @@ look(struct instance *i)
 /* --- what moves it on --- */
 
 void
-instance_begin(struct instance *i, const char *cluster_id)
+instance_check(struct instance *i, const char *cluster_id)
 {
 	assert(i->state == INSTANCE_IDLE);
 	if (cluster_id) {
@@ -233,6 +245,15 @@ instance_begin(struct instance *i, const char *cluster_id)
 		}
 	}
 	ask_meta(i);
+}
+
+void
+instance_begin(struct instance *i)
+{
+	assert(!i->begun);
+	i->begun = true;
+	if (i->state == INSTANCE_CHECKED)
+		checked(i);
 }
 
 void
@@ -251,7 +272,7 @@ instance_start_tick(struct instance *i)
 {
 	if (i->state == INSTANCE_META) {
 		ask_meta(i);
-	} else if (i->state != INSTANCE_IDLE && i->state < INSTANCE_READY) {
+	} else if (i->state > INSTANCE_CHECKED && i->state < INSTANCE_READY) {
 		i->state = INSTANCE_LOOK;
 		look(i);
 	}

@@ -92,7 +92,8 @@ test_predecessor_lives(void **state)
 
 	(void)state;
 	instance_rig_put("us", "old", "another-boot", 4242);
-	instance_begin(instance, NULL);
+	instance_check(instance, NULL);
+	instance_begin(instance);
 	rig_until(&rig, beat_other, us, PATIENCE_MS);
 	assert_int_equal(refused, 69);
 	assert_string_equal(why, "instance 'us' is alive (host there, pid 4242): give each worker "
@@ -110,7 +111,8 @@ test_another_is_faster(void **state)
 
 	(void)state;
 	instance_rig_put("us", "old", "another-boot", 4242);
-	instance_begin(instance, "cluster-1");
+	instance_check(instance, "cluster-1");
+	instance_begin(instance);
 	rig_run(&rig, 2500);
 	instance_rig_put("us", "faster", "another-boot", 4243);
 	rig_until(&rig, beat_other, us, PATIENCE_MS);
@@ -148,7 +150,8 @@ test_lost_while_starting(void **state)
 {
 	(void)state;
 	instance_rig_put("us", "old", "another-boot", 4242);
-	instance_begin(instance, "cluster-1");
+	instance_check(instance, "cluster-1");
+	instance_begin(instance);
 	for (int i = 0; i < 3; i++) {
 		rig_run(&rig, 700);
 		rig_ask(&rig, "CLIENT KILL TYPE normal SKIPME yes");

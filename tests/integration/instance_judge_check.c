@@ -17,7 +17,7 @@
 static enum instance_verdict
 judge(const char *id, const char *incarnation)
 {
-	return instance_judge(instance, span_of(id), span_of(incarnation));
+	return instance_judge(instance, span_of(id), span_of(incarnation), 0);
 }
 
 static void
@@ -51,6 +51,30 @@ test_judge_at_once(void **state)
 			fail_msg("%s: %d", rows[i].name, judge(rows[i].id, rows[i].incarnation));
 	assert_int_equal(judge("us", instance_incarnation(instance)), INSTANCE_ALIVE);
 	assert_int_equal(judge("else", instance_incarnation(instance)), INSTANCE_ALIVE);
+}
+
+/* An instance that came back: its record was read before its claim was seen,
+ * and showed its predecessor. */
+static void
+test_judge_not_by_an_old_record(void **state)
+{
+	int64_t seen;
+
+	(void)state;
+	instance_rig_put("again", "before", "another-boot", 1);
+	instance_rig_begin();
+	(void)judge("again", "before");
+	rig_run(&rig, 200);
+	assert_int_equal(judge("again", "after"), INSTANCE_DEAD);	/* of an old claim */
+	instance_rig_put("again", "after", "another-boot", 1);
+	seen = clock_mono_ms();
+	assert_int_equal(instance_judge(instance, span_of("again"), span_of("after"), seen),
+			 INSTANCE_UNKNOWN);
+	rig_run(&rig, 1500);
+	assert_int_not_equal(instance_judge(instance, span_of("again"), span_of("after"), seen),
+			     INSTANCE_DEAD);
+	assert_int_equal(instance_judge(instance, span_of("again"), span_of("before"), seen),
+			 INSTANCE_DEAD);
 }
 
 /* Asks every second, as a WAITING command does. */
@@ -161,6 +185,18 @@ test_positions(void **state)
 	assert_string_equal(rig_ask(&rig, "HGET envdriver:positions t:0"), "101");
 }
 
+/* More than one call to Redis takes. */
+static void
+test_positions_many_at_once(void **state)
+{
+	(void)state;
+	instance_rig_begin();
+	for (int p = 0; p < 100; p++)
+		instance_position(instance, "t", p, 7);
+	rig_run(&rig, 1500);
+	assert_string_equal(rig_ask(&rig, "HLEN envdriver:positions"), "100");
+}
+
 static void
 test_positions_many_and_down(void **state)
 {
@@ -182,9 +218,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_judge_at_once),
+		TEST(test_judge_not_by_an_old_record),
 		TEST(test_judge_beats),
 		TEST(test_judge_redis_slept),
 		TEST(test_positions),
+		TEST(test_positions_many_at_once),
 		TEST(test_positions_many_and_down),
 	};
 

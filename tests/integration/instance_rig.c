@@ -38,7 +38,7 @@ on_refused(void *arg, int exit_code, const char *text)
 int
 instance_rig_set_up(void **state)
 {
-	const struct instance_events ev = { on_ready, on_refused, NULL };
+	const struct instance_events ev = { NULL, on_ready, on_refused, NULL };
 	struct err err;
 
 	(void)state;
@@ -73,7 +73,8 @@ instance_rig_settled(void *arg)
 void
 instance_rig_begin(void)
 {
-	instance_begin(instance, "cluster-1");
+	instance_check(instance, "cluster-1");
+	instance_begin(instance);
 	rig_until(&rig, instance_rig_settled, NULL, PATIENCE_MS);
 }
 

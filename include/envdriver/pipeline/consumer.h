@@ -66,6 +66,9 @@ struct open_at {
 	int64_t offset;
 };
 void consumer_open(struct consumer *c, const struct open_at *parts, size_t n);
+/* Reads partitions that were left out after all. False in the middle of a
+ * rebalance: nothing was done, ask again. */
+bool consumer_unhold(struct consumer *c, const struct open_at *parts, size_t n);
 /* Step 5 of the revoke event: drops the group metadata, unassigns. */
 void consumer_let_go(struct consumer *c);
 

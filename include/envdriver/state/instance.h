@@ -24,6 +24,9 @@ struct instance;
 struct redis;
 
 struct instance_events {
+	/* This prefix serves our group on this cluster. Again after a
+	 * connection that was lost before instance_begin. May be NULL. */
+	void (*on_checked)(void *arg);
 	/* The record is ours: claims may be made. */
 	void (*on_ready)(void *arg);
 	/* Another incarnation holds the record and lives (at start), or took
@@ -37,9 +40,11 @@ struct instance *instance_new(uv_loop_t *loop, struct redis *redis, const struct
 			      const struct instance_events *ev, struct err *reterr);
 /* Accepts NULL. After redis_close has reported, or before redis_start. */
 void instance_free(struct instance *i);
-/* ENGINE section 9 steps 3 and 5. Once; what is lost with a connection is
+/* ENGINE section 9 step 3: `meta`. Once; what is lost with a connection is
  * asked again. `cluster_id` NULL: unknown, then it is not compared. */
-void instance_begin(struct instance *i, const char *cluster_id);
+void instance_check(struct instance *i, const char *cluster_id);
+/* Step 5: the record, once no predecessor lives. Once, after instance_check. */
+void instance_begin(struct instance *i);
 
 const char *instance_id(const struct instance *i);
 const char *instance_incarnation(const struct instance *i);
@@ -61,8 +66,10 @@ void instance_verify(struct instance *i, void (*fn)(void *arg, bool ours), void 
  * about for 5 s is watched from the start again). UNKNOWN: not yet known to
  * be dead. */
 enum instance_verdict { INSTANCE_ALIVE, INSTANCE_UNKNOWN, INSTANCE_DEAD };
+/* `since_ms`: when the claim was seen, clock_mono_ms. A record read before
+ * that may not show its incarnation yet, and says nothing about it. */
 enum instance_verdict instance_judge(struct instance *i, struct span instance_id,
-				     struct span incarnation);
+				     struct span incarnation, int64_t since_ms);
 
 /* Highest window end whose commit is certain, written at most once a second
  * (record `positions`). */

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Partitions that are ours and are not read: Redis is away while they are
+ * assigned, or their offset was rewound (ENGINE sections 7 and 9). */
+#include "flow_impl.h"
+
+#include <stdlib.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/log.h"
+
+enum { HOLD_AFTER_MS = 2000, LOOK_TICKS = 5 };
+
+/* Without Redis nothing can be opened; an assign without an answer would hold
+ * up the next rebalance of the whole group. */
+static void
+hold_assign(struct flow *f)
+{
+	if (!f->assigning || f->assign_held || redis_up(f->redis) ||
+	    clock_mono_ms() - f->assigning_since < HOLD_AFTER_MS)
+		return;
+	log_warn("Redis is away, %zu partitions are held until it is back", f->n_assigning);
+	f->assign_held = true;
+	flow_move_open(f, NULL, 0);
+	f->need_assign = false;
+}
+
+/* Redis is back and the partitions are made. In the middle of a rebalance they
+ * stay held until the next look. */
+void
+flow_hold_end(struct flow *f, const struct open_at *at, size_t n)
+{
+	if (consumer_unhold(f->consumer, at, n))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct partition *p = flow_partition(f, at[i].partition);
+
+		p->open = false;
+		p->held = true;
+	}
+}
+
+/* --- held partitions: has somebody accepted the rewind? --- */
+
+struct held {
+	struct flow *flow;
+	size_t n;
+	int32_t ids[];
+};
+
+static void
+on_held(void *arg, bool ok, const int64_t *ends, size_t n)
+{
+	struct held *h = arg;
+	struct flow *f = h->flow;
+
+	f->looking_at_held = false;
+	for (size_t i = 0; ok && i < n; i++) {
+		struct partition *p = flow_partition(f, h->ids[i]);
+		struct open_at at = { h->ids[i], 0 };
+
+		if (!p || !p->held || p->beyond || ends[i] > window_end(p->window))
+			continue;
+		at.offset = window_fetch_from(p->window);
+		if (!consumer_unhold(f->consumer, &at, 1))
+			continue;	/* the next look */
+		log_info("partition %d is read from offset %lld: its rewind was accepted",
+			 (int)p->id, (long long)at.offset);
+		p->held = false;
+		p->open = true;
+	}
+	free(h);
+}
+
+static void
+look(struct flow *f)
+{
+	struct held *h;
+
+	if (f->looking_at_held || !redis_up(f->redis) || f->stage != STAGE_RUNNING)
+		return;
+	h = malloc(sizeof(*h) + f->n_parts * sizeof(h->ids[0]));
+	if (!h) {
+		flow_nomem(f);
+		return;
+	}
+	*h = (struct held){ f, 0 };
+	for (size_t i = 0; i < f->n_parts; i++)
+		if (f->parts[i] && f->parts[i]->held && !f->parts[i]->beyond)
+			h->ids[h->n++] = (int32_t)i;
+	if (h->n) {
+		f->looking_at_held = true;
+		instance_positions(f->instance, f->topics[TOPIC_COMMANDS], h->ids, h->n, on_held,
+				   h);
+	} else {
+		free(h);
+	}
+}
+
+void
+flow_hold_tick(struct flow *f)
+{
+	hold_assign(f);
+	if (f->ticks % LOOK_TICKS == 0)
+		look(f);
+}
