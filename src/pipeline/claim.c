@@ -308,10 +308,27 @@ claims_finish(struct claims *c, struct span command_id, const struct claim_recor
 	return true;
 }
 
+bool
+claims_settle(struct claims *c, struct span command_id, const struct claim_record *record,
+	      const char *token, struct span lease, struct span call)
+{
+	struct draft d = draft_begin(c, command_id);
+	struct claim_request *r;
+
+	draft_record(&d, record);
+	draft_add(&d, PART_TOKEN, span_of(token));
+	draft_add(&d, PART_LEASE, lease);
+	r = request_new(&d, KIND_SETTLE, NULL, call.ptr ? call : SPAN_LIT("null"), NULL);
+	if (r)
+		started(r);
+	return r != NULL;
+}
+
 size_t
 claims_finishing(const struct claims *c)
 {
-	return c->lists[KIND_FINISH].n + c->lists[KIND_RELEASE].n + c->lists[KIND_ORPHAN].n;
+	return c->lists[KIND_FINISH].n + c->lists[KIND_SETTLE].n + c->lists[KIND_RELEASE].n +
+	       c->lists[KIND_ORPHAN].n;
 }
 
 struct claim_request *

@@ -16,7 +16,7 @@
 #define uthash_free(ptr, size) free(ptr)
 #include <uthash.h>
 
-/* Every script but release and finish answers with an array {attempt} when it
+/* Every script but release, finish and settle answers with an array {attempt} when it
  * did what was asked, and else with the text of the claim that is there (nil:
  * none). */
 enum claim_script {
@@ -25,6 +25,7 @@ enum claim_script {
 	CLAIM_SCRIPT_ANSWER,
 	CLAIM_SCRIPT_TAKEOVER,
 	CLAIM_SCRIPT_FINISH,
+	CLAIM_SCRIPT_SETTLE,
 	CLAIM_SCRIPTS
 };
 
@@ -37,6 +38,7 @@ enum claim_kind {
 	KIND_ANSWER,
 	KIND_TAKEOVER,
 	KIND_FINISH,
+	KIND_SETTLE,
 	KIND_ORPHAN,
 	KIND_FETCH,
 	KIND_LOOK,

@@ -146,10 +146,27 @@ static const char finish_text[] =
 	"redis.call('DEL', KEYS[2])\n"
 	"return 1\n";
 
+/*
+ * settle(token, lease): finish where another owner may have published. KEYS[2]
+ * the answer, KEYS[3] orphans; ARGV[2] the token, [4] the packed `done`, [5]
+ * lease, [6] command id, [7] what the lease's end needs.
+ */
+static const char settle_text[] =
+	READ ORPHAN
+	/* Another token's: whoever has it publishes, and finishes. Done: the
+	 * lease there is the published one. */
+	"if not f or f.record ~= ARGV[1] or f[9] ~= ARGV[2] or\n"
+	"  (f[2] ~= 'calling' and f[2] ~= 'answered' and f[2] ~= 'interrupted') then return 0 end\n"
+	"if f[12] ~= '' and f[12] ~= ARGV[5] then orphan(ARGV[6], f[9], f[12], ARGV[7]) end\n"
+	"redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[3])\n"
+	"redis.call('DEL', KEYS[2])\n"
+	"return 1\n";
+
 const char *const claim_scripts[CLAIM_SCRIPTS] = {
 	[CLAIM_SCRIPT_CLAIM] = claim_text,
 	[CLAIM_SCRIPT_RELEASE] = release_text,
 	[CLAIM_SCRIPT_ANSWER] = answer_text,
 	[CLAIM_SCRIPT_TAKEOVER] = takeover_text,
 	[CLAIM_SCRIPT_FINISH] = finish_text,
+	[CLAIM_SCRIPT_SETTLE] = settle_text,
 };

@@ -220,6 +220,21 @@ send_finish(struct claim_request *r)
 }
 
 static int
+send_settle(struct claim_request *r)
+{
+	struct claims *c = r->claims;
+	const struct span *p = r->part;
+	struct span done = done_value(c, p[PART_RECORD], p[PART_LEASE]);
+	struct span argv[] = {
+		claim_key(c, p[PART_ID]), answer_key(c, p[PART_ID]), buf_span(&c->orphans_key),
+		p[PART_RECORD], p[PART_TOKEN], span_of(c->retention), done, p[PART_LEASE],
+		p[PART_ID], p[PART_BYTES],
+	};
+
+	return script(r, CLAIM_SCRIPT_SETTLE, 3, 10, argv);
+}
+
+static int
 send_orphan(struct claim_request *r)
 {
 	struct span argv[] = {
@@ -374,6 +389,7 @@ static const struct kind {
 	[KIND_ANSWER] = { send_answer, reply_answer, false },
 	[KIND_TAKEOVER] = { send_takeover, reply_takeover, false },
 	[KIND_FINISH] = { send_finish, reply_finish, false },
+	[KIND_SETTLE] = { send_settle, reply_nothing, false },
 	[KIND_ORPHAN] = { send_orphan, reply_nothing, false },
 	[KIND_FETCH] = { send_fetch, reply_fetch, true },
 	[KIND_LOOK] = { send_look, reply_look, true },

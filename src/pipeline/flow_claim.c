@@ -429,6 +429,13 @@ flow_claim_release(struct flow *f, struct entry *e)
 	flow_retire(f, e);
 }
 
+/* Whose answer the entry published: its own, or one that was there already. */
+static const char *
+answer_token(const struct entry *e)
+{
+	return e->own || e->no_call || !e->seen_token ? e->token : e->seen_token;
+}
+
 void
 flow_claim_finish(struct flow *f, struct entry *e)
 {
@@ -440,8 +447,12 @@ flow_claim_finish(struct flow *f, struct entry *e)
 		return;
 	if (acquire)
 		flow_call_json(e, &call);
-	claims_finish(f->claims, e->cmd->id, &record, buf_span(&e->lease_id), e->answered, acquire,
-		      buf_span(&call));
+	if (e->in_doubt)
+		claims_settle(f->claims, e->cmd->id, &record, answer_token(e),
+			      buf_span(&e->lease_id), buf_span(&call));
+	else
+		claims_finish(f->claims, e->cmd->id, &record, buf_span(&e->lease_id), e->answered,
+			      acquire, buf_span(&call));
 	buf_release(&call);
 }
 

@@ -442,9 +442,10 @@ flow_seal_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size
 		struct entry *e = b->items[i].tag;
 
 		e->in_batch = false;
+		e->in_doubt = b->in_doubt;
 		flow_step(f, e, b->items[i].done ? ON_COMMITTED : ON_ABORTED);
 	}
-	settle_offsets(f, b, trouble == PUBLISH_FINE);
+	settle_offsets(f, b, trouble == PUBLISH_FINE && !b->in_doubt);
 	batch_free(b);
 	flow_again(f);
 }

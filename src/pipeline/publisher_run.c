@@ -293,6 +293,7 @@ do_reconcile(struct publisher_run *r)
 	if (r->state != TXN_IDLE || !r->batch)
 		return;
 	r->topic = TOPIC_COUNT;
+	r->batch->in_doubt = true;
 	log_info("the batch in doubt is %s",
 		 reconciled(r->batch) == PUBLISH_FINE ? "committed" : "published again");
 	tell_verdict(r, reconciled(r->batch));
@@ -311,6 +312,7 @@ take(struct publisher_run *r, struct batch *b)
 	r->item = 0;
 	r->topic = TOPIC_COUNT;
 	r->last_error[0] = '\0';
+	b->in_doubt = false;
 	for (size_t i = 0; i < b->n_items; i++)
 		b->items[i].done = false;
 }

@@ -156,6 +156,7 @@ enum op {
 	FINISH_ANSWERED,
 	FINISH_ACQUIRE,	/* lease L1 */
 	FINISH_SAME,	/* an AcquireLease with lease L0% */
+	SETTLE,		/* token T, lease L1 */
 	REASSERT,	/* attempt 7 */
 	FETCH,
 	LOOK,
@@ -173,11 +174,15 @@ take(enum op op)
 static void
 finish(enum op op)
 {
+	struct span call = SPAN_LIT("{\"p\":1}");
 	struct span lease = op == FINISH_SAME ? SPAN_LIT("L0%")
-			    : op == FINISH_ACQUIRE ? SPAN_LIT("L1") : SPAN_NULL;
+			    : op >= FINISH_ACQUIRE ? SPAN_LIT("L1") : SPAN_NULL;
 
-	assert_true(claims_finish(claims, SPAN_LIT(ID), &record, lease, op == FINISH_ANSWERED,
-				  op >= FINISH_ACQUIRE, SPAN_LIT("{\"p\":1}")));
+	if (op == SETTLE)
+		assert_true(claims_settle(claims, SPAN_LIT(ID), &record, "T", lease, call));
+	else
+		assert_true(claims_finish(claims, SPAN_LIT(ID), &record, lease,
+					  op == FINISH_ANSWERED, op >= FINISH_ACQUIRE, call));
 	rig_until(&rig, finished, NULL, PATIENCE_MS);
 }
 
@@ -200,7 +205,7 @@ start(enum op op)
 			      on_answer, NULL);
 	} else if (op >= TAKE_RERUN && op <= TAKE_INTERRUPT) {
 		take(op);
-	} else if (op >= FINISH && op <= FINISH_SAME) {
+	} else if (op >= FINISH && op <= SETTLE) {
 		finish(op);
 	} else if (op == REASSERT) {
 		claims_reassert(claims, id, &record, "T", 7);
@@ -372,6 +377,19 @@ static const struct row {
 	  "done", "  0 L1 / (nil) / " },
 	{ "finish acquire: no string", FINISH_ACQUIRE, NO_STRING, "", NULL, "done",
 	  "  0 L1 / (nil) / " },
+
+	{ "settle: calling, our token", SETTLE, CALLING, "", NULL, "done", "  0 L1 / (nil) / " },
+	{ "settle: answered, our token, another lease", SETTLE, ANSWERED, "", NULL, "done",
+	  "  0 L1 / (nil) / " ORPHAN },
+	{ "settle: interrupted, our token", SETTLE, INTERRUPTED, "", NULL, "done",
+	  "  0 L1 / (nil) / " },
+	{ "settle: done by another, its lease stays", SETTLE, DONE, "", NULL, "done", UNTOUCHED },
+	{ "settle: calling", SETTLE, CALLING_THEIRS, "", NULL, "calling", UNTOUCHED },
+	{ "settle: answered", SETTLE, ANSWERED_THEIRS, "", NULL, "answered", UNTOUCHED },
+	{ "settle: claimed", SETTLE, CLAIMED, "", NULL, "claimed", UNTOUCHED },
+	{ "settle: absent", SETTLE, ABSENT, "", NULL, "-", UNTOUCHED },
+	{ "settle: another record", SETTLE, ELSEWHERE, "", NULL, "calling", UNTOUCHED },
+	{ "settle: unreadable", SETTLE, UNREADABLE, "", NULL, "calling", UNTOUCHED },
 
 	{ "reassert: absent", REASSERT, ABSENT, "T", NULL, "calling", "us T 7  / (nil) / " },
 	{ "reassert: calling", REASSERT, CALLING, "T", NULL, "calling", UNTOUCHED },

@@ -150,6 +150,14 @@ struct claim_request *claims_takeover(struct claims *c, struct span command_id,
  */
 bool claims_finish(struct claims *c, struct span command_id, const struct claim_record *record,
 		   struct span lease, bool answered, bool acquire, struct span call);
+/*
+ * The same when only the committed offsets say that the record is done: the
+ * commit may have been another owner's, with another answer. The claim is
+ * finished only while it is `token`'s, whose answer we sent; else it is left
+ * to whoever has it. false when out of memory, as above.
+ */
+bool claims_settle(struct claims *c, struct span command_id, const struct claim_record *record,
+		   const char *token, struct span lease, struct span call);
 /* finish, release and orphan requests not answered yet: shutdown waits for
  * them. */
 size_t claims_finishing(const struct claims *c);

@@ -149,6 +149,7 @@ struct entry {
 	char token[ENTRY_TOKEN_MAX];	/* "" before the first claim */
 	int attempt;
 	bool claimed;			/* the claim is this record's: finish it */
+	bool in_doubt;			/* done, but maybe by another owner: finish with care */
 	bool own;			/* the events are an answer of our own token */
 	bool answered;			/* an answer may stand in Redis */
 	bool no_call;			/* its claim asked for no call */

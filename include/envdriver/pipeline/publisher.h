@@ -39,6 +39,9 @@ struct batch {
 	rd_kafka_topic_partition_list_t *offsets;	/* offset and metadata each */
 	struct group_meta *group;	/* taken at the assign event, sealed with the batch */
 	void *owner;			/* flow's */
+	/* With the verdict: only the committed offsets tell what is done, and
+	 * another owner of the partition may have committed it. */
+	bool in_doubt;
 };
 
 struct publisher_events {
