@@ -227,6 +227,22 @@ events_next(const struct events *e, size_t *cursor, struct event *ret)
 	return true;
 }
 
+bool
+events_succeeded(const struct events *e)
+{
+	struct event_header h;
+	struct event ev, last = { 0 };
+	size_t cursor = 0;
+
+	while (events_next(e, &cursor, &ev))
+		last = ev;
+	cursor = 0;
+	while (event_header_next(&last, &cursor, &h))
+		if (span_is(h.name, "status") && span_is(h.value, "SUCCEEDED"))
+			return true;
+	return false;
+}
+
 struct span
 events_packed(const struct events *e)
 {

@@ -244,19 +244,8 @@ on_late(void *arg, const struct rpc_answer *answer)
 static void
 orphan_unpublished(struct flow *f, struct entry *e)
 {
-	struct event_header h;
-	struct event ev, last = { 0 };
-	size_t cursor = 0;
-
-	if (!e->lease_id.len)
-		return;
-	while (events_next(&e->events, &cursor, &ev))
-		last = ev;
-	cursor = 0;
-	while (event_header_next(&last, &cursor, &h))
-		if (span_is(h.name, "status") && span_is(h.value, "SUCCEEDED"))
-			return;
-	flow_call_orphan(f, e);
+	if (e->lease_id.len && !events_succeeded(&e->events))
+		flow_call_orphan(f, e);
 }
 
 static void

@@ -199,6 +199,9 @@ on_fetched(void *arg, struct span packed)
 	if (packed.ptr && events_unpack(&e->events, packed, &err) == 0) {
 		e->answered = true;
 		e->own = false;
+		/* It may have come after the claim's reply, in place of another. */
+		if (!events_succeeded(&e->events))
+			buf_reset(&e->lease_id);
 		flow_count_bytes(f, e);
 		flow_run_give_slot(f, e);
 		flow_step(f, e, ON_ANSWER_FETCHED);

@@ -299,14 +299,14 @@ shelve(struct flow *f, struct entry *e)
 }
 
 /* The broker refused it, as too large or for a rule of its own. The lease that
- * the new event does not name is an orphan: finish sees that it differs from
- * the claim's. */
+ * the new event does not name is an orphan from here on: a hand-over would
+ * write the new answer over the old one, and its lease with it. */
 static void
 reshape(struct flow *f, struct entry *e, enum publish_trouble trouble)
 {
 	struct outcome o = OUTCOME_INIT;
 
-	buf_reset(&e->lease_id);
+	flow_call_orphan(f, e);
 	if (e->reshaped++ > 1) {
 		shelve(f, e);
 	} else if (!e->cmd || e->is_letter) {

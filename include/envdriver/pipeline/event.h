@@ -54,6 +54,9 @@ bool events_add(struct events *e, enum topic topic, struct span key,
 bool events_next(const struct events *e, size_t *cursor, struct event *ret);
 bool event_header_next(const struct event *ev, size_t *cursor, struct event_header *ret);
 
+/* Does the last one, which is the final event, have status SUCCEEDED? */
+bool events_succeeded(const struct events *e);
+
 /* The answer record: everything, ready to be stored (borrowed until the
  * events change). */
 struct span events_packed(const struct events *e);
