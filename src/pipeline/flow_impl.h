@@ -60,6 +60,10 @@ enum {
 	FLOW_LATE_MAX = 1024,
 };
 
+/* A beat may be a beat old when the stand-still begins. */
+_Static_assert((int)INSTANCE_WATCH_MS >= (int)FLOW_STOOD_STILL_MS + 2 * (int)INSTANCE_BEAT_MS,
+	       "a stand-still that costs the name is noticed");
+
 struct partition {
 	struct flow *flow;
 	int32_t id;

@@ -75,7 +75,7 @@ test_predecessor_still(void **state)
 	instance_rig_put("us", "old", "another-boot", (int)getpid());
 	instance_rig_begin();
 	assert_true(ready);
-	assert_in_range(clock_mono_ms() - from, 3000, 7000);
+	assert_in_range(clock_mono_ms() - from, INSTANCE_WATCH_MS, INSTANCE_WATCH_MS + 4000);
 }
 
 static bool
@@ -113,7 +113,7 @@ test_another_is_faster(void **state)
 	instance_rig_put("us", "old", "another-boot", 4242);
 	instance_check(instance, "cluster-1");
 	instance_begin(instance);
-	rig_run(&rig, 2500);
+	rig_run(&rig, INSTANCE_WATCH_MS - 500);
 	instance_rig_put("us", "faster", "another-boot", 4243);
 	rig_until(&rig, beat_other, us, PATIENCE_MS);
 	assert_int_equal(refused, 69);

@@ -23,6 +23,14 @@ struct err;
 struct instance;
 struct redis;
 
+enum {
+	/* A predecessor's beat must stand still so long at start. Who stood
+	 * still for a shorter time takes no notice of it (the guard of
+	 * CLAIMING), so nobody may have its name by then. */
+	INSTANCE_WATCH_MS = 7000,
+	INSTANCE_BEAT_MS = 1000,
+};
+
 struct instance_events {
 	/* This prefix serves our group on this cluster. Again after a
 	 * connection that was lost before instance_begin. May be NULL. */
