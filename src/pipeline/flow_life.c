@@ -362,8 +362,8 @@ make_stages(struct flow *f, struct err *reterr)
 	if (f->channel.failed)
 		return err_nomem(reterr);
 	redis_subscribe(f->redis, f->channel.data, flow_claim_handover, f);
-	/* Listeners come in the order of ENGINE section 4: releases and
-	 * claims, the instance record, then what flow re-asserts. */
+	/* Listeners come in the order of ENGINE section 4: the instance record,
+	 * releases and claims, then what flow re-asserts. */
 	if (!(f->instance = instance_new(f->loop, f->redis, f->config, &instance_ev, reterr)))
 		return -1;
 	f->claims = claims_new(f->redis, f->instance, config_int(f->config, "claim.retention"),

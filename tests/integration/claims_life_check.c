@@ -371,6 +371,57 @@ test_scripts_flushed(void **state)
 	assert_true(redis_up(rig.redis));
 }
 
+/* --- the own record, which another process may have taken meanwhile --- */
+
+static char order[64];	/* who was called, in this order */
+
+static void
+on_refused(void *arg, int exit_code, const char *text)
+{
+	(void)arg;
+	(void)text;
+	assert_int_equal(exit_code, 69);
+	strcat(order, "refused ");
+}
+
+static void
+on_ready(void *arg)
+{
+	(void)arg;
+	strcat(order, "ready ");
+}
+
+static void
+on_claimed(void *arg, const struct claim_reply *r)
+{
+	(void)arg;
+	assert_int_equal(r->answer, CLAIM_NEW);
+	strcat(order, "claimed ");
+}
+
+static bool
+in_order(void *arg)
+{
+	return strstr(order, arg) != NULL;
+}
+
+/* Rule "recheck": it is known before a claim is. */
+static void
+test_record_before_claims(void **state)
+{
+	char ready[] = "ready", claimed[] = "claimed";
+
+	(void)state;
+	put(NULL);
+	instance_begin(instance, NULL);
+	rig_until(&rig, in_order, ready, PATIENCE_MS);
+	rig_ask(&rig, "CLIENT KILL TYPE normal SKIPME yes");
+	rig_ask(&rig, "HSET envdriver:instance:%s incarnation other", instance_id(instance));
+	claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_claimed, NULL);
+	rig_until(&rig, in_order, claimed, PATIENCE_MS);
+	assert_string_equal(order, "ready refused claimed ");
+}
+
 static void
 on_handover(void *arg, struct span message)
 {
@@ -381,13 +432,13 @@ on_handover(void *arg, struct span message)
 static int
 set_up(void **state)
 {
-	const struct instance_events none = { 0 };
+	const struct instance_events ev = { on_ready, on_refused, NULL };
 	struct buf channel = BUF_INIT;
 	struct err err;
 
 	(void)state;
 	rig_open(&rig);
-	instance = instance_new(&rig.loop, rig.redis, rig.config, &none, &err);
+	instance = instance_new(&rig.loop, rig.redis, rig.config, &ev, &err);
 	assert_non_null(instance);
 	claims = claims_new(rig.redis, instance, RETENTION_MS, BACKSTOP_MS, &err);
 	assert_non_null(claims);
@@ -427,6 +478,8 @@ main(void)
 		cmocka_unit_test(test_release_first),
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_scripts_flushed),
+		/* The last: there is no way back from a name that was taken. */
+		cmocka_unit_test(test_record_before_claims),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -42,9 +42,10 @@ struct redis_listener {
 	void (*on_tick)(void *arg);
 };
 
-/* ENGINE section 4: releases and claims before the instance record, both
- * before what others re-assert. */
-enum { REDIS_RANK_CLAIMS = -2, REDIS_RANK_INSTANCE = -1 };
+/* ENGINE section 4: the instance record before releases and claims, so that
+ * nothing is called under a name that another process has taken; both before
+ * what others re-assert. */
+enum { REDIS_RANK_INSTANCE = -2, REDIS_RANK_CLAIMS = -1 };
 
 /* Parses redis.url; ERR_CONFIG names what is wrong with it. Nothing is
  * connected yet. */
