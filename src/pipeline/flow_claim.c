@@ -314,14 +314,16 @@ holder_dead(struct flow *f, struct entry *e, const char *why)
 static void
 judge(struct flow *f, struct entry *e)
 {
-	int64_t bound = e->call_limit_ms + f->limits.handover;
+	/* Longer than a reply that the holder has not heard yet can take. */
+	int64_t bound = e->call_limit_ms + f->limits.handover + FLOW_STOOD_STILL_MS;
+	int64_t now = clock_mono_ms();
 	bool self = strcmp(e->seen_incarnation, instance_incarnation(f->instance)) == 0;
 
 	if (!self && instance_judge(f->instance, span_of(e->seen_instance),
 				    span_of(e->seen_incarnation),
 				    e->waiting_since) == INSTANCE_DEAD)
 		holder_dead(f, e, "is dead");
-	else if (clock_mono_ms() - e->waiting_since > bound)
+	else if (now - e->waiting_since > bound && now - f->waited_at < FLOW_STOOD_STILL_MS)
 		holder_dead(f, e, "has not answered within its time");
 }
 
@@ -371,9 +373,25 @@ flow_claim_handover(void *arg, struct span message)
 			look(f, e);
 }
 
+/* After a stand-still (judge sees it, too, when a reply is read before this)
+ * the wait for a holder begins anew: the partition may be another's by now,
+ * and its call one that nobody should take over. */
+static void
+wait_anew(struct flow *f)
+{
+	int64_t now = clock_mono_ms(), before = f->waited_at;
+
+	f->waited_at = now;
+	if (now - before < FLOW_STOOD_STILL_MS)
+		return;
+	for (struct entry *e = f->waiting.head; e; e = e->queue.next)
+		e->waiting_since = now;
+}
+
 void
 flow_claim_tick(struct flow *f)
 {
+	wait_anew(f);
 	if (!redis_up(f->redis))
 		return;
 	if (f->verify_failed)

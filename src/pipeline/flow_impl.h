@@ -200,6 +200,7 @@ struct flow {
 
 	bool verifying;			/* the own instance record is being read */
 	bool verify_failed;		/* to be read again */
+	int64_t waited_at;		/* mono ms, of the last tick: do we run? */
 	int64_t redis_down_since;	/* mono ms, 0: up */
 	int64_t stop_deadline;		/* mono ms */
 	int64_t handover_deadline;
