@@ -139,56 +139,6 @@ flow_claim_send(struct flow *f, struct entry *e)
 		flow_nomem(f);
 }
 
-/* --- the loop stood still: is the instance record still ours? --- */
-
-static void
-on_verified(void *arg, bool ours)
-{
-	struct flow *f = arg;
-	struct entry *next;
-
-	f->verifying = false;
-	if (!ours) {
-		/* Redis is down (then it is asked again when it is back), or
-		 * the record is not ours (then instance says so and we exit). */
-		flow_soon(f, FLOW_TICK_MS);
-		f->verify_failed = true;
-		return;
-	}
-	f->verify_failed = false;
-	f->prepared_boot = clock_boot_ms();
-	for (struct entry *e = f->verify.head; e; e = next) {
-		next = e->queue.next;
-		entry_list_remove(e);
-		flow_claim_send(f, e);
-	}
-	flow_again(f);
-}
-
-static void
-verify(struct flow *f)
-{
-	if (f->verifying)
-		return;
-	f->verifying = true;
-	log_warn("the process stood still for a while, checking that its instance record is "
-		 "still its own before anything is claimed");
-	instance_verify(f->instance, on_verified, f);
-}
-
-void
-flow_claim_verify(struct flow *f, struct entry *e)
-{
-	entry_list_push(&f->verify, e);
-	verify(f);
-}
-
-void
-flow_claim_stood_still(struct flow *f)
-{
-	verify(f);
-}
-
 /* --- an answer that is there already --- */
 
 static void
@@ -273,6 +223,7 @@ flow_claim_take_over(struct flow *f, struct entry *e)
 	instance_token(f->instance, token);
 	log_info("taking command '%s' over from instance '%s'", e->cmd->id.ptr, e->seen_instance);
 	flow_call_json(e, &call);
+	crash_at("taking");
 	e->request = claims_takeover(f->claims, e->cmd->id, &record, span_of(e->seen_token),
 				     token, may_rerun(e), e->answer_lost, buf_span(&call),
 				     on_taken, e);
@@ -395,7 +346,7 @@ flow_claim_tick(struct flow *f)
 	if (!redis_up(f->redis))
 		return;
 	if (f->verify_failed)
-		verify(f);
+		flow_still_check(f);
 	for (struct entry *e = f->waiting.head; e; e = e->queue.next)
 		look(f, e);
 }

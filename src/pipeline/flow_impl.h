@@ -9,6 +9,7 @@
  *	flow_intake.c	messages become entries; back-pressure
  *	flow_run.c	entries find their plugin, a slot, and send their claim
  *	flow_claim.c	what the claim said; waiting for another holder
+ *	flow_still.c	a stand-still of the loop is looked into first
  *	flow_call.c	the plugin is called, its answer shaped
  *	flow_seal.c	answers and offsets become a batch; its verdict
  *	flow_orphan.c	leases that belong to nobody are destroyed
@@ -256,8 +257,6 @@ void flow_run_drop_read(struct flow *f);
 
 /* flow_claim.c */
 void flow_claim_send(struct flow *f, struct entry *e);
-void flow_claim_verify(struct flow *f, struct entry *e);
-void flow_claim_stood_still(struct flow *f);
 void flow_claim_fetch(struct flow *f, struct entry *e);
 void flow_claim_take_over(struct flow *f, struct entry *e);
 void flow_claim_attach(struct flow *f, struct entry *e);
@@ -269,6 +268,13 @@ void flow_claim_tick(struct flow *f);
 void flow_claim_handover(void *arg, struct span message);
 void flow_claim_reassert(struct flow *f);
 struct claim_record flow_claim_key(const struct entry *e);
+
+/* flow_still.c */
+/* NEW was answered before the stand-still: claimed anew once the record is
+ * known to be ours. */
+void flow_still_verify(struct flow *f, struct entry *e);
+/* Reads the own record; until then nothing is claimed. */
+void flow_still_check(struct flow *f);
 
 /* flow_call.c */
 void flow_call_start(struct flow *f, struct entry *e);

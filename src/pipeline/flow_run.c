@@ -201,7 +201,7 @@ may_claim(struct flow *f)
 		return false;
 	if (clock_boot_ms() - f->prepared_boot < FLOW_STOOD_STILL_MS)
 		return true;
-	flow_claim_stood_still(f);
+	flow_still_check(f);
 	return false;
 }
 

@@ -7,10 +7,11 @@
  * first) sends it SIGKILL there, or what ENVDRIVER_CRASH_SIGNAL says: TERM to
  * have it stop in order, STOP to freeze it there. With ENVDRIVER_CRASH_ARM only
  * passes count that happen while that file exists. Stages: polled, claimed,
- * called, answered, recording (of a lease: its answer is about to be written),
- * recorded, handing (an answer is about to be handed over), handed, begun,
- * produced, offsets, committing, committed (its OK is there, its verdict not
- * yet told). Used by: flow, publisher. May use: nothing.
+ * called, answered, taking (a claim is about to be taken over), recording (of a
+ * lease: its answer is about to be written), recorded, handing (an answer is
+ * about to be handed over), handed, begun, produced, offsets, committing,
+ * committed (its OK is there, its verdict not yet told). Used by: flow,
+ * publisher. May use: nothing.
  */
 #ifndef ENVDRIVER_BASE_CRASH_H
 #define ENVDRIVER_BASE_CRASH_H

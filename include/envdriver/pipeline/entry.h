@@ -86,7 +86,7 @@ enum entry_action {
 	DO_CLAIM,		/* send claim (call) */
 	DO_CLAIM_NO_CALL,	/* send claim with the encoded event */
 	DO_CALL,		/* write the request to the plugin */
-	DO_VERIFY_AND_CLAIM,	/* read the own instance record, same token again */
+	DO_VERIFY_AND_CLAIM,	/* read the own instance record, claim under a new token */
 	DO_PUBLISH,		/* queue for sealing */
 	DO_DUPLICATE,		/* dead letter naming the first */
 	DO_SKIP,		/* no event; offsets alone may be sealed */
