@@ -31,6 +31,10 @@ met_new(struct flow *f, struct entry *e, int attempt)
 	e->claimed = true;
 	e->attempt = attempt;
 	crash_at("claimed");
+	if (f->exit_code) {
+		entry_list_push(&f->verify, e);	/* released with its partition */
+		return;
+	}
 	if (e->no_call) {
 		/* Its events went with the claim: the next owner finds them. */
 		e->answered = true;
