@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "envdriver/base/err.h"
 
@@ -10,9 +11,22 @@ enum { VARINT_MAX = 10, END_OF_ARRAY = 0, NULL_BRANCH = 0, BYTES_BRANCH = 1 };
 
 static const char version[] = { 'v', '1' };
 
+static void
+free_before(struct events *e)
+{
+	struct events *b;
+
+	while ((b = e->before)) {
+		e->before = b->before;
+		buf_release(&b->packed);
+		free(b);
+	}
+}
+
 void
 events_release(struct events *e)
 {
+	free_before(e);
 	buf_release(&e->packed);
 	e->count = 0;
 }
@@ -20,6 +34,7 @@ events_release(struct events *e)
 void
 events_reset(struct events *e)
 {
+	free_before(e);
 	buf_reset(&e->packed);
 	e->count = 0;
 }
@@ -249,6 +264,82 @@ events_packed(const struct events *e)
 	static const char none[] = { 'v', '1', END_OF_ARRAY };
 
 	return e->count ? buf_span(&e->packed) : (struct span){ none, sizeof(none) };
+}
+
+/* --- several sets --- */
+
+bool
+events_cut(struct events *e)
+{
+	struct events *b;
+
+	if (e->count == 0)
+		return true;
+	b = buf_realloc(NULL, sizeof(*b));
+	if (!b)
+		return false;
+	*b = *e;
+	*e = (struct events){ .packed = BUF_INIT, .before = b };
+	return true;
+}
+
+bool
+events_cut_to_last(struct events *e)
+{
+	struct events all = *e, last = EVENTS_INIT;
+	size_t cursor = 0, at = 0;
+	struct event ev;
+
+	if (e->count < 2)
+		return true;
+	for (size_t i = 0; i < all.count; i++) {
+		at = cursor;
+		if (!events_next(&all, &cursor, &ev))
+			return false;
+	}
+	/* The block of the last event, and the mark of the end behind it. */
+	buf_add(&last.packed, version, sizeof(version));
+	buf_add(&last.packed, all.packed.data + at, all.packed.len - at);
+	last.count = 1;
+	last.before = buf_realloc(NULL, sizeof(*last.before));
+	if (last.packed.failed || !last.before) {
+		free(last.before);
+		buf_release(&last.packed);
+		return false;
+	}
+	all.packed.data[at] = END_OF_ARRAY;
+	all.packed.len = at + 1;
+	all.count--;
+	*last.before = all;
+	*e = last;
+	return true;
+}
+
+struct events *
+events_first(struct events *e)
+{
+	while (e->before)
+		e = e->before;
+	return e;
+}
+
+void
+events_drop_first(struct events *e)
+{
+	assert(e->before);
+	while (e->before->before)
+		e = e->before;
+	free_before(e);
+}
+
+size_t
+events_memory(const struct events *e)
+{
+	size_t n = 0;
+
+	for (; e; e = e->before)
+		n += e->packed.cap;
+	return n;
 }
 
 static void

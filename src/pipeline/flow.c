@@ -98,6 +98,7 @@ static action_fn *const actions[ENTRY_ACTION_COUNT] = {
 	[DO_RELEASE] = flow_claim_release,
 	[DO_LEAVE] = flow_move_leave,
 	[DO_HAND_OVER] = flow_move_hand_over,
+	[DO_HAND_ON] = flow_pieces_hand_over,
 	[DO_FINISH_GONE] = do_finish_gone,
 	[DO_ORPHAN_AND_DROP] = do_orphan_and_drop,
 	[DO_TAKE_OWN] = flow_move_take_own,
@@ -148,7 +149,7 @@ flow_partition(const struct flow *f, int32_t id)
 void
 flow_count_bytes(struct flow *f, struct entry *e)
 {
-	size_t now = sizeof(*e) + e->raw.cap + e->events.packed.cap + e->params.cap +
+	size_t now = sizeof(*e) + e->raw.cap + events_memory(&e->events) + e->params.cap +
 		     (e->cmd ? e->cmd->bytes : 0);
 
 	f->bytes += now - e->bytes;
@@ -214,7 +215,11 @@ flow_turn(struct flow *f)
 	flow_move_turn(f);
 	flow_run_turn(f);
 	flow_intake_pressure(f);
+	/* In turn: neither holds up the other. */
+	if (!f->pieces_went)
+		flow_pieces_turn(f);
 	flow_seal_turn(f);
+	flow_pieces_turn(f);
 	if (!f->verifying)
 		f->prepared_boot = clock_boot_ms();
 }

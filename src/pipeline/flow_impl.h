@@ -12,6 +12,7 @@
  *	flow_still.c	a stand-still of the loop is looked into first
  *	flow_call.c	the plugin is called, its answer shaped
  *	flow_seal.c	answers and offsets become a batch; its verdict
+ *	flow_pieces.c	large output goes ahead of its result
  *	flow_orphan.c	leases that belong to nobody are destroyed
  *	flow_move.c	partitions come and go; calls that outlive them
  *	flow_hold.c	partitions that are ours and are not read
@@ -54,7 +55,6 @@ enum {
 	FLOW_STOOD_STILL_MS = 5000,	/* ENGINE section 3, CLAIMING */
 	FLOW_REDIS_GONE_MS = 10000,	/* LEFT calls are given up then (section 7) */
 	FLOW_BATCH_BYTES = 8 << 20,
-	FLOW_EVENTS_BYTES = 9 << 20,	/* 8 MiB of output, and what its records cost */
 	FLOW_RECORD_BYTES = (1 << 20) - 4096,	/* max.message.bytes less head room */
 	FLOW_LETTER_BYTES = (2 << 20) - 8192,
 	FLOW_PARK_MS = 2000,
@@ -171,6 +171,8 @@ struct flow {
 	int64_t revoke_deadline;
 
 	struct entry_list runnable, starting, verify, ready, waiting, left, handing;
+	struct entry_list large;	/* READY, pieces of theirs go first */
+	bool pieces_went;		/* the last batch was of pieces: now others */
 	struct slot_wait *slot_waits;
 	struct orphan *orphan;		/* the one being looked after, or NULL */
 	bool orphan_scanning;
@@ -301,6 +303,13 @@ void flow_seal_last(struct flow *f);
 void flow_seal_publish(struct flow *f, struct entry *e);
 void flow_seal_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t item,
 		       enum topic topic);
+
+/* flow_pieces.c */
+/* The next set of pieces, when the publisher is idle. */
+void flow_pieces_turn(struct flow *f);
+void flow_pieces_verdict(struct flow *f, struct entry *e, bool done);
+/* HANDING: the answer to Redis, once what is too large for it is in Kafka. */
+void flow_pieces_hand_over(struct flow *f, struct entry *e);
 
 /* flow_move.c */
 void flow_move_assign(void *arg, const struct assigned *parts, size_t n);

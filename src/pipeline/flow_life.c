@@ -349,7 +349,7 @@ make_stages(struct flow *f, struct err *reterr)
 	const struct result_limits limits = {
 		.inline_bytes = (size_t)config_int(f->config, "execution.inline.limit"),
 		.record_bytes = FLOW_RECORD_BYTES,
-		.events_bytes = FLOW_EVENTS_BYTES,
+		.set_bytes = FLOW_BATCH_BYTES,
 	};
 
 	if (!(f->schemas = schemas_new(reterr)) ||

@@ -387,7 +387,7 @@ flow_move_hand_over(struct flow *f, struct entry *e)
 		e->left_since = clock_mono_ms();
 	metrics_add(METRIC_HANDED_OVER, 1);
 	entry_list_push(&f->handing, e);
-	flow_claim_record(f, e);
+	flow_pieces_hand_over(f, e);
 }
 
 static void

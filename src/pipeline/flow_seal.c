@@ -22,7 +22,7 @@ enum {
 void
 flow_seal_publish(struct flow *f, struct entry *e)
 {
-	entry_list_push(&f->ready, e);
+	entry_list_push(e->events.before ? &f->large : &f->ready, e);
 	flow_again(f);
 }
 
@@ -225,6 +225,7 @@ seal(struct flow *f)
 		flow_step(f, e, ON_SEALED);
 	}
 	f->batch = b;
+	f->pieces_went = false;
 	f->sealed_at = clock_mono_ms();
 	f->sealed_n = b->n_items;
 	publisher_submit(f->publisher, b);
@@ -443,7 +444,10 @@ flow_seal_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size
 
 		e->in_batch = false;
 		e->in_doubt = b->in_doubt;
-		flow_step(f, e, b->items[i].done ? ON_COMMITTED : ON_ABORTED);
+		if (b->ahead)
+			flow_pieces_verdict(f, e, b->items[i].done);
+		else
+			flow_step(f, e, b->items[i].done ? ON_COMMITTED : ON_ABORTED);
 	}
 	settle_offsets(f, b, trouble == PUBLISH_FINE && !b->in_doubt);
 	batch_free(b);

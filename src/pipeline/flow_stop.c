@@ -77,7 +77,7 @@ flow_stop_turn(struct flow *f)
 
 	switch (f->stage) {
 	case STAGE_DRAINING:
-		if ((f->calling || f->ready.n || f->batch) && now < f->stop_deadline)
+		if ((f->calling || f->ready.n || f->large.n || f->batch) && now < f->stop_deadline)
 			break;
 		f->stage = STAGE_LEAVING;
 		f->stop_deadline = now + f->limits.revoke_drain + FLOW_CLOSE_MS;
@@ -99,8 +99,8 @@ flow_stop_turn(struct flow *f)
 		    now < f->handover_deadline && !redis_long_gone(f))
 			break;
 		if (f->handing.n || claims_finishing(f->claims))
-			log_warn("Redis is away: %zu answers and %zu finished claims could not be "
-				 "written",
+			log_warn("Redis or Kafka is away: %zu answers and %zu finished claims "
+				 "could not be written",
 				 f->handing.n, claims_finishing(f->claims));
 		f->stage = STAGE_STOPPING;
 		publisher_close(f->publisher, FLOW_CLOSE_MS, on_publisher_closed, f);

@@ -287,7 +287,8 @@ do_reconcile(struct publisher_run *r)
 {
 	struct txn_answer a = { .code = RD_KAFKA_RESP_ERR_NO_ERROR };
 
-	if (r->batch)
+	/* Without offsets nothing can tell: it is published again. */
+	if (r->batch && r->batch->offsets && r->batch->offsets->cnt > 0)
 		a = publisher_batch_reconcile(r);
 	follow(r, TXN_CALL_READ, a);
 	if (r->state != TXN_IDLE || !r->batch)

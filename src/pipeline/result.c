@@ -107,11 +107,6 @@ result_publish(struct result_job *job, struct events *ret)
 		r = result_log_final(job, ret);
 	if (r == 0)
 		r = publish_result(job, job->ctx->limits.record_bytes, ret);
-	if (r == 0 && ret->packed.len > job->ctx->limits.events_bytes) {
-		job->too_large = ret->packed.len;
-		job->limit = job->ctx->limits.events_bytes;
-		r = ERR_LIMIT;
-	}
 	if (r == ERR_LIMIT) {
 		events_reset(ret);
 		r = publish_too_large(job, ret);

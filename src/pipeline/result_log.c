@@ -9,6 +9,7 @@
 enum {
 	PIECE_MAX = 512 * 1024,
 	ROOM = 64 * 1024,	/* for ids and headers */
+	HEAD = 4 * 1024,	/* what they take as a rule */
 };
 
 static const char *const stream_names[RESULT_STREAMS] = { "STDOUT", "STDERR" };
@@ -74,6 +75,10 @@ emit_stream(struct result_job *job, enum result_stream_id stream, struct events 
 	while (rest.len) {
 		p.text = (struct span){ rest.ptr, result_log_cut(rest, piece_max(job->ctx)) };
 		p.last = p.text.len == rest.len;
+		/* Full: what follows goes out in a transaction of its own. */
+		if (ret->packed.len + p.text.len + HEAD > job->ctx->limits.set_bytes &&
+		    !events_cut(ret))
+			return ERR_NOMEM;
 		r = emit_piece(job, &p, ret);
 		if (r < 0)
 			return r;
@@ -86,28 +91,16 @@ emit_stream(struct result_job *job, enum result_stream_id stream, struct events 
 	return 0;
 }
 
-static int
-refuse(struct result_job *job, size_t size)
-{
-	job->too_large = size;
-	job->limit = job->ctx->limits.events_bytes;
-	return ERR_LIMIT;
-}
-
 int
 result_log_final(struct result_job *job, struct events *ret)
 {
 	const struct result_limits *limits = &job->ctx->limits;
 	/* Whatever was configured, both streams must fit in one record. */
-	size_t shown = limits->record_bytes / 3, total = 0;
+	size_t shown = limits->record_bytes / 3;
 	int i, r;
 
 	if (limits->inline_bytes < shown)
 		shown = limits->inline_bytes;
-	for (i = 0; i < RESULT_STREAMS; i++)
-		total += job->streams[i].text.len;
-	if (total > limits->events_bytes)
-		return refuse(job, total);
 	for (i = 0; i < RESULT_STREAMS; i++) {
 		struct result_stream *s = &job->streams[i];
 
@@ -119,8 +112,6 @@ result_log_final(struct result_job *job, struct events *ret)
 		r = emit_stream(job, i, ret);
 		if (r < 0)
 			return r;
-		if (ret->packed.len > limits->events_bytes)
-			return refuse(job, ret->packed.len);
 	}
 	return 0;
 }

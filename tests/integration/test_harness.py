@@ -453,8 +453,13 @@ def test_oracle_checks_large_output(t):
     assert oracle.check_output([event, *log]) == []
     stale = [changed(piece, "callToken", to="old") for piece in log]
     assert oracle.check_output([event, *log, *stale]) == [], "an abandoned attempt counts for nothing"
+    assert oracle.check_output([event, *log, *log]) == [], "a piece that is there twice"
+    lost = changed(event, "stdout", to="")
+    lost.value.update(stdoutTruncated=False, stdoutBytes=0, finalLogRecords=0)
+    assert oracle.check_output([lost, log[0]]) == [], "left over from what was lost in the middle"
     rows = [
         ("a lost piece", [event, log[0]], "finalLogRecords"),
+        ("twice and not the same", [event, *log, changed(log[1], "text", to="x")], "differs"),
         ("a changed piece", [event, changed(log[0], "text", to="x"), log[1]], "stdoutSha256"),
         ("no last mark", [event, log[0], changed(log[1], "last", to=False)], "last marks"),
         ("not the beginning", [changed(event, "stdout", to="z"), *log], "not the beginning"),

@@ -114,6 +114,59 @@ test_none(void **state)
 	events_release(&back);
 }
 
+/* The sets in the order in which they are committed, one a line. */
+static void
+print_sets(const struct events *e, struct buf *out)
+{
+	if (e->before)
+		print_sets(e->before, out);
+	print(e, out);
+	buf_addch(out, '\n');
+}
+
+static void
+test_sets(void **state)
+{
+	struct events e = EVENTS_INIT, back = EVENTS_INIT;
+	struct buf text = BUF_INIT;
+
+	(void)state;
+	assert_true(events_cut(&e) && !e.before);	/* of nothing, nothing */
+	assert_true(events_cut_to_last(&e) && !e.before);
+	add_two(&e);
+	assert_true(events_cut(&e));
+	assert_int_equal(e.count, 0);
+	add_two(&e);
+	add_two(&e);
+	assert_true(events_cut_to_last(&e));
+	assert_int_equal(e.count, 1);
+	assert_true(events_cut_to_last(&e));		/* one stays one */
+	print_sets(&e, &text);
+	assert_string_equal(text.data,
+		"probe-results k [status=FAILED nothing=- = ] v;execution-logs - [] ;\n"
+		"probe-results k [status=FAILED nothing=- = ] v;execution-logs - [] ;"
+		"probe-results k [status=FAILED nothing=- = ] v;\n"
+		"execution-logs - [] ;\n");
+	/* Each is a whole answer by itself. */
+	assert_int_equal(events_unpack(&back, events_packed(&e), NULL), 0);
+	assert_int_equal(back.count, 1);
+	assert_int_equal(events_unpack(&back, events_packed(e.before), NULL), 0);
+	assert_int_equal(back.count, 3);
+	assert_ptr_equal(events_first(&e), e.before->before);
+	assert_true(events_memory(&e) > e.packed.cap + e.before->packed.cap);
+	events_drop_first(&e);
+	assert_ptr_equal(events_first(&e), e.before);
+	events_drop_first(&e);
+	assert_ptr_equal(events_first(&e), &e);
+	add_two(&e);
+	assert_true(events_cut(&e));
+	events_reset(&e);
+	assert_null(e.before);
+	events_release(&e);
+	events_release(&back);
+	buf_release(&text);
+}
+
 #define TOPIC "\x1a" "probe-results"
 
 static const struct row {
@@ -270,6 +323,7 @@ main(void)
 		cmocka_unit_test(test_topics),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_sets),
 		cmocka_unit_test(test_unpack),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_out_of_memory),

@@ -10,8 +10,9 @@
  * called, answered, taking (a claim is about to be taken over), recording (of a
  * lease: its answer is about to be written), recorded, handing (an answer is
  * about to be handed over), handed, begun, produced, offsets, committing,
- * committed (its OK is there, its verdict not yet told). Used by: flow,
- * publisher. May use: nothing.
+ * committed (its OK is there, its verdict not yet told), pieces (a set of large
+ * output is committed ahead of its result). Used by: flow, publisher. May use:
+ * nothing.
  */
 #ifndef ENVDRIVER_BASE_CRASH_H
 #define ENVDRIVER_BASE_CRASH_H

@@ -103,6 +103,7 @@ enum entry_action {
 	DO_RELEASE,		/* send release with our token, never call */
 	DO_LEAVE,		/* free the key; the call runs on */
 	DO_HAND_OVER,		/* write the events to Redis */
+	DO_HAND_ON,		/* the same, if it waited for the batch */
 	DO_FINISH_GONE,		/* commit certain after all */
 	DO_ORPHAN_AND_DROP,	/* a warning; a lease goes to the orphan list */
 	DO_TAKE_OWN,		/* take the own claim over, abandon the call */

@@ -6,8 +6,10 @@
  * the `answer` record of Redis (SCHEMAS.md): "v1", then an Avro array of
  * {topic: string, key: null|bytes, headers: array of {name: string, value:
  * null|bytes}, value: bytes}. So an answer that was handed over is published
- * as it is. Knows nothing of what a record means. Used by: result,
- * deadletter, claim, publisher, flow. May use: buf, err.
+ * as it is. What is too much for one transaction is several sets, each
+ * behind the one that is committed before it. Knows nothing of what a record
+ * means. Used by: result, deadletter, claim, publisher, flow. May use: buf,
+ * err.
  */
 #ifndef ENVDRIVER_PIPELINE_EVENT_H
 #define ENVDRIVER_PIPELINE_EVENT_H
@@ -37,10 +39,12 @@ struct event {
 struct events {
 	struct buf packed;
 	size_t count;
+	struct events *before;	/* owned: committed before this set; NULL: none is */
 };
 
-#define EVENTS_INIT { BUF_INIT, 0 }
+#define EVENTS_INIT { BUF_INIT, 0, NULL }
 
+/* Both also end the sets before it. */
 void events_release(struct events *e);
 /* Forgets the events, keeps the memory. */
 void events_reset(struct events *e);
@@ -49,6 +53,21 @@ void events_reset(struct events *e);
  * was. */
 bool events_add(struct events *e, enum topic topic, struct span key,
 		const struct event_header *headers, size_t n_headers, struct span value);
+
+/* What the set holds becomes one that is committed before it, and it is empty;
+ * of nothing, nothing. False when out of memory: then all stays as it was. */
+bool events_cut(struct events *e);
+/* The same with all but its last event. */
+bool events_cut_to_last(struct events *e);
+/* The set that is to be committed first: `e` itself when none is before it.
+ * Stays where it is until it is dropped. */
+struct events *events_first(struct events *e);
+/* The first one is committed: forgets it. Not `e` itself. */
+void events_drop_first(struct events *e);
+/* Memory of all of them. */
+size_t events_memory(const struct events *e);
+
+/* All below look at this one set only. */
 
 /* Walks: `*cursor` starts at 0. False at the end. */
 bool events_next(const struct events *e, size_t *cursor, struct event *ret);

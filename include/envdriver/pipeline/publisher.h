@@ -38,6 +38,7 @@ struct batch {
 	size_t n_items;
 	rd_kafka_topic_partition_list_t *offsets;	/* offset and metadata each */
 	struct group_meta *group;	/* taken at the assign event, sealed with the batch */
+	bool ahead;			/* flow's: log records ahead of their result, no offsets */
 	void *owner;			/* flow's */
 	/* With the verdict: only the committed offsets tell what is done, and
 	 * another owner of the partition may have committed it. */

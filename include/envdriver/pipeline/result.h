@@ -102,7 +102,7 @@ struct result_ctx;
 struct result_limits {
 	size_t inline_bytes;	/* execution.inline.limit, each of stdout and stderr */
 	size_t record_bytes;	/* what a topic takes: 1 MiB less head room */
-	size_t events_bytes;	/* all records of one command: 8 MiB */
+	size_t set_bytes;	/* log records that are committed together: 8 MiB */
 };
 
 struct result_ctx *result_ctx_new(const struct schemas *schemas, const char *instance_id,
@@ -112,8 +112,9 @@ void result_ctx_free(struct result_ctx *ctx);
 /*
  * What came back from the plugin becomes events: the result, and FINAL log
  * records when output is large; `ret` is emptied first, the result is its
- * last event. Always yields exactly one result: one that would be too large
- * becomes RESULT_TOO_LARGE. `ret_lease_id` (may be NULL)
+ * last event. Records beyond set_bytes are sets before it. Always yields
+ * exactly one result: one whose own record would be too large becomes
+ * RESULT_TOO_LARGE. `ret_lease_id` (may be NULL)
  * gets the id of a lease that an AcquireLease brought, for the claim and the
  * orphan list. Negative only when out of memory.
  */

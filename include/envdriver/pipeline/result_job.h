@@ -2,7 +2,7 @@
 /*
  * result_job: one result in the making, shared by the files that write it.
  *
- * Private to src/pipeline/result*.c. Belongs to the loop thread.
+ * Private to src/pipeline/result*.c. Belongs to the thread that makes it.
  */
 #ifndef ENVDRIVER_PIPELINE_RESULT_JOB_H
 #define ENVDRIVER_PIPELINE_RESULT_JOB_H
@@ -76,7 +76,7 @@ int result_record_emit(struct result_job *job, enum topic topic, size_t limit,
 /* The end of the first `max` bytes of `text`, between two characters. */
 size_t result_log_cut(struct span text, size_t max);
 /* Decides what of each stream is shown; the rest goes out as FINAL records,
- * appended to `ret`. ERR_LIMIT when there is too much. */
+ * appended to `ret`, in several sets when they are too much for one. */
 int result_log_final(struct result_job *job, struct events *ret);
 
 /* Turns a job into events; a result too large becomes RESULT_TOO_LARGE. */

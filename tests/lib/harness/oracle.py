@@ -247,12 +247,20 @@ def _dead_letter(record, event):
 
 
 def check_output(events):
-    """The FINAL pieces that a result names are there and give back the whole text."""
-    pieces = defaultdict(list)
+    """The FINAL pieces that a result names are there and give back the whole text. A piece that is
+    there twice says the same twice. Pieces that no result names, or only one that names none
+    (finalLogRecords 0), are left over from what was lost in the middle."""
+    pieces, found = defaultdict(dict), []
     for event in events:
         if event.name == "ExecutionLog" and event.value["origin"] == "FINAL":
-            pieces[event.value["callToken"], event.value["stream"]].append(event.value)
-    found = []
+            piece = event.value
+            mine = pieces[piece["callToken"], piece["stream"]]
+            first = mine.setdefault(piece["sequence"], piece)
+            if any(first.get(k) != piece.get(k) for k in ("command", "byteOffset", "text", "last")):
+                found.append(
+                    f"{event.topic}[{event.partition}]@{event.offset}: piece {piece['sequence']} "
+                    f"of {piece['stream']}, token {piece['callToken']}, differs from its first"
+                )
     for event in events:
         if event.name == "ExecutionResult":
             found += [f"{_place(event)}: {text}" for text in _output(event.value, pieces)]
@@ -263,7 +271,9 @@ def _output(result, pieces):
     token = result["trace"]["callToken"]
     wrong, count = [], 0
     for stream in ("stdout", "stderr"):
-        mine = sorted(pieces.get((token, stream.upper()), ()), key=lambda p: p["sequence"])
+        mine = []
+        if result["finalLogRecords"]:
+            mine = [p for _, p in sorted(pieces.get((token, stream.upper()), {}).items())]
         count += len(mine)
         inline = result[stream].encode()
         if not result[f"{stream}Truncated"]:
