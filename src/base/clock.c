@@ -36,6 +36,12 @@ clock_boot_ms(void)
 	return read_ms(CLOCK_BOOTTIME);
 }
 
+int64_t
+clock_thread_ms(void)
+{
+	return read_ms(CLOCK_THREAD_CPUTIME_ID);
+}
+
 char *
 clock_text(int64_t wall_ms, char text[CLOCK_TEXT_MAX])
 {

@@ -150,6 +150,7 @@ void
 flow_count_bytes(struct flow *f, struct entry *e)
 {
 	size_t now = sizeof(*e) + e->raw.cap + events_memory(&e->events) + e->params.cap +
+		     e->line_bytes +
 		     (e->cmd ? e->cmd->bytes : 0);
 
 	f->bytes += now - e->bytes;
@@ -171,8 +172,8 @@ flow_retire(struct flow *f, struct entry *e)
 		f->entries--;
 	}
 	e->state = ENTRY_GONE;
-	if (e->in_batch)
-		return;		/* the verdict comes back to it */
+	if (e->in_batch || e->shaping)
+		return;		/* the verdict, or the thread, comes back to it */
 	f->bytes -= e->bytes;
 	entry_free(e);
 }

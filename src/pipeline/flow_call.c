@@ -171,8 +171,8 @@ flow_call_orphan(struct flow *f, struct entry *e)
 
 /* --- the call --- */
 
-static void
-call_free(struct flow_call *c)
+void
+flow_call_free(struct flow_call *c)
 {
 	if (c->call)
 		supervisor_call_forget(c->call);
@@ -210,7 +210,7 @@ drop_late(struct flow *f, struct flow_call *c)
 			break;
 		}
 	}
-	call_free(c);
+	flow_call_free(c);
 }
 
 void
@@ -248,6 +248,23 @@ orphan_unpublished(struct flow *f, struct entry *e)
 		flow_call_orphan(f, e);
 }
 
+void
+flow_call_ended(struct flow *f, struct flow_call *c, enum rpc_end end)
+{
+	struct entry *e = c->entry;
+
+	f->calling--;
+	e->call = NULL;
+	c->entry = NULL;
+	orphan_unpublished(f, e);
+	e->own = true;
+	flow_count_bytes(f, e);
+	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || end != RPC_TIMED_OUT ||
+	    !keep_for_late(f, c, e))
+		flow_call_free(c);
+	flow_step(f, e, e->lease_id.len ? ON_ENDED_RECORD : ON_ENDED);
+}
+
 static void
 on_answer(void *arg, const struct rpc_answer *answer)
 {
@@ -264,25 +281,17 @@ on_answer(void *arg, const struct rpc_answer *answer)
 			on_late(c, answer);
 		return;
 	}
-	chosen = flow_call_chosen(e);
-	f->calling--;
-	e->call = NULL;
-	c->entry = NULL;
+	flow_run_give_slot(f, e);
 	flow_call_trace(f, e, &t);
+	if (flow_shape_start(f, c, &t, answer))
+		return;
+	chosen = flow_call_chosen(e);
 	events_reset(&e->events);
 	if (result_answered(f->results, e->cmd, &chosen, &t, answer, &e->events,
-			    &e->lease_id) < 0) {
+			    &e->lease_id) < 0)
 		flow_nomem(f);
-		return;
-	}
-	orphan_unpublished(f, e);
-	e->own = true;
-	flow_count_bytes(f, e);
-	flow_run_give_slot(f, e);
-	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || answer->end != RPC_TIMED_OUT ||
-	    !keep_for_late(f, c, e))
-		call_free(c);
-	flow_step(f, e, e->lease_id.len ? ON_ENDED_RECORD : ON_ENDED);
+	else
+		flow_call_ended(f, c, answer->end);
 }
 
 static void
@@ -291,10 +300,13 @@ on_chunk(void *arg, bool is_stderr, struct span text)
 	struct flow_call *c = arg;
 	struct flow *f = c->flow;
 	struct entry *e = c->entry;
-	struct chosen chosen = flow_call_chosen(e);
+	struct chosen chosen;
 	struct events events = EVENTS_INIT;
 	struct trace t;
 
+	if (!e || e->lost)
+		return;		/* readers ignore it (ENGINE section 7) */
+	chosen = flow_call_chosen(e);
 	flow_call_trace(f, e, &t);
 	if (result_live(f->results, e->cmd, &chosen, &t, is_stderr, text,
 			&e->live_sequence[is_stderr], &e->live_bytes[is_stderr], &events) == 0)
@@ -322,6 +334,7 @@ flow_call_start(struct flow *f, struct entry *e)
 	command_invocation_id(e->cmd, e->invocation_id);
 	e->call_limit_ms = command_timeout_ms(e->cmd, f->limits.call_timeout);
 	e->started_at = clock_wall_ms();
+	e->lost = false;
 	r = (struct supervisor_request){
 		.plugin_id = e->plugin_id,
 		.method = e->cmd->op->rpc,
@@ -362,6 +375,8 @@ flow_call_abandon(struct flow *f, struct entry *e)
 	f->calling--;
 	e->call = NULL;
 	c->entry = NULL;
+	if (e->shaping)
+		return;		/* flow_shape has both */
 	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || !keep_for_late(f, c, e))
-		call_free(c);
+		flow_call_free(c);
 }

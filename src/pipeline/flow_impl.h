@@ -11,6 +11,7 @@
  *	flow_claim.c	what the claim said; waiting for another holder
  *	flow_still.c	a stand-still of the loop is looked into first
  *	flow_call.c	the plugin is called, its answer shaped
+ *	flow_shape.c	the same of a long answer, on a thread
  *	flow_seal.c	answers and offsets become a batch; its verdict
  *	flow_pieces.c	large output goes ahead of its result
  *	flow_orphan.c	leases that belong to nobody are destroyed
@@ -42,6 +43,7 @@
 #include "envdriver/pipeline/result.h"
 #include "envdriver/pipeline/scheduler.h"
 #include "envdriver/pipeline/window.h"
+#include "envdriver/plugin/rpc.h"
 #include "envdriver/plugin/supervisor.h"
 #include "envdriver/state/instance.h"
 #include "envdriver/state/redis.h"
@@ -83,6 +85,9 @@ struct slot_wait;
 
 /* A lease that is being looked after (flow_orphan.c). */
 struct orphan;
+
+/* A long answer in the making (flow_shape.c). */
+struct flow_shape;
 
 /* One call and whom it is for; lives until its answer, or, for a lease that
  * may still come after a time-out, until that. */
@@ -143,6 +148,8 @@ struct flow {
 	struct publisher *publisher;
 	struct notices *notices;
 	struct result_ctx *results;
+	struct result_limits result_limits;
+	struct flow_shape *shapes;	/* the first is at work, the others wait */
 	struct broker_facts facts;
 	bool looking;			/* broker_look is under way */
 	char *topics[TOPIC_COUNT];	/* full names */
@@ -153,6 +160,7 @@ struct flow {
 	uv_idle_t again;		/* another turn at once */
 	int closing;			/* handles being closed */
 	int64_t prepared_boot;		/* when the loop last went to wait */
+	int64_t prepared_cpu, turn_max;	/* CPU time of the loop: then, and of its longest turn */
 	int64_t next_look;		/* of the broker, mono ms */
 
 	struct partition **parts;	/* by id; NULL: not ours */
@@ -290,6 +298,17 @@ void flow_call_forget_late(struct flow *f);
 /* What destroying a lease of this command needs, as JSON. */
 void flow_call_json(const struct entry *e, struct buf *out);
 void flow_call_orphan(struct flow *f, struct entry *e);
+/* Its events are in the entry. */
+void flow_call_ended(struct flow *f, struct flow_call *c, enum rpc_end end);
+void flow_call_free(struct flow_call *c);
+
+/* flow_shape.c */
+/* False: it is no long answer, or memory is short. Else it takes the line, and
+ * flow_call_ended comes. */
+bool flow_shape_start(struct flow *f, struct flow_call *c, const struct trace *t,
+		      const struct rpc_answer *answer);
+/* Waits for the one at work. */
+void flow_shape_free(struct flow *f);
 
 /* flow_orphan.c */
 void flow_orphan_tick(struct flow *f);

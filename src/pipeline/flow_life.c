@@ -291,6 +291,19 @@ name_topics(struct flow *f)
 	return true;
 }
 
+/* Waiting takes no CPU time: what lies between is one turn. */
+static void
+measure_turn(struct flow *f)
+{
+	int64_t now = clock_thread_ms(), turn = now - f->prepared_cpu;
+
+	if (f->prepared_cpu && turn > f->turn_max) {
+		f->turn_max = turn;
+		metrics_set(METRIC_LOOP_TURN_MAX, turn);
+	}
+	f->prepared_cpu = now;
+}
+
 static void
 on_prepare(uv_prepare_t *prepare)
 {
@@ -302,6 +315,7 @@ on_prepare(uv_prepare_t *prepare)
 	flow_stop_turn(f);
 	say_ready_once(f);
 	f->prepared_boot = clock_boot_ms();
+	measure_turn(f);
 }
 
 static void
@@ -346,12 +360,12 @@ make_stages(struct flow *f, struct err *reterr)
 	const struct instance_events instance_ev = { on_instance_checked, on_instance_ready,
 						     on_instance_refused, f };
 	const struct supervisor_events plugin_ev = { flow_run_plugin_changed, on_notice, f };
-	const struct result_limits limits = {
+
+	f->result_limits = (struct result_limits){
 		.inline_bytes = (size_t)config_int(f->config, "execution.inline.limit"),
 		.record_bytes = FLOW_RECORD_BYTES,
 		.set_bytes = FLOW_BATCH_BYTES,
 	};
-
 	if (!(f->schemas = schemas_new(reterr)) ||
 	    !(f->decoder = command_decoder_new(f->schemas,
 					       (size_t)config_int(f->config, "command.max.bytes"),
@@ -374,7 +388,8 @@ make_stages(struct flow *f, struct err *reterr)
 	f->supervisor = supervisor_new(f->loop, f->config, f->registry, f->redis,
 				       instance_id(f->instance), instance_incarnation(f->instance),
 				       &plugin_ev, reterr);
-	f->results = result_ctx_new(f->schemas, instance_id(f->instance), limits, reterr);
+	f->results = result_ctx_new(f->schemas, instance_id(f->instance), f->result_limits,
+				    reterr);
 	if (!f->supervisor || !f->results)
 		return -1;
 	f->notices = notices_new(f->config, f->schemas, instance_id(f->instance),
@@ -457,6 +472,7 @@ flow_free(struct flow *f)
 		return;
 	free_list(f, &f->left);
 	free_list(f, &f->handing);
+	flow_shape_free(f);
 	flow_call_forget_late(f);
 	flow_orphan_free(f);
 	flow_move_free(f);

@@ -8,37 +8,15 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/frame.h"
+#include "channel_impl.h"
 
 enum {
-	/* More than a pipe holds: each turn of the loop reads once from each
-	 * worker, so that none of them holds up the others. */
-	READ_SIZE = 128 << 10,
 	KEEP_QUEUE = 1 << 20,	/* a larger queue is given back when it is empty */
 	HANDLES = 4,
 };
 
-struct channel {
-	uv_pipe_t in, out;	/* as seen by us: read from, write to */
-	uv_timer_t timer;
-	uv_idle_t flush;
-	uv_write_t write;
-	unsigned open;		/* handles not yet closed */
-	struct channel_limits limits;
-	struct channel_events ev;
-	struct frame *frame;
-	char *read_buf;
-	struct buf queued, writing;	/* `writing` is the pipe's while busy */
-	bool busy, broken, ended, closing;
-	uint64_t *next_id;
-	struct imap calls;
-	struct deadlines deadlines;
-	size_t late;
-	struct channel_call *oldest, *newest;
-};
-
-static void
-broken(struct channel *c)
+void
+channel_broken(struct channel *c)
 {
 	c->broken = true;
 	if (!c->closing)
@@ -87,8 +65,8 @@ forget(struct channel *c, struct channel_call *call)
 	call->pending = false;
 }
 
-static void
-end_call(struct channel *c, struct channel_call *call, const struct rpc_answer *answer)
+void
+channel_end_call(struct channel *c, struct channel_call *call, const struct rpc_answer *answer)
 {
 	bool late = call->late;
 
@@ -107,7 +85,7 @@ give_up_oldest(struct channel *c)
 		.text = "no late answer is waited for any more",
 	};
 
-	end_call(c, c->oldest, &a);
+	channel_end_call(c, c->oldest, &a);
 }
 
 static void
@@ -151,86 +129,6 @@ on_timer(uv_timer_t *t)
 	arm(c);
 }
 
-/* Reading */
-
-static void
-on_response(struct channel *c, const struct rpc_message *m, bool repaired)
-{
-	struct rpc_answer answer;
-	struct imap_node *node = NULL;
-	struct channel_call *call;
-	int64_t id;
-
-	if (jtext_int(m->id, &id) && id > 0)
-		node = imap_find(&c->calls, (uint64_t)id);
-	if (!node) {
-		c->ev.on_bad(c->ev.arg, "a response to an unknown request");
-		return;
-	}
-	call = CONTAINER_OF(node, struct channel_call, node);
-	rpc_read_answer(m, call->method, &answer);
-	answer.repaired = repaired;
-	end_call(c, call, &answer);
-}
-
-static void
-on_line(void *arg, struct span line, bool repaired)
-{
-	struct channel *c = arg;
-	struct rpc_message m;
-
-	if (c->closing)
-		return;
-	rpc_parse(line, &m);
-	switch (m.kind) {
-	case RPC_RESPONSE:
-		on_response(c, &m, repaired);
-		break;
-	case RPC_REQUEST:
-		c->ev.on_request(c->ev.arg, &m);
-		break;
-	case RPC_NOTIFICATION:
-		c->ev.on_notification(c->ev.arg, &m);
-		break;
-	case RPC_GARBAGE:
-		c->ev.on_bad(c->ev.arg, m.why);
-		break;
-	}
-}
-
-static void
-on_dropped(void *arg)
-{
-	struct channel *c = arg;
-
-	c->ev.on_bad(c->ev.arg, "longer than plugin.line.max.bytes: dropped");
-}
-
-static void
-on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
-{
-	struct channel *c = h->data;
-
-	(void)hint;
-	*ret = uv_buf_init(c->read_buf, READ_SIZE);
-}
-
-static void
-on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *data)
-{
-	struct channel *c = s->data;
-
-	if (n > 0) {
-		frame_feed(c->frame, data->base, (size_t)n);
-		return;
-	}
-	if (n == 0)
-		return;
-	uv_read_stop(s);
-	c->ended = true;
-	broken(c);
-}
-
 /* Writing */
 
 static void flush(struct channel *c);
@@ -243,7 +141,7 @@ on_written(uv_write_t *w, int status)
 	c->busy = false;
 	buf_reset(&c->writing);
 	if (status < 0)
-		broken(c);
+		channel_broken(c);
 	else
 		flush(c);
 }
@@ -269,14 +167,14 @@ flush(struct channel *c)
 		return;
 	}
 	if (n < 0 && n != UV_EAGAIN) {
-		broken(c);
+		channel_broken(c);
 		return;
 	}
 	if (n > 0)
 		rest = uv_buf_init(rest.base + n, rest.len - (unsigned)n);
 	c->busy = uv_write(&c->write, (uv_stream_t *)&c->out, &rest, 1, on_written) == 0;
 	if (!c->busy)
-		broken(c);
+		channel_broken(c);
 }
 
 static void
@@ -370,6 +268,12 @@ channel_ended(const struct channel *c)
 	return c->ended;
 }
 
+bool
+channel_parsing(const struct channel *c)
+{
+	return c->parsing != NULL;
+}
+
 void
 channel_finish(struct channel *c)
 {
@@ -393,7 +297,7 @@ channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_ca
 					    struct channel_call, deadline);
 		a.method = call->method;
 		a.text = text(arg, call);
-		end_call(c, call, &a);
+		channel_end_call(c, call, &a);
 	}
 }
 
@@ -428,6 +332,8 @@ channel_close(struct channel *c)
 	if (!c || c->closing)
 		return;
 	c->closing = true;
+	longline_free(c->parsing);
+	c->parsing = NULL;
 	handles[0] = (uv_handle_t *)&c->in;
 	handles[1] = (uv_handle_t *)&c->out;
 	handles[2] = (uv_handle_t *)&c->timer;
@@ -456,7 +362,7 @@ start(struct channel *c, uv_loop_t *loop, int *write_fd, int *read_fd)
 	if (ret < 0)
 		return ret;
 	*read_fd = -1;
-	return uv_read_start((uv_stream_t *)&c->in, on_alloc, on_read);
+	return channel_read_start(c);
 }
 
 struct channel *
@@ -465,7 +371,7 @@ channel_new(uv_loop_t *loop, int write_fd, int read_fd, uint64_t *next_id,
 	    struct err *reterr)
 {
 	struct channel *c = buf_realloc(NULL, sizeof(*c));
-	struct frame_events fev = { on_line, on_dropped, c };
+	struct frame_events fev = { channel_on_line, channel_on_dropped, c };
 	int ret = 0;
 
 	if (!c) {
@@ -474,7 +380,7 @@ channel_new(uv_loop_t *loop, int write_fd, int read_fd, uint64_t *next_id,
 	}
 	*c = (struct channel){ .limits = *limits, .ev = *ev, .next_id = next_id };
 	c->frame = frame_new(FRAME_MESSAGES, limits->line_max, &fev, reterr);
-	c->read_buf = buf_realloc(NULL, READ_SIZE);
+	c->read_buf = buf_realloc(NULL, CHANNEL_READ_SIZE);
 	if (!c->frame || !c->read_buf) {
 		err_nomem(reterr);
 		release(c);

@@ -22,6 +22,8 @@ struct frame {
 	bool repaired, dropping;
 	bool after_cr;		/* a '\n' that comes next belongs to the line end before */
 	bool cut;		/* all of a text line so far was handed over in pieces */
+	bool taken;		/* the line's memory was: nothing more is fed */
+	bool own;		/* the line that is handed over lies in `data` */
 };
 
 struct frame *
@@ -209,10 +211,24 @@ finish(struct frame *f)
 		add(f, "\xef\xbf\xbd", 3);
 		f->repaired = true;
 	}
+	f->own = true;
 	if (!f->dropping)
 		hand_over(f, f->data, f->len);
-	f->dropping = false;
+	f->own = f->dropping = false;
 	forget(f);
+}
+
+char *
+frame_take(struct frame *f)
+{
+	char *data = f->own ? f->data : NULL;
+
+	if (!data)
+		return NULL;
+	f->taken = true;
+	f->data = NULL;
+	f->cap = 0;
+	return data;
 }
 
 /* As many bytes of text as surely find room: each may become a U+FFFD. */
@@ -276,13 +292,14 @@ find(const char *p, const char *end, char c)
 	return at ? at : end;
 }
 
-void
+size_t
 frame_feed(struct frame *f, const char *data, size_t len)
 {
 	const char *p = data, *end = data + len, *nl, *cr, *eol;
 
 	if (len == 0)
-		return;
+		return 0;
+	f->taken = false;
 	if (f->after_cr && *p == '\n')
 		p++;
 	f->after_cr = false;
@@ -298,6 +315,8 @@ frame_feed(struct frame *f, const char *data, size_t len)
 			if (p < end && *p == '\n')
 				p++;
 		}
+		if (f->taken)
+			return (size_t)(p - data);
 		if (nl < p)
 			nl = find(p, end, '\n');
 		if (cr < p)
@@ -305,6 +324,7 @@ frame_feed(struct frame *f, const char *data, size_t len)
 	}
 	if (p < end)
 		part(f, p, (size_t)(end - p));
+	return len;
 }
 
 void

@@ -104,7 +104,11 @@ on_timer(uv_timer_t *t)
 		finish(w);
 		break;
 	case WORKER_IN_EXITED:
-		finish(w);
+		/* It answered before it died: that counts. */
+		if (channel_parsing(w->channel))
+			worker_enter(w, WORKER_IN_EXITED);
+		else
+			finish(w);
 		break;
 	default:
 		break;

@@ -61,3 +61,105 @@ def test_outputs_of_3_and_9_and_20_mb(t):
     assert worker.metric("envdriver_transactions_total") >= 4 + 3, worker.metric(
         "envdriver_transactions_total"
     )
+
+
+@limit(150)
+def test_killed_between_the_pieces_and_the_result(t):
+    """RELIABILITY, faults 1 and 18: what is there of a lost attempt counts for nothing."""
+    plugin_id = t.install(t.fixture())
+    for rerun in (False, True):
+        worker = t.worker(f"w{rerun:d}", ready=False, env={"ENVDRIVER_CRASH_AT": "pieces"})
+        wait_until(
+            lambda: t.redis.client.hget(f"envdriver:worker:{plugin_id}:{worker.name}", "status")
+            == "running",
+            20,
+            f"{worker.name}'s plugin runs",
+        )
+        records = t.topics.publish(execution(20000, rerunIfInterrupted=rerun))
+        assert worker.wait(60) == -9, worker.process.returncode
+        left = {e.value["callToken"] for e in pieces(t.topics.read_all())}
+        worker.env = {}
+        worker.start()
+        [event] = t.topics.wait(records, timeout=60)
+        events = t.verify()
+        token = event.value["trace"]["callToken"]
+        if rerun:
+            assert_whole(event, 20000)
+            assert event.value["trace"]["attempt"] == 2 and token not in left, event.plain
+            old = [p for p in pieces(events) if p.value["command"]["commandId"] == event.command_id]
+            assert {p.value["callToken"] for p in old} - {token}, "the first attempt left pieces"
+        else:
+            assert event.status == "INTERRUPTED" and event.value["finalLogRecords"] == 0
+            assert token in left and pieces(events, token), "the lost attempt left pieces"
+        assert worker.terminate() == 0
+
+
+@limit(180)
+def test_broker_killed_between_the_pieces(t):
+    """Sets in doubt are published again; the whole is right, and there is one result."""
+    broker = t.own_broker()
+    t.install(t.fixture())
+    worker = t.worker()
+    t.topics.wait(t.topics.publish(command("Probe")), timeout=40)
+    records = t.topics.publish(execution(40000), execution(9000), command("Probe"))
+    wait_until(lambda: pieces(t.topics.read_all()), 60, "the first pieces are there")
+    broker.kill()
+    time.sleep(3)
+    broker.restart()
+    first, second, probe = t.topics.wait(records, timeout=120)
+    assert_whole(first, 40000)
+    assert_whole(second, 9000)
+    assert probe.status == "SUCCEEDED"
+    t.verify()
+    assert worker.running
+
+
+@limit(150)
+def test_rolling_restart_hands_large_answers_over(t):
+    """The pieces go to Kafka first, Redis holds the result alone (ENGINE section 7)."""
+    t.make_topics(commands=2)
+    t.install(t.fixture())
+    old = t.worker("old", config={"drain.timeout": "1s"})
+    records = t.topics.publish(
+        *(execution(9000, 2000, knobs={"sleepMs": 8000}) for _ in range(3)),
+        execution(10, knobs={"sleepMs": 8000}),
+    )
+    wait_until(lambda: old.metric("envdriver_calls_running") in (4, None), 20, "all are called")
+    time.sleep(2)
+    heaviest = watch_answers(t)
+    leaving = threading.Thread(target=old.terminate, args=(60,))
+    leaving.start()
+    time.sleep(1.5)
+    t.worker("new")
+    events = t.topics.wait(records, timeout=60)
+    leaving.join()
+    assert old.process.returncode == 0
+    for event in events[:3]:
+        assert_whole(event, 9000, 2000)
+        # Called by one, published by the other.
+        assert event.value["trace"]["instanceId"] == "old", event.plain["trace"]
+    assert_whole(events[3], 10)
+    t.verify()
+    assert 0 < heaviest() <= MIB, heaviest()
+
+
+def watch_answers(t):
+    """The largest answer that Redis is given from now on."""
+    seen, stop = [0], threading.Event()
+
+    def look():
+        client = t.redis.client
+        while not stop.is_set():
+            for key in client.scan_iter("envdriver:answer:*"):
+                seen.append(client.strlen(key))
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+
+    def end():
+        stop.set()
+        thread.join()
+        return max(seen)
+
+    return end

@@ -7,157 +7,10 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <unistd.h>
 
+#include "channel_rig.h"
 #include "envdriver/base/clock.h"
-#include "envdriver/base/err.h"
-#include "envdriver/plugin/channel.h"
-
-#define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
-#define V "{\"jsonrpc\":\"2.0\""
-
-/* The channel under test, our ends of its pipes, and what came out. */
-struct bench {
-	uv_loop_t loop;
-	struct channel *channel;
-	int from, to;		/* read what it writes, write what it reads */
-	uint64_t next_id;
-	struct buf out;
-};
-
-struct test_call {
-	struct channel_call rpc;
-	struct bench *b;
-	bool drop_in_end;
-};
-
-static void
-add_answer(struct bench *b, const char *tag, const struct rpc_answer *a)
-{
-	static const char *const ends[] = { "result", "error", "bad", "timeout", "died", "unsent" };
-
-	buf_addf(&b->out, "%s %s %s %.*s%.*s%s;", tag, a->method, ends[a->end],
-		 SPAN_FMT(a->result.raw), SPAN_FMT(a->message.raw), a->text ? a->text : "");
-}
-
-static void
-on_end(struct channel_call *rpc, const struct rpc_answer *a)
-{
-	struct test_call *c = CONTAINER_OF(rpc, struct test_call, rpc);
-
-	add_answer(c->b, "end", a);
-	if (c->drop_in_end)
-		channel_drop(c->b->channel, rpc);
-}
-
-static void
-on_late(struct channel_call *rpc, const struct rpc_answer *a)
-{
-	add_answer(CONTAINER_OF(rpc, struct test_call, rpc)->b, "late", a);
-}
-
-static void
-on_request(void *arg, const struct rpc_message *m)
-{
-	struct bench *b = arg;
-	struct buf line = BUF_INIT;
-
-	buf_addf(&b->out, "request %.*s;", SPAN_FMT(m->method.raw));
-	rpc_add_result(&line, m->id, SPAN_LIT("null"));
-	assert_true(channel_write(b->channel, buf_span(&line)));
-	buf_release(&line);
-}
-
-static void
-on_notification(void *arg, const struct rpc_message *m)
-{
-	struct bench *b = arg;
-
-	buf_addf(&b->out, "notification %.*s;", SPAN_FMT(m->method.raw));
-}
-
-static void
-on_bad(void *arg, const char *why)
-{
-	struct bench *b = arg;
-
-	buf_addf(&b->out, "bad %s;", why);
-}
-
-static void
-on_broken(void *arg)
-{
-	struct bench *b = arg;
-
-	buf_adds(&b->out, channel_ended(b->channel) ? "ended;" : "broken;");
-}
-
-static void
-begin(struct bench *b, size_t queue_max)
-{
-	struct channel_limits limits = { 1 << 20, queue_max };
-	struct channel_events ev = { on_request, on_notification, on_bad, on_broken, b };
-	int down[2], up[2];
-
-	*b = (struct bench){ .next_id = 1 };
-	assert_int_equal(uv_loop_init(&b->loop), 0);
-	assert_int_equal(pipe2(down, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
-	b->from = down[0];
-	b->to = up[1];
-	fcntl(b->from, F_SETFL, O_NONBLOCK);
-	b->channel = channel_new(&b->loop, down[1], up[0], &b->next_id, &limits, &ev, NULL);
-	assert_non_null(b->channel);
-}
-
-static void
-end(struct bench *b)
-{
-	channel_close(b->channel);
-	uv_run(&b->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&b->loop), 0);
-	close(b->from);
-	if (b->to >= 0)
-		close(b->to);
-	buf_release(&b->out);
-}
-
-static void
-turn(struct bench *b)
-{
-	for (int i = 0; i < 4; i++)
-		uv_run(&b->loop, UV_RUN_NOWAIT);
-}
-
-static int
-call(struct bench *b, struct test_call *c, const char *method, int64_t timeout, struct err *reterr)
-{
-	struct channel_request r = { .params = SPAN_LIT("{}") };
-
-	*c = (struct test_call){ .b = b, .drop_in_end = c->drop_in_end };
-	c->rpc.method = method;
-	c->rpc.timeout_ms = timeout;
-	c->rpc.on_end = on_end;
-	c->rpc.on_late = on_late;
-	return channel_send(b->channel, &c->rpc, &r, reterr);
-}
-
-static void
-say(struct bench *b, const char *text)
-{
-	assert_int_equal(write(b->to, text, strlen(text)), strlen(text));
-	turn(b);
-}
-
-static void
-expect(struct bench *b, const char *name, const char *out)
-{
-	if (strcmp(b->out.data ? b->out.data : "", out) != 0)
-		fail_msg("%s: %s", name, b->out.data);
-	buf_reset(&b->out);
-}
 
 static void
 expect_sent(struct bench *b, const char *name, const char *text)
@@ -418,15 +271,15 @@ static void
 test_dropped_line(void **state)
 {
 	struct bench b;
-	char *line = malloc((1 << 20) + 3);
+	char *line = malloc(CHANNEL_LINE_MAX + 3);
 
 	(void)state;
 	assert_non_null(line);
 	begin(&b, 1 << 20);
-	memset(line, 'x', (1 << 20) + 1);
-	strcpy(line + (1 << 20) + 1, "\n");
-	for (size_t at = 0; at < (1 << 20) + 2;) {
-		size_t n = (1 << 20) + 2 - at;
+	memset(line, 'x', CHANNEL_LINE_MAX + 1);
+	strcpy(line + CHANNEL_LINE_MAX + 1, "\n");
+	for (size_t at = 0; at < CHANNEL_LINE_MAX + 2;) {
+		size_t n = CHANNEL_LINE_MAX + 2 - at;
 		ssize_t w = write(b.to, line + at, n < 32768 ? n : 32768);
 
 		assert_true(w > 0);

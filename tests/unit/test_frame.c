@@ -202,6 +202,40 @@ test_partial(void **state)
 	frame_free(f);
 }
 
+static struct frame *taking;
+
+static void
+take_line(void *arg, struct span line, bool repaired)
+{
+	char *memory = frame_take(taking);
+
+	(void)arg;
+	(void)repaired;
+	/* Copied or not, the line is whole; feeding ends behind one that is
+	 * taken. */
+	buf_addf(&out, "%s[%.*s]", memory ? "took" : "", SPAN_FMT(line));
+	free(memory);
+}
+
+static void
+test_take(void **state)
+{
+	struct frame_events ev = { take_line, NULL, NULL };
+
+	(void)state;
+	taking = frame_new(FRAME_MESSAGES, 16, &ev, NULL);
+	assert_non_null(taking);
+	buf_reset(&out);
+	assert_int_equal(frame_feed(taking, "a\nb\nc", 5), 5);	/* nothing was copied */
+	assert_int_equal(frame_feed(taking, "d\r\ne\nf", 7), 3);
+	assert_int_equal(frame_feed(taking, "e\nf", 3), 3);
+	assert_int_equal(frame_feed(taking, "\n", 1), 1);
+	assert_int_equal(frame_feed(taking, "g", 1), 1);
+	frame_end(taking);
+	assert_string_equal(out.data, "[a][b]took[cd][e]took[f]took[g]");
+	frame_free(taking);
+}
+
 static size_t lines, bytes;
 
 static void
@@ -285,6 +319,7 @@ main(void)
 		cmocka_unit_test(test_any_cut),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_partial),
+		cmocka_unit_test(test_take),
 		cmocka_unit_test(test_linear),
 		cmocka_unit_test(test_no_memory),
 	};

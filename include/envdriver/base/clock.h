@@ -16,6 +16,8 @@ int64_t clock_wall_ms(void);
 int64_t clock_mono_ms(void);
 /* CLOCK_BOOTTIME: goes on while the machine sleeps; shows that we stood still. */
 int64_t clock_boot_ms(void);
+/* CPU time of the calling thread. */
+int64_t clock_thread_ms(void);
 
 enum { CLOCK_TEXT_MAX = 32 };
 /* Writes "2026-11-23T05:17:57.000Z" into `text`, which it returns. */

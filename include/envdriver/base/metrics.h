@@ -41,6 +41,8 @@
 	M(BYTES_HELD, GAUGE, "bytes_held", "Bytes of commands and results in memory.") \
 	M(PARTITIONS, GAUGE, "partitions", "Partitions assigned.") \
 	M(PARTITIONS_PAUSED, GAUGE, "partitions_paused", "Of these, paused.") \
+	M(LOOP_TURN_MAX, GAUGE, "loop_turn_max_ms", \
+	  "Longest turn of the event loop so far, milliseconds of CPU time.") \
 	M(CALLS_RUNNING, GAUGE, "calls_running", "Plugin calls without an answer.") \
 	M(READY, GAUGE, "ready", "1 when /readyz says so.")
 

@@ -157,6 +157,9 @@ struct entry {
 	bool has_slot;
 	bool in_batch;			/* the publisher borrows `events` */
 	bool recording;			/* CALLING: the answer is being written */
+	bool lost;			/* CALLING, LEFT: its claim was taken over */
+	bool shaping;			/* CALLING, LEFT: a thread makes events of the answer */
+	size_t line_bytes;		/* what that needs at the worst */
 	int reshaped;			/* how often the broker refused its event */
 	bool asked_again;		/* its answer was missing once */
 	bool answer_lost;		/* and again: the take-over may take `answered` */

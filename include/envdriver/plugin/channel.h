@@ -6,8 +6,8 @@
  * Owns the pipes, the queue of bytes to write and the table of calls; the
  * calls themselves live in their owners' structs. What is queued during a
  * turn of the loop goes out in one write before the loop waits. Knows nothing
- * of processes or companies. Used by: worker. May use: frame, rpc, imap,
- * deadline, libuv.
+ * of processes or companies. Used by: worker. May use: frame, longline, rpc,
+ * imap, deadline, libuv.
  */
 #ifndef ENVDRIVER_PLUGIN_CHANNEL_H
 #define ENVDRIVER_PLUGIN_CHANNEL_H
@@ -90,6 +90,8 @@ bool channel_write(struct channel *c, struct span line);
 void channel_drop(struct channel *c, struct channel_call *call);
 /* Nothing more will be read: the channel is at the end of its stream. */
 bool channel_ended(const struct channel *c);
+/* A long line is with a thread; nothing is read meanwhile. */
+bool channel_parsing(const struct channel *c);
 
 /* Reads no more; an unterminated last line is taken as a line. */
 void channel_finish(struct channel *c);

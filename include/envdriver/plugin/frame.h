@@ -36,7 +36,12 @@ struct frame_events {
 
 struct frame *frame_new(enum frame_kind kind, size_t max_line, const struct frame_events *ev,
 			struct err *reterr);
-void frame_feed(struct frame *f, const char *data, size_t len);
+/* Returns how many bytes were taken: all, unless a line's memory was. */
+size_t frame_feed(struct frame *f, const char *data, size_t len);
+/* From on_line: the caller owns (and frees) the memory that the line begins
+ * in, and frame_feed returns behind the line. NULL when the line was not
+ * copied: it is as long as one read at most. */
+char *frame_take(struct frame *f);
 /* End of the stream: what stands there without a line end is a line too. */
 void frame_end(struct frame *f);
 /* A line has begun and not ended. */

@@ -57,6 +57,9 @@ struct rpc_answer {
 	struct jtext code, message, data;	/* of an error; MISSING when absent */
 	const char *text;			/* of a host-made end */
 	bool repaired;				/* invalid UTF-8 or surrogates were replaced */
+	/* Of a long line, else NULL: what the spans point into. Who wants them
+	 * for longer takes it, leaves NULL there, and frees it. */
+	char **memory;
 };
 
 enum {
