@@ -379,6 +379,8 @@ flow_claim_record(struct flow *f, struct entry *e)
 	struct claim_record record = flow_claim_key(e);
 
 	crash_at(e->state == ENTRY_HANDING ? "handing" : "recording");
+	if (e->request)
+		claims_forget(e->request);	/* check_own's */
 	e->recording = true;
 	e->answered = true;
 	e->request = claims_answer(f->claims, e->cmd->id, &record, e->token, e->attempt,
@@ -435,22 +437,45 @@ flow_claim_finish(struct flow *f, struct entry *e)
 	buf_release(&call);
 }
 
+static void
+on_checked(void *arg, const struct claim *found)
+{
+	struct entry *e = arg;
+	struct claim_record record = flow_claim_key(e);
+
+	e->request = NULL;
+	if (!found || (found->state == CLAIM_CALLING && span_is(found->token, e->token) &&
+		       claim_record_eq(&found->record, &record)))
+		return;
+	e->lost = true;
+	log_warn("command '%s' was taken over while its call runs here: nobody is shown its live "
+		 "output any more",
+		 e->cmd->id.ptr);
+}
+
+/* A call that runs here is claimed, unless somebody took it over meanwhile. */
+static void
+check_own(struct flow *f, struct entry *e)
+{
+	struct claim_record record = flow_claim_key(e);
+
+	claims_reassert(f->claims, e->cmd->id, &record, e->token, e->attempt);
+	if (e->request)
+		return;
+	e->request = claims_look(f->claims, e->cmd->id, on_checked, e);
+	if (!e->request)
+		flow_nomem(f);
+}
+
 void
 flow_claim_reassert(struct flow *f)
 {
 	for (size_t i = 0; i < f->n_parts; i++) {
 		for (struct entry *e = f->parts[i] ? f->parts[i]->first : NULL; e;
-		     e = e->all.next) {
-			struct claim_record record = flow_claim_key(e);
-
+		     e = e->all.next)
 			if (e->state == ENTRY_CALLING && !e->recording)
-				claims_reassert(f->claims, e->cmd->id, &record, e->token,
-						e->attempt);
-		}
+				check_own(f, e);
 	}
-	for (struct entry *e = f->left.head; e; e = e->queue.next) {
-		struct claim_record record = flow_claim_key(e);
-
-		claims_reassert(f->claims, e->cmd->id, &record, e->token, e->attempt);
-	}
+	for (struct entry *e = f->left.head; e; e = e->queue.next)
+		check_own(f, e);
 }

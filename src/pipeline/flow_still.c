@@ -53,6 +53,7 @@ on_verified(void *arg, bool ours)
 	}
 	f->verify_failed = false;
 	f->prepared_boot = clock_boot_ms();
+	flow_claim_reassert(f);
 	for (struct entry *e = f->verify.head; e; e = next) {
 		next = e->queue.next;
 		entry_list_remove(e);

@@ -163,3 +163,40 @@ def watch_answers(t):
         return max(seen)
 
     return end
+
+
+@limit(90)
+def test_live_output_stops_when_the_claim_is_lost(t):
+    """ENGINE section 7: who re-asserts a claim and finds it taken over shows nothing more."""
+    t.install(t.fixture())
+    worker = t.worker()
+    script = "for i in $(seq 1 40); do echo $i; sleep 0.5; done"
+    fields = {"command": "sh", "args": ["-c", script]}
+    records = t.topics.publish(command("Execute", fields, orderingKey=""))
+
+    def live():
+        events = t.topics.read_all()
+        return len([e for e in events if e.name == "ExecutionLog" and e.value["origin"] == "LIVE"])
+
+    def reconnect():
+        before = worker.metric("envdriver_redis_reconnects_total")
+        t.redis.client.client_kill_filter(_type="normal", skipme=True)
+        wait_until(
+            lambda: worker.metric("envdriver_redis_reconnects_total") > before,
+            10,
+            "the worker is back at Redis",
+        )
+
+    wait_until(live, 20, "live output is there")
+    reconnect()
+    before = live()
+    wait_until(lambda: live() > before + 2, 10, "live output goes on while the claim is ours")
+    key = f"envdriver:claim:{records[0].command_id}"
+    fields = t.redis.client.get(key).split("|")
+    fields[8] += "0"
+    t.redis.client.set(key, "|".join(fields))
+    reconnect()
+    wait_until(lambda: "was taken over" in worker.stderr(), 10, "the worker knows")
+    before = live()
+    time.sleep(3)
+    assert live() <= before + 1, (before, live())
