@@ -171,12 +171,11 @@ follow(struct exec *x, int64_t patience_ms, struct err *reterr)
 		if (rc == 0)
 			continue;
 		quiet = false;
-		if (final) {
+		end = clock_mono_ms();	/* as long as something comes */
+		if (final)
 			code = on_result(x, &r);
-			end = clock_mono_ms();
-		} else {
+		else
 			on_log(x, &r);
-		}
 		record_release(&r);
 	}
 	return code;
