@@ -210,6 +210,27 @@ def test_the_broker_stands_still_beyond_the_transaction(t):
     exactly_once(t, p, 60, disturb)
 
 
+@limit(180)
+def test_log_records_ahead_of_their_result(t):
+    """ENGINE section 6, "Large output": a batch without offsets needs no group, and is published
+    again when it is in doubt: each record at least once, none lost."""
+    broker = t.own_broker()
+    t.make_topics(commands=1)
+    p = Parts(t, transaction__timeout="2s").publisher()
+    for i in range(30):
+        if i in (5, 15, 25):
+            threading.Timer(0.004 * (i // 5), broker.pause).start()
+            threading.Timer(6, broker.cont).start()
+        published(p, f"batch 0:{i}:execution-logs:3:2000")
+    found = values(t, "execution-logs")
+    assert sorted(set(found)) == sorted(f"0/{i}/{k}" for i in range(30) for k in range(3)), found
+    # All of a batch, as often as it was published.
+    for i in range(30):
+        times = {found.count(f"0/{i}/{k}") for k in range(3)}
+        assert len(times) == 1 and times <= {1, 2}, (i, found)
+    t.expect_none([x for x in p.seen if x["what"] == "fatal"])
+
+
 @limit(120)
 def test_we_stand_still_beyond_the_transaction(t):
     """T2, T5: stopped anywhere in a transaction, beyond its time-out and our session's."""

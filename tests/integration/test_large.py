@@ -259,3 +259,26 @@ def test_command_line_shows_large_output(t):
     text = [p["text"] for p in log if p["stream"] == "STDOUT" and p["callToken"] == token]
     assert "".join(text).encode() == numbered(10000)
     t.verify()
+
+
+@limit(150)
+def test_given_up_while_its_answer_is_shaped(t):
+    """handover.timeout passes at some time between the end of the call and its hand-over: whatever
+    the moment, one final event, and nothing is left in memory (the sanitizer looks)."""
+    t.make_topics(commands=2)
+    t.install(t.fixture())
+    seen = []
+    for number, bound in enumerate(("1s", "2s", "3s", "5s")):
+        old = t.worker(f"w{number}", config={"drain.timeout": "1s", "handover.timeout": bound})
+        records = t.topics.publish(execution(60 * 1024))
+        wait_until(lambda: old.metric("envdriver_calls_running") == 1, 20, "it is called")
+        assert old.terminate(60) == 0
+        new = t.worker(f"x{number}", config={"handover.timeout": "5s"})
+        [event] = t.topics.wait(records, timeout=60)
+        seen.append(event.status)
+        if event.status == "SUCCEEDED":
+            assert_whole(event, 60 * 1024)
+        assert new.terminate(60) == 0
+    assert set(seen) <= {"INTERRUPTED", "SUCCEEDED"}, seen
+    t.verify()
+    print(seen)
