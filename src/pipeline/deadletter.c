@@ -16,7 +16,6 @@
 
 enum {
 	FIXED_BYTES = 4096,	/* names, numbers, framing: generously */
-	HEADER_BYTES = 24,	/* what a header costs beside its own bytes */
 	OUR_HEADERS_MAX = 16,
 	NUMBER_MAX = 24,
 };
@@ -37,13 +36,26 @@ struct letter {
 	char partition[NUMBER_MAX], offset[NUMBER_MAX];
 };
 
-/* In the record and, once more, as a header of its own. */
+/* Of a length, as Avro and Kafka write it (a zigzag varint). */
+static size_t
+length_cost(size_t len)
+{
+	size_t n = 1;
+
+	for (len >>= 6; len; len >>= 7)
+		n++;
+	return n;
+}
+
+/* In the record and, once more, as a header of its own: exact but for a name
+ * that has to be repaired, so that many small ones are kept. */
 static size_t
 header_cost(const struct event_header *h)
 {
-	size_t name = h->name.len + (jtext_utf8_ok(h->name) ? h->name.len : 3 * h->name.len);
+	size_t name = jtext_utf8_ok(h->name) ? h->name.len : 3 * h->name.len;
 
-	return name + 2 * h->value.len + HEADER_BYTES;
+	return h->name.len + length_cost(h->name.len) + name + length_cost(name) +
+	       2 * (h->value.len + length_cost(h->value.len)) + 1;
 }
 
 static size_t
