@@ -8,18 +8,26 @@ from .paths import ROOT
 
 
 class Broker:
-    def __init__(self, folder, brokers=1, settings=None):
+    """`listeners`: {NAME: security protocol}, beside the plain one; see address()."""
+
+    def __init__(self, folder, brokers=1, settings=None, listeners=None):
         self.folder = folder
         self.brokers = brokers
         self.settings = settings or {}
+        self.listeners = listeners or {}
         self.bootstrap = None
 
     def start(self):
         options = ["--brokers", str(self.brokers)]
         for key, value in self.settings.items():
             options += ["--set", f"{key}={value}"]
+        for name, protocol in self.listeners.items():
+            options += ["--listener", f"{name}:{protocol}"]
         self.bootstrap = self._run("start", *options)
         return self
+
+    def address(self, listener):
+        return self._run("address", listener)
 
     def restart(self):
         """Starts what a fault killed; data and addresses are as before."""

@@ -88,12 +88,12 @@ class Case:
         folder = Path(os.environ["HARNESS_KAFKA"])
         return self._once("broker", lambda: Broker(folder).start())
 
-    def own_broker(self, brokers=1, **settings):
-        """A Kafka of this test, which from now on is t.broker."""
+    def own_broker(self, brokers=1, listeners=None, **settings):
+        """A Kafka of this test, which from now on is t.broker; `listeners` as Broker has them."""
         if "broker" in self._lazy:
             raise RuntimeError("ask for own_broker before anything uses the shared one")
         settings = {key.replace("_", "."): value for key, value in settings.items()}
-        broker = Broker(self.dir / "kafka", brokers, settings)
+        broker = Broker(self.dir / "kafka", brokers, settings, listeners)
         self.at_end(broker.discard)
         self._lazy["broker"] = broker.start()
         return broker
@@ -152,15 +152,13 @@ class Case:
             "plugin.dirs": registry.plugin_dirs(),
         }
 
-    def worker(self, instance="w1", config=None, ready=True, options=(), env=None, build=None):
-        """A started worker; `config` is added to t.config."""
+    def worker(self, instance="w1", config=None, ready=True, **more):
+        """A started worker; `config` is added to t.config, `more` are Worker's own."""
         worker = Worker(
             self.dir,
             instance,
             config={**self.config, **(config or {})},
-            options=options,
-            env=env,
-            build=build,
+            **more,
         )
         self.workers.append(worker)
         self.at_end(worker.assert_clean)

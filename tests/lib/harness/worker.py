@@ -36,9 +36,11 @@ class Reply:
 
 class Worker:
     """`config` are settings of the configuration file, `options` more arguments, `env` more
-    variables (ENVDRIVER_CRASH_AT, say)."""
+    variables (ENVDRIVER_CRASH_AT, say), `before` a command that runs it (prlimit, say)."""
 
-    def __init__(self, folder, instance="w1", config=None, options=(), env=None, build=None):
+    def __init__(
+        self, folder, instance="w1", config=None, options=(), env=None, build=None, before=()
+    ):
         self.name = instance
         self.port = free_port()
         self.stderr_path = folder / f"{instance}.stderr"
@@ -46,6 +48,7 @@ class Worker:
         self.options = list(options)
         self.env = env or {}
         self.build = build
+        self.before = list(before)
         self.process = None
         self.checked = False
         self.config = {
@@ -64,7 +67,14 @@ class Worker:
         self.config_path.write_text(text, "utf-8")
         with open(self.stderr_path, "ab") as stderr:
             self.process = spawn(
-                [program(self.build), "worker", "-c", self.config_path, *self.options],
+                [
+                    *self.before,
+                    program(self.build),
+                    "worker",
+                    "-c",
+                    self.config_path,
+                    *self.options,
+                ],
                 stdout=stderr,
                 stderr=stderr,
                 env=environment(**SANITIZER_OPTIONS, **self.env),
