@@ -172,7 +172,7 @@ check_string(const struct config_param *p, const char *value, struct err *reterr
 		wrong = "stands in quotes; write it without";
 	if (!wrong)
 		return 0;
-	config_add_shown(&shown, p->name, value);
+	config_add_refused(&shown, p->name, value);
 	if (shown.failed)
 		ret = err_nomem(reterr);
 	else

@@ -51,6 +51,25 @@ config_add_shown(struct buf *out, const char *key, const char *value)
 		add_url(out, value);
 }
 
+/* "redis://user:password" was cut, "redis:/user:password@host" mistyped: without
+ * both "://" and '@' what follows a ':' and is no port may be a password. */
+void
+config_add_refused(struct buf *out, const char *key, const char *value)
+{
+	const char *end = strrchr(key, '.'), *scheme = strstr(value, "://");
+	const char *colon = strchr(scheme ? scheme + 3 : value, ':');
+	bool url = end && (strcmp(end, ".url") == 0 || strcmp(end, ".endpoint") == 0);
+	size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+
+	if (!url || !colon || (scheme && strchr(value, '@')) ||
+	    (digits && (colon[1 + digits] == '\0' || colon[1 + digits] == '/'))) {
+		config_add_shown(out, key, value);
+		return;
+	}
+	buf_add(out, value, (size_t)(colon + 1 - value));
+	buf_adds(out, MASK);
+}
+
 static const char *const type_names[] = {
 	[CONFIG_STRING] = "text",
 	[CONFIG_INT] = "whole number",

@@ -56,6 +56,11 @@ static const struct set_row {
 	  "unix:///path" },
 	{ "redis.url", "redis://u:geheim@h:x",
 	  "-X: redis.url: 'redis://u:***@h:x' has no port number after the ':'" },
+	{ "redis.url", "redis://u:geheim",
+	  "-X: redis.url: 'redis://u:***' has no port number after the ':'" },
+	{ "redis.url", "redis:/u:geheim@h",
+	  "-X: redis.url: 'redis:***' is not redis://[user:password@]host[:port][/db] or "
+	  "unix:///path" },
 	{ "redis.url", "redis://h:70000",
 	  "-X: redis.url: 'redis://h:70000' has no port number after the ':'" },
 	{ "redis.url", "redis://h:1/x",

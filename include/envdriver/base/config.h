@@ -90,6 +90,8 @@ struct config_entry {
 bool config_entry(const struct config *c, size_t i, struct config_entry *ret);
 /* Appends the value as it may be shown: secrets as ***. */
 void config_add_shown(struct buf *out, const char *key, const char *value);
+/* The same for a value that was refused: of a URL less is shown. */
+void config_add_refused(struct buf *out, const char *key, const char *value);
 
 /* Calls `fn` for every kafka.* value that was set and is not in the table,
  * without the prefix. Stops and returns what `fn` returned when that is
