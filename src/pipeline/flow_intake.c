@@ -264,8 +264,8 @@ flow_intake_rebuild_letter(struct flow *f, struct entry *e)
 static bool
 over(size_t now, size_t limit, bool paused)
 {
-	/* Hysteresis: resumed at three quarters. */
-	return now >= (paused ? limit / 4 * 3 : limit);
+	/* Hysteresis: resumed below three quarters, which of 1 to 3 is the limit itself. */
+	return now >= (paused ? limit - limit / 4 : limit);
 }
 
 static void

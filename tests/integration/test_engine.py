@@ -107,6 +107,17 @@ def test_rolling_restart_interrupts_nothing(t):
     assert not interrupted(events), [e.plain for e in interrupted(events)][:3]
 
 
+@limit(90)
+def test_room_for_one_command(t):
+    """max.in.flight of 1 to 3: three quarters of it were none, and consumption never resumed."""
+    t.install(t.fixture())
+    for most in ("1", "3"):
+        worker = t.worker(f"w{most}", config={"max.in.flight": most})
+        t.topics.wait(t.topics.publish(*(command("Probe") for _ in range(12))), timeout=30)
+        assert worker.terminate() == 0
+    t.verify()
+
+
 @limit(180)
 def test_redis_away_and_back(t):
     t.install(t.fixture())
