@@ -16,9 +16,7 @@
 #include "envdriver/commands/cli_redis.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/commands/kafka.h"
-
-/* The first that hands partitions over one by one without its known bugs. */
-#define COOPERATIVE_FINE 0x020a0000
+#include "envdriver/pipeline/kafkaconf.h"
 
 static void
 print_json(const struct config *c, struct buf *out)
@@ -174,11 +172,9 @@ check_main(struct cli *cli)
 
 	if (check_kafka(cli, &err) < 0)
 		return cli_fail(cli, &err);
-	if (strcmp(config_str(cli_config(cli), "assignor"), "range") != 0 &&
-	    rd_kafka_version() < COOPERATIVE_FINE)
-		finding(cli, &n,
-			"assignor: cooperative-sticky needs librdkafka >= 2.10, this is %s",
-			rd_kafka_version_str());
+	if (kafkaconf_assignor(rd_kafka_version(), config_str(cli_config(cli), "assignor"),
+			       &err) < 0)
+		finding(cli, &n, "%s", err.text);
 	check_folders(cli, &n);
 	if (!cli_has(cli, "offline"))
 		check_redis(cli, &n);

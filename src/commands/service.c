@@ -205,7 +205,9 @@ start(struct service *s, const struct config *config, struct err *reterr)
 					    s };
 	int ret;
 
-	ret = take_lock(s, config, reterr);
+	ret = kafkaconf_assignor(rd_kafka_version(), config_str(config, "assignor"), reterr);
+	if (ret == 0)
+		ret = take_lock(s, config, reterr);
 	if (ret < 0)
 		return ret;
 	s->flow = flow_new(&s->loop, config, &ev, reterr);
@@ -261,8 +263,10 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		cli_complain(cli, "cannot make an event loop");
 		return CLI_AGAIN;
 	}
-	if (start(&s, config, &err) < 0)
+	if (start(&s, config, &err) < 0) {
+		(void)uv_loop_close(&s.loop);	/* empty, when it failed early */
 		return cli_fail(cli, &err);
+	}
 	uv_run(&s.loop, UV_RUN_DEFAULT);
 	http_stop(s.http);
 	if (hooks && hooks->on_end)

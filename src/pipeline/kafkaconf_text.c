@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
 
 enum {
 	EXIT_DENIED = 77,
 	EXIT_CONFIG = 78,
 	V_2_6_1 = 0x02060100,
+	V_2_10 = 0x020a0000,
 	SECRET_MIN = 3,		/* shorter ones would mask every other word */
 };
 
@@ -89,6 +91,15 @@ kafkaconf_hint(int librdkafka_version, const char *sasl_mechanism, rd_kafka_resp
 		return NULL;
 	return "it has bug #4895 (SCRAM with Kafka 4.0 and later): use PLAIN, OAUTHBEARER or "
 	       "client certificates over TLS, or librdkafka 2.6.1 or later";
+}
+
+int
+kafkaconf_assignor(int librdkafka_version, const char *assignor, struct err *reterr)
+{
+	if (strcmp(assignor, "range") == 0 || librdkafka_version >= V_2_10)
+		return 0;
+	return err_set(reterr, ERR_CONFIG, "assignor: %s needs librdkafka 2.10 or later, this is %s",
+		       assignor, rd_kafka_version_str());
 }
 
 struct lookup {

@@ -261,6 +261,46 @@ test_exit_code(void **state)
 			fail_msg("%s", rd_kafka_err2name(exit_rows[i].code));
 }
 
+static void
+test_assignor(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(kafkaconf_assignor(0x020002ff, "range", &err), 0);
+	assert_int_equal(kafkaconf_assignor(0x020a00ff, "cooperative-sticky", &err), 0);
+	assert_int_equal(kafkaconf_assignor(0x020902ff, "cooperative-sticky", &err), ERR_CONFIG);
+	assert_non_null(strstr(err.text, "assignor: cooperative-sticky needs librdkafka 2.10"));
+}
+
+/* What the librdkafka at run time is, not the one that we were compiled with. */
+static void
+test_by_version(void **state)
+{
+	const bool young = rd_kafka_version() >= 0x02020000;
+	const struct {
+		const char *key, *value;
+	} keys[] = {
+		{ "queued.max.messages.kbytes", young ? "2048" : "65536" },
+		{ "fetch.queue.backoff.ms", young ? "2" : "" },
+	};
+	struct config *c = config_of(none);
+	rd_kafka_conf_t *conf = kafkaconf_new(c, KAFKACONF_CONSUMER, NULL, NULL);
+
+	(void)state;
+	assert_non_null(conf);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		char value[64] = "";
+		size_t size = sizeof(value);
+
+		if (rd_kafka_conf_get(conf, keys[i].key, value, &size) != RD_KAFKA_CONF_OK)
+			value[0] = '\0';
+		assert_string_equal(value, keys[i].value);
+	}
+	rd_kafka_conf_destroy(conf);
+	config_free(c);
+}
+
 int
 main(void)
 {
@@ -268,7 +308,8 @@ main(void)
 		cmocka_unit_test(test_settings), cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_roles_open), cmocka_unit_test(test_mask),
 		cmocka_unit_test(test_secrets), cmocka_unit_test(test_hint),
-		cmocka_unit_test(test_exit_code),
+		cmocka_unit_test(test_exit_code), cmocka_unit_test(test_assignor),
+		cmocka_unit_test(test_by_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,10 @@ void kafkaconf_discard(rd_kafka_t *rk);
  * and its sanitizer wants to see everything given back. Blocks. */
 void kafkaconf_settle(int timeout_ms);
 
+/* ERR_CONFIG when that librdkafka has known faults with this assignor: loops,
+ * lost assignments, records twice, all mended by 2.10. Pure. */
+int kafkaconf_assignor(int librdkafka_version, const char *assignor, struct err *reterr);
+
 /* 77 for what the broker does not permit, 78 for TLS and mechanisms that do
  * not fit, 0 when it may pass by itself. */
 int kafkaconf_exit_code(rd_kafka_resp_err_t code);
