@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +31,27 @@ armed(void)
 	return !file || access(file, F_OK) == 0;
 }
 
+enum { HOLD_STEP_US = 2000 };
+
+/* This thread stands still while the file that armed it exists: every time. */
+static bool
+hold(void)
+{
+	const char *name = getenv("ENVDRIVER_CRASH_SIGNAL"), *file = getenv("ENVDRIVER_CRASH_ARM");
+	char held[4096];
+	FILE *f;
+
+	if (!name || !file || strcmp(name, "HOLD") != 0)
+		return false;
+	snprintf(held, sizeof(held), "%s.held", file);
+	f = fopen(held, "w");
+	if (f)
+		fclose(f);
+	while (access(file, F_OK) == 0)
+		usleep(HOLD_STEP_US);
+	return true;
+}
+
 void
 crash_at(const char *stage)
 {
@@ -39,6 +61,8 @@ crash_at(const char *stage)
 	int at = 1;
 
 	if (!want || strncmp(want, stage, n) != 0 || (want[n] && want[n] != ':') || !armed())
+		return;
+	if (hold())
 		return;
 	if (want[n])
 		at = (int)strtol(want + n + 1, NULL, 10);
