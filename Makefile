@@ -160,6 +160,15 @@ check-fault:
 	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
 	$(Q)tests/run --fault -j 2
 
+# The Kafka tests once more, with the librdkafka of the Python package confluent-kafka in the place
+# of the distribution's. It ends with an error when that is not newer.
+newest_tests := fault/test_(transaction_rules|security:test_sasl)|integration/test_(kafka_|main_job)|$\
+	integration/test_engine:test_(rolling|kill|lease)|unit/test_kafkaconf
+check-rdkafka-newest:
+	$(Q)scripts/setup --check
+	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
+	$(Q)tests/run --all --librdkafka-newest -k '$(newest_tests)'
+
 demo:
 	$(Q)scripts/setup --demo
 	$(Q)$(MAKE) --no-print-directory all
@@ -209,10 +218,11 @@ help:
 	@echo "demo        install what is missing, build, run the whole way of a command"
 	@echo "check       every test, with address and undefined sanitizers"
 	@echo "check-fault every fault of docs/reliability.md, long ones included"
+	@echo "check-rdkafka-newest  the Kafka tests on a current librdkafka"
 	@echo "check-unit  the tests that need no network and no server"
 	@echo "fuzz        looks for inputs that break the scanners (clang; FUZZ_SECONDS)"
 	@echo "bench       throughput and memory beside a peer, in one run"
 	@echo "lint        dependencies point down, functions stay small"
 	@echo "install, uninstall (PREFIX, DESTDIR), format, clean"
 
-.PHONY: all unit fuzz fuzzers check check-fault check-unit demo bench lint format install uninstall clean help
+.PHONY: all unit fuzz fuzzers check check-fault check-rdkafka-newest check-unit demo bench lint format install uninstall clean help

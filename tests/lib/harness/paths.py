@@ -16,8 +16,11 @@ RUNS = ROOT / "build" / "test-runs"
 
 def environment(**more):
     """Our environment for a program under test: node in front of PATH, and none of the
-    ENVDRIVER_ variables, each of which is a setting to envdriver (or an error)."""
+    ENVDRIVER_ variables, each of which is a setting to envdriver (or an error). HARNESS_LIBRDKAFKA
+    is the folder of another librdkafka (newest.py)."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("ENVDRIVER_")}
     env["PATH"] = f"{NODE}:{env.get('PATH', '/usr/bin:/bin')}"
+    if "HARNESS_LIBRDKAFKA" in env:
+        env["LD_LIBRARY_PATH"] = env["HARNESS_LIBRDKAFKA"]
     env.update(more)
     return env

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from . import suites
+from . import newest, suites
 from .paths import BUILD, ROOT, RUNS
 
 KEPT_RUNS = 5
@@ -29,6 +29,8 @@ def main():
         return 0
     folder = open_run()
     os.environ["HARNESS_KAFKA"] = str(folder / "kafka")
+    if options.newest:
+        print(f"with librdkafka {newest.use(folder / 'librdkafka')}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -66,6 +68,12 @@ def parse():
     parser.add_argument("-k", dest="pattern", help="only tests whose name matches (regex)")
     parser.add_argument("-v", dest="verbose", action="store_true", help="each unit test, each log")
     parser.add_argument("-j", dest="jobs", type=int, default=1, help="test files side by side")
+    parser.add_argument(
+        "--librdkafka-newest",
+        dest="newest",
+        action="store_true",
+        help="run envdriver with the librdkafka of the Python package confluent-kafka",
+    )
     parser.add_argument("--list", action="store_true", help="names the tests and runs none")
     return parser.parse_args()
 
@@ -205,5 +213,7 @@ def shown(path):
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except newest.Unusable as error:
+        sys.exit(f"tests/run: --librdkafka-newest: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
