@@ -11,16 +11,18 @@
 #include <string.h>
 #include <unistd.h>
 
-static int
-wanted_signal(void)
+static void
+hit(void)
 {
 	const char *name = getenv("ENVDRIVER_CRASH_SIGNAL");
 
+	/* raise: this very thread must not go on, not even for a moment. */
 	if (name && strcmp(name, "TERM") == 0)
-		return SIGTERM;
-	if (name && strcmp(name, "STOP") == 0)
-		return SIGSTOP;
-	return SIGKILL;
+		kill(getpid(), SIGTERM);
+	else if (name && strcmp(name, "STOP") == 0)
+		raise(SIGSTOP);
+	else
+		raise(SIGKILL);
 }
 
 static bool
@@ -67,7 +69,7 @@ crash_at(const char *stage)
 	if (want[n])
 		at = (int)strtol(want + n + 1, NULL, 10);
 	if (atomic_fetch_add(&passed, 1) + 1 == at)
-		kill(getpid(), wanted_signal());
+		hit();
 }
 
 #else
