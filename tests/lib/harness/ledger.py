@@ -25,7 +25,7 @@ class Ledger:
 
     def execute(self, name, seconds=0, key="", lease="lease-1", **top):
         """An execution whose calls are counted under `name`."""
-        fields = {"command": name, "lease": {"providerLeaseId": lease}}
+        fields = {"command": name, "lease": {"providerLeaseId": lease}, "timeoutMs": 120_000}
         config = self.config(seconds, **top.pop("config", {}))
         return commands.command(
             "Execute", fields, target=TARGET, orderingKey=key, config=config, **top

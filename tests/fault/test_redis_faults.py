@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RELIABILITY, faults 9 and 10: Redis is away at the start, dies midway, freezes."""
+
+import time
+
+from harness.case import limit, short
+from harness.faults import interrupted
+from harness.ledger import Ledger
+from harness.process import wait_until
+
+
+def assert_once(ledger, events):
+    asked = ledger.asked()
+    assert not asked or max(asked.values()) == 1, [c for c in asked.items() if c[1] > 1]
+    assert not interrupted(events), [e.plain for e in interrupted(events)][:3]
+
+
+@short
+@limit(120)
+def test_redis_down_at_start(t):
+    """Fault 9: not ready, nothing is read; starts when Redis is back."""
+    ledger = Ledger(t)
+    t.redis.stop()
+    records = t.topics.publish(*(ledger.probe() for _ in range(10)), ledger.execute("first"))
+    worker = t.worker(ready=False)
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        worker.assert_running()
+        assert worker.ready_status() in (None, 503)
+        time.sleep(0.5)
+    assert "Redis" in worker.ready_text(), worker.ready_text()
+    assert "subscribed" not in worker.stderr()
+    t.redis.start()
+    worker.wait_ready(30)
+    t.topics.wait(records)
+    assert_once(ledger, t.verify())
+
+
+def away(t, leave, come_back, seconds):
+    """Fault 10: calls that run while Redis is away end with their real result, what is read waits,
+    nothing fails."""
+    ledger = Ledger(t)
+    worker = t.worker()
+    t.topics.wait(t.topics.publish(ledger.probe()))
+    running = [ledger.execute(f"run-{i}", seconds=i) for i in range(8)]
+    records = t.topics.publish(*running, ledger.acquire(seconds=3))
+    wait_until(lambda: len(ledger.asked()) == 8, 10, "all are called")
+    leave()
+    time.sleep(1)
+    records += t.topics.publish(
+        *(ledger.execute(f"late-{i}", key=f"k{i % 3}") for i in range(20)), ledger.probe()
+    )
+    time.sleep(seconds - 1)
+    worker.assert_running()
+    assert worker.ready_status() == 503
+    assert "Redis" in worker.ready_text(), worker.ready_text()
+    come_back()
+    worker.wait_ready(30)
+    for event in t.topics.wait(records, timeout=60):
+        assert event.status == "SUCCEEDED", event.plain
+    assert_once(ledger, t.verify())
+    return ledger
+
+
+@limit(150)
+def test_redis_killed_for_30_s(t):
+    t.redis.client.ping()
+    away(t, t.redis.kill, t.redis.start, 30)
+
+
+@limit(150)
+def test_redis_frozen_for_15_s(t):
+    """The connection stays, nothing answers."""
+    away(t, t.redis.pause, t.redis.cont, 15)
+
+
+@short
+@limit(90)
+def test_redis_killed_for_4_s(t):
+    away(t, t.redis.kill, t.redis.start, 4)
+
+
+@limit(240)
+def test_redis_killed_again_and_again(t):
+    """Every 3 s for a minute, under load, with two workers."""
+    t.make_topics(commands=4)
+    ledger = Ledger(t)
+    workers = [t.worker("w1"), t.worker("w2")]
+    records = []
+    end = time.monotonic() + 60
+    turn = 0
+    while time.monotonic() < end:
+        records += t.topics.publish(
+            *(ledger.execute(f"run-{turn}-{i}", seconds=0.2 * i) for i in range(10)),
+            *(ledger.probe(key=f"k{i % 4}") for i in range(10)),
+            ledger.acquire(),
+        )
+        time.sleep(2.5)
+        t.redis.restart()
+        turn += 1
+    for worker in workers:
+        worker.wait_ready(30)
+    t.topics.wait(records, timeout=60)
+    events = t.verify(quiet=1)
+    assert_once(ledger, events)
+    print(f"{turn} kills of Redis under {len(records)} commands")
+
+
+@limit(150)
+def test_redis_refuses_writes_for_want_of_memory(t):
+    """OOM counts as Redis down (ENGINE section 4): nothing fails."""
+    ledger = Ledger(t)
+    worker = t.worker()
+    t.topics.wait(t.topics.publish(ledger.probe()))
+    t.redis.client.config_set("maxmemory", "1mb")
+    records = t.topics.publish(*(ledger.execute(f"run-{i}") for i in range(5)), ledger.acquire())
+    time.sleep(5)
+    worker.assert_running()
+    assert not ledger.asked()
+    t.redis.client.config_set("maxmemory", "0")
+    for event in t.topics.wait(records, timeout=40):
+        assert event.status == "SUCCEEDED", event.plain
+    worker.wait_ready(30)
+    assert_once(ledger, t.verify())
