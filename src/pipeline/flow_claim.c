@@ -249,7 +249,6 @@ flow_claim_attach(struct flow *f, struct entry *e)
 	entry_list_remove(left);
 	left->part = p;
 	left->state = ENTRY_CALLING;
-	left->received_at = e->received_at;
 	left->left_since = 0;
 	flow_move_link(p, left);
 	f->entries++;

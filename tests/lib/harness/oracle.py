@@ -185,6 +185,8 @@ def _trace(trace):
         wrong.append(f"attempt 0, but a call is named: {trace}")
     if trace["startedAt"] is not None and trace["finishedAt"] < trace["startedAt"]:
         wrong.append(f"finished {trace['startedAt'] - trace['finishedAt']} ms before it started")
+    if trace["startedAt"] is not None and trace["startedAt"] < trace["receivedAt"]:
+        wrong.append(f"started {trace['receivedAt'] - trace['startedAt']} ms before it was read")
     return wrong
 
 
