@@ -183,7 +183,7 @@ struct flow {
 	bool pieces_went;		/* the last batch was of pieces: now others */
 	struct slot_wait *slot_waits;
 	struct orphan *orphan;		/* the one being looked after, or NULL */
-	bool orphan_scanning;
+	bool orphan_scanning, orphan_more;
 	size_t orphan_turn;
 	uint64_t orphan_cursor;
 	struct flow_call *late;

@@ -111,6 +111,7 @@ forget_record(struct orphan *o)
 		    o->field.data, o->field.len);
 	redis_sendf(f->redis, NULL, NULL, "DEL %sorphan-lock:%b", redis_prefix(f->redis),
 		    o->field.data, o->field.len);
+	f->orphan_more = true;
 }
 
 /* --- the call --- */
@@ -298,9 +299,11 @@ on_scanned(void *arg, const redisReply *reply)
 void
 flow_orphan_tick(struct flow *f)
 {
+	/* One was dealt with: another may be there. */
 	if (f->stage != STAGE_RUNNING || f->orphan || f->orphan_scanning ||
-	    !redis_up(f->redis) || f->ticks % SCAN_EVERY_TICKS)
+	    !redis_up(f->redis) || (f->ticks % SCAN_EVERY_TICKS && !f->orphan_more))
 		return;
+	f->orphan_more = false;
 	f->orphan_scanning =
 		redis_sendf(f->redis, on_scanned, f, "HSCAN %sorphans %llu COUNT %d",
 			    redis_prefix(f->redis), (unsigned long long)f->orphan_cursor,
