@@ -323,10 +323,16 @@ reply_answer(struct claim_request *r, const redisReply *reply)
 {
 	claim_done_fn *fn = r->fn.done;
 	void *arg = r->arg;
+	/* Equal texts are equal claims. */
+	struct span done = done_value(r->claims, r->part[PART_RECORD], r->part[PART_LEASE]);
+	bool published = span_eq(redis_span(reply), done);
 	int attempt;
 
 	claim_over(r);
-	fn(arg, did(reply, &attempt));
+	if (did(reply, &attempt))
+		fn(arg, CLAIM_ACCEPTED);
+	else
+		fn(arg, published ? CLAIM_PUBLISHED : CLAIM_REFUSED);
 }
 
 static void

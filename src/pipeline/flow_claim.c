@@ -2,6 +2,7 @@
 #include "flow_impl.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "envdriver/base/clock.h"
@@ -357,7 +358,7 @@ flow_claim_tick(struct flow *f)
 /* --- our own claims --- */
 
 static void
-on_recorded(void *arg, bool accepted)
+on_recorded(void *arg, enum claim_recorded how)
 {
 	struct entry *e = arg;
 	struct flow *f = e->flow;
@@ -365,10 +366,12 @@ on_recorded(void *arg, bool accepted)
 	e->request = NULL;
 	e->recording = false;
 	crash_at(e->state == ENTRY_HANDING ? "handed" : "recorded");
+	if (how == CLAIM_PUBLISHED)
+		buf_reset(&e->lease_id);	/* its reader's, no orphan */
 	if (e->state == ENTRY_HANDING)
-		flow_step(f, e, accepted ? ON_HANDED : ON_HAND_REFUSED);
+		flow_step(f, e, how == CLAIM_REFUSED ? ON_HAND_REFUSED : ON_HANDED);
 	else
-		flow_step(f, e, accepted ? ON_RECORDED : ON_RECORD_REFUSED);
+		flow_step(f, e, how == CLAIM_ACCEPTED ? ON_RECORDED : ON_RECORD_REFUSED);
 }
 
 /* Also the hand-over: the answer, and the lease it brought. */

@@ -98,8 +98,9 @@ kafkaconf_assignor(int librdkafka_version, const char *assignor, struct err *ret
 {
 	if (strcmp(assignor, "range") == 0 || librdkafka_version >= V_2_10)
 		return 0;
-	return err_set(reterr, ERR_CONFIG, "assignor: %s needs librdkafka 2.10 or later, this is %s",
-		       assignor, rd_kafka_version_str());
+	return err_set(reterr, ERR_CONFIG,
+		       "assignor: %s needs librdkafka 2.10 or later, this is %s", assignor,
+		       rd_kafka_version_str());
 }
 
 struct lookup {

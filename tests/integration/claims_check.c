@@ -99,10 +99,12 @@ on_claim(void *arg, const struct claim_reply *r)
 }
 
 static void
-on_answer(void *arg, bool accepted)
+on_answer(void *arg, enum claim_recorded how)
 {
+	static const char *const names[] = { "accepted", "published", "refused" };
+
 	(void)arg;
-	say(accepted ? "accepted" : "refused", 0);
+	say(names[how], 0);
 }
 
 static void
@@ -148,7 +150,8 @@ enum op {
 	CLAIM_CALL,
 	CLAIM_NO_CALL,
 	RELEASE,	/* of a claim just sent */
-	ANSWER,
+	ANSWER,		/* lease L1 */
+	ANSWER_SAME,	/* lease L0% */
 	TAKE_RERUN,	/* seen token T */
 	TAKE_RERUN_LOST,	/* its answer is missing or bad */
 	TAKE_INTERRUPT,
@@ -200,9 +203,9 @@ start(enum op op)
 		assert_true(claims_releasing(claims, id));
 		rig_until(&rig, finished, NULL, PATIENCE_MS);
 		assert_false(claims_releasing(claims, id));
-	} else if (op == ANSWER) {
-		claims_answer(claims, id, &record, "T", 5, SPAN_LIT("A1"), SPAN_LIT("L1"),
-			      on_answer, NULL);
+	} else if (op == ANSWER || op == ANSWER_SAME) {
+		claims_answer(claims, id, &record, "T", 5, SPAN_LIT("A1"),
+			      op == ANSWER ? SPAN_LIT("L1") : SPAN_LIT("L0%"), on_answer, NULL);
 	} else if (op >= TAKE_RERUN && op <= TAKE_INTERRUPT) {
 		take(op);
 	} else if (op >= FINISH && op <= SETTLE) {
@@ -322,6 +325,7 @@ static const struct row {
 	{ "answer: interrupted, same token", ANSWER, INTERRUPTED, "refused 0", NULL, "interrupted",
 	  UNTOUCHED },
 	{ "answer: done", ANSWER, DONE, "refused 0", NULL, "done", UNTOUCHED },
+	{ "answer: done with it", ANSWER_SAME, DONE, "published 0", NULL, "done", UNTOUCHED },
 	{ "answer: another record", ANSWER, ELSEWHERE, "refused 0", NULL, "calling", UNTOUCHED },
 	{ "answer: unreadable", ANSWER, UNREADABLE, "refused 0", NULL, "calling", UNTOUCHED },
 	{ "answer: no string", ANSWER, NO_STRING, "refused 0", NULL, "-", UNTOUCHED },

@@ -76,10 +76,10 @@ on_takeover(void *arg, bool ok, int attempt)
 }
 
 static void
-on_answer(void *arg, bool accepted)
+on_answer(void *arg, enum claim_recorded how)
 {
 	(void)arg;
-	assert_true(accepted);
+	assert_int_equal(how, CLAIM_ACCEPTED);
 	done = 1;
 }
 
@@ -144,7 +144,7 @@ test_bytes(void **state)
 	claims_answer(claims, id, &odd, "T", 1, (struct span){ "\0\xff", 2 },
 		      SPAN_LIT("l|%\xc3\xa4"), on_answer, NULL);
 	rig_until(&rig, is_done, NULL, PATIENCE_MS);
-	assert_true(claims_finish(claims, id, &odd, SPAN_LIT("m"), true, true, SPAN_NULL));
+	assert_true(claims_finish(claims, id, &odd, SPAN_LIT("m"), true, "T", SPAN_NULL));
 	rig_until(&rig, finished, NULL, PATIENCE_MS);
 	assert_string_equal(rig_ask(&rig, "HVALS envdriver:orphans"),
 			    "{\"lease\":\"l|%\xc3\xa4\",\"call\":null}");
@@ -196,7 +196,7 @@ test_no_memory(void **state)
 		calls_left = n;
 		buf_realloc = failing_realloc;
 		r = claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_new, NULL);
-		finishing = claims_finish(claims, SPAN_LIT("f"), &record, SPAN_NULL, true, false,
+		finishing = claims_finish(claims, SPAN_LIT("f"), &record, SPAN_NULL, true, NULL,
 					  SPAN_NULL);
 		buf_realloc = realloc;
 		refused += !r + !finishing;
@@ -295,7 +295,7 @@ test_server_restarts(void **state)
 	put(CALLING);
 	rig_server_kill(&rig);
 	claim_many("T");
-	assert_true(claims_finish(claims, SPAN_LIT(ID), &record, SPAN_NULL, false, false,
+	assert_true(claims_finish(claims, SPAN_LIT(ID), &record, SPAN_NULL, false, NULL,
 				  SPAN_NULL));
 	rig_run(&rig, 500);
 	assert_int_equal(n_answered, 0);
@@ -338,7 +338,7 @@ test_out_of_memory(void **state)
 	done = 0;
 	claims_takeover(claims, SPAN_LIT(ID), &record, SPAN_LIT("T"), "NEW", /* rerun= */ true,
 			/* answer_lost= */ true, SPAN_NULL, on_takeover, NULL);
-	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_NULL, true, false,
+	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_NULL, true, NULL,
 				  SPAN_NULL));
 	rig_run(&rig, 1000);
 	assert_int_equal(n_answered, 0);
@@ -364,7 +364,7 @@ test_scripts_flushed(void **state)
 	done = 0;
 	claims_answer(claims, SPAN_LIT(ID), &record, "T", 1, SPAN_LIT("A1"), SPAN_NULL, on_answer,
 		      NULL);
-	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_LIT("l"), true, true,
+	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_LIT("l"), true, "T",
 				  SPAN_NULL));
 	rig_until(&rig, finished, NULL, PATIENCE_MS);
 	assert_int_equal(done, 1);
@@ -413,7 +413,8 @@ test_record_before_claims(void **state)
 
 	(void)state;
 	put(NULL);
-	instance_begin(instance, NULL);
+	instance_check(instance, NULL);
+	instance_begin(instance);
 	rig_until(&rig, in_order, ready, PATIENCE_MS);
 	rig_ask(&rig, "CLIENT KILL TYPE normal SKIPME yes");
 	rig_ask(&rig, "HSET envdriver:instance:%s incarnation other", instance_id(instance));
@@ -432,7 +433,7 @@ on_handover(void *arg, struct span message)
 static int
 set_up(void **state)
 {
-	const struct instance_events ev = { on_ready, on_refused, NULL };
+	const struct instance_events ev = { NULL, on_ready, on_refused, NULL };
 	struct buf channel = BUF_INIT;
 	struct err err;
 

@@ -120,8 +120,13 @@ void claims_release(struct claims *c, struct claim_request *claiming);
  * the same command runs after it in any case (rule "fifo"). */
 bool claims_releasing(const struct claims *c, struct span command_id);
 
-/* answer(token, bytes, lease); `accepted` tells whether it was recorded. */
-typedef void claim_done_fn(void *arg, bool accepted);
+/* answer(token, bytes, lease). */
+enum claim_recorded {
+	CLAIM_ACCEPTED,		/* recorded */
+	CLAIM_PUBLISHED,	/* over, with this very lease (or without one, as here) */
+	CLAIM_REFUSED,		/* taken over */
+};
+typedef void claim_done_fn(void *arg, enum claim_recorded how);
 struct claim_request *claims_answer(struct claims *c, struct span command_id,
 				    const struct claim_record *record, const char *token,
 				    int attempt, struct span answer, struct span lease,
