@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every operation on a claim, on a real Redis: ENGINE section 4, row by row,
- * twice each, since a lost reply repeats it. */
+/* Every operation on a claim, on a real Redis: ENGINE section 4, twice each. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -101,7 +100,7 @@ on_claim(void *arg, const struct claim_reply *r)
 static void
 on_answer(void *arg, enum claim_recorded how)
 {
-	static const char *const names[] = { "accepted", "published", "refused" };
+	const char *const names[] = { "accepted", "published", "refused" };
 
 	(void)arg;
 	say(names[how], 0);
@@ -177,8 +176,7 @@ take(enum op op)
 static void
 finish(enum op op)
 {
-	struct span call = SPAN_LIT("{\"p\":1}");
-	struct span lease = op == FINISH_SAME ? SPAN_LIT("L0%")
+	struct span call = SPAN_LIT("{\"p\":1}"), lease = op == FINISH_SAME ? SPAN_LIT("L0%")
 			    : op >= FINISH_ACQUIRE ? SPAN_LIT("L1") : SPAN_NULL;
 
 	if (op == SETTLE)
