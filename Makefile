@@ -10,7 +10,7 @@ DESTDIR ?=
 SAN ?=
 
 BUILD := build/$(if $(SAN),$(SAN),release)
-PKGS := rdkafka hiredis libuv jansson uuid libmicrohttpd libcrypto
+PKGS := rdkafka hiredis libuv jansson uuid libmicrohttpd libcurl libcrypto
 # A newer librdkafka that `scripts/setup --librdkafka-newest` built wins.
 export PKG_CONFIG_PATH := $(CURDIR)/build/deps/lib/pkgconfig:$(PKG_CONFIG_PATH)
 
@@ -41,16 +41,16 @@ endif
 Q := $(if $(V),,@)
 
 BASE := base64 buf clock crash config config_load config_params config_print datum digest err jtext jtext_text \
-	log loop metrics place plain plain_read prescan prescan_shape schema schema_canonical schema_fields \
+	log loop metrics place plain plain_read prescan prescan_shape schema schema_canonical schema_fields schema_ids schema_resolve \
 	units utf8 words
-STATE := redis redis_conn redis_greet redis_send redis_url registry registry_mirror registry_record instance instance_start instance_judge instance_positions beat process
+STATE := schema_registry web redis redis_conn redis_greet redis_send redis_url registry registry_mirror registry_record instance instance_start instance_judge instance_positions beat process
 PLUGIN := frame longline rpc imap deadline limiter tail scope execlog channel channel_read spawn worker worker_end conftell \
 	host host_state host_stream package workenv store worker_record supervisor_table supervisor \
 	supervisor_call handle handle_registry handle_say
 PIPELINE := command command_check window window_text operation resolver request outcome request_secret shape shape_config shape_execute shape_lease result result_drivers result_log result_record event claim claim_text claim_wire claim_scripts \
-	consumer consumer_close consumer_move consumer_read consumer_state group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker topic notice kafkarecord txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_stop flow_orphan flow_show flow_intake flow_run \
+	consumer consumer_close consumer_move consumer_read consumer_state group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker topic notice kafkarecord txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_stop flow_orphan flow_show flow_intake flow_schema flow_run \
 	flow_claim flow_still flow_call flow_shape flow_seal flow_pieces flow_move flow_hold deadletter
-COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_table catalog config dev dev_servers drivers exec exec_lease exec_output \
+COMMANDS := cli cli_help cli_load cli_man cli_redis cli_say cli_schemas cli_table catalog config dev dev_servers drivers exec exec_lease exec_output \
 	http kafka manifest manifest_read plugin publish publish_build publish_ops reader reader_parse record record_list \
 	replay send service topics topics_admin wait watch worker
 

@@ -7,6 +7,8 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/prescan_shape.h"
 
+enum { FIXED_A_VALUE = 64 };	/* bytes of a fixed that count as one value more */
+
 static bool
 grow(void **array, uint32_t *cap, uint32_t need, size_t size)
 {
@@ -103,6 +105,27 @@ own_bytes(avro_schema_t s)
 	}
 }
 
+/* avro-c makes all values of a record when it makes the record: a few types
+ * that hold the one before twice would be more than memory holds. */
+static int
+count_values(const struct prescan *p, struct node *n, struct err *reterr)
+{
+	uint64_t sum = 1;
+
+	/* avro-c cannot read one of no bytes: for it that is no memory. */
+	if (is_avro_fixed(n->schema) && avro_schema_fixed_size(n->schema) < 1)
+		return err_set(reterr, ERR_LIMIT, "schema with a fixed of no bytes");
+	if (is_avro_fixed(n->schema))
+		sum += (uint64_t)avro_schema_fixed_size(n->schema) / FIXED_A_VALUE;
+	for (uint32_t i = 0; is_avro_record(n->schema) && i < n->kid_count; i++)
+		sum += p->nodes[p->edges[n->kids + i].node].values;
+	if (sum > PRESCAN_VALUES_MAX)
+		return err_set(reterr, ERR_LIMIT, "schema of more than %d values",
+			       PRESCAN_VALUES_MAX);
+	n->values = (uint32_t)sum;
+	return 0;
+}
+
 /* When the kids are known. */
 static int
 finish_node(struct prescan *p, uint32_t index, struct err *reterr)
@@ -135,7 +158,7 @@ finish_node(struct prescan *p, uint32_t index, struct err *reterr)
 		n->size = (uint64_t)avro_schema_enum_number_of_symbols(n->schema);
 	else if (is_avro_fixed(n->schema))
 		n->size = (uint64_t)avro_schema_fixed_size(n->schema);
-	return 0;
+	return count_values(p, n, reterr);
 }
 
 /* Recursion is bounded by `depth`. */

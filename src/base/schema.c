@@ -6,13 +6,19 @@
 #include <string.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/base/jtext.h"
 #include "envdriver/base/prescan.h"
 #include "envdriver/base/schema_fields.h"
 #include "envdriver/base/schema_text.h"
 
 static const uint8_t frame_mark[] = { 0xc3, 0x01 };
 
+enum framing { FRAME_FINGERPRINT, FRAME_NO_ID_YET, FRAME_ID };
+
 struct schema {
+	unsigned refs;
+	enum framing framing;		/* of what is written */
+	uint32_t id;
 	char *text;
 	size_t text_len;
 	uint8_t fingerprint[SCHEMA_FINGERPRINT_LEN];
@@ -25,6 +31,8 @@ struct schema {
 struct schemas {
 	struct schema **list;
 	size_t count;
+	schema_lookup_fn *lookup;
+	void *lookup_arg;
 };
 
 /*
@@ -42,9 +50,19 @@ static int
 parse(struct schema *s, struct err *reterr)
 {
 	struct buf canonical = BUF_INIT;
+	struct span text = { s->text, s->text_len };
 	int ret;
 
-	ret = schema_canonical((struct span){ s->text, s->text_len }, &canonical, reterr);
+	/* What jansson and avro-c would take without a limit. */
+	ret = text.len > SCHEMA_TEXT_MAX
+		      ? err_set(reterr, ERR_LIMIT, "%zu bytes, at most %d are taken", text.len,
+				SCHEMA_TEXT_MAX)
+		      : jtext_check(text, JTEXT_DEPTH_MAX, /* ret= */ NULL, reterr);
+	if (ret < 0) {
+		err_prefix(reterr, "schema");
+		goto out;
+	}
+	ret = schema_canonical(text, &canonical, reterr);
 	if (ret < 0)
 		goto out;
 	schema_crc64(buf_span(&canonical), s->fingerprint);
@@ -87,7 +105,7 @@ schema_new(struct span text, struct err *reterr)
 		err_nomem(reterr);
 		return NULL;
 	}
-	*s = (struct schema){ 0 };
+	*s = (struct schema){ .refs = 1 };
 	buf_addspan(&copy, text);
 	s->text = buf_take(&copy, &s->text_len);
 	if (!s->text)
@@ -101,7 +119,7 @@ schema_new(struct span text, struct err *reterr)
 void
 schema_free(struct schema *s)
 {
-	if (!s)
+	if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	if (s->iface)
 		avro_value_iface_decref(s->iface);
@@ -111,6 +129,20 @@ schema_free(struct schema *s)
 		avro_schema_decref(s->avro);
 	free(s->text);
 	free(s);
+}
+
+/* Counting its users changes nothing that they see. */
+const struct schema *
+schema_ref(const struct schema *s)
+{
+	__atomic_add_fetch(&((struct schema *)s)->refs, 1, __ATOMIC_RELAXED);
+	return s;
+}
+
+void
+schema_unref(const struct schema *s)
+{
+	schema_free((struct schema *)s);
 }
 
 static int
@@ -187,6 +219,37 @@ schemas_by_fingerprint(const struct schemas *all, const uint8_t fingerprint[SCHE
 	return NULL;
 }
 
+void
+schemas_set_lookup(struct schemas *all, schema_lookup_fn *fn, void *arg)
+{
+	all->lookup = fn;
+	all->lookup_arg = arg;
+}
+
+void
+schemas_want_ids(struct schemas *all)
+{
+	for (size_t i = 0; i < all->count; i++)
+		all->list[i]->framing = FRAME_NO_ID_YET;
+}
+
+void
+schemas_set_id(struct schemas *all, const char *name, uint32_t id)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (strcmp(schema_name(all->list[i]), name) != 0)
+			continue;
+		all->list[i]->id = id;
+		all->list[i]->framing = FRAME_ID;
+	}
+}
+
+avro_schema_t
+schema_avro(const struct schema *s)
+{
+	return s->avro;
+}
+
 const char *
 schema_name(const struct schema *s)
 {
@@ -220,31 +283,64 @@ schema_value_new(const struct schema *s, avro_value_t *ret_value, struct err *re
 	return 0;
 }
 
-int
-schema_unframe(const struct schemas *all, struct span framed, const struct schema **ret_writer,
-	       struct span *ret_datum, struct err *reterr)
+static int
+unframe_print(const struct schemas *all, struct span framed, const struct schema **ret,
+	      struct err *reterr)
 {
 	const uint8_t *print = (const uint8_t *)framed.ptr + sizeof(frame_mark);
-	const struct schema *writer;
 
-	if (framed.len == 0)
-		return err_set(reterr, ERR_INVALID, "the value is empty");
-	if (framed.ptr[0] == 0)
-		return err_set(reterr, ERR_INVALID,
-			       "the value is framed for a schema registry (starts with 00)");
 	if (framed.len < sizeof(frame_mark) ||
 	    memcmp(framed.ptr, frame_mark, sizeof(frame_mark)) != 0)
 		return err_set(reterr, ERR_INVALID, "the value does not start with c3 01");
 	if (framed.len < SCHEMA_FRAME_LEN)
 		return err_set(reterr, ERR_INVALID, "the value ends inside its schema fingerprint");
-	writer = schemas_by_fingerprint(all, print);
-	if (!writer)
+	*ret = schemas_by_fingerprint(all, print);
+	if (!*ret)
 		return err_set(reterr, ERR_INVALID,
 			       "unknown schema fingerprint %02x%02x%02x%02x%02x%02x%02x%02x",
 			       print[0], print[1], print[2], print[3], print[4], print[5],
 			       print[6], print[7]);
+	return 0;
+}
+
+static int
+unframe_id(const struct schemas *all, struct span framed, const struct schema **ret,
+	   struct err *reterr)
+{
+	const uint8_t *p = (const uint8_t *)framed.ptr;
+	uint32_t id;
+
+	if (framed.len < SCHEMA_ID_FRAME_LEN)
+		return err_set(reterr, ERR_INVALID, "the value ends inside its schema id");
+	id = (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 | p[4];
+	if (!all->lookup)
+		return err_set(reterr, ERR_INVALID,
+			       "the value is framed for a schema registry (schema id %u), and "
+			       "schema.registry.url is not set",
+			       id);
+	return all->lookup(all->lookup_arg, id, ret, reterr);
+}
+
+int
+schema_unframe(const struct schemas *all, struct span framed, const struct schema **ret_writer,
+	       struct span *ret_datum, struct err *reterr)
+{
+	const struct schema *writer = NULL;
+	size_t frame = SCHEMA_FRAME_LEN;
+	int ret;
+
+	if (framed.len == 0)
+		return err_set(reterr, ERR_INVALID, "the value is empty");
+	if (framed.ptr[0] == 0) {
+		frame = SCHEMA_ID_FRAME_LEN;
+		ret = unframe_id(all, framed, &writer, reterr);
+	} else {
+		ret = unframe_print(all, framed, &writer, reterr);
+	}
+	if (ret < 0)
+		return ret;
 	*ret_writer = writer;
-	*ret_datum = (struct span){ framed.ptr + SCHEMA_FRAME_LEN, framed.len - SCHEMA_FRAME_LEN };
+	*ret_datum = (struct span){ framed.ptr + frame, framed.len - frame };
 	return 0;
 }
 
@@ -266,6 +362,26 @@ schema_read(const struct schema *s, struct span datum, avro_value_t *value, stru
 	return ret;
 }
 
+void
+schema_add_id_frame(struct buf *out, uint32_t id)
+{
+	const uint8_t frame[SCHEMA_ID_FRAME_LEN] = { 0, (uint8_t)(id >> 24), (uint8_t)(id >> 16),
+						     (uint8_t)(id >> 8), (uint8_t)id };
+
+	buf_add(out, frame, sizeof(frame));
+}
+
+static void
+add_frame(const struct schema *s, struct buf *out)
+{
+	if (s->framing == FRAME_ID) {
+		schema_add_id_frame(out, s->id);
+		return;
+	}
+	buf_add(out, frame_mark, sizeof(frame_mark));
+	buf_add(out, s->fingerprint, SCHEMA_FINGERPRINT_LEN);
+}
+
 int
 schema_write(const struct schema *s, avro_value_t *value, struct buf *out, struct err *reterr)
 {
@@ -273,12 +389,14 @@ schema_write(const struct schema *s, avro_value_t *value, struct buf *out, struc
 	size_t from = out->len, size;
 	int ret = 0;
 
+	if (s->framing == FRAME_NO_ID_YET)
+		return err_set(reterr, ERR_UNAVAILABLE, "%s has no id of the schema registry yet",
+			       schema_name(s));
 	if (avro_value_sizeof(value, &size) != 0)
 		return avro_failed(reterr, ERR_BUG, schema_name(s));
 	if (!buf_reserve(out, SCHEMA_FRAME_LEN + size))
 		return err_nomem(reterr);
-	buf_add(out, frame_mark, sizeof(frame_mark));
-	buf_add(out, s->fingerprint, SCHEMA_FINGERPRINT_LEN);
+	add_frame(s, out);
 	writer = avro_writer_memory(out->data + out->len, (int64_t)size);
 	if (!writer) {
 		ret = err_nomem(reterr);

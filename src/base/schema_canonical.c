@@ -10,7 +10,11 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 
-enum { CANONICAL_DEPTH_MAX = 64 };
+enum {
+	CANONICAL_DEPTH_MAX = 64,
+	/* A long namespace comes again with every name. */
+	CANONICAL_BYTES_MAX = 4 * SCHEMA_TEXT_MAX,
+};
 
 /* Where to write, and the namespace that names without a dot belong to. */
 struct place {
@@ -196,6 +200,9 @@ write_schema(const struct place *outer, const json_t *schema)
 	if (++place.depth > CANONICAL_DEPTH_MAX)
 		return err_set(place.reterr, ERR_LIMIT, "schema deeper than %d levels",
 			       CANONICAL_DEPTH_MAX);
+	if (place.out->len > CANONICAL_BYTES_MAX)
+		return err_set(place.reterr, ERR_LIMIT, "schema of more than %d bytes, with names",
+			       CANONICAL_BYTES_MAX);
 	if (json_is_array(schema))
 		return write_union(&place, schema);
 	if (json_is_object(schema))

@@ -297,16 +297,22 @@ doubling(unsigned levels)
 static void
 test_doubling(void **state)
 {
-	avro_schema_t schema = doubling(40);
+	avro_schema_t most = doubling(15), over = doubling(16), array = avro_schema_array(most);
 	struct err err = { 0 };
-	struct prescan *p = prescan_new(schema, &err);
+	struct prescan *p = prescan_new(array, &err);
 
 	(void)state;
 	assert_non_null(p);
-	assert_int_equal(prescan_check(p, SPAN_NULL, &err), ERR_LIMIT);
+	assert_int_equal(prescan_check(p, SPAN_LIT("\2\0"), &err), 0);
+	assert_int_equal(prescan_check(p, SPAN_LIT("\4\0"), &err), ERR_LIMIT);
 	assert_non_null(strstr(err.text, ": too many values for so few bytes"));
 	prescan_free(p);
-	avro_schema_decref(schema);
+	/* avro-c would make them all for a record that holds nothing yet. */
+	assert_null(prescan_new(over, &err));
+	assert_string_equal(err.text, "schema of more than 65536 values");
+	avro_schema_decref(array);
+	avro_schema_decref(most);
+	avro_schema_decref(over);
 }
 
 static void

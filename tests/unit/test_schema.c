@@ -120,7 +120,9 @@ static const struct unframe_row {
 	{ "no datum",		S("\xc3\x01\x9a\x05\x09\xc4\x51\x90\xc5\x35"), NULL },
 	{ "empty",		S(""),			"the value is empty" },
 	{ "registry",		S("\0\0\0\0\7abc"),
-	  "the value is framed for a schema registry (starts with 00)" },
+	  "the value is framed for a schema registry (schema id 7), and schema.registry.url is "
+	  "not set" },
+	{ "registry, cut",	S("\0\0\0\7"),	"the value ends inside its schema id" },
 	{ "one byte",		S("\xc3"),		"the value does not start with c3 01" },
 	{ "JSON",		S("{\"a\":1}"),		"the value does not start with c3 01" },
 	{ "version 2",		S("\xc3\x02" "12345678"), "the value does not start with c3 01" },
@@ -149,6 +151,51 @@ test_unframe(void **state)
 			assert_int_equal(datum.len, row->value.len - SCHEMA_FRAME_LEN);
 		}
 	}
+}
+
+static int
+look_up(void *arg, uint32_t id, const struct schema **ret, struct err *reterr)
+{
+	if (id != 0x01020384)
+		return err_set(reterr, id == 2 ? ERR_UNAVAILABLE : ERR_INVALID, "id %u", id);
+	*ret = arg;
+	return 0;
+}
+
+static void
+test_ids(void **state)
+{
+	struct schemas *all = schemas_new(NULL);
+	const struct schema *s = schemas_find(all, "EnvironmentCommand"), *writer = NULL;
+	struct buf out = BUF_INIT;
+	struct span datum;
+	struct err err = { 0 };
+	avro_value_t v;
+
+	(void)state;
+	schemas_set_lookup(all, look_up, (void *)s);
+	assert_int_equal(schema_unframe(all, SPAN_LIT("\0\1\2\3\x84x"), &writer, &datum, &err), 0);
+	assert_ptr_equal(writer, s);
+	assert_true(span_is(datum, "x"));
+	assert_int_equal(schema_unframe(all, SPAN_LIT("\0\0\0\0\2"), &writer, &datum, &err),
+			 ERR_UNAVAILABLE);
+	assert_int_equal(schema_unframe(all, SPAN_LIT("\0\0\0\0\3"), &writer, &datum, &err),
+			 ERR_INVALID);
+	assert_string_equal(err.text, "id 3");
+	/* Nothing is written in the wrong framing meanwhile. */
+	assert_int_equal(schema_value_new(s, &v, NULL), 0);
+	assert_true(datum_clear(&v));
+	schemas_want_ids(all);
+	assert_int_equal(schema_write(s, &v, &out, &err), ERR_UNAVAILABLE);
+	assert_int_equal(out.len, 0);
+	schemas_set_id(all, "EnvironmentCommand", 0x01020384);
+	assert_int_equal(schema_write(s, &v, &out, &err), 0);
+	assert_memory_equal(out.data, "\0\1\2\3\x84", SCHEMA_ID_FRAME_LEN);
+	assert_int_equal(schema_unframe(all, buf_span(&out), &writer, &datum, &err), 0);
+	assert_int_equal(schema_read(s, datum, &v, &err), 0);
+	avro_value_decref(&v);
+	buf_release(&out);
+	schemas_free(all);
 }
 
 /* An ExecutionLog, byte for byte as the Avro specification has it. */
@@ -352,7 +399,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fingerprints),  cmocka_unit_test(test_fields),
-		cmocka_unit_test(test_unframe),	      cmocka_unit_test(test_write_read),
+		cmocka_unit_test(test_unframe),	  cmocka_unit_test(test_write_read),
+		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_poison),	      cmocka_unit_test(test_write_failure),
 		cmocka_unit_test(test_threads),	      cmocka_unit_test(test_no_memory),
 	};

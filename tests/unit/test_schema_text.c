@@ -83,8 +83,9 @@ static const struct bad_row {
 	int code;
 	const char *error;
 } bad_rows[] = {
-	{ "empty",		"",			ERR_INVALID, "schema: line" },
-	{ "no JSON",		"{",			ERR_INVALID, "schema: line 1" },
+	{ "empty",		"",			ERR_INVALID, "schema: expected a value" },
+	{ "no JSON",		"{",			ERR_INVALID, "schema: expected" },
+	{ "lone surrogate",	"\"\\ud800\"",	ERR_INVALID, "schema: line 1" },
 	{ "number",		"1",			ERR_INVALID, "schema: a type that is no" },
 	{ "no type",		"{}",			ERR_INVALID, "schema: a type that is no" },
 	{ "no fields",		"{\"type\":\"record\",\"name\":\"R\"}", ERR_INVALID,

@@ -21,6 +21,7 @@ struct prescan;
 enum {
 	PRESCAN_DEPTH_MAX = 64,		/* levels, unions and arrays counted */
 	PRESCAN_NODES_MAX = 4096,	/* types in a schema */
+	PRESCAN_VALUES_MAX = 65536,	/* in a record that holds nothing yet */
 	PRESCAN_EMPTY_MAX = 10000,	/* array items of no bytes, in one datum */
 };
 

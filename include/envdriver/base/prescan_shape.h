@@ -22,6 +22,7 @@ struct node {
 	uint64_t min_bytes;	/* what its smallest datum takes */
 	uint32_t kids, kid_count;
 	uint32_t height;	/* 0: still being compiled */
+	uint32_t values;	/* that avro-c makes at once for one value of it */
 	bool several;		/* a union whose branch must be named in a path */
 };
 
