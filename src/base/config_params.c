@@ -219,7 +219,8 @@ const struct config_param config_params[] = {
 	STRING("http.token.file", NULL, 1, TEXT_MAX, wrong_path,
 	       "File with the bearer token; needed beyond loopback"),
 	STRING("schema.registry.url", NULL, 1, TEXT_MAX, wrong_http_url,
-	       "Confluent-compatible schema registry; unset: single-object encoding"),
+	       "Schema registry, http(s)://[user:password@]host[:port]; "
+	       "unset: single-object framing"),
 	STRING("otlp.endpoint", NULL, 1, TEXT_MAX, wrong_http_url,
 	       "Where spans are sent as OTLP over HTTP"),
 	WORD("log.level", "info", levels, "Least important messages that are logged"),
