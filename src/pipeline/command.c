@@ -56,6 +56,7 @@ command_decoder_free(struct command_decoder *d)
 		return;
 	if (d->writer)
 		avro_value_decref(&d->value);
+	schema_unref(d->writer);
 	buf_release(&d->strings);
 	buf_release(&d->lease_id);
 	free(d);
@@ -69,10 +70,11 @@ use_writer(struct command_decoder *d, const struct schema *writer)
 		return 0;
 	if (d->writer)
 		avro_value_decref(&d->value);
+	schema_unref(d->writer);
 	d->writer = NULL;
 	if (schema_value_new(writer, &d->value, /* reterr= */ NULL) < 0)
 		return ERR_NOMEM;
-	d->writer = writer;
+	d->writer = schema_ref(writer);
 	return 0;
 }
 
@@ -257,6 +259,23 @@ list_spans(struct command *c, struct span *spans[SPANS_MAX])
 	return n;
 }
 
+/* Another writer may have bytes where we have a string, which the pre-scan
+ * takes as they are. */
+static bool
+check_texts(struct command *c, struct reject *r)
+{
+	struct span *spans[SPANS_MAX];
+	size_t n = list_spans(c, spans), i;
+
+	for (i = 0; i < n; i++) {
+		if (!spans[i]->ptr || jtext_utf8_ok(*spans[i]))
+			continue;
+		command_reject(r, REJECT_INVALID, "", "a text of the command is not UTF-8");
+		return false;
+	}
+	return true;
+}
+
 /* One block: the struct, then every text with a NUL behind it. */
 static struct command *
 copy_out(const struct command *from)
@@ -294,6 +313,7 @@ read_datum(struct command_decoder *d, struct span value, struct reject *r)
 	const struct schema *writer;
 	struct span datum;
 	struct err err = { .code = 0 };
+	int ret;
 
 	if (!value.ptr) {
 		command_reject(r, REJECT_UNREADABLE, "", "the record has no value (a tombstone)");
@@ -305,7 +325,10 @@ read_datum(struct command_decoder *d, struct span value, struct reject *r)
 			       d->max_bytes);
 		return false;
 	}
-	if (schema_unframe(d->schemas, value, &writer, &datum, &err) < 0)
+	ret = schema_unframe(d->schemas, value, &writer, &datum, &err);
+	if (ret == ERR_UNAVAILABLE)
+		r->reason = REJECT_WAIT;
+	if (ret < 0)
 		goto unreadable;
 	if (strcmp(schema_name(writer), "EnvironmentCommand") != 0) {
 		err_set(&err, ERR_INVALID, "expected an EnvironmentCommand, got a %s",
@@ -318,7 +341,7 @@ read_datum(struct command_decoder *d, struct span value, struct reject *r)
 		goto unreadable;
 	return true;
 unreadable:
-	if (err.code != ERR_NOMEM)
+	if (err.code != ERR_NOMEM && r->reason != REJECT_WAIT)
 		command_reject(r, REJECT_UNREADABLE, "", "%s", err.text);
 	return false;
 }
@@ -332,7 +355,8 @@ command_decode(struct command_decoder *d, struct span value, struct span tracepa
 	*ret_reject = (struct reject){ .reason = REJECT_NOTHING };
 	if (!read_datum(d, value, ret_reject) ||
 	    !read_fields(d, traceparent_header, &c, ret_reject) || d->strings.failed ||
-	    !command_check(&c, ret_reject) || !read_keys(d, &c, ret_reject))
+	    !check_texts(&c, ret_reject) || !command_check(&c, ret_reject) ||
+	    !read_keys(d, &c, ret_reject))
 		return NULL;
 	return copy_out(&c);
 }

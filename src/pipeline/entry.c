@@ -172,6 +172,7 @@ entry_free(struct entry *e)
 	assert(!e->in && !e->in_batch && !e->call && !e->request);
 	entry_forget_raw(e);
 	command_free(e->cmd);
+	free(e->reject);
 	events_release(&e->events);
 	buf_release(&e->lease_id);
 	buf_release(&e->params);

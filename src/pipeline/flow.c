@@ -151,7 +151,7 @@ flow_count_bytes(struct flow *f, struct entry *e)
 {
 	size_t now = sizeof(*e) + e->raw.cap + events_memory(&e->events) + e->params.cap +
 		     e->line_bytes +
-		     (e->cmd ? e->cmd->bytes : 0);
+		     (e->cmd ? e->cmd->bytes : 0) + (e->reject ? sizeof(*e->reject) : 0);
 
 	f->bytes += now - e->bytes;
 	e->bytes = now;
@@ -214,6 +214,7 @@ flow_turn(struct flow *f)
 {
 	uv_idle_stop(&f->again);
 	flow_move_turn(f);
+	flow_schema_turn(f);
 	flow_run_turn(f);
 	flow_intake_pressure(f);
 	/* In turn: neither holds up the other. */

@@ -7,6 +7,7 @@
  *	flow_stop.c	shutdown, in the order of ENGINE section 8
  *	flow_show.c	readiness and status
  *	flow_intake.c	messages become entries; back-pressure
+ *	flow_schema.c	the schema registry: our ids, commands whose schema is not known yet
  *	flow_run.c	entries find their plugin, a slot, and send their claim
  *	flow_claim.c	what the claim said; waiting for another holder
  *	flow_still.c	a stand-still of the loop is looked into first
@@ -48,6 +49,7 @@
 #include "envdriver/state/instance.h"
 #include "envdriver/state/redis.h"
 #include "envdriver/state/registry.h"
+#include "envdriver/state/schema_registry.h"
 
 _Static_assert((int)ENTRY_TOKEN_MAX == (int)CLAIM_TOKEN_MAX, "an entry keeps a claim's token");
 
@@ -61,6 +63,7 @@ enum {
 	FLOW_LETTER_BYTES = (2 << 20) - 8192,
 	FLOW_PARK_MS = 2000,
 	FLOW_LATE_MAX = 1024,
+	FLOW_UNREAD_MAX = 64,		/* of a partition, then it is paused */
 };
 
 /* A beat may be a beat old when the stand-still begins. */
@@ -78,6 +81,7 @@ struct partition {
 	struct window *window;
 	struct scheduler *scheduler;
 	struct entry *first, *last;	/* through `all`, in log order */
+	struct entry_list unread;	/* the first one's schema is not known yet */
 };
 
 /* Entries that wait for a free slot of one plugin's worker. */
@@ -110,6 +114,7 @@ struct flow_own {
 enum flow_stage {
 	STAGE_REDIS,		/* waiting for Redis and for what the broker says */
 	STAGE_META,		/* does the prefix serve our group? */
+	STAGE_SCHEMAS,		/* our schemas get their ids, when there is a registry */
 	STAGE_PRODUCER,		/* INIT of the producer */
 	STAGE_INSTANCE,		/* is a predecessor alive? */
 	STAGE_RUNNING,
@@ -138,6 +143,9 @@ struct flow {
 	char exit_text[600];
 
 	struct schemas *schemas;
+	struct schema_registry *schema_registry;	/* NULL: none is configured */
+	bool schemas_added;		/* ours, to be registered */
+	bool schemas_changed;		/* it knows more: look at what is unread */
 	struct command_decoder *decoder;
 	struct redis *redis;
 	struct registry *registry;
@@ -206,6 +214,7 @@ struct flow {
 	int64_t retry_at;		/* no sealing before, mono ms */
 	int failures;			/* of batches, in a row */
 	bool warned_key;		/* a publisher's key was wrong, said once */
+	bool warned_schemas;		/* commands wait for the schema registry: said */
 	bool need_assign;		/* no sealing until an assign event was served */
 	int64_t parked_until[TOPIC_COUNT];
 
@@ -251,10 +260,27 @@ void flow_show_tick(struct flow *f);
 /* flow_intake.c */
 void flow_intake_message(void *arg, rd_kafka_message_t *m);
 void flow_intake_pressure(struct flow *f);
+/* False: its schema is not known yet, nothing was done. */
+bool flow_intake_read(struct flow *f, struct entry *e);
 void flow_intake_dead_letter(struct flow *f, struct entry *e);
 void flow_intake_duplicate(struct flow *f, struct entry *e);
 /* A dead letter that the broker refused: a smaller one. */
 void flow_intake_rebuild_letter(struct flow *f, struct entry *e);
+
+/* flow_schema.c */
+int flow_schema_new(struct flow *f, struct err *reterr);
+/* Has our schemas registered; true when they are, or need not be. */
+bool flow_schema_start(struct flow *f);
+/* The plugins in Redis changed: their workers start once what they do can be
+ * written down. */
+void flow_schema_plugins(void *arg);
+/* Behind those of its partition that wait already. */
+void flow_schema_wait(struct flow *f, struct entry *e);
+void flow_schema_turn(struct flow *f);
+void flow_schema_tick(struct flow *f);
+/* How many of a partition may wait before it is paused. */
+size_t flow_schema_room(const struct flow *f);
+void flow_schema_why(const struct flow *f, struct buf *out);
 
 /* flow_run.c */
 void flow_run_turn(struct flow *f);

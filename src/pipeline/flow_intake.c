@@ -122,8 +122,18 @@ check_key(struct flow *f, const struct entry *e)
 		 SPAN_FMT(e->cmd->issued_by));
 }
 
-static void
-read_command(struct flow *f, struct entry *e)
+/* Kept for a smaller letter: a registry may say something else by then. */
+static bool
+keep_reject(struct entry *e, const struct reject *why)
+{
+	e->reject = malloc(sizeof(*why));
+	if (e->reject)
+		*e->reject = *why;
+	return e->reject;
+}
+
+bool
+flow_intake_read(struct flow *f, struct entry *e)
 {
 	struct reject why = { .reason = REJECT_NOTHING };
 
@@ -132,16 +142,19 @@ read_command(struct flow *f, struct entry *e)
 		check_key(f, e);
 		if (!scheduler_add(e->part->scheduler, e, e->cmd->ordering_key))
 			flow_nomem(f);
-		return;
+		return true;
 	}
-	if (why.reason == REJECT_NOTHING) {
+	if (why.reason == REJECT_WAIT)
+		return false;
+	if (why.reason == REJECT_NOTHING || !keep_reject(e, &why)) {
 		flow_nomem(f);
-		return;
+		return true;
 	}
 	log_warn("record at %s:%d:%lld becomes a dead letter: %s", e->source.topic,
 		 (int)e->partition, (long long)e->offset, why.message);
 	if (letter(f, e, &why, NULL) == 0)
 		flow_step(f, e, ON_REJECTED);
+	return true;
 }
 
 static bool
@@ -195,16 +208,17 @@ flow_intake_message(void *arg, rd_kafka_message_t *m)
 	flow_move_link(p, e);
 	f->entries++;
 	metrics_add(METRIC_COMMANDS_READ, 1);
-	read_command(f, e);
+	if (p->unread.n || !flow_intake_read(f, e))
+		flow_schema_wait(f, e);
 	flow_count_bytes(f, e);
-	if (unanswered(f) >= f->limits.in_flight || f->bytes >= f->limits.bytes ||
+	if (p->unread.n || unanswered(f) >= f->limits.in_flight || f->bytes >= f->limits.bytes ||
 	    window_pending(p->window) >= window_limit(p->window))
 		flow_intake_pressure(f);
 out:
 	rd_kafka_message_destroy(m);
 }
 
-/* The letter itself was built by read_command. */
+/* The letter itself was built by flow_intake_read. */
 void
 flow_intake_dead_letter(struct flow *f, struct entry *e)
 {
@@ -244,19 +258,10 @@ flow_intake_duplicate(struct flow *f, struct entry *e)
 void
 flow_intake_rebuild_letter(struct flow *f, struct entry *e)
 {
-	struct reject why = { .reason = REJECT_NOTHING };
-	struct command *c;
-
-	if (e->cmd) {
+	if (e->cmd)
 		build_duplicate(f, e);
-		return;
-	}
-	c = command_decode(f->decoder, e->source.value, traceparent(e), &why);
-	command_free(c);	/* NULL: it was refused once */
-	if (why.reason == REJECT_NOTHING)
-		flow_nomem(f);
 	else
-		letter(f, e, &why, NULL);
+		letter(f, e, e->reject, NULL);
 }
 
 /* --- back-pressure, DESIGN D9 --- */
@@ -266,6 +271,15 @@ over(size_t now, size_t limit, bool paused)
 {
 	/* Hysteresis: resumed below three quarters, which of 1 to 3 is the limit itself. */
 	return now >= (paused ? limit - limit / 4 : limit);
+}
+
+/* Deliveries do not end a replay's pause, answers of the registry do end this. */
+static bool
+unread(struct flow *f, const struct partition *p)
+{
+	size_t room = flow_schema_room(f);
+
+	return p->unread.n > 0 && p->unread.n >= (p->paused ? (room + 1) / 2 : room);
 }
 
 static void
@@ -294,9 +308,10 @@ flow_intake_pressure(struct flow *f)
 
 		if (!p || !p->open)
 			continue;
-		pause = !window_replaying(p->window) &&
-			window_pending(p->window) >=
-				(p->paused ? window_resume(p->window) : window_limit(p->window));
+		pause = unread(f, p) ||
+			(!window_replaying(p->window) &&
+			 window_pending(p->window) >= (p->paused ? window_resume(p->window) :
+								   window_limit(p->window)));
 		if (pause != p->paused)
 			consumer_pause(f->consumer, p->id, pause);
 		p->paused = pause;

@@ -88,6 +88,8 @@ start_producer(struct flow *f)
 	if (!f->publisher)
 		flow_exit(f, 78, "%s", err.text);
 	f->stage = STAGE_PRODUCER;
+	if (f->schema_registry)
+		flow_schema_plugins(f);
 }
 
 static void
@@ -137,7 +139,8 @@ on_instance_checked(void *arg)
 	struct flow *f = arg;
 
 	if (f->stage == STAGE_META)
-		start_producer(f);
+		f->stage = STAGE_SCHEMAS;
+	flow_again(f);
 }
 
 static void
@@ -186,6 +189,10 @@ start_turn(struct flow *f)
 		f->stage = STAGE_META;
 		instance_check(f->instance, f->facts.cluster_id);
 		break;
+	case STAGE_SCHEMAS:
+		if (flow_schema_start(f))
+			start_producer(f);
+		break;
 	case STAGE_PRODUCER:
 		if (!f->publisher_ready)
 			break;
@@ -227,15 +234,6 @@ on_redis_down(void *arg, const char *why)
 }
 
 static void
-on_registry(void *arg)
-{
-	struct flow *f = arg;
-
-	supervisor_sync(f->supervisor);
-	flow_run_plugin_changed(f, NULL);
-}
-
-static void
 on_notice(void *arg, const struct plugin_notice *n)
 {
 	struct flow *f = arg;
@@ -267,6 +265,7 @@ tick(uv_timer_t *timer)
 	flow_move_tick(f);
 	flow_hold_tick(f);
 	flow_orphan_tick(f);
+	flow_schema_tick(f);
 	notices_poll(f->notices);
 	flow_show_tick(f);
 	metrics_set(METRIC_READY, flow_ready(f, NULL));
@@ -366,7 +365,7 @@ make_stages(struct flow *f, struct err *reterr)
 		.record_bytes = FLOW_RECORD_BYTES,
 		.set_bytes = FLOW_BATCH_BYTES,
 	};
-	if (!(f->schemas = schemas_new(reterr)) ||
+	if (!(f->schemas = schemas_new(reterr)) || flow_schema_new(f, reterr) < 0 ||
 	    !(f->decoder = command_decoder_new(f->schemas,
 					       (size_t)config_int(f->config, "command.max.bytes"),
 					       reterr)) ||
@@ -382,7 +381,7 @@ make_stages(struct flow *f, struct err *reterr)
 		return -1;
 	f->claims = claims_new(f->redis, f->instance, config_int(f->config, "claim.retention"),
 			       backstop_ms(-2), reterr);
-	if (!f->claims || !(f->registry = registry_new(f->redis, on_registry, f, reterr)))
+	if (!f->claims || !(f->registry = registry_new(f->redis, flow_schema_plugins, f, reterr)))
 		return -1;
 	redis_listen(f->redis, &redis_ev);
 	f->supervisor = supervisor_new(f->loop, f->config, f->registry, f->redis,
@@ -487,6 +486,7 @@ flow_free(struct flow *f)
 	instance_free(f->instance);
 	redis_free(f->redis);
 	command_decoder_free(f->decoder);
+	schema_registry_free(f->schema_registry);
 	schemas_free(f->schemas);
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		free(f->topics[t]);

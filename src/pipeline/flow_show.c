@@ -26,6 +26,7 @@ start_reasons(const struct flow *f, struct buf *out)
 			 f->facts.missing);
 	if (f->stage == STAGE_META)
 		reason(out, "checking that redis.prefix is this group's");
+	flow_schema_why(f, out);
 	if (f->stage == STAGE_INSTANCE)
 		reason(out, "checking that no other worker runs under this instance.id");
 	if (f->stage > STAGE_RUNNING)

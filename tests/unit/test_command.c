@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "fixture.h"
+#include "rows.h"
 
 #define DRIVER "\"target\":{\"type\":\"PluginDriver\",\"pluginKey\":\"p\",\"driverKey\":\"d\"}"
 #define PROVIDER "\"target\":{\"type\":\"SandboxProvider\",\"provider\":\"s\"}"
@@ -281,6 +282,100 @@ test_out_of_memory(void **state)
 	buf_release(&framed);
 }
 
+/* Of another release: it has what has no default, in another order, an int
+ * for the long, plain types for unions. */
+static const char minimal[] =
+	"{\"type\":\"record\",\"name\":\"EnvironmentCommand\",\"fields\":["
+	"{\"name\":\"environmentId\",\"type\":\"bytes\"},"
+	"{\"name\":\"operation\",\"type\":["
+	"{\"type\":\"record\",\"name\":\"New\",\"fields\":[]},"
+	"{\"type\":\"record\",\"name\":\"Execute\",\"fields\":["
+	"{\"name\":\"priority\",\"type\":\"double\"},"
+	"{\"name\":\"command\",\"type\":\"string\"},"
+	"{\"name\":\"lease\",\"type\":\"string\"}]}]},"
+	"{\"name\":\"issuedAt\",\"type\":\"int\"},"
+	"{\"name\":\"companyId\",\"type\":\"string\"},"
+	"{\"name\":\"commandId\",\"type\":\"string\"},"
+	"{\"name\":\"target\",\"type\":{\"type\":\"record\",\"name\":\"SandboxProvider\","
+	"\"fields\":[{\"name\":\"provider\",\"type\":\"string\"}]}}]}";
+
+static int
+look_up(void *arg, uint32_t id, const struct schema **ret, struct err *reterr)
+{
+	*ret = arg;
+	return id == 1 ? 0 : err_set(reterr, ERR_UNAVAILABLE, "later");
+}
+
+static const struct foreign_row {
+	const char *name;
+	struct span value;
+	int reason;		/* REJECT_NOTHING: it is a command */
+	const char *message;
+} foreign_rows[] = {
+	{ "read by name",
+	  S("\0\0\0\0\1" "\x02" "e" "\x02" "\0\0\0\0\0\0\0\0" "\x06" "run" "\x04" "{}"
+	    "\x0a" "\0" "\x04" "c1" "\x02" "p"),
+	  REJECT_INVALID, "operation.lease.providerLeaseId: expected string or null, got nothing" },
+	{ "unknown operation",
+	  S("\0\0\0\0\1" "\x02" "e" "\0" "\x0a" "\0" "\x04" "c1" "\x02" "p"),
+	  REJECT_INVALID, "operation: 'New' is not known to this version" },
+	{ "bytes that are no text",
+	  S("\0\0\0\0\1" "\x02" "\xff" "\x02" "\0\0\0\0\0\0\0\0" "\x06" "run" "\x04" "{}"
+	    "\x0a" "\0" "\x04" "c1" "\x02" "p"),
+	  REJECT_INVALID, "a text of the command is not UTF-8" },
+	{ "cut", S("\0\0\0\0\1" "\x02" "e" "\x02"), REJECT_UNREADABLE,
+	  "operation.Execute.priority: double of 8 bytes" },
+	{ "not known yet", S("\0\0\0\0\2" "x"), REJECT_WAIT, "" },
+};
+
+static void
+test_foreign_writer(void **state)
+{
+	static const char good[] =
+		"\0\0\0\0\1" "\x02" "e" "\x02" "\0\0\0\0\0\0\0\0" "\x06" "run"
+		"\x36" "{\"providerLeaseId\":\"lease\"}" "\x0a" "\0" "\x04" "c1" "\x02" "p";
+	struct schemas *all = schemas_new(NULL);
+	struct schema *writer = schema_new(SPAN_LIT(minimal), NULL);
+	struct command_decoder *d = command_decoder_new(all, 1 << 20, NULL);
+	const struct foreign_row *row;
+	struct command *c;
+	struct reject r;
+
+	(void)state;
+	assert_non_null(writer);
+	schemas_set_lookup(all, look_up, writer);
+	EACH(row, foreign_rows) {
+		c = command_decode(d, row->value, SPAN_NULL, &r);
+		if (c || (int)r.reason != row->reason ||
+		    (row->message && strncmp(r.message, row->message, strlen(row->message)) != 0))
+			fail_msg("%s: %d '%s'", row->name, r.reason, r.message);
+	}
+	c = command_decode(d, SPAN_LIT(good), SPAN_NULL, &r);
+	if (!c)
+		fail_msg("%s", r.message);
+	assert_string_equal(c->id.ptr, "c1");
+	assert_int_equal(c->issued_at, 5);
+	assert_string_equal(c->environment_id.ptr, "e");
+	assert_string_equal(c->driver_key.ptr, "p");
+	assert_string_equal(c->lease_id.ptr, "lease");
+	assert_string_equal(c->ordering_key.ptr, "lease");
+	assert_string_equal(command_value(c, "command")->text.ptr, "run");
+	/* The defaults of today's .avsc. */
+	assert_string_equal(c->config.ptr, "{}");
+	assert_int_equal(c->expires_at, -1);
+	assert_false(c->rerun);
+	assert_null(c->issued_by.ptr);
+	assert_null(c->pinned_id.ptr);
+	assert_false(command_value(c, "args")->present);
+	command_free(c);
+	/* The decoder holds what it keeps a value of. */
+	schema_free(writer);
+	c = command_decode(d, SPAN_LIT("\0\0\0\0\2" "x"), SPAN_NULL, &r);
+	assert_null(c);
+	command_decoder_free(d);
+	schemas_free(all);
+}
+
 int
 main(void)
 {
@@ -292,6 +387,7 @@ main(void)
 		cmocka_unit_test(test_traceparent),
 		cmocka_unit_test(test_invocation_id),
 		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_foreign_writer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,7 @@
 	M(PARTITIONS_PAUSED, GAUGE, "partitions_paused", "Of these, paused.") \
 	M(LOOP_TURN_MAX, GAUGE, "loop_turn_max_ms", \
 	  "Longest turn of the event loop so far, milliseconds of CPU time.") \
+	M(SCHEMAS_ASKED, GAUGE, "schemas_asked", "Ids that the schema registry is asked for.") \
 	M(CALLS_RUNNING, GAUGE, "calls_running", "Plugin calls without an answer.") \
 	M(READY, GAUGE, "ready", "1 when /readyz says so.")
 

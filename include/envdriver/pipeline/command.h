@@ -59,6 +59,7 @@ struct command {
 };
 
 enum reject_reason {
+	REJECT_WAIT = -2,	/* its schema is being asked for: try again later */
 	REJECT_NOTHING = -1,	/* out of memory: try again */
 	REJECT_UNREADABLE,	/* UNREADABLE_COMMAND */
 	REJECT_INVALID,		/* INVALID_COMMAND */
@@ -93,7 +94,7 @@ void command_decoder_free(struct command_decoder *d);
  * `traceparent_header` (ptr NULL when there is none) wins over the field; an
  * invalid one is ignored. Returns the command, which the caller frees, or
  * NULL with *ret_reject filled; its reason is REJECT_NOTHING when out of
- * memory.
+ * memory, REJECT_WAIT when the schemas' lookup does not know its schema yet.
  */
 struct command *command_decode(struct command_decoder *d, struct span value,
 			       struct span traceparent_header, struct reject *ret_reject);

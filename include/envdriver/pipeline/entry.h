@@ -26,9 +26,10 @@ struct flow;
 struct partition;
 struct flow_call;
 struct key_queue;
+struct reject;
 
 enum entry_state {
-	ENTRY_READ,		/* queued behind its key, a worker's start or a free slot */
+	ENTRY_READ,		/* queued: its schema, its key, a worker's start, a free slot */
 	ENTRY_CLAIMING,		/* claim (or fetch, or take-over) sent, not answered */
 	ENTRY_CALLING,		/* the request may have reached the plugin */
 	ENTRY_WAITING,		/* another incarnation's call may be running; no slot */
@@ -141,7 +142,8 @@ struct entry {
 	struct source source;		/* spans into `raw` */
 	struct buf raw;			/* emptied once the plugin is called */
 	struct event_header *headers;
-	struct command *cmd;		/* NULL: dead letter */
+	struct command *cmd;		/* NULL: dead letter, or not read yet */
+	struct reject *reject;		/* why it was no command, or NULL */
 
 	struct first_record first;	/* DUPLICATE: where the first one is */
 	char *first_topic;		/* what `first` points to */
