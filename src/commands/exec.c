@@ -9,8 +9,8 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/datum.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/schema.h"
 #include "envdriver/commands/cli.h"
+#include "envdriver/commands/cli_schemas.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/commands/publish.h"
 #include "envdriver/commands/send.h"
@@ -20,7 +20,8 @@ enum { STEP_MS = 250, QUIET_MS = 10000, REST_MS = 30000, STREAM_STDOUT = 0, STRE
 
 struct exec {
 	struct cli *cli;
-	struct schemas *schemas;
+	struct cli_schemas *known;
+	struct schemas *schemas;	/* of known */
 	struct send *send;
 	struct wait *wait;
 	struct exec_lease lease;
@@ -249,7 +250,8 @@ exec_main(struct cli *cli)
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	x.schemas = ret == 0 ? schemas_new(&err) : NULL;
+	x.known = ret == 0 ? cli_schemas_new(cli_config(cli), &err) : NULL;
+	x.schemas = cli_schemas_get(x.known);
 	if (!x.schemas && ret == 0)
 		ret = ERR_NOMEM;
 	if (ret == 0)
@@ -269,7 +271,7 @@ exec_main(struct cli *cli)
 	ret = cli_end(cli, ret);
 	send_free(x.send);
 	wait_free(x.wait);
-	schemas_free(x.schemas);
+	cli_schemas_free(x.known);
 	exec_lease_release(&x.lease);
 	buf_release(&plain);
 	return ret;

@@ -9,9 +9,9 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/base/schema.h"
 #include "envdriver/base/units.h"
 #include "envdriver/commands/cli.h"
+#include "envdriver/commands/cli_schemas.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/commands/kafka.h"
 #include "envdriver/commands/send.h"
@@ -23,7 +23,8 @@ struct publish {
 	struct cli *cli;
 	bool waiting;
 	int64_t timeout_ms;
-	struct schemas *schemas;
+	struct cli_schemas *known;
+	struct schemas *schemas;	/* of known */
 	struct send *send;
 	struct wait *wait;
 	struct cli_table *table;	/* of what was published; NULL with --wait */
@@ -157,7 +158,7 @@ end(struct publish *p, int ret, const struct err *err)
 	send_free(p->send);
 	cli_table_end(p->table);
 	wait_free(p->wait);
-	schemas_free(p->schemas);
+	cli_schemas_free(p->known);
 	if (ret < 0 && p->failed)
 		return cli_end(p->cli, cli_code(&p->err));	/* each was complained about */
 	return cli_end(p->cli, ret < 0 ? cli_fail(p->cli, err) : ret);
@@ -177,7 +178,8 @@ publish_one(struct cli *cli)
 
 	if (ret == 0)
 		ret = publish_build(cli, publish_operation(cli_found(cli)), &nothing, &plain, &err);
-	p.schemas = ret == 0 ? schemas_new(&err) : NULL;
+	p.known = ret == 0 ? cli_schemas_new(cli_config(cli), &err) : NULL;
+	p.schemas = cli_schemas_get(p.known);
 	checker = p.schemas ? send_new_checker(cli_config(cli), p.schemas, &err) : NULL;
 	if (!checker && ret == 0)
 		ret = ERR_NOMEM;
@@ -197,7 +199,7 @@ publish_one(struct cli *cli)
 	buf_release(&plain);
 	if (!misused)
 		return end(&p, ret, &err);
-	schemas_free(p.schemas);
+	cli_schemas_free(p.known);
 	return cli_misuse(cli, "%s", err.text);
 }
 
@@ -287,7 +289,8 @@ publish_main(struct cli *cli)
 		return cli_misuse(cli, "say what: a command, or --file");
 	if (read_options(&p, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
-	p.schemas = schemas_new(&err);
+	p.known = cli_schemas_new(cli_config(cli), &err);
+	p.schemas = cli_schemas_get(p.known);
 	ret = p.schemas ? publish_file(&p, path, &err) : ERR_NOMEM;
 	return end(&p, ret, &err);
 }

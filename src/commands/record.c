@@ -146,16 +146,23 @@ record_open(const struct schemas *schemas, const struct reader_record *raw, stru
 
 	*ret = (struct record){ .raw = raw };
 	rc = schema_unframe(schemas, raw->value, &ret->schema, &datum, &why);
+	if (rc == ERR_UNAVAILABLE) {
+		*reterr = why;
+		ret->schema = NULL;
+		return rc;
+	}
 	if (rc == 0 && schema_value_new(ret->schema, &ret->value, reterr) < 0) {
 		ret->schema = NULL;
 		return ERR_NOMEM;
 	}
 	if (rc == 0) {
 		rc = schema_read(ret->schema, datum, &ret->value, &why);
-		if (rc == 0)
+		if (rc == 0) {
+			schema_ref(ret->schema);
 			read_facts(ret);
-		else
+		} else {
 			avro_value_decref(&ret->value);
+		}
 	}
 	if (rc < 0) {
 		ret->schema = NULL;
@@ -174,6 +181,7 @@ record_release(struct record *r)
 {
 	if (r->schema)
 		avro_value_decref(&r->value);
+	schema_unref(r->schema);
 	buf_release(&r->lease);
 	buf_release(&r->summary);
 	buf_release(&r->why);

@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/base/schema.h"
 #include "envdriver/base/units.h"
 #include "envdriver/commands/cli.h"
+#include "envdriver/commands/cli_schemas.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/commands/record.h"
 
@@ -20,7 +20,7 @@ struct replay {
 	int32_t partition;	/* -1: all */
 	struct reader_place from, to;
 	int64_t limit;		/* 0: none */
-	struct schemas *schemas;
+	struct cli_schemas *schemas;
 	struct reader *reader;
 	struct record_list *list;
 };
@@ -98,7 +98,7 @@ open_all(struct replay *r, struct err *reterr)
 {
 	int ret = 0;
 
-	r->schemas = schemas_new(reterr);
+	r->schemas = cli_schemas_new(cli_config(r->cli), reterr);
 	r->reader = r->schemas ? reader_new(cli_config(r->cli), reterr) : NULL;
 	r->list = record_list_new(r->cli, cli_has(r->cli, "envelope"));
 	if (!r->reader || !r->list)
@@ -120,8 +120,10 @@ read_all(struct replay *r, struct err *reterr)
 	       (rc = reader_next(r->reader, 0, &raw, reterr)) != READER_DONE) {
 		struct record record;
 
-		if (rc < 0 || record_open(r->schemas, &raw, &record, reterr) < 0)
-			return rc < 0 ? rc : ERR_NOMEM;
+		if (rc >= 0)
+			rc = record_open(cli_schemas_get(r->schemas), &raw, &record, reterr);
+		if (rc < 0)
+			return rc;
 		if (record_wanted(&record, r->cli)) {
 			record_list_add(r->list, &record);
 			seen++;
@@ -145,7 +147,7 @@ replay_main(struct cli *cli)
 		ret = read_all(&r, &err);
 	record_list_end(r.list);
 	reader_free(r.reader);
-	schemas_free(r.schemas);
+	cli_schemas_free(r.schemas);
 	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : ret);
 }
 

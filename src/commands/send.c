@@ -12,6 +12,7 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/plain.h"
 #include "envdriver/base/schema.h"
+#include "envdriver/commands/cli_schemas.h"
 #include "envdriver/commands/kafka.h"
 #include "envdriver/pipeline/command.h"
 
@@ -21,6 +22,8 @@ struct send {
 	const struct config *config;
 	const struct schemas *schemas;
 	struct kafka *kafka;	/* NULL of a checker */
+	bool use_id;		/* of the schema registry */
+	uint32_t id;
 	struct command_decoder *decoder;
 	char topic[KAFKA_TOPIC_MAX];
 	send_placed_fn *placed;
@@ -93,6 +96,8 @@ send_new(const struct config *config, const struct schemas *schemas, send_placed
 		ret = kafka_find_topic(s->kafka, md, s->topic, &found, reterr);
 	if (md)
 		rd_kafka_metadata_destroy(md);
+	if (ret == 0)
+		ret = cli_schemas_register(config, TOPIC_COMMANDS, &s->use_id, &s->id, reterr);
 	if (ret == 0)
 		return s;
 	send_free(s);
@@ -199,23 +204,40 @@ send_encode(struct send *s, struct span plain, bool new_id, struct send_command 
 	return rc;
 }
 
+/* The value as it goes out: `c` has the frame that needs no registry. */
+static struct span
+framed(struct send *s, const struct send_command *c, struct buf *out)
+{
+	if (!s->use_id)
+		return buf_span(&c->value);
+	schema_add_id_frame(out, s->id);
+	buf_add(out, c->value.data + SCHEMA_FRAME_LEN, c->value.len - SCHEMA_FRAME_LEN);
+	return buf_span(out);
+}
+
 int
 send_put(struct send *s, const struct send_command *c, struct err *reterr)
 {
+	struct buf frame = BUF_INIT;
+	struct span value = framed(s, c, &frame);
 	rd_kafka_t *rk = kafka_client(s->kafka);
 	char what[KAFKA_TOPIC_MAX + 32], *id = strdup(c->id);
 	rd_kafka_resp_err_t rc;
 
-	if (!id)
+	if (!id || frame.failed) {
+		free(id);
+		buf_release(&frame);
 		return err_nomem(reterr);
+	}
 	do {
 		rc = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(s->topic),
 				       RD_KAFKA_V_KEY(c->key.data, c->key.len),
-				       RD_KAFKA_V_VALUE(c->value.data, c->value.len),
+				       RD_KAFKA_V_VALUE((void *)value.ptr, value.len),
 				       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
 				       RD_KAFKA_V_OPAQUE(id), RD_KAFKA_V_END);
 		rd_kafka_poll(rk, rc == RD_KAFKA_RESP_ERR__QUEUE_FULL ? WAIT_MS : 0);
 	} while (rc == RD_KAFKA_RESP_ERR__QUEUE_FULL);
+	buf_release(&frame);
 	if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return 0;
 	free(id);

@@ -156,8 +156,9 @@ wait_next(struct wait *w, int timeout_ms, struct record *ret, bool *ret_final, s
 
 		if (rc <= 0)
 			return rc;
-		if (record_open(w->schemas, &w->raw, ret, reterr) < 0)
-			return ERR_NOMEM;
+		rc = record_open(w->schemas, &w->raw, ret, reterr);
+		if (rc < 0)
+			return rc;
 		if (ret->schema && w->raw.topic == TOPIC_EXECUTION_LOGS) {
 			*ret_final = false;
 			if (is_about_us(w, ret->command_id))

@@ -4,9 +4,9 @@
  */
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/schema.h"
 #include "envdriver/base/units.h"
 #include "envdriver/commands/cli.h"
+#include "envdriver/commands/cli_schemas.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/commands/record.h"
 
@@ -17,7 +17,7 @@ struct watch {
 	bool topics[TOPIC_COUNT];
 	struct reader_place from;
 	int64_t limit, timeout_ms;	/* 0: none */
-	struct schemas *schemas;
+	struct cli_schemas *schemas;
 	struct reader *reader;
 	struct record_list *list;
 };
@@ -52,7 +52,7 @@ open_all(struct watch *w, struct err *reterr)
 {
 	int ret = 0;
 
-	w->schemas = schemas_new(reterr);
+	w->schemas = cli_schemas_new(cli_config(w->cli), reterr);
 	w->reader = w->schemas ? reader_new(cli_config(w->cli), reterr) : NULL;
 	w->list = record_list_new(w->cli, cli_has(w->cli, "envelope"));
 	if (!w->reader || !w->list)
@@ -83,7 +83,7 @@ follow(struct watch *w, struct err *reterr)
 			return rc;
 		if (rc == 0)
 			continue;
-		rc = record_open(w->schemas, &raw, &r, reterr);
+		rc = record_open(cli_schemas_get(w->schemas), &raw, &r, reterr);
 		if (rc < 0)
 			return rc;
 		if (record_wanted(&r, w->cli)) {
@@ -109,7 +109,7 @@ watch_main(struct cli *cli)
 		ret = follow(&w, &err);
 	record_list_end(w.list);
 	reader_free(w.reader);
-	schemas_free(w.schemas);
+	cli_schemas_free(w.schemas);
 	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : ret);
 }
 

@@ -24,7 +24,7 @@ struct schemas;
 /* Spans are borrowed from the record; ptr NULL where it does not say. */
 struct record {
 	const struct reader_record *raw;	/* borrowed */
-	const struct schema *schema;		/* NULL: it cannot be read, `why` says so */
+	const struct schema *schema;		/* held; NULL: it cannot be read, `why` says so */
 	avro_value_t value;
 	struct span command_id, operation, company_id, environment_id, plugin_key;
 	struct span lease_id;
@@ -35,7 +35,8 @@ struct record {
 	struct buf why;
 };
 
-/* Negative only when out of memory. */
+/* Negative only when out of memory, or when the schema registry does not
+ * answer (ERR_UNAVAILABLE). */
 int record_open(const struct schemas *schemas, const struct reader_record *raw,
 		struct record *ret, struct err *reterr);
 void record_release(struct record *r);
