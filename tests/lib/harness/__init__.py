@@ -11,5 +11,6 @@ both would have to be wrong in the same way to hide a mistake.
     oracle.py     exactly one final event for each command, in order: what a reader may rely on
     broker.py     a real Kafka             redis_server.py  a real Redis
     worker.py     an envdriver process     registry.py      plugins in Redis
+    schema_registry.py   a schema registry: a real one, and one that does what it is told
     case.py       what a test function is given     runner.py   tests/run
 """

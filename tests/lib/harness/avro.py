@@ -18,6 +18,8 @@ from fastavro.schema import to_parsing_canonical_form
 from .paths import SCHEMAS
 
 MARKER = b"\xc3\x01"
+ID_MARKER = b"\x00"
+ID_FRAME = 5
 FRAME = 10  # marker and fingerprint
 
 
@@ -66,8 +68,57 @@ def encode(name, record):
     return MARKER + fingerprint(name) + out.getvalue()
 
 
+def datum(schema, record):
+    """Bytes of a record (in fastavro's form) of any schema, without a frame."""
+    out = io.BytesIO()
+    parsed = fastavro.parse_schema(_without_logical_types(schema))
+    fastavro.schemaless_writer(out, parsed, record)
+    return out.getvalue()
+
+
+def id_frame(schema_id):
+    return ID_MARKER + schema_id.to_bytes(4, "big")
+
+
+_schema_text = None
+
+
+def use_registry(registry):
+    """Values that are framed with an id are decoded with what this schema registry knows, from
+    now on and in this process."""
+    global _schema_text
+    _schema_text = registry.schema_text
+    _registered.cache_clear()
+
+
+@functools.cache
+def _registered(schema_id):
+    if _schema_text is None:
+        raise ValueError(f"framed with id {schema_id}, and there is no registry")
+    schema = _without_logical_types(json.loads(_schema_text(schema_id)))
+    return schema["name"], fastavro.parse_schema(schema)
+
+
+def _decode_by_id(data):
+    """By the writer's schema, as ours: fastavro resolves one to the other."""
+    name, writer = _registered(int.from_bytes(data[1:ID_FRAME], "big"))
+    stream = io.BytesIO(data[ID_FRAME:])
+    record = fastavro.schemaless_reader(
+        stream,
+        writer,
+        _parsed(name),
+        return_record_name=True,
+        return_record_name_override=True,
+    )
+    if stream.read(1):
+        raise ValueError(f"{name}: bytes after the datum")
+    return name, _walk(name, record, _FROM_FASTAVRO)
+
+
 def decode(data):
     """(record name, record). ValueError when the frame is not one of ours or bytes are left."""
+    if data[:1] == ID_MARKER:
+        return _decode_by_id(data)
     if data[:2] != MARKER:
         raise ValueError(f"does not start with c3 01: {data[:FRAME].hex(' ')}")
     name = _by_fingerprint().get(data[2:FRAME])
