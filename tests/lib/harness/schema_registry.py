@@ -134,7 +134,7 @@ class Fake(Registry):
         return self
 
     def stop(self):
-        """Connections that stand are ended too, or a client would go on with them."""
+        """Connections that stand are ended at their next request."""
         if self.server is not None:
             self.server.shutdown()
             self.server.server_close()
@@ -156,7 +156,9 @@ class Fake(Registry):
         with self.lock:
             self.requests.append((time.monotonic(), what, dict(handler.headers)))
         time.sleep(self.delay)
-        handler.close_connection = self.server is None
+        if self.server is None:  # stopped: connections that stand are worth nothing either
+            handler.close_connection = True
+            return
         fault = self.faults.get(what, self.faults.get(handler.command))
         if callable(fault):
             fault(handler)
