@@ -278,10 +278,13 @@ def test_given_up_while_its_answer_is_shaped(t):
         assert old.terminate(60) == 0
         new = t.worker(f"x{number}", config={"handover.timeout": "5s"})
         [event] = t.topics.wait(records, timeout=60)
-        seen.append(event.status)
+        seen.append(event.error["code"] if event.error else event.status)
         if event.status == "SUCCEEDED":
             assert_whole(event, 60 * 1024)
+        else:
+            assert event.error["mayHaveRun"], event.plain["outcome"]
         assert new.terminate(60) == 0
-    assert set(seen) <= {"INTERRUPTED", "SUCCEEDED"}, seen
+    # The plugin may be stopped before it has answered: then the call failed with it.
+    assert set(seen) <= {"INTERRUPTED", "SUCCEEDED", "WORKER_UNAVAILABLE"}, seen
     t.verify()
     print(seen)
