@@ -124,8 +124,9 @@ def test_rolling_restart_hands_large_answers_over(t):
     t.make_topics(commands=2)
     t.install(t.fixture())
     old = t.worker("old", config={"drain.timeout": "1s"})
+    sizes = (9000, 3000, 1)  # over 8 MiB, over 1 MiB in one transaction, 2 MiB on one stream
     records = t.topics.publish(
-        *(execution(9000, 2000, knobs={"sleepMs": 8000}) for _ in range(3)),
+        *(execution(lines, 2000, knobs={"sleepMs": 8000}) for lines in sizes),
         execution(10, knobs={"sleepMs": 8000}),
     )
     wait_until(lambda: old.metric("envdriver_calls_running") == 4, 20, "all are called")
@@ -137,8 +138,8 @@ def test_rolling_restart_hands_large_answers_over(t):
     events = t.topics.wait(records, timeout=60)
     leaving.join()
     assert old.process.returncode == 0
-    for event in events[:3]:
-        assert_whole(event, 9000, 2000)
+    for event, lines in zip(events, sizes):
+        assert_whole(event, lines, 2000)
         # Called by one, published by the other.
         assert event.value["trace"]["instanceId"] == "old", event.plain["trace"]
     assert_whole(events[3], 10)
