@@ -149,6 +149,7 @@ check-unit:
 check:
 	$(Q)scripts/setup --check
 	$(Q)$(MAKE) --no-print-directory lint
+	$(Q)tests/model/run --short
 	$(Q)$(MAKE) --no-print-directory DEVELOPER=1 all
 	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
 	$(Q)tests/run --all
@@ -168,6 +169,10 @@ check-rdkafka-newest:
 	$(Q)scripts/setup --check
 	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
 	$(Q)tests/run --all --librdkafka-newest -k '$(newest_tests)'
+
+# The engine's model: about five minutes on two cores (tests/model/README.md).
+check-model:
+	$(Q)tests/model/run
 
 demo:
 	$(Q)scripts/setup --demo
@@ -219,10 +224,11 @@ help:
 	@echo "check       every test, with address and undefined sanitizers"
 	@echo "check-fault every fault of docs/reliability.md, long ones included"
 	@echo "check-rdkafka-newest  the Kafka tests on a current librdkafka"
+	@echo "check-model the states of the engine's model, and each of its rules taken away"
 	@echo "check-unit  the tests that need no network and no server"
 	@echo "fuzz        looks for inputs that break the scanners (clang; FUZZ_SECONDS)"
 	@echo "bench       throughput and memory beside a peer, in one run"
 	@echo "lint        dependencies point down, functions stay small"
 	@echo "install, uninstall (PREFIX, DESTDIR), format, clean"
 
-.PHONY: all unit fuzz fuzzers check check-fault check-rdkafka-newest check-unit demo bench lint format install uninstall clean help
+.PHONY: all unit fuzz fuzzers check check-fault check-model check-rdkafka-newest check-unit demo bench lint format install uninstall clean help
