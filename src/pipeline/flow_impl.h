@@ -106,11 +106,6 @@ struct flow_call {
 	struct flow_call *next_late;
 };
 
-/* A take-over of our own claim under way. */
-struct flow_own {
-	struct flow *flow;
-};
-
 enum flow_stage {
 	STAGE_REDIS,		/* waiting for Redis and for what the broker says */
 	STAGE_META,		/* does the prefix serve our group? */

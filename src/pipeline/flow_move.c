@@ -393,12 +393,11 @@ flow_move_hand_over(struct flow *f, struct entry *e)
 static void
 on_own_taken(void *arg, bool taken, int attempt)
 {
-	struct flow_own *own = arg;
+	struct flow *f = arg;
 
 	(void)taken;
 	(void)attempt;
-	own->flow->owning--;
-	free(own);
+	f->owning--;
 }
 
 /* At handover.timeout we take our own claim over, so that nobody has to wait
@@ -407,7 +406,6 @@ void
 flow_move_take_own(struct flow *f, struct entry *e)
 {
 	struct claim_record record = flow_claim_key(e);
-	struct flow_own *own = calloc(1, sizeof(*own));
 	struct buf call = BUF_INIT;
 	char token[CLAIM_TOKEN_MAX];
 	bool rerun = !e->cmd->op->once || e->cmd->rerun;
@@ -416,15 +414,12 @@ flow_move_take_own(struct flow *f, struct entry *e)
 		 e->cmd->id.ptr);
 	instance_token(f->instance, token);
 	flow_call_json(e, &call);
-	if (!own || call.failed ||
+	if (call.failed ||
 	    !claims_takeover(f->claims, e->cmd->id, &record, span_of(e->token), token, rerun,
-			     /* answer_lost= */ false, buf_span(&call), on_own_taken, own)) {
-		free(own);
+			     /* answer_lost= */ false, buf_span(&call), on_own_taken, f))
 		flow_nomem(f);
-	} else {
-		own->flow = f;
+	else
 		f->owning++;
-	}
 	buf_release(&call);
 	flow_call_orphan(f, e);
 	flow_call_abandon(f, e);
