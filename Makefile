@@ -113,6 +113,18 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(filter fuzzer,$(SAN)),,$(BUILD)/
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(if $(filter fuzzer,$(SAN)),-fsanitize=fuzzer) -o $@ $^ $(LDLIBS)
 
+# A program with one rule of the engine taken out of one source file, for
+# tests/fault/test_model_rules.py: build/address/without/RULE/PROGRAM.
+check_obj := $(checks:$(BUILD)/tests/%=$(BUILD)/tests/integration/%.o)
+$(BUILD)/without/%: $(BUILD)/src/main.o $(check_obj) $(rigs) $(BUILD)/libenvdriver.a \
+		tests/lib/harness/without.py
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)python3 -B tests/lib/harness/without.py $(notdir $(@D)) $@.c
+	$(Q)$(CC) -iquote src/pipeline -iquote src/state $(CPPFLAGS) $(CFLAGS) -c -o $@.o $@.c
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $@.o $(if $(filter envdriver,$(@F)),$(BUILD)/src/main.o, \
+		$(BUILD)/tests/integration/$(@F).o $(rigs)) $(BUILD)/libenvdriver.a -lcmocka $(LDLIBS)
+
 # One call through the plugin layer alone, for tests/golden.
 $(BUILD)/golden/call: $(BUILD)/tests/golden/call.o $(BUILD)/libenvdriver.a
 	@mkdir -p $(@D)

@@ -51,7 +51,6 @@ met_new(struct flow *f, struct entry *e, int attempt)
 static void
 met_duplicate(struct flow *f, struct entry *e, const struct claim *found)
 {
-	e->claimed = false;
 	free(e->first_topic);
 	e->first_topic = strndup(found->record.topic.ptr, found->record.topic.len);
 	if (!e->first_topic) {

@@ -249,7 +249,7 @@ void
 flow_intake_duplicate(struct flow *f, struct entry *e)
 {
 	flow_run_give_slot(f, e);
-	e->claimed = false;
+	e->claimed = false;	/* it is the first one's: not ours to finish */
 	e->is_letter = true;
 	if (build_duplicate(f, e) == 0)
 		flow_seal_publish(f, e);

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs with one rule of the engine taken out, to see that its test fails then.
+
+A rule stands at one place (some at two, in one file); here is what that place becomes without it.
+The text must be there as it is written here: who moves a rule moves it here, too.
+
+Only the standard library: the Makefile runs this (RULE OUT.c) to write the changed source.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from_make = __name__ == "__main__"
+if from_make:
+    ROOT = Path(__file__).resolve().parents[3]
+else:
+    from .paths import BUILD, ROOT
+
+PLACES = {
+    "guard": (
+        "src/pipeline/flow_claim.c",
+        ("} else if (clock_boot_ms() - e->claim_sent_boot >= FLOW_STOOD_STILL_MS) {",
+         "} else if (false) {"),
+    ),
+    "renew": (
+        "src/pipeline/flow_still.c",
+        ("\t\trenew(f, e);\n",
+         "\t\tif (f->verifying)\n\t\t\trenew(f, e);\n\t\tflow_claim_send(f, e);\n"),
+    ),
+    "nocall": (
+        "src/pipeline/claim_scripts.c",
+        ("write(call and 'calling' or 'answered', ARGV[4]",
+         "write(call and 'calling' or 'claimed', ARGV[4]"),
+    ),
+    "ownfin": (
+        "src/pipeline/flow_intake.c",
+        ("\te->claimed = false;", "\te->claimed = true;"),
+    ),
+    "reread": (
+        "src/pipeline/flow_claim.c",
+        ("\tentry_list_remove(e);\n\tflow_step(f, e, ON_CLAIM_CHANGED);",
+         "\tif (found && found->state != CLAIM_CLAIMED) {\n"
+         "\t\tentry_list_remove(e);\n\t\tflow_step(f, e, ON_CLAIM_CHANGED);\n\t}"),
+    ),
+    "handwait": (
+        "src/pipeline/flow_claim.c",
+        ("\telse\n\t\tflow_step(f, e, ON_CALLING_ELSEWHERE);",
+         "\telse if (strcmp(e->seen_incarnation, instance_incarnation(f->instance)) == 0)\n"
+         "\t\tflow_step(f, e, ON_NEW_CALL);\n"
+         "\telse\n\t\tflow_step(f, e, ON_CALLING_ELSEWHERE);"),
+    ),
+    "killold": (
+        "src/state/redis_greet.c",
+        ("\tif (!r->lost_id || strcmp(r->lost_run_id, r->run_id) != 0)\n\t\treturn true;",
+         "\treturn true;"),
+    ),
+    "beat": (
+        "src/state/instance.c",
+        ("if now and now ~= ARGV[1] then", "if false then"),
+    ),
+    "sticky": (
+        "src/pipeline/claim_scripts.c",
+        ("write('claimed', f[7], f[8], f[9], f[10], f[11], f[12])",
+         "redis.call('DEL', KEYS[1])"),
+    ),
+    "finget": (
+        "src/pipeline/claim_scripts.c",
+        ("if f and f.record == ARGV[1] and f[12] ~= '' and f[12] ~= ARGV[4] then", "if false then"),
+    ),
+    "fifo": (
+        "src/pipeline/claim.c",
+        ("for (kind = 0; kind < KINDS; kind++)\n\t\tfor (r = c->lists[kind].head;",
+         "for (kind = KINDS - 1; kind >= 0; kind--)\n\t\tfor (r = c->lists[kind].head;"),
+    ),
+    "drop": (
+        "src/pipeline/flow_move.c",
+        ("return e->own ? ON_REVOKED : ON_REVOKED_FOREIGN;", "return ON_REVOKED;"),
+    ),
+    "cancel": (
+        "src/pipeline/flow_move.c",
+        ("\t\tgive_up_old(f, &f->left, 0);", "\t\t(void)f;"),
+    ),
+    "watch": (
+        "src/state/instance_start.c",
+        ("beat_still_ms(&i->predecessor) >= INSTANCE_WATCH_MS",
+         "beat_still_ms(&i->predecessor) >= 3000"),
+    ),
+    "recheck": (
+        "src/pipeline/claim.c",
+        (".rank = REDIS_RANK_CLAIMS", ".rank = REDIS_RANK_INSTANCE - 1"),
+    ),
+    "doubtfin": (
+        "src/pipeline/flow_claim.c",
+        ("\tif (e->in_doubt)\n", "\tif (false)\n"),
+    ),
+    "bound": (
+        "src/pipeline/flow_claim.c",
+        ("now - f->waited_at < FLOW_STOOD_STILL_MS", "f->waited_at"),
+        ("\tif (now - before < FLOW_STOOD_STILL_MS)\n\t\treturn;", "\tif (before)\n\t\treturn;"),
+    ),
+    "shapeorph": (
+        "src/pipeline/flow_seal.c",
+        ("\tflow_call_orphan(f, e);\n\tif (e->reshaped++ > 1) {",
+         "\tbuf_reset(&e->lease_id);\n\tif (e->reshaped++ > 1) {"),
+    ),
+    "onelease": (
+        "src/pipeline/flow_claim.c",
+        ("\t\tif (!events_succeeded(&e->events))\n\t\t\tbuf_reset(&e->lease_id);\n", ""),
+    ),
+}  # fmt: skip
+
+
+def source(rule):
+    """The changed file as text."""
+    path, *changes = PLACES[rule]
+    text = (ROOT / path).read_text("utf-8")
+    for old, new in changes:
+        if text.count(old) != 1:
+            raise SystemExit(f"rule {rule}: {path} has {text.count(old)} times, not once:\n{old}")
+        text = text.replace(old, new)
+    return f'#line 1 "{path}"\n{text}'
+
+
+def build(rule, program):
+    """Makes it; returns its folder's name beside the other builds, as Worker's `build` wants it."""
+    name = f"{BUILD.name}/without/{rule}"
+    done = subprocess.run(
+        ["make", "--no-print-directory", f"SAN={BUILD.name}", f"build/{name}/{program}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"no {program} without {rule}: {done.stdout}{done.stderr}")
+    return name
+
+
+if from_make:
+    Path(sys.argv[2]).write_text(source(sys.argv[1]), "utf-8")
