@@ -443,7 +443,7 @@ def test_t8_a_missing_topic_parks_its_results_only(t):
 # --- T9: the broker dies ---
 
 
-@limit(240)
+@limit(420)
 def test_t9_a_broker_killed_under_an_open_transaction(t):
     """At each stage of it. Nothing is lost, nothing is there twice."""
     broker = rig(t)
