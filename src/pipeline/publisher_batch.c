@@ -11,9 +11,21 @@
 #include "envdriver/pipeline/window.h"
 #include "publisher_impl.h"
 
-enum { STEP_MS = 1000, PREWARM_MS = 5000, TOPIC_BITS = 8 };
+enum { STEP_MS = 1000, PREWARM_MS = 5000, TOPIC_BITS = 8, V_2_10 = 0x020a0000 };
 
 /* --- the producer --- */
+
+/* "[protocol://]host:port/ID: reason": of a broker that was known by its id,
+ * which the addresses that we start with ("…/bootstrap") are not. */
+static bool
+names_broker(const char *reason)
+{
+	const char *end = strstr(reason, ": "), *id = end;
+
+	while (id && id > reason && id[-1] >= '0' && id[-1] <= '9')
+		id--;
+	return id && id < end && id > reason && id[-1] == '/';
+}
 
 static void
 on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
@@ -22,6 +34,8 @@ on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
 	struct buf text = BUF_INIT;
 
 	(void)fatal;	/* every call that follows says so */
+	r->lost |= code == RD_KAFKA_RESP_ERR__TRANSPORT && names_broker(reason) &&
+		   rd_kafka_version() >= V_2_10;
 	kafkaconf_explain(r->config, code, reason, &text);
 	snprintf(r->last_error, sizeof(r->last_error), "%s", text.data ? text.data : reason);
 	buf_release(&text);
@@ -182,6 +196,8 @@ publisher_batch_health(struct publisher_run *r)
 	struct txn_answer a = { .code = rd_kafka_fatal_error(r->rk, text, sizeof(text)) };
 
 	a.fatal = a.code != RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (!a.fatal && r->lost)
+		a.code = RD_KAFKA_RESP_ERR__TRANSPORT;
 	if (a.fatal)
 		snprintf(r->last_error, sizeof(r->last_error), "%s", text);
 	return a;

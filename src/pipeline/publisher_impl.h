@@ -59,6 +59,7 @@ struct publisher_run {
 	enum txn_state state;
 	bool started;			/* an init_transactions has succeeded */
 	bool ready;
+	bool lost;			/* a broker went away (publisher_batch_health) */
 	bool dead;			/* told to exit: nothing is called any more */
 	enum txn_call call;		/* the one at hand */
 	int tries;			/* of it, for the back-off */
@@ -109,7 +110,11 @@ struct txn_answer publisher_batch_reconcile(struct publisher_run *r);
 /* Takes librdkafka's error apart and destroys it; NULL is OK. `last_error`
  * gets its text. */
 struct txn_answer publisher_batch_answer(struct publisher_run *r, rd_kafka_error_t *take_error);
-/* OK, or the fatal error that the producer is in. */
+/* OK, or the fatal error that the producer is in, or _TRANSPORT: it must not
+ * be asked to send offsets any more. From 2.10 on (seen with 2.16.0)
+ * librdkafka drops a broker that an answer does not list, but keeps it as the
+ * group's coordinator; send_offsets then waits for its connection, without
+ * end and whatever its time-out is. Poll first: it is told by an event. */
 struct txn_answer publisher_batch_health(struct publisher_run *r);
 
 #endif

@@ -266,6 +266,7 @@ do_init(struct publisher_run *r)
 	a = publisher_batch_answer(r, rd_kafka_init_transactions(r->rk, STEP_MS));
 	if (a.code == RD_KAFKA_RESP_ERR_NO_ERROR) {
 		r->last_error[0] = '\0';
+		r->lost = false;
 		publisher_batch_prewarm(r);
 	}
 	follow(r, TXN_CALL_INIT, a);
@@ -327,7 +328,7 @@ do_idle(struct publisher_run *r)
 	tell_ready(r);
 	(void)rd_kafka_poll(r->rk, 0);
 	a = publisher_batch_health(r);
-	if (a.fatal) {
+	if (a.code != RD_KAFKA_RESP_ERR_NO_ERROR) {
 		follow(r, TXN_CALL_EVENT, a);
 		return;
 	}
@@ -379,8 +380,15 @@ do_offsets(struct publisher_run *r)
 {
 	const struct batch *b = r->batch;
 	int64_t ms = r->timeout_ms / 2 < SEND_OFFSETS_MS ? r->timeout_ms / 2 : SEND_OFFSETS_MS;
-	struct txn_answer a = { .code = RD_KAFKA_RESP_ERR_NO_ERROR };
+	struct txn_answer a;
 
+	(void)rd_kafka_poll(r->rk, 0);
+	a = publisher_batch_health(r);
+	if (a.code == RD_KAFKA_RESP_ERR__TRANSPORT) {
+		follow(r, TXN_CALL_EVENT, a);
+		return;
+	}
+	a = (struct txn_answer){ .code = RD_KAFKA_RESP_ERR_NO_ERROR };
 	if (b->offsets && b->offsets->cnt > 0) {
 		assert(b->group);
 		a = publisher_batch_answer(

@@ -35,6 +35,7 @@ struct row {
 static const char no_answer[] = "Kafka does not answer the transaction";
 static const char fenced[] = "another producer took over the transactional id";
 static const char dead[] = "the producer had a fatal error";
+static const char lost[] = "a broker went away, and librdkafka may wait for it without end";
 static const char bug[] = "a transaction call out of order";
 static const char no_topic[] = "a result topic is missing";
 static const char no_permit[] = "a result topic may not be written";
@@ -170,6 +171,9 @@ static const struct row rows[] = {
 	{ TXN_CALL_ABORT, E(_TIMED_OUT), OLD, TXN_RECREATE, TXN_DROP, PUBLISH_AGAIN, 0, slow },
 	{ TXN_CALL_ABORT, ANY, RETRIABLE, SAME, TXN_REPEAT, 0, 0, no_answer },
 	{ TXN_CALL_ABORT, E(_TIMED_OUT), 0, SAME, TXN_REPEAT, 0, 0, no_answer },
+
+	/* Of librdkafka from 2.10 on, before offsets are sent. */
+	{ TXN_CALL_EVENT, E(_TRANSPORT), 0, TXN_RECREATE, TXN_DROP, PUBLISH_AGAIN, 0, lost },
 
 	/* Any call. */
 	{ SAME, E(_STATE), 0, SAME, TXN_EXIT, 0, EXIT_BUG, bug },

@@ -207,6 +207,10 @@ static const struct row {
 
 	{ "fatal while idle", TXN_IDLE, TXN_CALL_EVENT, E(_FATAL), F, 0, TXN_RECREATE, TXN_DROP,
 	  PUBLISH_AGAIN, 0 },
+	{ "a broker was lost, idle", TXN_IDLE, TXN_CALL_EVENT, E(_TRANSPORT), 0, 0, TXN_RECREATE,
+	  TXN_DROP, PUBLISH_AGAIN, 0 },
+	{ "a broker was lost, before the offsets", TXN_OFFSETS, TXN_CALL_EVENT, E(_TRANSPORT), 0,
+	  NEW, TXN_RECREATE, TXN_DROP, PUBLISH_AGAIN, 0 },
 	{ "fenced while idle", TXN_IDLE, TXN_CALL_EVENT, E(_FENCED), F, 0, TXN_RECREATE,
 	  TXN_DROP_FENCED, PUBLISH_AGAIN, 0 },
 };
