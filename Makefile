@@ -11,16 +11,18 @@ SAN ?=
 
 BUILD := build/$(if $(SAN),$(SAN),release)
 PKGS := rdkafka hiredis libuv jansson uuid libmicrohttpd libcurl libcrypto
-# A newer librdkafka that `scripts/setup --librdkafka-newest` built wins.
-export PKG_CONFIG_PATH := $(CURDIR)/build/deps/lib/pkgconfig:$(PKG_CONFIG_PATH)
+# A newer librdkafka that `scripts/setup --librdkafka-newest` built wins. ($(shell …) of make 4.3
+# does not see what is exported.)
+PKG_CONFIG := PKG_CONFIG_PATH='$(CURDIR)/build/deps/lib/pkgconfig:$(PKG_CONFIG_PATH)' pkg-config
 
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -fno-strict-aliasing \
 	-fstack-protector-strong
 override CPPFLAGS += -Iinclude -DENVDRIVER_VERSION='"$(VERSION)"' \
-	-DAVRO_C_VERSION='"$(shell pkg-config --modversion avro-c)"' $(shell pkg-config --cflags $(PKGS))
-override LDLIBS += -lavro $(shell pkg-config --libs $(PKGS)) -lpthread -lm
+	-DAVRO_C_VERSION='"$(shell $(PKG_CONFIG) --modversion avro-c)"' \
+	$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PKGS)))
+override LDLIBS += -lavro $(shell $(PKG_CONFIG) --libs $(PKGS)) -lpthread -lm
 ifeq ($(DEVELOPER),1)
 override CFLAGS += -Werror
 endif
