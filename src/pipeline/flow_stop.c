@@ -30,6 +30,9 @@ on_workers_stopped(void *arg)
 {
 	struct flow *f = arg;
 
+	/* Not before: in the time it is given to end a plugin may still bring
+	 * the lease of a call that timed out (P4). */
+	flow_call_forget_late(f);
 	instance_end(f->instance, on_instance_ended, f);
 }
 
@@ -37,7 +40,6 @@ static void
 stop_workers(struct flow *f)
 {
 	f->stage = STAGE_STOPPED;
-	flow_call_forget_late(f);
 	supervisor_stop(f->supervisor, true, on_workers_stopped, f);
 }
 
