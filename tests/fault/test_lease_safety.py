@@ -152,6 +152,29 @@ def test_fenced_in_the_transaction_of_the_lease(t):
     assert not orphaned(events)
 
 
+@limit(220)
+def test_fenced_by_a_second_worker_of_its_name(t):
+    """Two workers with one group.instance.id: the first is told to go and exits 69. Its leases are
+    published by the second, or told in a warning when they ended with the first."""
+    t.make_topics(commands=1)
+    ledger = Ledger(t)
+    config = {**QUICK, "kafka.group.instance.id": "one"}
+    first = t.worker("first", config=config)
+    t.topics.wait(t.topics.publish(ledger.probe()))
+    records = t.topics.publish(*(ledger.acquire(seconds=s) for s in (0, 1, 2, 4, 8)))
+    second = t.worker("second", config=config, ready=False)
+    assert first.wait(40) == 69
+    lost = set(ledger.acquired())
+    second.wait_ready(40)
+    warned = 0
+    for event in t.topics.wait(records, timeout=60):
+        assert event.status == "SUCCEEDED", event.plain
+        warned += event.value["trace"]["attempt"] > 1
+    lost -= published(t.topics.read_all())
+    assert len(lost) <= warned, (lost, warned)
+    settle(t, ledger, lost)
+
+
 # --- revoked ---
 
 

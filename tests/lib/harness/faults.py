@@ -99,3 +99,19 @@ def rss_kb(pid):
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
     return 0
+
+
+def assert_calls(ledger, events):
+    """An Execute is called at most once, and exactly once when its result says that it ran."""
+    asked = ledger.asked()
+    assert max(asked.values()) == 1, [c for c in asked.items() if c[1] > 1]
+    for event in events:
+        if event.final and event.name == "ExecutionResult" and event.status == "SUCCEEDED":
+            assert event.value["trace"]["attempt"] == 1, event.plain
+
+
+def assert_attempts(events):
+    """Other operations are called once or twice."""
+    for event in events:
+        if event.final and event.name != "DeadLetter":
+            assert event.value["trace"]["attempt"] <= 2, event.plain
