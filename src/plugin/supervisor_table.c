@@ -12,6 +12,7 @@ enum special {
 	AGAIN,		/* stopped: start again when it is wanted */
 	RESUME,		/* wanted again before the ladder began */
 	BEGIN_STOP,	/* drain, then the ladder */
+	HURRY,		/* now, but not sooner than a second after the last try */
 };
 
 struct cell {
@@ -89,7 +90,7 @@ static const struct cell table[][SUPERVISOR_EVENTS] = {
 	[WORKER_BACKOFF] = {
 		[SUPERVISOR_WANTED] = NONE,
 		[SUPERVISOR_UNWANTED] = { SUPERVISOR_REST, WORKER_STOPPED, PLAIN },
-		[SUPERVISOR_DEMAND] = { SUPERVISOR_SPAWN, WORKER_STARTING, PLAIN },
+		[SUPERVISOR_DEMAND] = { SUPERVISOR_SPAWN, WORKER_STARTING, HURRY },
 		[SUPERVISOR_CHANGED] = { SUPERVISOR_SPAWN, WORKER_STARTING, RESET },
 		[SUPERVISOR_UP] = BAD,
 		[SUPERVISOR_FAILED] = BAD,
@@ -150,6 +151,21 @@ crash(struct supervisor_row *row, const struct supervisor_rules *rules, bool fai
 	return SUPERVISOR_WAIT;
 }
 
+/* A command that waits asks again with each change, and a start that fails is
+ * one: without this a worker that cannot start would be tried in a circle. */
+static bool
+too_early(struct supervisor_row *row, int64_t now, enum supervisor_action *ret)
+{
+	int64_t at = row->spawned_ms + SUPERVISOR_BACKOFF_MIN_MS;
+
+	if (!row->spawned_ms || now >= at)
+		return false;
+	*ret = row->next_restart_ms > at ? SUPERVISOR_WAIT : SUPERVISOR_NOTHING;
+	if (row->next_restart_ms > at)
+		row->next_restart_ms = at;
+	return true;
+}
+
 static enum supervisor_action
 again(struct supervisor_row *row)
 {
@@ -182,10 +198,11 @@ passes(const struct supervisor_row *row, enum supervisor_event event)
 	return true;
 }
 
-enum supervisor_action
-supervisor_table_step(struct supervisor_row *row, const struct supervisor_rules *rules,
-		      enum supervisor_event event, int64_t now_ms, double dice)
+static enum supervisor_action
+step(struct supervisor_row *row, const struct supervisor_rules *rules, enum supervisor_event event,
+     int64_t now_ms, double dice)
 {
+	enum supervisor_action later;
 	/* A handle that was never started is as a stopped one. */
 	const struct cell *c = &table[row->status ? row->status : WORKER_STOPPED][event];
 
@@ -208,6 +225,10 @@ supervisor_table_step(struct supervisor_row *row, const struct supervisor_rules 
 		break;
 	case AGAIN:
 		return again(row);
+	case HURRY:
+		if (too_early(row, now_ms, &later))
+			return later;
+		break;
 	case RESUME:
 		if (!row->draining)
 			return SUPERVISOR_NOTHING;
@@ -226,6 +247,17 @@ supervisor_table_step(struct supervisor_row *row, const struct supervisor_rules 
 	if (c->next)
 		row->status = c->next;
 	return c->action;
+}
+
+enum supervisor_action
+supervisor_table_step(struct supervisor_row *row, const struct supervisor_rules *rules,
+		      enum supervisor_event event, int64_t now_ms, double dice)
+{
+	enum supervisor_action action = step(row, rules, event, now_ms, dice);
+
+	if (action == SUPERVISOR_SPAWN)
+		row->spawned_ms = now_ms;
+	return action;
 }
 
 int

@@ -140,7 +140,7 @@ test_stories(void **state)
 		for (int n = 0; n < STEPS && s->steps[n].action; n++) {
 			enum supervisor_action a = supervisor_table_step(&row, s->rules,
 									 s->steps[n].event,
-									 1000 + n, 0);
+									 1000 * (n + 1), 0);
 
 			if (a != s->steps[n].action || row.status != s->steps[n].status)
 				fail_msg("%s, step %d: action %d, status %d", s->name, n, (int)a,
@@ -200,6 +200,37 @@ test_gives_up(void **state)
 		assert_false(row.gave_up);
 		assert_int_equal(row.consecutive, 0);
 	}
+}
+
+/* A start that fails is a change, with which a command that waits asks again:
+ * at once when the worker had lived, else a second after the last try. */
+static void
+test_demand_is_not_hasty(void **state)
+{
+	struct supervisor_row row = { 0 };
+	int64_t now = 5000;
+
+	(void)state;
+	assert_int_equal(supervisor_table_step(&row, &restart, SUPERVISOR_WANTED, now, 0),
+			 SUPERVISOR_SPAWN);
+	for (int n = 0; n < 4; n++) {
+		assert_int_equal(supervisor_table_step(&row, &restart, SUPERVISOR_FAILED, now, 0),
+				 SUPERVISOR_WAIT);
+		/* The back-off of the first failure is no longer than that. */
+		assert_int_equal(supervisor_table_step(&row, &restart, SUPERVISOR_DEMAND, now, 0),
+				 n ? SUPERVISOR_WAIT : SUPERVISOR_NOTHING);
+		assert_int_equal(row.next_restart_ms, now + SUPERVISOR_BACKOFF_MIN_MS);
+		assert_int_equal(supervisor_table_step(&row, &restart, SUPERVISOR_DEMAND, now, 0),
+				 SUPERVISOR_NOTHING);
+		now += SUPERVISOR_BACKOFF_MIN_MS;
+		assert_int_equal(supervisor_table_step(&row, &restart, SUPERVISOR_DEMAND, now, 0),
+				 SUPERVISOR_SPAWN);
+	}
+	supervisor_table_step(&row, &restart, SUPERVISOR_UP, now, 0);
+	now += SUPERVISOR_BACKOFF_MIN_MS;
+	supervisor_table_step(&row, &restart, SUPERVISOR_DIED, now, 0);
+	assert_int_equal(supervisor_table_step(&row, &restart, SUPERVISOR_DEMAND, now, 0),
+			 SUPERVISOR_SPAWN);
 }
 
 /* A failed hand-shake never parks a plugin; the wait is at most 5 minutes. */
@@ -274,6 +305,7 @@ main(void)
 		cmocka_unit_test(test_stories),
 		cmocka_unit_test(test_gives_up),
 		cmocka_unit_test(test_failed_for_ever),
+		cmocka_unit_test(test_demand_is_not_hasty),
 		cmocka_unit_test(test_series_ends),
 		cmocka_unit_test(test_spread),
 	};

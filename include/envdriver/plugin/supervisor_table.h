@@ -58,6 +58,7 @@ struct supervisor_row {
 	int64_t up_ms;		/* monotonic; when it came up */
 	int64_t last_crash_ms;	/* monotonic; 0: never */
 	int64_t next_restart_ms;	/* monotonic; 0: none is waited for */
+	int64_t spawned_ms;	/* monotonic; the last try to start it; 0: none yet */
 };
 
 struct supervisor_rules {
