@@ -17,6 +17,7 @@
 enum {
 	FIXED_BYTES = 4096,	/* names, numbers, framing: generously */
 	OUR_HEADERS_MAX = 16,
+	HEADERS_MAX = 100000 - OUR_HEADERS_MAX,	/* librdkafka reads no more of a record */
 	NUMBER_MAX = 24,
 };
 
@@ -89,7 +90,7 @@ fit(struct letter *l, size_t max_bytes)
 	for (i = 0; i < src->n_headers; i++) {
 		size_t cost = header_cost(&src->headers[i]);
 
-		if (cost > left - used)
+		if (cost > left - used || i == HEADERS_MAX)
 			break;
 		used += cost;
 	}

@@ -292,18 +292,18 @@ def test_destroy_overtakes_when_it_may(t):
 @limit(120)
 @short
 def test_many_headers(t):
-    """10^5 headers on one record: on a command they count for nothing, on what is none they are
+    """About 10^5 headers on one record: on a command they count for nothing, on what is none they are
     in its dead letter."""
     t.install(t.fixture())
     worker = t.worker(config={"plugin.start.wait": "15s"})
-    headers = [("h", None)] * 100_000
+    headers = [("h", None)] * 99_900  # librdkafka's readers take 100,000
     began = time.monotonic()
     good = t.topics.publish_raw(framed(), key=b"k", headers=headers)
     bad = t.topics.publish_raw(b"no command", key=b"k", headers=headers)
     result, letter = t.topics.wait([good, bad])
     took = time.monotonic() - began
     assert result.status == "SUCCEEDED", result.plain
-    assert len(letter.value["headers"]) == 100_000
+    assert len(letter.value["headers"]) == 99_900
     assert letter.value["value"] == b"no command"
     assert took < 20, took
     assert "the loop stood still" not in worker.stderr()
