@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/commands/kafka.h"
 
+#include <openssl/x509_vfy.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
+#include "envdriver/pipeline/kafkaconf.h"
 
 enum { ERRSTR = 512, LOOK_MS = 1000, GIVE_UP_MS = 3000, PURGE_TURNS = 100,
        PURGE_MS = 10 };
@@ -27,6 +29,7 @@ struct kafka {
 	rd_kafka_resp_err_t last;
 	char why[ERRSTR];
 	bool all_down;
+	int refused;		/* X509_V_ERR_… of a broker's certificate */
 };
 
 static void
@@ -60,6 +63,29 @@ on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 	pthread_mutex_unlock(&k->lock);
 }
 
+/* Changes nothing of the verdict; librdkafka's own text leaves the cause out. */
+static int
+on_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *error, int depth,
+	       const char *der, size_t size, char *text, size_t text_size, void *opaque)
+{
+	struct kafka *k = opaque;
+
+	(void)rk;
+	(void)broker;
+	(void)id;
+	(void)depth;
+	(void)der;
+	(void)size;
+	(void)text;
+	(void)text_size;
+	if (*error == X509_V_OK)
+		return 1;
+	pthread_mutex_lock(&k->lock);
+	k->refused = *error;
+	pthread_mutex_unlock(&k->lock);
+	return 0;
+}
+
 static void
 on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
@@ -74,6 +100,8 @@ set(void *arg, const char *name, const char *value, struct err *reterr)
 {
 	char text[ERRSTR];
 
+	if (kafkaconf_check_file(name, value, reterr) < 0)
+		return ERR_CONFIG;
 	if (rd_kafka_conf_set(arg, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
 		return 0;
 	return err_set(reterr, ERR_CONFIG, "kafka.%s: %s", name, text);
@@ -137,6 +165,8 @@ configure(struct kafka *k, enum kafka_role role, struct err *reterr)
 	rd_kafka_conf_set_opaque(conf, k);
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	rd_kafka_conf_set_error_cb(conf, on_error);
+	if (!config_dynamic(k->config, "kafka.enable.ssl.certificate.verification"))
+		(void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
 	if (role == KAFKA_WRITER)
 		rd_kafka_conf_set_dr_msg_cb(conf, on_delivered);
 	return conf;
@@ -238,6 +268,20 @@ uses_scram(const struct kafka *k)
 	return (one && strstr(one, "SCRAM")) || (same && strstr(same, "SCRAM"));
 }
 
+static int
+refused(const struct kafka *k, const char *what, struct err *reterr)
+{
+	struct buf text = BUF_INIT;
+	int ret;
+
+	kafkaconf_certificate(k->refused, &text);
+	ret = err_set(reterr, ERR_CONFIG, "cannot %s on Kafka at %.100s: %s", what,
+		      config_str(k->config, "kafka.bootstrap.servers"),
+		      text.data ? text.data : "");
+	buf_release(&text);
+	return ret;
+}
+
 /* The client's own complaint says more than "timed out". */
 int
 kafka_error(struct kafka *k, rd_kafka_resp_err_t code, const char *what, struct err *reterr)
@@ -258,6 +302,8 @@ kafka_error(struct kafka *k, rd_kafka_resp_err_t code, const char *what, struct 
 		snprintf(why, sizeof(why), "%s", rd_kafka_err2str(code));
 	}
 	pthread_mutex_unlock(&k->lock);
+	if (code == RD_KAFKA_RESP_ERR__SSL && k->refused)
+		return refused(k, what, reterr);
 	while (m->code != code && m->code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		m++;
 	hint = m->hint;
@@ -269,7 +315,7 @@ kafka_error(struct kafka *k, rd_kafka_resp_err_t code, const char *what, struct 
 			 "OAUTHBEARER over TLS, or librdkafka >= 2.6.1", rd_kafka_version_str());
 		hint = bug;
 	}
-	return err_set(reterr, m->means, "cannot %s on Kafka at %.100s: %.120s%s%s", what, servers,
+	return err_set(reterr, m->means, "cannot %s on Kafka at %.100s: %.170s%s%s", what, servers,
 		       why, hint ? "; " : "", hint ? hint : "");
 }
 

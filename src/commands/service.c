@@ -264,8 +264,10 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		return CLI_AGAIN;
 	}
 	if (start(&s, config, &err) < 0) {
-		(void)uv_loop_close(&s.loop);	/* empty, when it failed early */
-		return cli_fail(cli, &err);
+		/* What was made so far goes with the process, as at its end. */
+		s.exit_code = cli_fail(cli, &err);
+		fflush(NULL);
+		_exit(s.exit_code);
 	}
 	uv_run(&s.loop, UV_RUN_DEFAULT);
 	http_stop(s.http);

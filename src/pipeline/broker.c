@@ -2,6 +2,7 @@
 #include "envdriver/pipeline/broker.h"
 
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +14,11 @@
 
 enum { EXIT_CONFIG = 78, RETENTION_UNKNOWN = -2, STEP_MS = 500 };
 
-struct look {
+struct broker_job {
 	uv_work_t work;
 	const struct config *config;
 	int64_t until_ms;
+	atomic_bool forgotten;
 	void (*fn)(void *arg, const struct broker_facts *facts);
 	void *arg;
 	struct broker_facts facts;
@@ -24,26 +26,28 @@ struct look {
 	char *names[TOPIC_COUNT];
 	/* The client's error that says most. */
 	rd_kafka_resp_err_t error;
-	char reason[300];
+	char reason[360];
 };
 
 static int
-left(const struct look *l)
+left(const struct broker_job *l)
 {
 	int64_t ms = l->until_ms - clock_mono_ms();
 
-	return ms > 0 ? (int)ms : 0;
+	return ms > 0 && !atomic_load(&l->forgotten) ? (int)ms : 0;
 }
 
 static void
 on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
 {
-	struct look *l = arg;
+	struct broker_job *l = arg;
 	struct buf text = BUF_INIT;
 
 	(void)fatal;
-	/* A refused login is followed by "all brokers are down". */
-	if (kafkaconf_exit_code(l->error))
+	/* A refused login or a connection that was hung up on is followed by
+	 * "all brokers are down". */
+	if (kafkaconf_exit_code(l->error) ||
+	    (l->reason[0] && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN))
 		return;
 	kafkaconf_explain(l->config, code, reason, &text);
 	l->error = code;
@@ -62,7 +66,7 @@ add_missing(struct broker_facts *f, const char *name)
 }
 
 static void
-judge_topic(struct look *l, const struct rd_kafka_metadata_topic *t)
+judge_topic(struct broker_job *l, const struct rd_kafka_metadata_topic *t)
 {
 	switch (t->err) {
 	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -81,7 +85,7 @@ judge_topic(struct look *l, const struct rd_kafka_metadata_topic *t)
 
 /* In the order of the enum, as `envdriver topics list` has them. */
 static void
-judge_topics(struct look *l, const struct rd_kafka_metadata *md)
+judge_topics(struct broker_job *l, const struct rd_kafka_metadata *md)
 {
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		for (int i = 0; i < md->topic_cnt; i++)
@@ -90,7 +94,7 @@ judge_topics(struct look *l, const struct rd_kafka_metadata *md)
 }
 
 static bool
-name_topics(struct look *l)
+name_topics(struct broker_job *l)
 {
 	const char *prefix = config_str(l->config, "topic.prefix");
 
@@ -108,7 +112,7 @@ name_topics(struct look *l)
 
 /* Asks for the topics that the handle knows, which are ours. */
 static rd_kafka_resp_err_t
-ask(struct look *l)
+ask(struct broker_job *l)
 {
 	const struct rd_kafka_metadata *md = NULL;
 	rd_kafka_topic_t *topics[TOPIC_COUNT] = { NULL };
@@ -148,7 +152,7 @@ judge_setting(struct broker_facts *f, const rd_kafka_ConfigEntry_t *e)
 }
 
 static void
-judge_settings(struct look *l, rd_kafka_event_t *event)
+judge_settings(struct broker_job *l, rd_kafka_event_t *event)
 {
 	const rd_kafka_DescribeConfigs_result_t *result =
 		rd_kafka_event_DescribeConfigs_result(event);
@@ -168,7 +172,7 @@ judge_settings(struct look *l, rd_kafka_event_t *event)
 }
 
 static void
-describe(struct look *l)
+describe(struct broker_job *l)
 {
 	rd_kafka_ConfigResource_t *topic = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC,
 								       l->names[TOPIC_COMMANDS]);
@@ -190,7 +194,7 @@ describe(struct look *l)
 /* --- one look --- */
 
 static void
-not_reached(struct look *l, rd_kafka_resp_err_t code)
+not_reached(struct broker_job *l, rd_kafka_resp_err_t code)
 {
 	const char *servers = config_str(l->config, "kafka.bootstrap.servers");
 
@@ -203,7 +207,7 @@ not_reached(struct look *l, rd_kafka_resp_err_t code)
 static void
 work(uv_work_t *w)
 {
-	struct look *l = w->data;
+	struct broker_job *l = w->data;
 	const struct kafkaconf_hooks hooks = { .on_error = on_error, .arg = l };
 	rd_kafka_resp_err_t code;
 	char *id;
@@ -233,7 +237,7 @@ work(uv_work_t *w)
 }
 
 static void
-look_free(struct look *l)
+job_free(struct broker_job *l)
 {
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		free(l->names[t]);
@@ -244,21 +248,25 @@ look_free(struct look *l)
 static void
 after(uv_work_t *w, int status)
 {
-	struct look *l = w->data;
+	struct broker_job *l = w->data;
 
 	(void)status;
-	l->fn(l->arg, &l->facts);
-	look_free(l);
+	if (l->fn)
+		l->fn(l->arg, &l->facts);
+	job_free(l);
 }
 
-int
+struct broker_job *
 broker_look(uv_loop_t *loop, const struct config *config, int timeout_ms,
 	    void (*fn)(void *arg, const struct broker_facts *facts), void *arg, struct err *reterr)
 {
-	struct look *l = calloc(1, sizeof(*l));
+	struct broker_job *l = calloc(1, sizeof(*l));
+	int ret;
 
-	if (!l)
-		return err_nomem(reterr);
+	if (!l) {
+		err_nomem(reterr);
+		return NULL;
+	}
 	l->work.data = l;
 	l->config = config;
 	l->until_ms = clock_mono_ms() + timeout_ms;
@@ -266,11 +274,23 @@ broker_look(uv_loop_t *loop, const struct config *config, int timeout_ms,
 	l->arg = arg;
 	l->facts.retention_ms = RETENTION_UNKNOWN;
 	if (!name_topics(l)) {
-		look_free(l);
-		return err_nomem(reterr);
+		job_free(l);
+		err_nomem(reterr);
+		return NULL;
 	}
-	if (uv_queue_work(loop, &l->work, work, after) == 0)
-		return 0;
-	look_free(l);
-	return err_set(reterr, ERR_IO, "cannot start a look at Kafka");
+	ret = uv_queue_work(loop, &l->work, work, after);
+	if (ret == 0)
+		return l;
+	job_free(l);
+	err_set(reterr, ERR_IO, "cannot start a look at Kafka: %s", uv_strerror(ret));
+	return NULL;
+}
+
+void
+broker_forget(struct broker_job *l)
+{
+	if (!l)
+		return;
+	l->fn = NULL;
+	atomic_store(&l->forgotten, true);
 }

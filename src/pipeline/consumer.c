@@ -12,6 +12,7 @@
  */
 #include "envdriver/pipeline/consumer.h"
 
+#include <errno.h>
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,9 +283,12 @@ add_to_loop(struct consumer *c)
 static bool
 init_handles(struct consumer *c, struct err *reterr)
 {
+	int ret;
+
 	c->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (c->fd < 0 || uv_poll_init(c->loop, &c->poll, c->fd) != 0) {
-		err_set(reterr, ERR_IO, "consumer: cannot add to the event loop");
+	ret = c->fd < 0 ? -errno : uv_poll_init(c->loop, &c->poll, c->fd);
+	if (ret != 0) {
+		err_set(reterr, ERR_IO, "cannot watch the Kafka consumer: %s", uv_strerror(ret));
 		return false;
 	}
 	(void)uv_timer_init(c->loop, &c->tick);

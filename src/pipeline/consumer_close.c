@@ -74,10 +74,12 @@ start_closing(struct consumer *c)
 void
 consumer_close_stop(struct consumer *c)
 {
-	(void)uv_poll_stop(&c->poll);
-	(void)uv_timer_stop(&c->tick);
-	(void)uv_timer_stop(&c->jam);
-	(void)uv_idle_stop(&c->more);
+	if (c->handles) {	/* else there were no descriptors for them */
+		(void)uv_poll_stop(&c->poll);
+		(void)uv_timer_stop(&c->tick);
+		(void)uv_timer_stop(&c->jam);
+		(void)uv_idle_stop(&c->more);
+	}
 	consumer_read_release(c);
 	consumer_move_release(c);
 	rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);

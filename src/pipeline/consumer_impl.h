@@ -74,7 +74,7 @@ struct consumer {
 	struct consumer_helper *reading;	/* the one of step READING */
 	struct consumer_helper *helpers;	/* all that run */
 
-	bool assigned_once;		/* later a missing permission is not fatal */
+	int64_t assigned_ms;		/* the first time; 0: not yet */
 	bool fatal_told;
 	bool leaving;
 	bool down;			/* no broker could be reached */

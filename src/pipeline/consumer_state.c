@@ -12,6 +12,7 @@ enum {
 	EXIT_UNAVAILABLE = 69,
 	SLOW_READ_MS = 2000,
 	LEAVE_MS = 5000,
+	START_MS = 10000,
 	LOG_TRUNCATION = -139,	/* from 2.1 on; 2.0.2's headers lack the name */
 };
 
@@ -70,6 +71,15 @@ trouble_of(rd_kafka_resp_err_t code)
 
 /* --- errors of the client and of the group --- */
 
+/* What is not permitted now was not permitted from the beginning, and ends
+ * us; later it is waited for. That we may not read shows with the first
+ * fetch, after the first assignment. */
+static bool
+starting(const struct consumer *c)
+{
+	return !c->assigned_ms || clock_mono_ms() - c->assigned_ms < START_MS;
+}
+
 static void
 on_down(struct consumer *c, rd_kafka_resp_err_t code, const char *reason)
 {
@@ -82,7 +92,7 @@ on_down(struct consumer *c, rd_kafka_resp_err_t code, const char *reason)
 		snprintf(c->why_down, sizeof(c->why_down), "Kafka: %s",
 			 text.data ? text.data : reason);
 	c->down = true;
-	if (exit_code && !c->assigned_once)
+	if (exit_code && starting(c))
 		tell_fatal(c, exit_code, c->why_down);
 	buf_release(&text);
 	tell_state(c);
@@ -95,7 +105,7 @@ on_group(struct consumer *c, const struct trouble *t)
 
 	snprintf(c->why_group, sizeof(c->why_group), t->format,
 		 t->group ? config_str(c->config, "kafka.group.id") : c->topic);
-	if (exit_code && !c->assigned_once)
+	if (exit_code && starting(c))
 		tell_fatal(c, exit_code, c->why_group);
 	tell_state(c);
 }
@@ -157,7 +167,8 @@ consumer_state_message(struct consumer *c, const rd_kafka_message_t *m)
 void
 consumer_state_assigned(struct consumer *c)
 {
-	c->assigned_once = true;
+	if (!c->assigned_ms)
+		c->assigned_ms = clock_mono_ms();
 	c->down = false;
 	c->why_down[0] = '\0';
 	c->why_group[0] = '\0';

@@ -154,7 +154,7 @@ struct flow {
 	struct result_limits result_limits;
 	struct flow_shape *shapes;	/* the first is at work, the others wait */
 	struct broker_facts facts;
-	bool looking;			/* broker_look is under way */
+	struct broker_job *look;	/* under way; else NULL */
 	char *topics[TOPIC_COUNT];	/* full names */
 	struct buf channel;		/* of hand-overs */
 
@@ -219,7 +219,7 @@ struct flow {
 	int64_t redis_down_since;	/* mono ms, 0: up */
 	int64_t stop_deadline;		/* mono ms */
 	int64_t handover_deadline;
-	char why_seal[200];		/* commits fail, and why */
+	char why_seal[600];		/* commits fail, and why */
 	char why_redis[160], why_consumer[200], why_publisher[200], why_claims[80];
 };
 

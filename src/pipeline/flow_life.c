@@ -29,12 +29,24 @@ backstop_ms(int64_t retention_ms)
 
 /* --- start-up, ENGINE section 9 --- */
 
+/* Once for each cause: a look comes every few seconds. */
+static void
+say_waiting(const struct flow *f, const struct broker_facts *facts)
+{
+	if (!facts->exit_code && !facts->reached && strcmp(facts->err.text, f->facts.err.text) != 0)
+		log_warn("%s; waiting for it", facts->err.text);
+	if (facts->missing[0] && strcmp(facts->missing, f->facts.missing) != 0)
+		log_warn("missing topics: %s; waiting for them (`envdriver topics create` makes "
+			 "them)", facts->missing);
+}
+
 static void
 on_facts(void *arg, const struct broker_facts *facts)
 {
 	struct flow *f = arg;
 
-	f->looking = false;
+	f->look = NULL;
+	say_waiting(f, facts);
 	f->facts = *facts;
 	f->next_look = clock_mono_ms() + LOOK_AGAIN_MS;
 	if (facts->exit_code)
@@ -64,6 +76,14 @@ on_fatal(void *arg, int exit_code, const char *text)
 		flow_leave(f, exit_code, text);
 }
 
+/* What the configuration is not to blame for may be there next time:
+ * descriptors, threads, memory. */
+static void
+cannot_start(struct flow *f, const struct err *err)
+{
+	flow_exit(f, err->code == ERR_CONFIG ? 78 : 75, "%s", err->text);
+}
+
 static void
 start_producer(struct flow *f)
 {
@@ -86,7 +106,7 @@ start_producer(struct flow *f)
 	f->publisher = publisher_new(f->loop, f->config, id,
 				     (const char *const *)f->topics, &ev, &err);
 	if (!f->publisher)
-		flow_exit(f, 78, "%s", err.text);
+		cannot_start(f, &err);
 	f->stage = STAGE_PRODUCER;
 	if (f->schema_registry)
 		flow_schema_plugins(f);
@@ -116,7 +136,7 @@ start_consumer(struct flow *f)
 
 	f->consumer = consumer_new(f->loop, f->config, f->topics[TOPIC_COMMANDS], &ev, &err);
 	if (!f->consumer || consumer_start(f->consumer, &err) < 0) {
-		flow_exit(f, 78, "%s", err.text);
+		cannot_start(f, &err);
 		return;
 	}
 	f->stage = STAGE_RUNNING;
@@ -154,13 +174,11 @@ look(struct flow *f)
 {
 	struct err err = { 0 };
 
-	if (f->looking || clock_mono_ms() < f->next_look)
+	if (f->look || clock_mono_ms() < f->next_look)
 		return;
-	f->looking = true;
-	if (broker_look(f->loop, f->config, LOOK_TIMEOUT_MS, on_facts, f, &err) < 0) {
-		f->looking = false;
-		flow_exit(f, 78, "%s", err.text);
-	}
+	f->look = broker_look(f->loop, f->config, LOOK_TIMEOUT_MS, on_facts, f, &err);
+	if (!f->look)
+		cannot_start(f, &err);
 }
 
 /* Before it was reached for the first time: on_redis_down does not come. */
@@ -469,6 +487,7 @@ flow_free(struct flow *f)
 {
 	if (!f)
 		return;
+	broker_forget(f->look);
 	free_list(f, &f->left);
 	free_list(f, &f->handing);
 	flow_shape_free(f);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "envdriver/base/clock.h"
+#include "envdriver/base/config.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 
@@ -351,29 +352,44 @@ park(struct flow *f, enum topic topic)
 {
 	if (topic >= TOPIC_COUNT)
 		return;
-	log_warn("topic '%s' is missing or not permitted, its results wait "
-		 "(`envdriver topics create` makes it)",
-		 f->topics[topic]);
+	log_warn("%s; its results wait", f->why_seal);
 	f->parked_until[topic] = clock_mono_ms() + FLOW_PARK_MS;
 	flow_soon(f, FLOW_PARK_MS);
 }
 
+static bool
+any_parked(const struct flow *f)
+{
+	int64_t now = clock_mono_ms();
+
+	for (int t = 0; t < TOPIC_COUNT; t++)
+		if (f->parked_until[t] > now)
+			return true;
+	return false;
+}
+
 /* For /readyz: what fails now and then is no reason, what goes on is. */
 static void
-say_trouble(struct flow *f, enum publish_trouble trouble)
+say_trouble(struct flow *f, enum publish_trouble trouble, enum topic topic)
 {
-	static const char *const texts[] = {
-		[PUBLISH_AGAIN] = "results cannot be committed to Kafka, trying again",
-		[PUBLISH_TOPIC_PARKED] = "a result topic is missing or not permitted",
-		[PUBLISH_GROUP_DENIED] = "not permitted to commit offsets (ACL Read on the group)",
-	};
-	const char *text = (size_t)trouble < sizeof(texts) / sizeof(texts[0]) ? texts[trouble] :
-										NULL;
+	char *why = f->why_seal;
+	size_t size = sizeof(f->why_seal);
 
+	if (trouble == PUBLISH_FINE && any_parked(f))
+		return;		/* of another topic */
 	if (trouble == PUBLISH_FINE)
-		f->why_seal[0] = '\0';
-	else if (text && (trouble != PUBLISH_AGAIN || f->failures >= ALONE_AFTER))
-		snprintf(f->why_seal, sizeof(f->why_seal), "%s", text);
+		why[0] = '\0';
+	else if (trouble == PUBLISH_AGAIN && f->failures >= ALONE_AFTER)
+		snprintf(why, size, "results cannot be committed to Kafka, trying again");
+	else if (trouble == PUBLISH_TOPIC_PARKED && topic < TOPIC_COUNT)
+		snprintf(why, size,
+			 "topic '%s' does not exist (`envdriver topics create` makes it) or may "
+			 "not be written (ACL Write and Describe on it)", f->topics[topic]);
+	else if (trouble == PUBLISH_GROUP_DENIED)
+		snprintf(why, size,
+			 "not permitted to commit offsets (ACL Read on group '%s' and on topic "
+			 "'%s')",
+			 config_str(f->config, "kafka.group.id"), f->topics[TOPIC_COMMANDS]);
 }
 
 static void
@@ -436,7 +452,7 @@ flow_seal_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size
 	f->commit_took = clock_mono_ms() - f->sealed_at;
 	if (trouble != PUBLISH_FINE)
 		metrics_add(METRIC_TRANSACTION_ABORTS, 1);
-	say_trouble(f, trouble);
+	say_trouble(f, trouble, topic);
 	/* Before the entries: they may be rebuilt, or be gone after it. */
 	act_on(f, b, trouble, item, topic);
 	for (size_t i = 0; i < b->n_items; i++) {

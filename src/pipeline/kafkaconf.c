@@ -130,6 +130,8 @@ pass_on(void *arg, const char *name, const char *value, struct err *reterr)
 	for (size_t i = 0; i < sizeof(member_keys) / sizeof(*member_keys); i++)
 		if (m->role != KAFKACONF_CONSUMER && strcmp(member_keys[i], name) == 0)
 			return 0;
+	if (kafkaconf_check_file(name, value, reterr) < 0)
+		return ERR_CONFIG;
 	return set(m, name, value, reterr);
 }
 

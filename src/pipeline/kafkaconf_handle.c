@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/pipeline/kafkaconf.h"
 
+#include <openssl/x509_vfy.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -19,6 +21,7 @@ enum { V_2_10 = 0x020a0000, TRIES_MIN = 4, TRIES_MAX = 64 };
 struct opaque {
 	struct kafkaconf_hooks hooks;
 	atomic_bool muted;
+	atomic_int refused;	/* X509_V_ERR_… of a broker's certificate; 0: none so far */
 	struct buf secrets;	/* each ended by a NUL */
 };
 
@@ -53,15 +56,55 @@ on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 	buf_release(&masked);
 }
 
+/* On a broker's thread. Changes nothing of the verdict: it keeps the cause,
+ * which librdkafka's own text leaves out. */
+static int
+on_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *error, int depth,
+	       const char *der, size_t size, char *text, size_t text_size, void *arg)
+{
+	struct opaque *o = arg;
+
+	(void)rk;
+	(void)broker;
+	(void)id;
+	(void)depth;
+	(void)der;
+	(void)size;
+	if (*error == X509_V_OK)
+		return 1;
+	atomic_store(&o->refused, *error);
+	snprintf(text, text_size, "%s", X509_verify_cert_error_string(*error));
+	return 0;
+}
+
+/* "ssl://host:9093/bootstrap: its certificate is refused: …" */
+static void
+tell_refused(struct opaque *o, const char *reason, int error)
+{
+	const char *place = strstr(reason, ": ");
+	struct buf text = BUF_INIT;
+
+	buf_add(&text, reason, place ? (size_t)(place + 2 - reason) : 0);
+	kafkaconf_certificate(error, &text);
+	o->hooks.on_error(o->hooks.arg, RD_KAFKA_RESP_ERR__SSL, text.failed ? reason : text.data,
+			  false);
+	buf_release(&text);
+}
+
 static void
 on_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
 {
 	struct opaque *o = arg;
+	int refused = code == RD_KAFKA_RESP_ERR__SSL ? atomic_load(&o->refused) : 0;
 	char text[512];
 	rd_kafka_resp_err_t cause;
 
 	if (atomic_load(&o->muted) || !o->hooks.on_error)
 		return;
+	if (refused) {
+		tell_refused(o, reason, refused);
+		return;
+	}
 	if (code != RD_KAFKA_RESP_ERR__FATAL) {
 		o->hooks.on_error(o->hooks.arg, (rd_kafka_resp_err_t)code, reason, false);
 		return;
@@ -98,10 +141,23 @@ writes(enum kafkaconf_role role)
 	return role == KAFKACONF_PUBLISHER || role == KAFKACONF_NOTICE || role == KAFKACONF_SENDER;
 }
 
+/* Whoever switched the check off is not to be told of every connection. */
+static bool
+verifies(const rd_kafka_conf_t *conf)
+{
+	char value[16];
+	size_t size = sizeof(value);
+
+	return rd_kafka_conf_get(conf, "enable.ssl.certificate.verification", value, &size) ==
+		       RD_KAFKA_CONF_OK && strcmp(value, "true") == 0;
+}
+
 static void
 set_callbacks(rd_kafka_conf_t *conf, enum kafkaconf_role role, struct opaque *o)
 {
 	rd_kafka_conf_set_opaque(conf, o);
+	if (verifies(conf))
+		(void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	if (writes(role))

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/pipeline/kafkaconf.h"
 
+#include <errno.h>
+#include <openssl/x509_vfy.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
@@ -55,6 +58,46 @@ kafkaconf_mask(struct span secrets, const char *text, struct buf *out)
 	}
 }
 
+/* librdkafka says "error:05880002:x509 certificate routines::system lib". */
+int
+kafkaconf_check_file(const char *name, const char *value, struct err *reterr)
+{
+	size_t len = strlen(name), end = strlen(".location");
+
+	if (strncmp(name, "ssl.", strlen("ssl.")) != 0 || len < end ||
+	    strcmp(name + len - end, ".location") != 0 ||
+	    strcmp(name, "ssl.engine.location") == 0 || strcmp(value, "probe") == 0 ||
+	    access(value, R_OK) == 0)
+		return 0;
+	return err_set(reterr, ERR_CONFIG, "kafka.%s: cannot read '%s': %s", name, value,
+		       strerror(errno));
+}
+
+static const struct {
+	int error;
+	const char *way_out;
+} certificates[] = {
+	{ X509_V_ERR_CERT_HAS_EXPIRED, "the broker needs a new one" },
+	{ X509_V_ERR_CERT_NOT_YET_VALID, "is the clock of this host right?" },
+	{ X509_V_ERR_HOSTNAME_MISMATCH, "it must name the host that kafka.bootstrap.servers and "
+	  "the broker's advertised.listeners name" },
+	{ X509_V_ERR_IP_ADDRESS_MISMATCH, "it must name the address that kafka.bootstrap.servers "
+	  "and the broker's advertised.listeners name" },
+	{ X509_V_ERR_CERT_REVOKED, "the broker needs a new one" },
+};
+
+void
+kafkaconf_certificate(int x509_error, struct buf *out)
+{
+	const char *way_out = "kafka.ssl.ca.location must hold the CA that issued it";
+
+	for (size_t i = 0; i < sizeof(certificates) / sizeof(*certificates); i++)
+		if (certificates[i].error == x509_error)
+			way_out = certificates[i].way_out;
+	buf_addf(out, "its certificate is refused: %s; %s",
+		 X509_verify_cert_error_string(x509_error), way_out);
+}
+
 static const struct {
 	rd_kafka_resp_err_t code;
 	int exit_code;
@@ -80,16 +123,21 @@ kafkaconf_exit_code(rd_kafka_resp_err_t code)
 	return 0;
 }
 
+static bool
+is_login(rd_kafka_resp_err_t code)
+{
+	return code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+	       code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
+}
+
 const char *
 kafkaconf_hint(int librdkafka_version, const char *sasl_mechanism, rd_kafka_resp_err_t code)
 {
-	bool auth = code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
-		    code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
-
-	if (!auth || !sasl_mechanism || strncmp(sasl_mechanism, "SCRAM-", strlen("SCRAM-")) != 0 ||
+	if (!is_login(code) || !sasl_mechanism ||
+	    strncmp(sasl_mechanism, "SCRAM-", strlen("SCRAM-")) != 0 ||
 	    librdkafka_version >= V_2_6_1)
 		return NULL;
-	return "it has bug #4895 (SCRAM with Kafka 4.0 and later): use PLAIN, OAUTHBEARER or "
+	return "has bug #4895 (SCRAM with Kafka 4.0 and later): use PLAIN, OAUTHBEARER or "
 	       "client certificates over TLS, or librdkafka 2.6.1 or later";
 }
 
@@ -126,14 +174,19 @@ kafkaconf_explain(const struct config *config, rd_kafka_resp_err_t code, const c
 {
 	static const char *const names[] = { "sasl.mechanism", "sasl.mechanisms", NULL };
 	struct lookup l = { names, NULL };
-	struct buf secrets = BUF_INIT;
-	const char *hint;
+	struct buf secrets = BUF_INIT, plain = BUF_INIT;
+	const char *hint, *after = strstr(reason, " (after ");	/* "… in state AUTH_REQ)" */
 
-	if (kafkaconf_secrets(config, &secrets))
-		kafkaconf_mask(buf_span(&secrets), reason, out);
+	buf_add(&plain, reason, after ? (size_t)(after - reason) : strlen(reason));
+	if (kafkaconf_secrets(config, &secrets) && plain.data)
+		kafkaconf_mask(buf_span(&secrets), plain.data, out);
 	(void)config_each_kafka(config, look, &l, /* reterr= */ NULL);
 	hint = kafkaconf_hint(rd_kafka_version(), l.value, code);
 	if (hint)
-		buf_addf(out, "; librdkafka %s: %s", rd_kafka_version_str(), hint);
+		buf_addf(out, "; librdkafka %s %s", rd_kafka_version_str(), hint);
+	else if (is_login(code))
+		buf_adds(out, "; check kafka.sasl.mechanism, kafka.sasl.username and "
+			      "kafka.sasl.password");
+	buf_release(&plain);
 	buf_release(&secrets);
 }

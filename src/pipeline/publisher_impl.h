@@ -64,6 +64,7 @@ struct publisher_run {
 	enum txn_call call;		/* the one at hand */
 	int tries;			/* of it, for the back-off */
 	int recreated;			/* producers lost without a commit in between */
+	const char *why_anew;		/* the last of them; NULL: none was */
 	int64_t fenced_ms;		/* when the last true fence was; -1 never */
 	char last_error[256];		/* of the client, for texts */
 

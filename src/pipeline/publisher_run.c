@@ -169,8 +169,9 @@ act_trouble(struct publisher_run *r, const struct txn_step *s)
 static void
 act_drop(struct publisher_run *r, const struct txn_step *s)
 {
-	log_warn("the producer is made anew: %s%s%s", s->why, r->last_error[0] ? ": " : "",
-		 r->last_error);
+	r->why_anew = s->why;
+	log_warn("transactional id '%s': %s%s%s; the producer is made anew", r->id, s->why,
+		 r->last_error[0] ? ": " : "", r->last_error);
 	if (r->batch && !r->doubt)
 		tell_verdict(r, r->state == TXN_ABORT ? r->trouble : s->trouble);
 	enter(r, s->next);
@@ -218,7 +219,7 @@ act_exit(struct publisher_run *r, const struct txn_step *s)
 {
 	char text[400];
 
-	snprintf(text, sizeof(text), "%s (transactional id '%.100s')%s%.150s", s->why, r->id,
+	snprintf(text, sizeof(text), "transactional id '%.100s': %s%s%.150s", r->id, s->why,
 		 r->last_error[0] ? ": " : "", r->last_error);
 	tell_fatal(r, s->exit_code, text);
 }
@@ -418,9 +419,13 @@ do_abort(struct publisher_run *r)
 static void
 do_recreate(struct publisher_run *r)
 {
+	static const char no_producer[] = "the producer is being made anew";
 	struct err err = { 0 };
+	char text[300];
 
-	tell_not_ready(r, "the producer is being made anew");
+	snprintf(text, sizeof(text), "transactional id '%.150s': %s", r->id,
+		 r->why_anew ? r->why_anew : no_producer);
+	tell_not_ready(r, text);
 	/* At once the first time; then as often as the cause allows. */
 	if (r->recreated++ > 0)
 		r->desk.pause(r->desk.arg, back_off(r->recreated));

@@ -40,7 +40,7 @@ static const char bug[] = "a transaction call out of order";
 static const char no_topic[] = "a result topic is missing";
 static const char no_permit[] = "a result topic may not be written";
 static const char id_denied[] =
-	"not permitted to use the transactional id (ACL Write and Describe on it)";
+	"not permitted to use it (ACL Write and Describe on it)";
 static const char cluster_denied[] =
 	"not permitted to write idempotently (ACL IdempotentWrite on the cluster)";
 static const char stale[] = "the consumer group moved on";

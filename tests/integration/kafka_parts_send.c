@@ -191,7 +191,7 @@ send_look(char *rest)
 {
 	struct err err = { 0 };
 
-	if (broker_look(me.loop, me.config, atoi(rest), on_facts, NULL, &err) < 0)
+	if (!broker_look(me.loop, me.config, atoi(rest), on_facts, NULL, &err))
 		die("look", &err);
 }
 

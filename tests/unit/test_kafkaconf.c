@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <openssl/x509_vfy.h>
 #include <string.h>
 
 #include "envdriver/base/config.h"
@@ -127,6 +128,8 @@ static const struct wrong_row {
 } wrong_rows[] = {
 	{ "unknown key", "kafka.no.such.key=1", "kafka.no.such.key", NULL },
 	{ "bad value", "kafka.linger.ms=many", "kafka.linger.ms", NULL },
+	{ "no such file", "kafka.ssl.ca.location=/no/such.pem",
+	  "kafka.ssl.ca.location: cannot read '/no/such.pem': No such file or directory", NULL },
 	{ "secret in the text", "kafka.ssl.key.pem=hunter2-is-no-key", "kafka", "hunter2" },
 };
 
@@ -208,9 +211,68 @@ test_secrets(void **state)
 	(void)state;
 	kafkaconf_explain(c, RD_KAFKA_RESP_ERR__AUTHENTICATION,
 			  "alice with hunter2 as plain: ab", &out);
-	assert_string_equal(out.data, "*** with *** as plain: ab");
+	assert_string_equal(out.data, "*** with *** as plain: ab; check kafka.sasl.mechanism, "
+			    "kafka.sasl.username and kafka.sasl.password");
 	buf_release(&out);
 	config_free(c);
+}
+
+static const struct explain_row {
+	const char *name;
+	rd_kafka_resp_err_t code;
+	const char *reason;
+	const char *has, *has_not;
+} explain_rows[] = {
+	{ "a login", RD_KAFKA_RESP_ERR__AUTHENTICATION,
+	  "h:1/1: SASL PLAIN failed (after 3ms in state AUTH_REQ)",
+	  "h:1/1: SASL PLAIN failed; check kafka.sasl.mechanism, kafka.sasl.username", "after" },
+	{ "no login", RD_KAFKA_RESP_ERR__TRANSPORT, "refused", "refused", "kafka.sasl" },
+	{ "nothing to be cut", RD_KAFKA_RESP_ERR__TRANSPORT, "", "", NULL },
+};
+
+static void
+test_explain(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(explain_rows) / sizeof(*explain_rows); i++) {
+		const struct explain_row *r = &explain_rows[i];
+		struct config *c = config_of(none);
+		struct buf out = BUF_INIT;
+
+		kafkaconf_explain(c, r->code, r->reason, &out);
+		if (!strstr(out.data ? out.data : "", r->has) ||
+		    (r->has_not && strstr(out.data, r->has_not)))
+			fail_msg("%s: '%s'", r->name, out.data);
+		buf_release(&out);
+		config_free(c);
+	}
+}
+
+static const struct certificate_row {
+	int error;
+	const char *text;
+} certificate_rows[] = {
+	{ X509_V_ERR_CERT_HAS_EXPIRED,
+	  "its certificate is refused: certificate has expired; the broker needs a new one" },
+	{ X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+	  "its certificate is refused: unable to get local issuer certificate; "
+	  "kafka.ssl.ca.location must hold the CA that issued it" },
+	{ X509_V_ERR_HOSTNAME_MISMATCH,
+	  "its certificate is refused: hostname mismatch; it must name the host that "
+	  "kafka.bootstrap.servers and the broker's advertised.listeners name" },
+};
+
+static void
+test_certificate(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(certificate_rows) / sizeof(*certificate_rows); i++) {
+		struct buf out = BUF_INIT;
+
+		kafkaconf_certificate(certificate_rows[i].error, &out);
+		assert_string_equal(out.data, certificate_rows[i].text);
+		buf_release(&out);
+	}
 }
 
 static const struct hint_row {
@@ -310,6 +372,7 @@ main(void)
 		cmocka_unit_test(test_secrets), cmocka_unit_test(test_hint),
 		cmocka_unit_test(test_exit_code), cmocka_unit_test(test_assignor),
 		cmocka_unit_test(test_by_version),
+		cmocka_unit_test(test_explain), cmocka_unit_test(test_certificate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

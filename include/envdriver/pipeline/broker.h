@@ -16,6 +16,7 @@
 
 #include "envdriver/base/err.h"
 
+struct broker_job;
 struct config;
 
 struct broker_facts {
@@ -28,9 +29,13 @@ struct broker_facts {
 	bool compacted;		/* its cleanup.policy is not "delete" */
 };
 
-/* One look, at most `timeout_ms`; `fn` on the loop. */
-int broker_look(uv_loop_t *loop, const struct config *config, int timeout_ms,
-		void (*fn)(void *arg, const struct broker_facts *facts), void *arg,
-		struct err *reterr);
+/* One look, at most `timeout_ms`; `fn` on the loop, after which the job is
+ * gone. NULL when it could not be started. */
+struct broker_job *broker_look(uv_loop_t *loop, const struct config *config, int timeout_ms,
+			       void (*fn)(void *arg, const struct broker_facts *facts),
+			       void *arg, struct err *reterr);
+/* `fn` is not called any more; `config` must live until the loop has turned.
+ * Accepts NULL. */
+void broker_forget(struct broker_job *job);
 
 #endif

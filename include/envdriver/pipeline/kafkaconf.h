@@ -88,11 +88,18 @@ int kafkaconf_assignor(int librdkafka_version, const char *assignor, struct err 
  * not fit, 0 when it may pass by itself. */
 int kafkaconf_exit_code(rd_kafka_resp_err_t code);
 
-/* The reason with a hint at the way out where there is one (SCRAM with a
- * librdkafka before 2.6.1 and Kafka 4). Appends. */
+/* ERR_CONFIG naming key, file and cause when `name` (without "kafka.") is that
+ * of a file of TLS which cannot be read. */
+int kafkaconf_check_file(const char *name, const char *value, struct err *reterr);
+
+/* Why a broker's certificate was refused (X509_V_ERR_…), and the way out. Appends. */
+void kafkaconf_certificate(int x509_error, struct buf *out);
+
+/* The reason with a hint at the way out where there is one: the keys of a
+ * login, SCRAM with a librdkafka before 2.6.1 and Kafka 4. Appends. */
 void kafkaconf_explain(const struct config *config, rd_kafka_resp_err_t code, const char *reason,
 		       struct buf *out);
-/* The hint alone, NULL when there is none; pure, for the tests. */
+/* The latter alone, NULL when there is none; pure, for the tests. */
 const char *kafkaconf_hint(int librdkafka_version, const char *sasl_mechanism,
 			   rd_kafka_resp_err_t code);
 
