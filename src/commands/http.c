@@ -7,9 +7,13 @@
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "envdriver/base/buf.h"
@@ -26,6 +30,10 @@ struct http {
 	struct http_source source;
 	struct buf token;	/* empty: none is asked for */
 	int port;
+	int fd;			/* listens */
+	pthread_t thread;	/* accepts */
+	bool accepts;
+	atomic_bool over;
 };
 
 struct page {
@@ -251,6 +259,31 @@ answer(void *arg, struct MHD_Connection *connection, const char *url, const char
 		      "there are /healthz /readyz /metrics /status and /");
 }
 
+/* With no descriptor left libmicrohttpd would try its accept in a circle. */
+static void *
+accept_all(void *arg)
+{
+	const struct timespec pause = { 1, 0 };
+	struct http *h = arg;
+	struct sockaddr_storage from;
+	sigset_t all;
+
+	sigfillset(&all);	/* signals are the loop's */
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	while (!atomic_load(&h->over)) {
+		socklen_t len = sizeof(from);
+		int fd = accept4(h->fd, (struct sockaddr *)&from, &len,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		/* It closes what it does not take. */
+		if (fd >= 0)
+			(void)MHD_add_connection(h->daemon, fd, (struct sockaddr *)&from, len);
+		else if (errno != EINTR && errno != ECONNABORTED && !atomic_load(&h->over))
+			nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
 static int
 read_token(const char *path, struct buf *ret, struct err *reterr)
 {
@@ -312,7 +345,7 @@ listen_on(const char *address, int *ret_port, struct err *reterr)
 	ret = resolve(address, &ai, reterr);
 	if (ret < 0)
 		return ret;
-	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 	    bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&bound, &len) < 0) {
@@ -335,27 +368,27 @@ http_start(const struct config *config, const struct http_source *source, struct
 {
 	const char *token_file = config_str(config, "http.token.file");
 	struct http *h = calloc(1, sizeof(*h));
-	int fd;
 
 	if (!h) {
 		err_nomem(reterr);
 		return NULL;
 	}
+	h->fd = -1;
 	h->source = *source;
 	if (token_file && read_token(token_file, &h->token, reterr) < 0)
 		goto fail;
-	fd = listen_on(config_str(config, "http.listen"), &h->port, reterr);
-	if (fd < 0)
+	h->fd = listen_on(config_str(config, "http.listen"), &h->port, reterr);
+	if (h->fd < 0)
 		goto fail;
-	h->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0,
+	h->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+				     MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0,
 				     /* apc= */ NULL, NULL, answer, h,
-				     MHD_OPTION_LISTEN_SOCKET, fd,
 				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
 				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 				     MHD_OPTION_END);
-	if (!h->daemon) {
-		close(fd);
+	h->accepts = h->daemon && pthread_create(&h->thread, NULL, accept_all, h) == 0;
+	if (!h->accepts) {
 		err_set(reterr, ERR_IO, "http.listen: cannot start the server");
 		goto fail;
 	}
@@ -376,8 +409,15 @@ http_stop(struct http *h)
 {
 	if (!h)
 		return;
+	atomic_store(&h->over, true);
+	if (h->accepts) {
+		(void)shutdown(h->fd, SHUT_RDWR);	/* its accept returns */
+		(void)pthread_join(h->thread, NULL);
+	}
 	if (h->daemon)
-		MHD_stop_daemon(h->daemon);	/* closes the socket */
+		MHD_stop_daemon(h->daemon);
+	if (h->fd >= 0)
+		close(h->fd);
 	buf_release(&h->token);
 	free(h);
 }
