@@ -12,7 +12,7 @@ enum {
 	EXIT_UNAVAILABLE = 69,
 	SLOW_READ_MS = 2000,
 	LEAVE_MS = 5000,
-	START_MS = 10000,
+	START_MS = 5000,
 	LOG_TRUNCATION = -139,	/* from 2.1 on; 2.0.2's headers lack the name */
 };
 

@@ -251,6 +251,9 @@ void flow_stop_turn(struct flow *f);
 
 /* flow_show.c */
 void flow_show_tick(struct flow *f);
+/* What start-up waits for, in the log: before these facts are taken. */
+void flow_show_facts(const struct flow *f, const struct broker_facts *facts);
+void flow_show_no_redis(struct flow *f);
 
 /* flow_intake.c */
 void flow_intake_message(void *arg, rd_kafka_message_t *m);

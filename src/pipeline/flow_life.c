@@ -29,24 +29,13 @@ backstop_ms(int64_t retention_ms)
 
 /* --- start-up, ENGINE section 9 --- */
 
-/* Once for each cause: a look comes every few seconds. */
-static void
-say_waiting(const struct flow *f, const struct broker_facts *facts)
-{
-	if (!facts->exit_code && !facts->reached && strcmp(facts->err.text, f->facts.err.text) != 0)
-		log_warn("%s; waiting for it", facts->err.text);
-	if (facts->missing[0] && strcmp(facts->missing, f->facts.missing) != 0)
-		log_warn("missing topics: %s; waiting for them (`envdriver topics create` makes "
-			 "them)", facts->missing);
-}
-
 static void
 on_facts(void *arg, const struct broker_facts *facts)
 {
 	struct flow *f = arg;
 
 	f->look = NULL;
-	say_waiting(f, facts);
+	flow_show_facts(f, facts);
 	f->facts = *facts;
 	f->next_look = clock_mono_ms() + LOOK_AGAIN_MS;
 	if (facts->exit_code)
@@ -181,18 +170,6 @@ look(struct flow *f)
 		cannot_start(f, &err);
 }
 
-/* Before it was reached for the first time: on_redis_down does not come. */
-static void
-say_no_redis(struct flow *f)
-{
-	const char *why = redis_why_down(f->redis);
-
-	if (f->stage != STAGE_REDIS || redis_up(f->redis) || f->why_redis[0] || !why[0])
-		return;
-	snprintf(f->why_redis, sizeof(f->why_redis), "Redis is away: %s", why);
-	log_warn("%s; waiting for it", f->why_redis);
-}
-
 static void
 start_turn(struct flow *f)
 {
@@ -276,7 +253,7 @@ tick(uv_timer_t *timer)
 	struct flow *f = timer->data;
 
 	if (f->ticks++ > 1)
-		say_no_redis(f);
+		flow_show_no_redis(f);
 	start_turn(f);
 	flow_run_tick(f);
 	flow_claim_tick(f);

@@ -2,8 +2,11 @@
 #include "flow_impl.h"
 
 #include <malloc.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "envdriver/base/jtext.h"
+#include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 
 static void
@@ -112,6 +115,29 @@ flow_show_tick(struct flow *f)
 	metrics_set(METRIC_CALLS_RUNNING, (int64_t)f->calling);
 	metrics_set(METRIC_PARTITIONS, (int64_t)n);
 	give_back(f);
+}
+
+/* Once for each cause: a look comes every few seconds. */
+void
+flow_show_facts(const struct flow *f, const struct broker_facts *facts)
+{
+	if (!facts->exit_code && !facts->reached && strcmp(facts->err.text, f->facts.err.text) != 0)
+		log_warn("%s; waiting for it", facts->err.text);
+	if (facts->missing[0] && strcmp(facts->missing, f->facts.missing) != 0)
+		log_warn("missing topics: %s; waiting for them (`envdriver topics create` makes "
+			 "them)", facts->missing);
+}
+
+/* Before it was reached for the first time: on_redis_down does not come. */
+void
+flow_show_no_redis(struct flow *f)
+{
+	const char *why = redis_why_down(f->redis);
+
+	if (f->stage != STAGE_REDIS || redis_up(f->redis) || f->why_redis[0] || !why[0])
+		return;
+	snprintf(f->why_redis, sizeof(f->why_redis), "Redis is away: %s", why);
+	log_warn("%s; waiting for it", f->why_redis);
 }
 
 static void

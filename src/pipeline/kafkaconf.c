@@ -36,7 +36,8 @@ static const struct setting defaults[] = {
 	{ ALL, "client.id", "envdriver", false },
 	{ ALL, "socket.nagle.disable", "true", false },
 	{ ALL, "socket.keepalive.enable", "true", false },
-	{ ALL, "log.connection.close", "false", false },
+	/* For a look it is the only sign of a wrong security.protocol. */
+	{ ALL & ~ADMIN, "log.connection.close", "false", false },
 	{ ALL, "reconnect.backoff.max.ms", "2000", false },	/* back within seconds */
 	/* A record of an aborted metadata wait tells of a missing topic; the
 	 * default of 30 s outlives the transaction. */
