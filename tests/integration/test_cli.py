@@ -7,13 +7,13 @@ import secrets
 import subprocess
 import threading
 import time
-import uuid
 
 from confluent_kafka import KafkaException, Producer
 
 from harness import avro
 from harness.case import limit
-from harness.commands import MINIMAL, MORE, command, lease_id, message_key, plugin_driver
+from harness.commands import MINIMAL, MORE, command, message_key, plugin_driver
+from harness.events import execution_result, lease_result, log, outcome, probe_result
 from harness.paths import ROOT, environment
 from harness.process import wait_until
 from harness.topics import TOPICS
@@ -93,7 +93,8 @@ class Answering:
                 if message is None or message.error():
                     continue
                 plain = avro.to_plain(*avro.decode(message.value()))
-                for topic, name, record, key in self.answer(plain, message):
+                source = message.topic(), message.partition(), message.offset()
+                for topic, name, record, key in self.answer(plain, source):
                     self.producer.produce(
                         self.topics.full(topic),
                         avro.encode(name, record),
@@ -103,119 +104,6 @@ class Answering:
                     self.producer.flush(10)
         except Exception as error:
             self.failed = error
-
-
-def reference(plain, **more):
-    target = plain["target"] or {}
-    return {
-        "commandId": plain["commandId"],
-        "operation": plain["operation"]["type"],
-        "companyId": plain["companyId"],
-        "environmentId": plain["environmentId"],
-        "issueId": None,
-        "pluginId": "plugin-1",
-        "pluginKey": target.get("pluginKey"),
-        "driverKey": target.get("driverKey", target.get("provider")),
-        "providerLeaseId": lease_id(plain),
-        **more,
-    }
-
-
-def trace(message, token="i.1"):
-    now = int(time.time() * 1000)
-    return {
-        "sourceTopic": message.topic(),
-        "sourcePartition": message.partition(),
-        "sourceOffset": message.offset(),
-        "attempt": 1,
-        "invocationId": str(uuid.uuid4()),
-        "callToken": token,
-        "instanceId": "w1",
-        "receivedAt": now,
-        "startedAt": now,
-        "finishedAt": now,
-        "traceparent": None,
-        "warnings": [],
-    }
-
-
-def outcome(status="SUCCEEDED", code=None, text=""):
-    error = code and {
-        "code": code,
-        "rpcCode": None,
-        "httpStatus": None,
-        "message": text,
-        "retryable": False,
-        "mayHaveRun": False,
-        "details": "{}",
-    }
-    return {"status": status, "error": error}
-
-
-def probe_result(plain, message, ended=None, ok=True):
-    record = {
-        "command": reference(plain),
-        "outcome": ended or outcome(),
-        "trace": trace(message),
-        "ok": None if ended else ok,
-        "driver": None if ended else "plugin",
-        "summary": None if ended else "fine",
-        "details": None if ended else "{}",
-    }
-    return "probe-results", "ProbeResult", record, plain["environmentId"]
-
-
-def execution_result(plain, message, ended=None, **fields):
-    record = {
-        "command": reference(plain),
-        "outcome": ended or outcome(),
-        "trace": trace(message),
-        "exitCode": None,
-        "signal": None,
-        "timedOut": False,
-        "stdout": "",
-        "stderr": "",
-        "stdoutBytes": len(fields.get("stdout", "").encode()),
-        "stderrBytes": len(fields.get("stderr", "").encode()),
-        "stdoutTruncated": False,
-        "stderrTruncated": False,
-        "stdoutSha256": None,
-        "stderrSha256": None,
-        "finalLogRecords": 0,
-        "metadata": None,
-        **fields,
-    }
-    return "execution-results", "ExecutionResult", record, lease_id(plain)
-
-
-def log(plain, offset, text, stream="STDOUT", origin="LIVE", token="i.1", sequence=0):
-    record = {
-        "command": reference(plain),
-        "origin": origin,
-        "stream": stream,
-        "attempt": 1,
-        "callToken": token,
-        "sequence": sequence,
-        "byteOffset": offset,
-        "text": text,
-        "last": False,
-        "instanceId": "w1",
-        "recordedAt": int(time.time() * 1000),
-    }
-    return "execution-logs", "ExecutionLog", record, plain["commandId"]
-
-
-def lease_result(plain, message, lease="lease-9", **fields):
-    record = {
-        "command": reference(plain, providerLeaseId=lease),
-        "outcome": outcome(),
-        "trace": trace(message),
-        "lease": {"providerLeaseId": lease, "metadata": '{"region": "north"}', "expiresAt": None},
-        "leaseLost": False,
-        "receipt": None,
-        **fields,
-    }
-    return "lease-results", "LeaseResult", record, lease
 
 
 # --- wrong usage and wrong configuration: said before anybody is asked ---
@@ -526,10 +414,10 @@ def test_bad_file_publishes_nothing(t):
 def test_wait(t):
     ends = {"good": None, "bad": outcome("FAILED", "DRIVER_NOT_READY", "is not ready.")}
 
-    def answer(plain, message):
+    def answer(plain, source):
         if plain["environmentId"] == "nobody":
             return []
-        return [probe_result(plain, message, ends[plain["environmentId"]])]
+        return [probe_result(plain, source, ends[plain["environmentId"]])]
 
     probe = ["publish", "probe", "--provider", "p", "--wait", "--environment"]
     with Answering(t, answer):
@@ -557,7 +445,7 @@ def test_wait(t):
 WHOLE = "".join(f"line {n}\n" for n in range(40))
 
 
-def answer_exec(plain, message):
+def answer_exec(plain, source):
     """What happens is named by the program that is to be run."""
     what = plain["operation"]["command"]
     if what == "silent":
@@ -567,13 +455,13 @@ def answer_exec(plain, message):
             log(plain, 0, "one\n"),
             log(plain, 4, "two\n"),
             log(plain, 0, "err\n", "STDERR"),
-            execution_result(plain, message, exitCode=3, stdout="one\ntwo\nthree\n", stderr="err\n"),
+            execution_result(plain, source, exitCode=3, stdout="one\ntwo\nthree\n", stderr="err\n"),
         ]
     if what == "lost":
         return [
             log(plain, 0, "one\n"),
             log(plain, 8, "three\n"),
-            execution_result(plain, message, exitCode=0, stdout="one\ntwo\nthree\n"),
+            execution_result(plain, source, exitCode=0, stdout="one\ntwo\nthree\n"),
         ]
     if what == "large":
         finals = [
@@ -581,7 +469,7 @@ def answer_exec(plain, message):
         ]
         first = execution_result(
             # fmt: off
-            plain, message, exitCode=0, stdout=WHOLE[:30], stdoutBytes=len(WHOLE),
+            plain, source, exitCode=0, stdout=WHOLE[:30], stdoutBytes=len(WHOLE),
             stdoutTruncated=True, finalLogRecords=len(finals),
             # fmt: on
         )
@@ -589,7 +477,7 @@ def answer_exec(plain, message):
     if what == "again":
         return [
             log(plain, 0, "abandoned\n", token="old.1"),
-            execution_result(plain, message, exitCode=0, stdout="done\n"),
+            execution_result(plain, source, exitCode=0, stdout="done\n"),
         ]
     ends = {
         "killed": {"signal": "SIGKILL"},
@@ -599,7 +487,7 @@ def answer_exec(plain, message):
         "cut": {"ended": outcome("INTERRUPTED", "INTERRUPTED", "not known whether it ran.")},
         "expired": {"ended": outcome("EXPIRED", "EXPIRED", "expired.")},
     }
-    return [execution_result(plain, message, **ends[what])]
+    return [execution_result(plain, source, **ends[what])]
 
 
 @limit(120)
@@ -649,14 +537,14 @@ def test_exec(t):
 
 @limit(120)
 def test_exec_finds_out_whose_lease_it_is(t):
-    def answer(plain, message):
+    def answer(plain, source):
         kind = plain["operation"]["type"]
         if kind == "AcquireLease":
-            return [lease_result(plain, message)]
+            return [lease_result(plain, source)]
         if kind == "DestroyLease":
-            topic, name, record, key = lease_result(plain, message)
+            topic, name, record, key = lease_result(plain, source)
             return [(topic, name, {**record, "lease": None}, key)]
-        return answer_exec(plain, message)
+        return answer_exec(plain, source)
 
     with Answering(t, answer):
         done = t.cli("exec", "--lease", "lease-9", "--", "echo")
@@ -683,9 +571,9 @@ def test_exec_finds_out_whose_lease_it_is(t):
 
 @limit(120)
 def test_replay_ranges_and_filters(t):
-    def answer(plain, message):
+    def answer(plain, source):
         bad = plain["environmentId"] == "e2"
-        return [probe_result(plain, message, outcome("FAILED", "TIMEOUT", "late") if bad else None)]
+        return [probe_result(plain, source, outcome("FAILED", "TIMEOUT", "late") if bad else None)]
 
     plain = [command("Probe", environmentId=f"e{n}", companyId="co") for n in range(4)]
     with Answering(t, answer):

@@ -168,7 +168,7 @@ class Topics:
 
     # --- writing ---
 
-    def publish(self, *plain, partition=None, headers=()):
+    def publish(self, *plain, partition=None, headers=(), timestamp=0):
         """Publishes commands as any orchestrator must: key = ordering key, else command id,
         murmur2, idempotent. Returns their Records in the same order."""
         return self._publish(
@@ -178,11 +178,23 @@ class Topics:
             ],
             partition,
             headers,
+            timestamp,
         )
 
     def publish_raw(self, value, key=None, partition=None, headers=()):
         """Any bytes, or None for a tombstone. Returns the Record."""
         return self._publish([(value, key, _command_of(value))], partition, headers)[0]
+
+    def publish_events(self, *events, producer=None, timestamp=0):
+        """Writes what harness.events makes, in order and, when `producer` is a transactional one,
+        in its transaction."""
+        to = producer or self._connected_producer()
+        for topic, name, record, key in events:
+            key = key.encode() if isinstance(key, str) else key
+            value = avro.encode(name, record)
+            to.produce(self.full(topic), value, key, timestamp=timestamp)
+        if to.flush(60) != 0:
+            raise RuntimeError("the broker did not take all events within 60 s")
 
     def publish_raw_many(self, values):
         """Many values at once, without keys; nothing is decoded."""
@@ -197,7 +209,7 @@ class Topics:
                 raise AssertionError(f"{names}: {self.ends(names)} after {timeout} s, not {total}")
             time.sleep(0.2)
 
-    def _publish(self, rows, partition, headers):
+    def _publish(self, rows, partition, headers, timestamp=0):
         placed = [None] * len(rows)
 
         def delivered(index):
@@ -216,6 +228,7 @@ class Topics:
                         value=value,
                         key=key,
                         headers=list(headers),
+                        timestamp=timestamp,
                         on_delivery=delivered(index),
                         **where,
                     )
