@@ -23,8 +23,9 @@ struct part {
 	enum topic topic;
 	rd_kafka_topic_t *rkt;		/* borrowed of the reader */
 	int32_t partition;
-	int64_t next, end;		/* `end` counts in bounded mode only */
-	bool started, done;
+	int64_t next, end;
+	struct reader_range range;
+	bool started, done;		/* done: `end` was reached */
 	rd_kafka_message_t *head;
 };
 
@@ -35,7 +36,8 @@ struct reader {
 	rd_kafka_topic_t *topics[TOPIC_COUNT];
 	int32_t counts[TOPIC_COUNT];
 	struct part *parts;
-	size_t n_parts;
+	size_t n_parts, last;		/* `last`: where the last record came from */
+	size_t behind;			/* not done; unbounded mode */
 	bool bounded;
 	rd_kafka_queue_t *queue;	/* unbounded mode */
 	rd_kafka_message_t *current;
@@ -201,6 +203,37 @@ resolve(struct reader *r, const struct reader_place *place, const int64_t *ends,
 	return rc;
 }
 
+bool
+reader_range(const struct reader *r, enum topic topic, int32_t partition,
+	     struct reader_range *ret)
+{
+	for (size_t i = 0; i < r->n_parts; i++) {
+		if (r->parts[i].topic != topic || r->parts[i].partition != partition)
+			continue;
+		*ret = r->parts[i].range;
+		return true;
+	}
+	return false;
+}
+
+int
+reader_log(struct reader *r, enum topic topic, int32_t partition, int64_t *ret_start,
+	   int64_t *ret_end, struct err *reterr)
+{
+	char name[KAFKA_TOPIC_MAX];
+	rd_kafka_resp_err_t rc = rd_kafka_query_watermark_offsets(
+		kafka_client(r->kafka), kafka_topic(r->config, topic, name), partition, ret_start,
+		ret_end, OFFSETS_MS);
+
+	return rc ? kafka_error(r->kafka, rc, "look up offsets", reterr) : 0;
+}
+
+bool
+reader_caught_up(const struct reader *r)
+{
+	return r->behind == 0;
+}
+
 static int
 start(struct reader *r, struct part *p, struct err *reterr)
 {
@@ -234,14 +267,18 @@ reader_open(struct reader *r, const struct reader_place *from, const struct read
 		r->parts[i].next = at[i] < lows[i] ? lows[i] : at[i];
 	if (ret == 0 && to)
 		ret = resolve(r, to, ends, at, reterr);
+	else if (ret == 0)
+		memcpy(at, ends, r->n_parts * sizeof(*at));
 	if (ret == 0 && !to)
 		r->queue = rd_kafka_queue_new(kafka_client(r->kafka));
 	for (size_t i = 0; i < r->n_parts && ret == 0; i++) {
 		struct part *p = &r->parts[i];
 
 		p->end = at[i] < ends[i] ? at[i] : ends[i];
-		p->done = r->bounded && p->next >= p->end;
-		if (!p->done)
+		p->range = (struct reader_range){ lows[i], p->next, p->end, ends[i] };
+		p->done = p->next >= p->end;
+		r->behind += !p->done;
+		if (!p->done || !r->bounded)
 			ret = start(r, p, reterr);
 	}
 	free(ends);
@@ -335,22 +372,37 @@ next_bounded(struct reader *r, struct reader_record *ret, struct err *reterr)
 	return 1;
 }
 
-static const struct part *
-part_of(const struct reader *r, const rd_kafka_message_t *m)
+/* Records of one partition come in runs. */
+static struct part *
+part_of(struct reader *r, const rd_kafka_message_t *m)
 {
-	for (size_t i = 0; i < r->n_parts; i++)
-		if (r->parts[i].partition == m->partition &&
-		    strcmp(rd_kafka_topic_name(r->parts[i].rkt), rd_kafka_topic_name(m->rkt)) == 0)
-			return &r->parts[i];
+	for (size_t k = 0; k < r->n_parts; k++) {
+		size_t i = (r->last + k) % r->n_parts;
+
+		if (r->parts[i].partition != m->partition ||
+		    strcmp(rd_kafka_topic_name(r->parts[i].rkt), rd_kafka_topic_name(m->rkt)) != 0)
+			continue;
+		r->last = i;
+		return &r->parts[i];
+	}
 	return NULL;
+}
+
+static void
+reached(struct reader *r, struct part *p, int64_t next)
+{
+	if (p->done || next < p->end)
+		return;
+	p->done = true;
+	r->behind--;
 }
 
 static int
 next_unbounded(struct reader *r, int timeout_ms, struct reader_record *ret, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + timeout_ms, left;
-	const struct part *p;
 	rd_kafka_message_t *m;
+	struct part *p;
 	int rc;
 
 	for (;;) {
@@ -361,9 +413,12 @@ next_unbounded(struct reader *r, int timeout_ms, struct reader_record *ret, stru
 			return 0;
 		p = m->rkt ? part_of(r, m) : NULL;
 		if (!m->err && p) {
+			reached(r, p, m->offset + 1);
 			fill(r, p, m, ret);
 			return 1;
 		}
+		if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && p)
+			reached(r, p, m->offset);
 		rc = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || !m->err
 			     ? 0 : kafka_error(r->kafka, m->err, "read", reterr);
 		rd_kafka_message_destroy(m);

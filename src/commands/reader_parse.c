@@ -8,6 +8,8 @@
 #include "envdriver/base/units.h"
 #include "envdriver/base/words.h"
 
+enum { OFFSET_TEXT = 24 };
+
 static const struct word {
 	const char *word;
 	enum topic topic;	/* TOPIC_COUNT: all */
@@ -106,4 +108,21 @@ reader_parse_place(const char *text, struct reader_place *ret, struct err *reter
 	return err_set(reterr, ERR_INVALID,
 		       "'%.64s' is not beginning, end, a time like 2026-11-23T05:17:57Z or a "
 		       "duration like 15min", text);
+}
+
+int
+reader_parse_offsets(const char *text, struct reader_place *ret_from, struct reader_place *ret_to,
+		     struct err *reterr)
+{
+	const char *dots = strstr(text, "..");
+	char first[OFFSET_TEXT];
+	int64_t a, b = INT64_MAX - 1;
+
+	snprintf(first, sizeof(first), "%.*s", dots ? (int)(dots - text) : 0, text);
+	if (!dots || units_int(first, &a, NULL) < 0 ||
+	    (dots[2] && units_int(dots + 2, &b, NULL) < 0) || b < a || b == INT64_MAX)
+		return err_set(reterr, ERR_INVALID, "--offsets: '%.64s' is not FIRST..LAST", text);
+	*ret_from = (struct reader_place){ READER_OFFSET, a };
+	*ret_to = (struct reader_place){ READER_OFFSET, b + 1 };
+	return 0;
 }

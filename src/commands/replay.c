@@ -3,16 +3,12 @@
  * replay: `envdriver replay`: recorded commands and events, read back in the
  * order of time, as far as the log reaches now.
  */
-#include <stdio.h>
-
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
 #include "envdriver/commands/cli.h"
 #include "envdriver/commands/cli_schemas.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/commands/record.h"
-
-enum { OFFSET_TEXT = 24 };
 
 struct replay {
 	struct cli *cli;
@@ -25,23 +21,6 @@ struct replay {
 	struct record_list *list;
 };
 
-/* "10..20", both included; "10.." has no end but the log's. */
-static int
-read_offsets(struct replay *r, const char *text, struct err *reterr)
-{
-	const char *dots = strstr(text, "..");
-	char first[OFFSET_TEXT];
-	int64_t a, b = INT64_MAX - 1;
-
-	snprintf(first, sizeof(first), "%.*s", dots ? (int)(dots - text) : 0, text);
-	if (!dots || units_int(first, &a, NULL) < 0 ||
-	    (dots[2] && units_int(dots + 2, &b, NULL) < 0) || b < a || b == INT64_MAX)
-		return err_set(reterr, ERR_INVALID, "--offsets: '%.64s' is not FIRST..LAST", text);
-	r->from = (struct reader_place){ READER_OFFSET, a };
-	r->to = (struct reader_place){ READER_OFFSET, b + 1 };
-	return 0;
-}
-
 static int
 read_range(struct replay *r, struct err *reterr)
 {
@@ -51,7 +30,7 @@ read_range(struct replay *r, struct err *reterr)
 	if (offsets && (from || to))
 		return err_set(reterr, ERR_INVALID, "--offsets stands in place of --from and --to");
 	if (offsets)
-		return read_offsets(r, offsets, reterr);
+		return reader_parse_offsets(offsets, &r->from, &r->to, reterr);
 	if (reader_parse_place(from ? from : "beginning", &r->from, reterr) < 0) {
 		err_prefix(reterr, "--from");
 		return ERR_INVALID;

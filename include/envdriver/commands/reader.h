@@ -4,8 +4,8 @@
  * the log to its end in the order of time, or on and on as they come.
  *
  * Owns a Kafka client that is in no group and commits nothing. Knows nothing
- * of what a record means. Used by: watch, replay, publish (--wait), exec. May
- * use: kafka, event (names), config, units, clock.
+ * of what a record means. Used by: watch, replay, audit, publish (--wait),
+ * exec. May use: kafka, event (names), config, units, clock.
  */
 #ifndef ENVDRIVER_COMMANDS_READER_H
 #define ENVDRIVER_COMMANDS_READER_H
@@ -45,6 +45,10 @@ struct reader_place {
  * long ago. ERR_INVALID. */
 int reader_parse_place(const char *text, struct reader_place *ret, struct err *reterr);
 
+/* "10..20", both included; "10.." has no end but the log's. ERR_INVALID. */
+int reader_parse_offsets(const char *text, struct reader_place *ret_from,
+			 struct reader_place *ret_to, struct err *reterr);
+
 /* "probe,lease,logs": topics by name, results also without "-results",
  * execution-logs as logs, plugin-events as events, all. ERR_INVALID names
  * the nearest. */
@@ -65,6 +69,20 @@ int32_t reader_partitions(const struct reader *r, enum topic topic);
  * on and on in the order of arrival. */
 int reader_open(struct reader *r, const struct reader_place *from, const struct reader_place *to,
 		struct err *reterr);
+
+/* Offsets of one partition as reader_open found them: the log is [start, end),
+ * [first, last) is read. Without an end `last` is where the log ended. False
+ * when the partition was not added. */
+struct reader_range {
+	int64_t start, first, last, end;
+};
+bool reader_range(const struct reader *r, enum topic topic, int32_t partition,
+		  struct reader_range *ret);
+/* Where the log starts and ends now. Blocks. */
+int reader_log(struct reader *r, enum topic topic, int32_t partition, int64_t *ret_start,
+	       int64_t *ret_end, struct err *reterr);
+/* Without an end: all that was there at reader_open was read. */
+bool reader_caught_up(const struct reader *r);
 
 /* 1: a record; 0: none within `timeout_ms`; READER_DONE: that was the last.
  * Without an end the brokers may go and come back; with one they may be away
