@@ -104,6 +104,10 @@ add_command(struct buf *out, const char *above, const struct cli_command *c)
 		buf_adds(out, ": ");
 		add_roff(out, s->summary, strlen(s->summary));
 		buf_adds(out, ".\n");
+		if (s->text) {
+			buf_adds(out, ".PP\n");
+			add_text(out, s->text);
+		}
 		add_options(out, s->options);
 	}
 	out->failed |= name.failed;

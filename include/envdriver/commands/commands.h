@@ -18,6 +18,7 @@ extern const struct cli_command publish_command;
 extern const struct cli_command exec_command;
 extern const struct cli_command watch_command;
 extern const struct cli_command replay_command;
+extern const struct cli_command audit_command;
 extern const struct cli_command drivers_command;
 extern const struct cli_command plugin_command;
 extern const struct cli_command topics_command;
