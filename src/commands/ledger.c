@@ -348,13 +348,13 @@ ledger_event(struct ledger *l, const struct ledger_event *ev, bool sure, struct 
 
 	if (ret == LEDGER_ASK)
 		return ret;
+	if (!e)
+		return 0;
 	l->sums.events++;
 	if (ev->at.topic == TOPIC_DEAD_LETTERS)
 		l->sums.dead_letters++;
 	else
 		l->sums.results++;
-	if (!e)
-		return 0;
 	if (ev->refused && keep_refusal(l, e, ev) < 0)
 		return err_nomem(reterr);
 	take(l, e, ev);

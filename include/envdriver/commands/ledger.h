@@ -149,7 +149,8 @@ size_t ledger_waiting(const struct ledger *l);
 size_t ledger_overdue(const struct ledger *l);
 
 struct ledger_sums {
-	size_t commands, events, results, dead_letters, outputs, bytes;
+	size_t commands, outputs, bytes;
+	size_t events, results, dead_letters;	/* of commands of the range */
 	size_t of_gone_commands;	/* events: their command left the log */
 	size_t found[LEDGER_KINDS];
 	int64_t oldest_pending_ms;	/* record time; -1: none is pending */
