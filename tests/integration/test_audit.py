@@ -365,7 +365,7 @@ def test_events_aged_out(t):
     [old] = t.topics.publish(command("Probe"), timestamp=int(time.time() * 1000) - 13 * DAY)
     aged = int(time.time() * 1000) - 15 * DAY
     t.topics.publish_events(probe_result(old.command, old.position), timestamp=aged)
-    wait_until(lambda: t.topics.read_all(("probe-results",)) == [], 60, "the event aged out")
+    wait_until(lambda: any(t.topics.starts(("probe-results",)).values()), 60, "the event aged out")
     assert verify(t).kinds() == ["gone"]
     [new] = t.topics.publish(command("Execute"))
     verdict = verify(t)

@@ -298,6 +298,10 @@ class Topics:
         )
         return self._offsets(names, OffsetSpec.latest(), level)
 
+    def starts(self, names):
+        """{TopicPartition: first offset of its log}"""
+        return self._offsets(names, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
+
     def _offsets(self, names, spec, level):
         asked = {tp: spec for tp in self._partitions(names)}
         answers = self.admin.list_offsets(asked, isolation_level=level, request_timeout=20)
@@ -316,7 +320,7 @@ class Topics:
 
     def _read(self, names, isolation):
         ends = self.ends(names, isolation)
-        starts = self._offsets(names, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
+        starts = self.starts(names)
         left = {tp for tp, end in ends.items() if end > starts[tp]}
         messages = []
         if not left:
