@@ -8,7 +8,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
 
-enum { V_2_2 = 0x02020000, HEARTBEAT_MS = 3000, MAX_POLL_MS = 300000 };
+enum { V_2_2 = 0x02020000, V_2_10 = 0x020a0000, HEARTBEAT_MS = 3000, MAX_POLL_MS = 300000 };
 
 enum {
 	CONSUMER = 1 << KAFKACONF_CONSUMER,
@@ -186,6 +186,10 @@ fill(struct maker *m, const struct config *config, const char *transactional_id,
 	if (set_table(m, defaults, sizeof(defaults) / sizeof(*defaults), reterr) < 0 ||
 	    set(m, "log_level", level, reterr) < 0 ||
 	    (m->role == KAFKACONF_CONSUMER && set_member(m, config, reterr) < 0) ||
+	    /* A producer that lost a broker is not used on (publisher): a
+	     * connection that ends is an event only when it is logged, too. */
+	    (m->role == KAFKACONF_PUBLISHER && rd_kafka_version() >= V_2_10 &&
+	     set(m, "log.connection.close", "true", reterr) < 0) ||
 	    config_each_kafka(config, pass_on, m, reterr) < 0)
 		return ERR_CONFIG;
 	return set_fixed(m, config, transactional_id, reterr);

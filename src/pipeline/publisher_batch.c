@@ -15,18 +15,6 @@ enum { STEP_MS = 1000, PREWARM_MS = 5000, TOPIC_BITS = 8, V_2_10 = 0x020a0000 };
 
 /* --- the producer --- */
 
-/* "[protocol://]host:port/ID: reason": of a broker that was known by its id,
- * which the addresses that we start with ("…/bootstrap") are not. */
-static bool
-names_broker(const char *reason)
-{
-	const char *end = strstr(reason, ": "), *id = end;
-
-	while (id && id > reason && id[-1] >= '0' && id[-1] <= '9')
-		id--;
-	return id && id < end && id > reason && id[-1] == '/';
-}
-
 static void
 on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
 {
@@ -34,7 +22,9 @@ on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
 	struct buf text = BUF_INIT;
 
 	(void)fatal;	/* every call that follows says so */
-	r->lost |= code == RD_KAFKA_RESP_ERR__TRANSPORT && names_broker(reason) &&
+	/* kafkaconf has it told of every connection that ends. */
+	r->lost |= (code == RD_KAFKA_RESP_ERR__TRANSPORT ||
+		    code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) &&
 		   rd_kafka_version() >= V_2_10;
 	kafkaconf_explain(r->config, code, reason, &text);
 	snprintf(r->last_error, sizeof(r->last_error), "%s", text.data ? text.data : reason);
