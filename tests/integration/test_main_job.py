@@ -6,11 +6,15 @@ import time
 
 from harness.case import limit
 from harness.commands import command, plugin_driver, sandbox_provider
+from harness.process import wait_until
 
 
 def start(t, sdk="916", **config):
     plugin_id = t.install(t.fixture(sdk))
     worker = t.worker(config=config)
+    # A command that comes sooner waits for it two seconds, which a busy machine can need.
+    key = f"envdriver:worker:{plugin_id}:{worker.name}"
+    wait_until(lambda: t.redis.client.hget(key, "status") == "running", 30, "the plugin runs")
     return plugin_id, worker
 
 
@@ -146,6 +150,8 @@ def test_warm_lookups_cost_one_round_trip(t):
     one(t, "Probe")
     before = commandstats(t)
     t.topics.wait(t.topics.publish(*(command("Probe") for _ in range(200))))
+    # A claim is ended after the commit that a reader sees.
+    wait_until(lambda: commandstats(t)["set"] >= before["set"] + 400, 5, "all claims are ended")
     after = commandstats(t)
     used = {k: after[k] - before.get(k, 0) for k in after if after[k] != before.get(k, 0)}
     # One SET for the claim, one for its end; reads of the registry none.
