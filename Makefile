@@ -168,12 +168,21 @@ check:
 	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
 	$(Q)tests/run --all
 
-# Every fault of docs/reliability.md; the short ones are in `check`, too. Files side by side.
+# Every fault of docs/reliability.md; the short ones are in `check`, too. Three files side by
+# side: they wait more than they work.
 check-fault:
 	$(Q)scripts/setup --check
 	$(Q)$(MAKE) --no-print-directory DEVELOPER=1 all
 	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
-	$(Q)tests/run --fault -j 2
+	$(Q)tests/run --fault -j 3
+
+# Load under a seeded random schedule of faults (SOAK_SECONDS, SOAK_SEED), and the long one:
+# 2 million commands (SOAK_COMMANDS), a plugin crash every 10 s, a rebalance every 30 s.
+soak soak-long:
+	$(Q)scripts/setup --check
+	$(Q)$(MAKE) --no-print-directory DEVELOPER=1 all
+	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all
+	$(Q)PYTHONPATH=tests/lib build/venv/bin/python -B tests/fault/soak.py $(if $(filter %-long,$@),--long)
 
 # The Kafka tests once more, with the librdkafka of the Python package confluent-kafka in the place
 # of the distribution's. It ends with an error when that is not newer.
@@ -239,10 +248,11 @@ help:
 	@echo "check-fault every fault of docs/reliability.md, long ones included"
 	@echo "check-rdkafka-newest  the Kafka tests on a current librdkafka"
 	@echo "check-model the states of the engine's model, and each of its rules taken away"
+	@echo "soak        10 minutes of load and random faults; soak-long: 2 million commands"
 	@echo "check-unit  the tests that need no network and no server"
 	@echo "fuzz        looks for inputs that break the scanners (clang; FUZZ_SECONDS)"
 	@echo "bench       throughput and memory beside a peer, in one run"
 	@echo "lint        dependencies point down, functions stay small"
 	@echo "install, uninstall (PREFIX, DESTDIR), format, clean"
 
-.PHONY: all unit fuzz fuzzers check check-fault check-model check-rdkafka-newest check-unit demo bench lint format install uninstall clean help
+.PHONY: all unit fuzz fuzzers check check-fault check-model check-rdkafka-newest check-unit soak soak-long demo bench lint format install uninstall clean help

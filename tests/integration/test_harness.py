@@ -13,6 +13,7 @@ from harness import avro, commands, oracle, process, registry
 from harness.case import limit
 from harness.commands import command
 from harness.paths import FIXTURES, environment
+from harness.tally import AGAIN, GOOD, POISON, Tally
 from harness.topics import TOPICS, Event, Record
 
 # --- avro ---
@@ -571,3 +572,24 @@ def test_three_brokers_outlive_one(t):
     t.broker.restart()
     read = t.topics.read_commands()
     assert {r.position for r in read} == {r.position for r in first + second}
+
+
+def test_tally_finds_what_it_counts(t):
+    def tallied(sent, ended, **statuses):
+        found = Tally(None)
+        for offset, kind in enumerate(sent):
+            found.sent(0, offset, kind)
+        found.counts[0] = bytearray(ended)
+        found.statuses.update(statuses)
+        return found.check()
+
+    assert tallied([GOOD, GOOD, GOOD], [1, 1, 1]) == []
+    assert tallied([POISON, AGAIN], [1, 1], UNREADABLE_COMMAND=1, DUPLICATE_COMMAND=1) == []
+    for wrong, found in {
+        "gap": tallied([GOOD, GOOD], [1, 0]),
+        "duplicate": tallied([GOOD, GOOD], [1, 2]),
+        "orphan": tallied([GOOD], [1, 1]),
+        "ids used again": tallied([GOOD, AGAIN], [1, 1]),
+        "no command": tallied([POISON], [1]),
+    }.items():
+        assert len(found) == 1 and wrong in found[0], (wrong, found)

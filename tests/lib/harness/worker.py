@@ -77,7 +77,7 @@ class Worker:
                 ],
                 stdout=stderr,
                 stderr=stderr,
-                env=environment(**SANITIZER_OPTIONS, **self.env),
+                env=environment(**{**SANITIZER_OPTIONS, **self.env}),
             )
         self.checked = False
         return self
