@@ -130,8 +130,11 @@ class Topics:
 
     # --- making them ---
 
-    def create(self, commands=3, results=2, others=1, replication=-1, only=None):
-        """`others`: partitions of plugin-events and dead-letters. -1: the broker's default."""
+    def create(
+        self, commands=3, results=2, others=1, replication=-1, only=None, of_commands=None
+    ):
+        """`others`: partitions of plugin-events and dead-letters. -1: the broker's default.
+        `of_commands`: more settings of the command topic."""
         wanted = []
         for name, (_, days, largest) in TOPICS.items():
             if only and name not in only:
@@ -145,6 +148,7 @@ class Topics:
                 "cleanup.policy": "delete",
                 "retention.ms": str(days * DAY),
                 "max.message.bytes": str(largest),
+                **(of_commands or {} if name == "commands" else {}),
             }
             wanted.append(NewTopic(self.full(name), partitions, replication, config=config))
         for created in self.admin.create_topics(wanted, operation_timeout=20).values():
