@@ -209,6 +209,7 @@ static void
 wake_slots(struct flow *f, struct slot_wait *w)
 {
 	struct entry *e;
+	size_t others;
 
 	/* Its plugin is gone for good: they find that out by themselves. */
 	while (supervisor_status(f->supervisor, w->plugin_id) == WORKER_NONE &&
@@ -218,8 +219,9 @@ wake_slots(struct flow *f, struct slot_wait *w)
 	while ((e = w->entries.head) && supervisor_slot_take(f->supervisor, w->plugin_id)) {
 		supervisor_slot_give(f->supervisor, w->plugin_id);
 		entry_list_remove(e);
-		run_entry(f, e);
-		if (e->in == &w->entries)
+		others = w->entries.n;
+		run_entry(f, e);	/* it may be gone by now */
+		if (w->entries.n > others)
 			break;
 	}
 }
