@@ -272,6 +272,22 @@ def test_frozen_until_declared_dead(t):
     assert_one_call(c.ledger)
 
 
+@limit(150)
+def test_revoked_while_commands_wait_for_a_slot(t):
+    """A slot becomes free between the revoke event and the last batch: what waits for it is
+    dropped, not run. The sanitizer saw a dropped command being looked at (soak, seed 12)."""
+    c = Chain(t, **{"plugin.max.in.flight": "1"})
+    c.join("b")
+    records = []
+    for turn in range(4):
+        records += c.publish(*(c.ledger.execute(f"run-{turn}-{i}", seconds=0.02) for i in range(150)))
+        c.running(150 * turn + 20)
+        new = c.join("a")
+        time.sleep(0.5)
+        assert new.terminate() == 0
+    c.end(records)
+
+
 # --- many partitions, one to five workers ---
 
 
