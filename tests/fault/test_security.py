@@ -224,6 +224,13 @@ def test_acls_lost_while_it_runs(t):
 # --- secrets ---
 
 
+def add_redis_user(client):
+    client.acl_setuser(
+        "envdriver", enabled=True, passwords=["+planted-Redis-Pa55"], keys=["*"], channels=["*"],
+        commands=["+@all"],
+    )
+
+
 @limit(150)
 @short
 def test_secrets_are_in_no_output(t):
@@ -231,10 +238,7 @@ def test_secrets_are_in_no_output(t):
     something comes out: logs at debug, events, dead letters, pages, Redis, the command line."""
     broker = with_users(t, worker=PASSWORD)
     server = t._once("redis", lambda: t._start_redis(tcp=True))
-    server.client.acl_setuser(
-        "envdriver", enabled=True, passwords=["+planted-Redis-Pa55"], keys=["*"], channels=["*"],
-        commands=["+@all"],
-    )
+    add_redis_user(server.client)
     token = t.dir / "token"
     token.write_text("planted-t0ken\n", "ascii")
     t.install(t.fixture())
@@ -255,6 +259,7 @@ def test_secrets_are_in_no_output(t):
         + [t.topics.publish_raw(b"no command")]
     )
     server.restart()
+    add_redis_user(server.client)  # its users are not among what it keeps
     t.topics.wait(t.topics.publish(command("Probe")), timeout=60)
     bearer = {"Authorization": "Bearer planted-t0ken"}
     out = [worker.get(p, headers=bearer).body
