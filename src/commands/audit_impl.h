@@ -13,7 +13,7 @@ struct cli;
 struct cli_command;
 struct cli_table;
 struct err;
-struct schemas;
+struct cli_schemas;
 
 extern const struct cli_command audit_verify_command;
 
@@ -28,7 +28,7 @@ struct audit {
 	struct cli *cli;
 	struct audit_range range;
 	int64_t limit;			/* rows shown; 0: all */
-	struct schemas *schemas;
+	struct cli_schemas *schemas;
 	struct reader *reader;		/* of the pass that runs */
 	struct ledger *ledger;
 	struct reader_range *parts;	/* of the command topic */

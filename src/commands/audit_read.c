@@ -7,6 +7,7 @@
 #include "envdriver/base/datum.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/schema.h"
+#include "envdriver/commands/cli_schemas.h"
 #include "envdriver/commands/record.h"
 #include "envdriver/pipeline/operation.h"
 
@@ -28,8 +29,9 @@ audit_read_command(struct audit *a, const struct reader_record *raw, struct err 
 	bool command;
 	int ret;
 
-	if (record_open(a->schemas, raw, &r, reterr) < 0)
-		return ERR_NOMEM;
+	ret = record_open(cli_schemas_get(a->schemas), raw, &r, reterr);
+	if (ret < 0)
+		return ret;
 	command = r.schema && strcmp(schema_name(r.schema), topic_record(TOPIC_COMMANDS)) == 0;
 	if (command)
 		id = r.command_id;
@@ -179,8 +181,9 @@ audit_read_event(struct audit *a, const struct reader_record *raw, struct err *r
 	struct record r;
 	int ret;
 
-	if (record_open(a->schemas, raw, &r, reterr) < 0)
-		return ERR_NOMEM;
+	ret = record_open(cli_schemas_get(a->schemas), raw, &r, reterr);
+	if (ret < 0)
+		return ret;
 	ret = add_record(a, &r, reterr);
 	record_release(&r);
 	return ret;

@@ -12,9 +12,9 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/base/schema.h"
 #include "envdriver/base/units.h"
 #include "envdriver/commands/cli.h"
+#include "envdriver/commands/cli_schemas.h"
 #include "envdriver/commands/kafka.h"
 
 enum { PROGRESS_MS = 500, NUMBER_MAX = 24, LINE_MAX_TEXT = 512 };
@@ -264,7 +264,7 @@ verify_main(struct cli *cli)
 		return cli_misuse(cli, "%s", err.text);
 	if (isatty(STDERR_FILENO) && !cli_has(cli, "quiet"))
 		a.progress_ms = clock_mono_ms();
-	a.schemas = schemas_new(&err);
+	a.schemas = cli_schemas_new(cli_config(cli), &err);
 	a.table = a.schemas ? cli_table_new(cli, columns) : NULL;
 	if (a.table)
 		ret = audit_scan_run(&a, &err);
@@ -275,7 +275,7 @@ verify_main(struct cli *cli)
 	if (ret < 0)
 		ret = cli_fail(cli, &err);
 	audit_scan_release(&a);
-	schemas_free(a.schemas);
+	cli_schemas_free(a.schemas);
 	buf_release(&a.notes);
 	return cli_end(cli, ret);
 }
