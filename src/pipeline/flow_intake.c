@@ -183,7 +183,10 @@ wanted(struct flow *f, struct partition *p, const rd_kafka_message_t *m)
 static size_t
 unanswered(const struct flow *f)
 {
-	return f->entries - f->ready.n - (f->batch ? f->batch->n_items : 0);
+	size_t answered = f->ready.n + (f->batch ? f->batch->n_items : 0);
+
+	/* Some in the batch may have left their partition. */
+	return answered < f->entries ? f->entries - answered : 0;
 }
 
 void
