@@ -11,9 +11,9 @@
 
 struct cli;
 struct cli_command;
+struct cli_schemas;
 struct cli_table;
 struct err;
-struct cli_schemas;
 
 extern const struct cli_command audit_verify_command;
 
@@ -58,8 +58,8 @@ void audit_verify_progress(struct audit *a);
 int audit_scan_run(struct audit *a, struct err *reterr);
 void audit_scan_release(struct audit *a);
 
-/* One record into the ledger. Negative when out of memory, or when the log
- * could not be asked. */
+/* One record into the ledger. Negative when out of memory, or when the log or
+ * the schema registry could not be asked. */
 int audit_read_command(struct audit *a, const struct reader_record *raw, struct err *reterr);
 int audit_read_event(struct audit *a, const struct reader_record *raw, struct err *reterr);
 

@@ -93,21 +93,27 @@ ledger_ids_text(const struct ledger *l, uint32_t id, char keep[40])
 	return (struct span){ keep, n };
 }
 
-static uint64_t
-hash(const struct ledger_ids *ids, const unsigned char *p, size_t len)
+uint64_t
+ledger_ids_hash(uint64_t seed, struct span text)
 {
-	uint64_t h = ids->seed ^ len, word;
+	uint64_t h = seed ^ text.len, word;
 
-	for (size_t n; len; p += n, len -= n) {
+	for (size_t n; text.len; text.ptr += n, text.len -= n) {
 		word = 0;
-		n = len < sizeof(word) ? len : sizeof(word);
-		memcpy(&word, p, n);
+		n = text.len < sizeof(word) ? text.len : sizeof(word);
+		memcpy(&word, text.ptr, n);
 		h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
 		h ^= h >> 29;
-		h = (h + ids->seed) * UINT64_C(0xbf58476d1ce4e5b9);
+		h = (h + seed) * UINT64_C(0xbf58476d1ce4e5b9);
 		h ^= h >> 32;
 	}
 	return h;
+}
+
+static size_t
+hash(const struct ledger_ids *ids, const unsigned char *p, size_t len)
+{
+	return (size_t)ledger_ids_hash(ids->seed, (struct span){ (const char *)p, len });
 }
 
 static bool

@@ -62,7 +62,9 @@ struct ledger_ids {
 /* Pieces of one stream, as they came. */
 struct stream {
 	struct digest *digest;	/* NULL: none came, or the last one did */
-	int64_t count, bytes;
+	int64_t count, bytes;	/* of different pieces */
+	uint64_t *sums;		/* one a piece: what it held */
+	size_t cap;
 	bool last;
 	char sha256[LEDGER_SHA256 + 1];
 	char wrong[100];	/* the first thing that was */
@@ -117,6 +119,8 @@ bool ledger_ids_add(struct ledger *l, struct span id, uint32_t entry, uint32_t *
  * added. */
 struct span ledger_ids_text(const struct ledger *l, uint32_t id, char keep[40]);
 void ledger_ids_release(struct ledger_ids *ids);
+/* Nobody who does not know the seed can make two texts of the same. */
+uint64_t ledger_ids_hash(uint64_t seed, struct span text);
 
 /* The entry at an offset; NULL when there is none. */
 struct entry *ledger_find(const struct ledger *l, int64_t partition, int64_t offset);

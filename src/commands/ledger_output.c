@@ -2,7 +2,9 @@
 /*
  * Output that did not fit into its result (P5): the result names a call
  * token, the pieces carry it. Either may be read first. Pieces of a token
- * that no result names are those of an abandoned attempt.
+ * that no result names, or only one with finalLogRecords 0, are left over
+ * from an attempt that was lost. A piece may be there twice, the same (ENGINE
+ * section 6), so each one's hash is kept.
  */
 #include "ledger_impl.h"
 
@@ -16,19 +18,11 @@
 static const char *const stream_names[LEDGER_STREAMS] = { "stdout", "stderr" };
 
 static struct output *
-find(const struct ledger *l, struct span token)
+find_or_add(struct ledger *l, struct span token)
 {
 	struct output *o;
 
 	HASH_FIND(hh, l->outputs, token.ptr, token.len, o);
-	return o;
-}
-
-static struct output *
-find_or_add(struct ledger *l, struct span token)
-{
-	struct output *o = find(l, token);
-
 	if (o)
 		return o;
 	o = buf_realloc(NULL, sizeof(*o) + token.len);
@@ -91,9 +85,11 @@ ledger_output_tell(struct ledger *l, const struct ledger_event *e)
 			     "its output is cut, and it has no callToken to find the rest by");
 	if (!out->token.ptr)
 		return 0;
-	o = cut || out->records ? find_or_add(l, out->token) : find(l, out->token);
+	if (!cut && out->records <= 0)
+		return 0;
+	o = find_or_add(l, out->token);
 	if (!o)
-		return cut || out->records ? ERR_NOMEM : 0;
+		return ERR_NOMEM;
 	if (o->told)
 		return 0;	/* a second event of it, which is said elsewhere */
 	o->told = true;
@@ -130,6 +126,45 @@ check_piece(struct stream *s, const struct ledger_piece *p)
 			 p->sequence, p->byte_offset, s->bytes);
 }
 
+static uint64_t
+sum_of(const struct ledger *l, const struct ledger_piece *p)
+{
+	return ledger_ids_hash(l->ids.seed, p->text) ^ (uint64_t)p->byte_offset << 1 ^ p->last;
+}
+
+/* A piece that was there before must say the same. */
+static void
+check_again(const struct ledger *l, struct stream *s, const struct ledger_piece *p)
+{
+	if (!s->wrong[0] && s->sums[p->sequence] != sum_of(l, p))
+		snprintf(s->wrong, sizeof(s->wrong),
+			 "piece %" PRId64 " is there twice, and not the same", p->sequence);
+}
+
+static int
+add_piece(const struct ledger *l, struct stream *s, const struct ledger_piece *p)
+{
+	check_piece(s, p);
+	if (!ledger_grow((void **)&s->sums, &s->cap, (size_t)s->count, sizeof(*s->sums)))
+		return ERR_NOMEM;
+	if (!s->digest && !s->last) {
+		s->digest = digest_new();
+		if (!s->digest)
+			return ERR_NOMEM;
+	}
+	digest_add(s->digest, p->text);
+	s->sums[s->count++] = sum_of(l, p);
+	s->bytes += (int64_t)p->text.len;
+	if (!p->last || !s->digest)
+		return 0;
+	if (!digest_end(s->digest, s->sha256))
+		return ERR_NOMEM;
+	digest_free(s->digest);
+	s->digest = NULL;
+	s->last = true;
+	return 0;
+}
+
 int
 ledger_piece(struct ledger *l, const struct ledger_piece *p, struct err *reterr)
 {
@@ -139,24 +174,14 @@ ledger_piece(struct ledger *l, const struct ledger_piece *p, struct err *reterr)
 
 	if (!o)
 		return err_nomem(reterr);
-	was = o->told && !complete(o);
 	s = &o->streams[p->stream];
-	check_piece(s, p);
-	if (!s->digest && !s->last) {
-		s->digest = digest_new();
-		if (!s->digest)
-			return err_nomem(reterr);
+	if (p->sequence >= 0 && p->sequence < s->count) {
+		check_again(l, s, p);
+		return 0;
 	}
-	digest_add(s->digest, p->text);
-	s->count++;
-	s->bytes += (int64_t)p->text.len;
-	if (p->last && s->digest) {
-		if (!digest_end(s->digest, s->sha256))
-			return err_nomem(reterr);
-		digest_free(s->digest);
-		s->digest = NULL;
-		s->last = true;
-	}
+	was = o->told && !complete(o);
+	if (add_piece(l, s, p) < 0)
+		return err_nomem(reterr);
 	l->unsettled -= was && complete(o);
 	return 0;
 }
@@ -218,6 +243,13 @@ ledger_output_end(struct ledger *l)
 			judge(l, o);
 }
 
+static void
+stream_release(struct stream *s)
+{
+	digest_free(s->digest);
+	free(s->sums);
+}
+
 void
 ledger_output_release(struct ledger *l)
 {
@@ -226,7 +258,7 @@ ledger_output_release(struct ledger *l)
 	HASH_ITER(hh, l->outputs, o, next) {
 		HASH_DELETE(hh, l->outputs, o);
 		for (size_t i = 0; i < LEDGER_STREAMS; i++)
-			digest_free(o->streams[i].digest);
+			stream_release(&o->streams[i]);
 		free(o);
 	}
 }

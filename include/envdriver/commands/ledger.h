@@ -130,7 +130,7 @@ int ledger_event(struct ledger *l, const struct ledger_event *e, bool sure, stru
 void ledger_unreadable(struct ledger *l, const struct ledger_place *at, int64_t time_ms,
 		       struct span command_id, const char *why);
 
-/* A FINAL piece, in the order of its partition. */
+/* A FINAL piece, in the order of its partition; it may come again. */
 struct ledger_piece {
 	struct span token;
 	size_t stream;
