@@ -80,15 +80,20 @@ def id_frame(schema_id):
     return ID_MARKER + schema_id.to_bytes(4, "big")
 
 
-_schema_text = None
+_schema_text = _registry_url = None
 
 
 def use_registry(registry):
     """Values that are framed with an id are decoded with what this schema registry knows, from
     now on and in this process."""
-    global _schema_text
-    _schema_text = registry.schema_text
+    global _schema_text, _registry_url
+    _schema_text, _registry_url = registry.schema_text, registry.url
     _registered.cache_clear()
+
+
+def registry_url():
+    """Of the registry in use, or None."""
+    return _registry_url
 
 
 @functools.cache

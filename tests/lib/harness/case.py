@@ -30,7 +30,7 @@ import time
 import traceback
 from pathlib import Path
 
-from . import oracle, registry
+from . import avro, oracle, registry
 from .broker import Broker
 from .paths import environment
 from .process import become_subreaper, leftovers, sanitizer_report
@@ -185,13 +185,36 @@ class Case:
 
     # --- verdicts ---
 
-    def verify(self, quiet=0.3):
-        """Reads everything that this test's topics hold and asks the oracle; `quiet` is the time
-        that a second event gets to appear. Returns the events."""
+    def verify(self, quiet=0.3, without_audit=None):
+        """Reads everything that this test's topics hold and asks both oracles, the one in Python
+        and `envdriver audit verify`, which must agree; `quiet` is the time that a second event
+        gets to appear. `without_audit` is the reason not to ask the latter. Returns the events."""
         time.sleep(quiet)
         records, events = self.topics.read_commands(), self.topics.read_all()
+        if without_audit:
+            print(f"audit verify is not asked: {without_audit}")
+        else:
+            self.expect_none(self._disagreement(records, events))
         self.expect_none(oracle.check(records, events))
         return events
+
+    def _disagreement(self, records, events):
+        """What one of the oracles sees and the other one does not."""
+        seen = oracle.check_exactly_once(records, events) + oracle.check_output(events)
+        url = avro.registry_url()
+        config = {"schema.registry.url": url} if url else None
+        done = self.cli("audit", "verify", "--json", timeout=120, config=config)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        if done.returncode not in (0, 1) or not rows:
+            return [f"audit verify: exit {done.returncode}: {done.stderr}"]
+        summary = rows.pop()["summary"]
+        wrong = []
+        if summary["commands"] != len(records):
+            wrong.append(f"audit verify read {summary['commands']} commands of {len(records)}")
+        if (done.returncode == 1) != bool(seen):
+            wrong.append(f"audit verify: exit {done.returncode}, and the Python oracle sees:")
+            wrong += seen + [json.dumps(row) for row in rows]
+        return wrong
 
     @staticmethod
     def expect_none(violations):
