@@ -166,7 +166,7 @@ check:
 	$(Q)tests/model/run --short
 	$(Q)$(MAKE) --no-print-directory DEVELOPER=1 all
 	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
-	$(Q)tests/run --all
+	$(Q)tests/run --all -j 2
 
 # Every fault of docs/reliability.md; the short ones are in `check`, too. Three files side by
 # side: they wait more than they work.

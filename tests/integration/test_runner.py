@@ -5,7 +5,7 @@ and the worker of the harness, with a stand-in for envdriver."""
 import subprocess
 import textwrap
 
-from harness import suites, worker
+from harness import runner, suites, worker
 
 CMOCKA = """
 #include <stdarg.h>
@@ -64,6 +64,27 @@ def test_suites_count_for_themselves(t):
     for script, expected in rows:
         suite = suites.Suite("golden", ["/bin/sh", "-c", script])
         assert [s for _, s in judged(suite, t.dir)] == expected, script
+
+
+def test_what_failed_in_company_runs_once_more_alone(t):
+    def pairs(*statuses):
+        tests = [suites.Suite(f"t{i}", ["true"]) for i in range(len(statuses))]
+        return [(test, [suites.Result(test.name, s)]) for test, s in zip(tests, statuses)]
+
+    def run_one(test, more):
+        asked.append(test.name + more)
+        return [suites.Result(test.name, second)]
+
+    asked, second = [], "passed"
+    found = runner.alone(pairs("passed", "failed", "skipped"), run_one)
+    assert asked == ["t1-alone"], asked
+    assert [r.status for _, [r] in found] == ["passed", "passed", "skipped"]
+    second = "failed"
+    found = runner.alone(pairs("failed", "passed"), run_one)
+    assert [r.status for _, [r] in found] == ["failed", "passed"]
+    asked, second = [], "passed"
+    found = runner.alone(pairs(*["failed"] * 5), run_one)
+    assert not asked and [r.status for _, [r] in found] == ["failed"] * 5
 
 
 def judged(test, folder):

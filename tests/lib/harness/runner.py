@@ -16,6 +16,7 @@ from . import newest, suites
 from .paths import BUILD, ROOT, RUNS
 
 KEPT_RUNS = 5
+ALONE_MAX = 4
 
 
 def main():
@@ -135,21 +136,37 @@ def run(tests, folder, options):
     for test in tests:
         groups.setdefault(test.group, []).append(test)
 
+    def run_one(test, more=""):
+        name = re.sub(r"[^\w.-]", "_", test.name) + more
+        seconds, found = suites.timed(test, folder / name)
+        tell(test, seconds, found, options.verbose)
+        return found
+
     def run_group(group):
-        results = []
-        for test in group:
-            seconds, found = suites.timed(test, folder / re.sub(r"[^\w.-]", "_", test.name))
-            tell(test, seconds, found, options.verbose)
-            results += found
-        return results
+        return [(test, run_one(test)) for test in group]
 
     if options.jobs > 1:
         pool = ThreadPoolExecutor(options.jobs)
         try:
-            return [r for found in pool.map(run_group, groups.values()) for r in found]
+            pairs = [p for found in pool.map(run_group, groups.values()) for p in found]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    return [r for group in groups.values() for r in run_group(group)]
+        pairs = alone(pairs, run_one)
+    else:
+        pairs = [p for group in groups.values() for p in run_group(group)]
+    return [r for _, found in pairs for r in found]
+
+
+def alone(pairs, run_one):
+    """What failed with another file beside it runs once more with nothing beside it, and both
+    are told: on two cores a deadline of a test may be its neighbour's doing. When much fails,
+    it is not that."""
+    failed = [test for test, found in pairs if any(r.status == "failed" for r in found)]
+    if not 0 < len(failed) <= ALONE_MAX:
+        return pairs
+    print(f"\nfailed with others beside, once more alone: {', '.join(t.name for t in failed)}")
+    again = {test: run_one(test, "-alone") for test in failed}
+    return [(test, again.get(test, found)) for test, found in pairs]
 
 
 def tell(test, seconds, results, verbose):
