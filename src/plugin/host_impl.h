@@ -21,8 +21,8 @@ struct host_ask {
 
 struct host_stream {
 	struct host_stream *next;
-	char *company;
-	char channel[];
+	struct span channel, company;	/* any bytes, NUL too; in `text` */
+	char text[];
 };
 
 struct host_pending;

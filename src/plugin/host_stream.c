@@ -30,7 +30,7 @@ find(struct host *h, struct span channel)
 {
 	struct host_stream **at = &h->streams;
 
-	while (*at && !span_is(channel, (*at)->channel))
+	while (*at && !span_eq(channel, (*at)->channel))
 		at = &(*at)->next;
 	return at;
 }
@@ -42,15 +42,14 @@ remember(struct host *h, struct span channel, struct span company)
 
 	if (*find(h, channel) || h->n_streams >= HOST_STREAM_MAX)
 		return;
-	s = buf_realloc(NULL, sizeof(*s) + channel.len + company.len + 2);
+	s = buf_realloc(NULL, sizeof(*s) + channel.len + company.len);
 	if (!s)
 		return;
 	s->next = h->streams;
-	memcpy(s->channel, channel.ptr, channel.len);
-	s->channel[channel.len] = '\0';
-	s->company = s->channel + channel.len + 1;
-	memcpy(s->company, company.ptr, company.len);
-	s->company[company.len] = '\0';
+	s->channel = (struct span){ s->text, channel.len };
+	s->company = (struct span){ s->text + channel.len, company.len };
+	memcpy(s->text, channel.ptr, channel.len);
+	memcpy(s->text + channel.len, company.ptr, company.len);
 	h->streams = s;
 	h->n_streams++;
 }
@@ -111,8 +110,8 @@ void
 host_stream_close_all(struct host *h)
 {
 	while (h->streams) {
-		notice(h, "STREAM_CLOSED", span_of(h->streams->channel),
-		       span_of(h->streams->company), SPAN_NULL, SPAN_NULL);
+		notice(h, "STREAM_CLOSED", h->streams->channel, h->streams->company, SPAN_NULL,
+		       SPAN_NULL);
 		forget(h, &h->streams);
 	}
 }
