@@ -102,6 +102,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libenvdriver.a
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# Where allocations fail one by one; `realloc` is what buf_realloc points to.
+$(BUILD)/tests/test_alloc: override LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,$\
+	--wrap=strdup,--wrap=strndup
+
 # What tests/integration runs against a server of its own.
 $(BUILD)/tests/%_check: $(BUILD)/tests/integration/%_check.o $(rigs) $(BUILD)/libenvdriver.a
 	@mkdir -p $(@D)

@@ -102,10 +102,10 @@ buf_addf(struct buf *b, const char *fmt, ...)
 void
 buf_consume(struct buf *b, size_t n)
 {
-	if (n >= b->len) {
-		buf_reset(b);
+	if (n > b->len)
+		n = b->len;
+	if (n == 0)
 		return;
-	}
 	memmove(b->data, b->data + n, b->len - n + 1);
 	b->len -= n;
 }

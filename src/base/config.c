@@ -138,18 +138,17 @@ static int
 check_word(const struct config_param *p, const char *value, struct err *reterr)
 {
 	struct buf list = BUF_INIT;
-	int ret = 0;
+	int ret;
 
-	for (size_t i = 0; p->words[i]; i++) {
+	for (size_t i = 0; p->words[i]; i++)
 		if (strcmp(p->words[i], value) == 0)
-			goto out;
+			return 0;
+	for (size_t i = 0; p->words[i]; i++)
 		buf_addf(&list, "%s%s", i ? ", " : "", p->words[i]);
-	}
 	if (list.failed)
 		ret = err_nomem(reterr);
 	else
 		ret = err_set(reterr, ERR_CONFIG, "'%s' is none of: %s", value, list.data);
-out:
 	buf_release(&list);
 	return ret;
 }

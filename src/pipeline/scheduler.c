@@ -3,9 +3,11 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "envdriver/pipeline/entry.h"
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
 
 /* The entries of one key, first one running. */
 struct key_queue {
@@ -61,6 +63,10 @@ find_or_make(struct scheduler *s, struct span key)
 	memcpy(q->key, key.ptr, key.len);
 	q->len = key.len;
 	HASH_ADD_KEYPTR(hh, s->keys, q->key, q->len, q);
+	if (!q->hh.tbl) {
+		free(q);
+		return NULL;
+	}
 	return q;
 }
 

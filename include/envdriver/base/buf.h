@@ -65,7 +65,7 @@ void buf_adds(struct buf *b, const char *text);
 void buf_addspan(struct buf *b, struct span s);
 void buf_addf(struct buf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Drops the first `n` bytes. */
+/* Drops the first `n` bytes, all when there are fewer; `failed` stays. */
 void buf_consume(struct buf *b, size_t n);
 /* Gives the bytes (malloc'ed, NUL-terminated) to the caller and leaves the
  * buf empty; NULL when the buf has failed. */
