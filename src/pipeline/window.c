@@ -32,13 +32,12 @@ struct window {
 static size_t
 list_find(const struct list *l, int64_t offset)
 {
-	const int64_t *at = l->at + l->head;
 	size_t lo = 0, hi = l->len;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (at[mid] < offset)
+		if (l->at[l->head + mid] < offset)
 			lo = mid + 1;
 		else
 			hi = mid;

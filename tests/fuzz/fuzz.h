@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -22,5 +23,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort(); \
 		} \
 	} while (0)
+
+/* A NULL that was printed as text, and was not in the input itself. */
+static inline int
+fuzz_printed_null(const char *text, const uint8_t *data, size_t size)
+{
+	static const char null[] = "(null)";
+
+	return strstr(text, null) && !memmem(data, size, null, sizeof(null) - 1);
+}
 
 #endif

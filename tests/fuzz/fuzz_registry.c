@@ -32,7 +32,6 @@ see_record(struct registry_record *r, const struct span values[REGISTRY_FIELDS],
 	MUST(p->ready == (strcmp(p->status, "ready") == 0));
 	MUST((*wrong->text == '\0') == (*p->status != '\0'));
 	MUST((*wrong->text == '\0') == (p->manifest.kind == JTEXT_OBJECT));
-	MUST(!strstr(wrong->text, "(null)"));
 	if (*wrong->text) {
 		MUST(!p->ready && p->n_drivers == 0 && !p->package);
 		return;
@@ -63,6 +62,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	r = registry_record_new(SPAN_LIT("plugin-1"), values, &wrong);
 	MUST(r);
+	MUST(!fuzz_printed_null(wrong.text, data, size));
 	see_record(r, values, &wrong);
 	registry_record_free(r);
 	return 0;
