@@ -371,7 +371,7 @@ def test_killed_while_redis_is_away(t):
     settle(t, ledger, unknown)
 
 
-@limit(240)
+@limit(420)
 def test_leases_under_kills(t):
     """A minute of acquires, with two workers of which one is killed every 4 s: no lease is
     forgotten but those that a dead worker's plugin made last, each told in a warning."""
@@ -400,7 +400,7 @@ def test_leases_under_kills(t):
         if any(e.value["trace"]["invocationId"] in w for w in e.value["trace"]["warnings"])
     ]
     wait_until(
-        lambda: t.redis.client.hlen("envdriver:orphans") == 0, 120, "all orphans are looked after"
+        lambda: t.redis.client.hlen("envdriver:orphans") == 0, 240, "all orphans are looked after"
     )
     lost = ledger.leases() - given
     assert len(lost) <= len(warned), (len(lost), len(warned))
