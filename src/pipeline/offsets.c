@@ -9,7 +9,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/pipeline/kafkaconf.h"
 
-enum { PAUSE_MS = 50 };
+enum { PAUSE_MS = 50, FRESH_AFTER = 5 };
 
 struct offsets {
 	const struct config *config;
@@ -65,7 +65,7 @@ count(struct offsets *o, bool answered)
 /* One try on a list of its own: an answer for some of the partitions only
  * must not be taken for all. */
 static rd_kafka_resp_err_t
-try(struct offsets *o, const rd_kafka_topic_partition_list_t *list,
+try(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list,
     rd_kafka_topic_partition_list_t **ret)
 {
 	rd_kafka_topic_partition_list_t *answer = rd_kafka_topic_partition_list_new(list->cnt);
@@ -74,7 +74,7 @@ try(struct offsets *o, const rd_kafka_topic_partition_list_t *list,
 	for (int i = 0; i < list->cnt; i++)
 		rd_kafka_topic_partition_list_add(answer, list->elems[i].topic,
 						  list->elems[i].partition);
-	code = rd_kafka_committed(o->rk, answer, OFFSETS_STEP_MS);
+	code = rd_kafka_committed(rk, answer, OFFSETS_STEP_MS);
 	for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < answer->cnt; i++)
 		code = answer->elems[i].err;
 	/* It may have been sorted on the way; ours must answer for the same. */
@@ -119,29 +119,58 @@ pause_a_moment(void)
 	nanosleep(&t, NULL);
 }
 
+/* A handle whose group coordinator died asks for another one once in
+ * coordinator.query.interval.ms at best (seen with one of three brokers
+ * killed, 2.0.2): one that never knew the dead one finds the new one at once. */
+static void
+renew(const struct offsets *o, unsigned tries, rd_kafka_t **rk)
+{
+	rd_kafka_t *fresh;
+
+	if (tries % FRESH_AFTER)
+		return;
+	fresh = kafkaconf_open(o->config, KAFKACONF_OFFSETS, NULL, NULL, /* reterr= */ NULL);
+	if (!fresh)
+		return;
+	if (*rk != o->rk)
+		kafkaconf_discard(*rk);
+	*rk = fresh;
+}
+
 int
 offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
 	     const struct offsets_watch *watch, struct err *reterr)
 {
 	rd_kafka_topic_partition_list_t *answer = NULL;
-	rd_kafka_resp_err_t code;
-	int ret;
+	rd_kafka_t *rk = o->rk;		/* or one for this read alone */
+	unsigned tries = 0;
+	int ret = ERR_CLOSED;
 
-	while (!watch->stop(watch->arg)) {
+	while (!answer && !watch->stop(watch->arg)) {
+		rd_kafka_resp_err_t code;
+
 		/* Serves its events; a handle that is never polled keeps them. */
-		(void)rd_kafka_poll(o->rk, 0);
-		code = try(o, list, &answer);
+		(void)rd_kafka_poll(rk, 0);
+		code = try(rk, list, &answer);
 		count(o, code == RD_KAFKA_RESP_ERR_NO_ERROR);
-		if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-			ret = copy_out(list, answer);
-			rd_kafka_topic_partition_list_destroy(answer);
-			return ret < 0 ? err_nomem(reterr) : 0;
-		}
+		if (answer)
+			break;
 		if (watch->on_wait)
 			watch->on_wait(watch->arg, code);
 		pause_a_moment();
+		renew(o, ++tries, &rk);
 	}
-	return err_set(reterr, ERR_CLOSED, "reading the committed offsets was stopped");
+	if (!answer) {
+		err_set(reterr, ERR_CLOSED, "reading the committed offsets was stopped");
+	} else {
+		ret = copy_out(list, answer);
+		rd_kafka_topic_partition_list_destroy(answer);
+		if (ret < 0)
+			err_nomem(reterr);
+	}
+	if (rk != o->rk)
+		kafkaconf_discard(rk);
+	return ret;
 }
 
 bool
