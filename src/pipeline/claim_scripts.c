@@ -67,6 +67,11 @@ static const char claim_text[] =
 	"  end\n"
 	/* Calling, answered, interrupted, done: unchanged. */
 	"  if f[2] ~= 'claimed' then return f.text end\n"
+	/* Taken over to be called again, and now it is not: it may have run. */
+	"  if not call and tonumber(f[10]) > 1 then\n"
+	"    write('interrupted', f[7], f[8], f[9], f[10], f[11], f[12])\n"
+	"    return redis.call('GET', KEYS[1])\n"
+	"  end\n"
 	/* Claimed, by anybody: ours now, the attempt is kept. */
 	"  attempt = f[10]\n"
 	"end\n"

@@ -163,6 +163,8 @@ flow_retire(struct flow *f, struct entry *e)
 	if (e->request) {
 		claims_forget(e->request);
 		e->request = NULL;
+		f->recording -= e->recording;
+		e->recording = false;
 	}
 	entry_list_remove(e);
 	if (e->part) {

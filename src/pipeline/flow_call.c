@@ -85,6 +85,7 @@ flow_call_interrupted(struct flow *f, struct entry *e)
 	flow_run_give_slot(f, e);
 	metrics_add(METRIC_INTERRUPTED, 1);
 	e->own = false;
+	e->no_call = false;	/* ours asked for none; an earlier one was */
 	e->attempt = e->seen_attempt;
 	snprintf(e->token, sizeof(e->token), "%s", e->seen_token ? e->seen_token : "");
 	command_invocation_id(e->cmd, e->invocation_id);

@@ -32,8 +32,9 @@ met_new(struct flow *f, struct entry *e, int attempt)
 	e->claimed = true;
 	e->attempt = attempt;
 	crash_at("claimed");
-	if (f->exit_code) {
-		entry_list_push(&f->verify, e);	/* released with its partition */
+	/* Not ours for long any more: released with its partition, not called. */
+	if (f->exit_code || (!e->no_call && (!e->part->open || f->stage > STAGE_RUNNING))) {
+		entry_list_push(&f->verify, e);
 		return;
 	}
 	if (e->no_call) {
@@ -156,6 +157,7 @@ on_fetched(void *arg, struct span packed)
 	if (packed.ptr && events_unpack(&e->events, packed, &err) == 0) {
 		e->answered = true;
 		e->own = false;
+		e->no_call = false;
 		/* It may have come after the claim's reply, in place of another. */
 		if (!events_succeeded(&e->events))
 			buf_reset(&e->lease_id);
@@ -364,6 +366,7 @@ on_recorded(void *arg, enum claim_recorded how)
 
 	e->request = NULL;
 	e->recording = false;
+	f->recording--;
 	crash_at(e->state == ENTRY_HANDING ? "handed" : "recorded");
 	if (how == CLAIM_PUBLISHED)
 		buf_reset(&e->lease_id);	/* its reader's, no orphan */
@@ -383,6 +386,7 @@ flow_claim_record(struct flow *f, struct entry *e)
 	if (e->request)
 		claims_forget(e->request);	/* check_own's */
 	e->recording = true;
+	f->recording++;
 	e->answered = true;
 	e->request = claims_answer(f->claims, e->cmd->id, &record, e->token, e->attempt,
 				   events_packed(&e->events), buf_span(&e->lease_id), on_recorded,

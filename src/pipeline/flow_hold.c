@@ -15,37 +15,31 @@ enum { HOLD_AFTER_MS = 2000, LOOK_TICKS = 5 };
 static void
 hold_assign(struct flow *f)
 {
-	if (!f->assigning || f->assign_held || redis_up(f->redis) ||
+	if (!f->assigning || redis_up(f->redis) ||
 	    clock_mono_ms() - f->assigning_since < HOLD_AFTER_MS)
 		return;
 	log_warn("Redis is away, %zu partitions are held until it is back", f->n_assigning);
-	f->assign_held = true;
-	flow_move_open(f, NULL, 0);
-	f->need_assign = false;
+	flow_move_hold(f);
 }
 
-/* Redis is back and the partitions are made. In the middle of a rebalance they
- * stay held until the next look. */
-void
-flow_hold_end(struct flow *f, const struct open_at *at, size_t n)
-{
-	if (consumer_unhold(f->consumer, at, n))
-		return;
-	for (size_t i = 0; i < n; i++) {
-		struct partition *p = flow_partition(f, at[i].partition);
-
-		p->open = false;
-		p->held = true;
-	}
-}
-
-/* --- held partitions: has somebody accepted the rewind? --- */
+/* --- is Redis back, has somebody accepted the rewind? --- */
 
 struct held {
 	struct flow *flow;
 	size_t n;
 	int32_t ids[];
 };
+
+static bool
+may_be_read(struct partition *p, int64_t recorded)
+{
+	bool rewound = flow_move_rewound(p, recorded);
+
+	if (rewound && p->unchecked)
+		flow_move_say_held(p, recorded);
+	p->unchecked = false;
+	return !rewound;
+}
 
 static void
 on_held(void *arg, bool ok, const int64_t *ends, size_t n)
@@ -58,12 +52,12 @@ on_held(void *arg, bool ok, const int64_t *ends, size_t n)
 		struct partition *p = flow_partition(f, h->ids[i]);
 		struct open_at at = { h->ids[i], 0 };
 
-		if (!p || !p->held || p->beyond || ends[i] > window_end(p->window))
+		if (!p || !p->held || p->beyond || !may_be_read(p, ends[i]))
 			continue;
 		at.offset = window_fetch_from(p->window);
 		if (!consumer_unhold(f->consumer, &at, 1))
 			continue;	/* the next look */
-		log_info("partition %d is read from offset %lld: its rewind was accepted",
+		log_info("partition %d is held no longer, it is read from offset %lld",
 			 (int)p->id, (long long)at.offset);
 		p->held = false;
 		p->open = true;
@@ -71,8 +65,8 @@ on_held(void *arg, bool ok, const int64_t *ends, size_t n)
 	free(h);
 }
 
-static void
-look(struct flow *f)
+void
+flow_hold_look(struct flow *f)
 {
 	struct held *h;
 
@@ -101,5 +95,5 @@ flow_hold_tick(struct flow *f)
 {
 	hold_assign(f);
 	if (f->ticks % LOOK_TICKS == 0)
-		look(f);
+		flow_hold_look(f);
 }

@@ -76,6 +76,8 @@ struct partition {
 	bool open;			/* ours, between step 4 of assign and revoke */
 	bool held;			/* its offset was rewound, or lies beyond the log's end */
 	bool beyond;			/* the latter */
+	bool unchecked;			/* held: Redis was away, its position is not known */
+	int64_t committed;		/* at the assign, -1: nothing */
 	bool paused;			/* as the consumer was told */
 	bool dirty;			/* offsets alone want a commit */
 	struct window *window;
@@ -172,7 +174,6 @@ struct flow {
 	size_t n_assigning;
 	bool reading_positions, positions_stale;
 	int64_t assigning_since;	/* mono ms */
-	bool assign_held;		/* answered with everything held: Redis is away */
 	bool looking_at_held;		/* is a position accepted? */
 	bool revoking;
 	bool revoke_lost;
@@ -194,6 +195,7 @@ struct flow {
 	size_t owning;			/* take-overs of our own claims under way */
 	size_t entries;			/* in windows */
 	size_t calling;			/* without an answer */
+	size_t recording;		/* answers being written to Redis */
 	size_t bytes;
 	bool paused_all;
 	unsigned ticks;
@@ -367,14 +369,18 @@ void flow_move_retry_assign(struct flow *f);
 /* What is still here leaves as if its partition were lost. */
 void flow_move_give_all_up(struct flow *f);
 void flow_move_free(struct flow *f);
-/* Answers an assign. The consumer starts unpaused; pressure decides anew. */
-void flow_move_open(struct flow *f, const struct open_at *at, size_t n);
+/* Answers the assign under way with everything held. */
+void flow_move_hold(struct flow *f);
+bool flow_move_rewound(const struct partition *p, int64_t recorded);
+void flow_move_say_held(const struct partition *p, int64_t recorded);
+/* Gives all LEFT calls up that may be. */
+void flow_move_give_up_left(struct flow *f);
 void flow_move_unlink(struct partition *p, struct entry *e);
 void flow_move_link(struct partition *p, struct entry *e);
 
 /* flow_hold.c */
 void flow_hold_tick(struct flow *f);
-/* Partitions that were held for want of Redis are read. */
-void flow_hold_end(struct flow *f, const struct open_at *at, size_t n);
+/* Held partitions: may they be read by now? */
+void flow_hold_look(struct flow *f);
 
 #endif

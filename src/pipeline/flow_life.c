@@ -212,6 +212,7 @@ on_redis_up(void *arg)
 	flow_claim_reassert(f);
 	supervisor_republish(f->supervisor);
 	flow_move_retry_assign(f);
+	flow_hold_look(f);
 	flow_again(f);
 }
 
@@ -221,7 +222,7 @@ on_redis_down(void *arg, const char *why)
 	struct flow *f = arg;
 
 	if (!f->redis_down_since) {
-		f->redis_down_since = clock_mono_ms();
+		f->redis_down_since = clock_mono_ms() - redis_silent_ms(f->redis);
 		log_warn("Redis is away (%s), commands wait", why);
 	}
 	snprintf(f->why_redis, sizeof(f->why_redis), "Redis is away: %s", why);

@@ -67,12 +67,20 @@ partition_free(struct partition *p)
 
 /* Rewound, expired or made anew: what is committed lies below what was
  * certain once (ENGINE section 9). */
-static bool
-rewound(const struct partition *p, const struct assigned *a, int64_t recorded)
+bool
+flow_move_rewound(const struct partition *p, int64_t recorded)
 {
 	if (recorded < 0)
 		return false;
-	return a->committed < 0 || window_end(p->window) < recorded;
+	return p->committed < 0 || window_end(p->window) < recorded;
+}
+
+void
+flow_move_say_held(const struct partition *p, int64_t recorded)
+{
+	log_error("partition %d is held: committed offset %lld is below what was done before "
+		  "(%lld)",
+		  (int)p->id, (long long)p->committed, (long long)recorded);
 }
 
 static struct partition *
@@ -85,6 +93,7 @@ partition_new(struct flow *f, const struct assigned *a, int64_t recorded)
 	if (!p)
 		return NULL;
 	p->id = a->partition;
+	p->committed = a->committed;
 	p->window = window_new(a->committed, start, a->metadata, &foreign);
 	p->scheduler = scheduler_new(&f->runnable);
 	if (!p->window || !p->scheduler) {
@@ -95,11 +104,9 @@ partition_new(struct flow *f, const struct assigned *a, int64_t recorded)
 		log_warn("partition %d has an offset that was committed by something else; the "
 			 "claims decide what is done",
 			 (int)p->id);
-	p->held = rewound(p, a, recorded);
+	p->held = flow_move_rewound(p, recorded);
 	if (p->held)
-		log_error("partition %d is held: committed offset %lld is below what was done "
-			  "before (%lld)",
-			  (int)p->id, (long long)a->committed, (long long)recorded);
+		flow_move_say_held(p, recorded);
 	if (a->log_start > 0)
 		metrics_add(METRIC_RECORDS_GONE,
 			    (int64_t)window_log_start(p->window, a->log_start));
@@ -114,19 +121,19 @@ drop_assigning(struct flow *f)
 	free(f->assigning);
 	f->assigning = NULL;
 	f->n_assigning = 0;
-	f->assign_held = false;
 }
 
-void
-flow_move_open(struct flow *f, const struct open_at *at, size_t n)
+/* The consumer ends its pauses of all and of these; the others' stay. */
+static void
+open_consumer(struct flow *f, const struct open_at *at, size_t n)
 {
 	f->paused_all = false;
-	for (size_t i = 0; i < f->n_parts; i++)
-		if (f->parts[i])
-			f->parts[i]->paused = false;
+	f->need_assign = false;
 	consumer_open(f->consumer, at, n);
+	flow_again(f);
 }
 
+/* `ends` NULL: Redis is away, all are held. */
 static void
 open_partitions(struct flow *f, const int64_t *ends)
 {
@@ -137,12 +144,15 @@ open_partitions(struct flow *f, const int64_t *ends)
 		const struct assigned *a = &f->assigning[i];
 		struct partition *p;
 
-		if (!make_room(f, a->partition) || !(p = partition_new(f, a, ends[i]))) {
+		if (!make_room(f, a->partition) ||
+		    !(p = partition_new(f, a, ends ? ends[i] : -1))) {
 			flow_nomem(f);
 			break;
 		}
 		partition_free(f->parts[a->partition]);
 		f->parts[a->partition] = p;
+		if (!ends)
+			p->held = p->unchecked = true;
 		if (p->held)
 			continue;
 		p->open = true;
@@ -150,15 +160,18 @@ open_partitions(struct flow *f, const int64_t *ends)
 	}
 	if (!at)
 		flow_nomem(f);
-	else if (f->assign_held)
-		flow_hold_end(f, at, n);
 	else
-		flow_move_open(f, at, n);
+		open_consumer(f, at, n);
 	free(at);
 	log_info("partitions opened: %zu", n);
 	drop_assigning(f);
-	f->need_assign = false;
-	flow_again(f);
+}
+
+void
+flow_move_hold(struct flow *f)
+{
+	f->positions_stale = f->reading_positions;
+	open_partitions(f, NULL);
 }
 
 static void
@@ -208,9 +221,7 @@ flow_move_assign(void *arg, const struct assigned *parts, size_t n)
 	drop_assigning(f);
 	f->positions_stale = f->reading_positions;
 	if (n == 0) {
-		f->need_assign = false;
-		flow_move_open(f, NULL, 0);
-		flow_again(f);
+		open_consumer(f, NULL, 0);
 		return;
 	}
 	f->assigning = calloc(n, sizeof(*f->assigning));
@@ -395,8 +406,7 @@ on_own_taken(void *arg, bool taken, int attempt)
 {
 	struct flow *f = arg;
 
-	(void)taken;
-	(void)attempt;
+	(void)taken, (void)attempt;
 	f->owning--;
 }
 
@@ -435,7 +445,21 @@ give_up_old(struct flow *f, struct entry_list *l, int64_t limit)
 
 	for (struct entry *e = l->head; e; e = next) {
 		next = e->queue.next;
-		if (now - e->left_since >= limit)
+		/* Its batch may be committed: its lease is its reader's then. */
+		if (!e->in_batch && now - e->left_since >= limit)
+			flow_step(f, e, ON_GIVE_UP);
+	}
+}
+
+/* Nothing is published any more: their large output cannot go ahead. */
+static void
+give_up_unsent(struct flow *f)
+{
+	struct entry *next;
+
+	for (struct entry *e = f->handing.head; e; e = next) {
+		next = e->queue.next;
+		if (!e->recording && !e->in_batch)
 			flow_step(f, e, ON_GIVE_UP);
 	}
 }
@@ -447,9 +471,17 @@ flow_move_tick(struct flow *f)
 
 	give_up_old(f, &f->left, limit);
 	give_up_old(f, &f->handing, limit);
+	if (f->exit_code)
+		give_up_unsent(f);
 	/* We will be judged dead after 15 s without a beat. */
 	if (f->redis_down_since && clock_mono_ms() - f->redis_down_since >= FLOW_REDIS_GONE_MS)
-		give_up_old(f, &f->left, 0);
+		flow_move_give_up_left(f);
+}
+
+void
+flow_move_give_up_left(struct flow *f)
+{
+	give_up_old(f, &f->left, 0);
 }
 
 void

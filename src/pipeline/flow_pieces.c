@@ -76,8 +76,9 @@ flow_pieces_turn(struct flow *f)
 	struct entry *e;
 
 	/* From STOPPING on the publisher takes no more. */
-	if (f->batch || f->revoking || f->stage >= STAGE_STOPPING || !f->publisher ||
-	    !f->publisher_ready || !publisher_idle(f->publisher) || !(e = next_due(f)))
+	if (f->batch || f->revoking || f->exit_code || f->stage >= STAGE_STOPPING ||
+	    !f->publisher || !f->publisher_ready || !publisher_idle(f->publisher) ||
+	    !(e = next_due(f)))
 		return;
 	if (now < f->retry_at) {
 		flow_soon(f, f->retry_at - now);

@@ -114,7 +114,7 @@ seal_run(struct flow *f, struct batch *b, const struct publish_item *run, size_t
 	end = window_end(p->window);
 	if (fit && offsets[fit - 1] >= end)
 		end = offsets[fit - 1] + 1;
-	if (!fit && n)
+	if (!fit && (n || !metadata.len))
 		goto out;
 	p->dirty = false;
 	if (metadata.failed || !buf_reserve(&metadata, 0) ||
@@ -244,8 +244,8 @@ any_dirty(const struct flow *f)
 bool
 flow_seal_possible(const struct flow *f)
 {
-	return f->publisher && f->consumer && f->publisher_ready && !f->batch && !f->need_assign &&
-	       publisher_idle(f->publisher) && consumer_group_meta(f->consumer);
+	return f->publisher && f->consumer && f->publisher_ready && !f->exit_code && !f->batch &&
+	       !f->need_assign && publisher_idle(f->publisher) && consumer_group_meta(f->consumer);
 }
 
 /* How long a batch gathers, from the last seal on. A transaction costs the

@@ -41,7 +41,9 @@ held_reason(const struct flow *f, size_t i, struct buf *out)
 {
 	const char *topic = f->topics[TOPIC_COMMANDS];
 
-	if (f->parts[i]->beyond)
+	if (f->parts[i]->unchecked)
+		buf_addf(out, "partition %zu of '%s' is held until Redis is back\n", i, topic);
+	else if (f->parts[i]->beyond)
 		buf_addf(out,
 			 "partition %zu of '%s' is held: the committed offset lies past the end of "
 			 "the log; was the topic made anew? Reset the group's offset and restart\n",

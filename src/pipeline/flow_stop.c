@@ -6,6 +6,8 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/log.h"
 
+enum { OWN_MS = 1000 };	/* for the last take-overs of our own claims */
+
 static void
 on_redis_closed(void *arg)
 {
@@ -79,7 +81,8 @@ flow_stop_turn(struct flow *f)
 
 	switch (f->stage) {
 	case STAGE_DRAINING:
-		if ((f->calling || f->ready.n || f->large.n || f->batch) && now < f->stop_deadline)
+		if ((f->calling || f->recording || f->ready.n || f->large.n || f->batch) &&
+		    now < f->stop_deadline)
 			break;
 		f->stage = STAGE_LEAVING;
 		f->stop_deadline = now + f->limits.revoke_drain + FLOW_CLOSE_MS;
@@ -97,6 +100,12 @@ flow_stop_turn(struct flow *f)
 		consumer_close(f->consumer, FLOW_CLOSE_MS, on_consumer_closed, f);
 		break;
 	case STAGE_LEFT:
+		/* Before their workers end, or that would be their answer. */
+		if (f->left.n && now >= f->handover_deadline && !redis_long_gone(f)) {
+			flow_move_give_up_left(f);
+			f->handover_deadline = now + OWN_MS;
+			flow_soon(f, OWN_MS);
+		}
 		if ((f->left.n || f->handing.n || f->owning || claims_finishing(f->claims)) &&
 		    now < f->handover_deadline && !redis_long_gone(f))
 			break;
@@ -137,6 +146,8 @@ flow_leave(struct flow *f, int exit_code, const char *text)
 	snprintf(f->exit_text, sizeof(f->exit_text), "%s", text);
 	if (f->stage == STAGE_RUNNING)
 		begin(f, 0);
+	else if (f->stage == STAGE_DRAINING)
+		f->stop_deadline = clock_mono_ms();	/* nothing is published any more */
 }
 
 void

@@ -221,6 +221,7 @@ redis_lost(struct redis *r, const char *why)
 	set_why(r, text);
 	r->state = REDIS_DOWN;
 	r->dropping = r->reloading = false;
+	r->silent_ms = was_up ? redis_conn_silence(r->cmd) : 0;
 	if (was_up) {
 		r->lost_id = r->id;
 		memcpy(r->lost_run_id, r->run_id, sizeof(r->run_id));
@@ -317,6 +318,12 @@ on_tick(uv_timer_t *t)
 		redis_lost(r, "no connection within 5 s");
 	}
 	tell_tick(r);
+}
+
+int64_t
+redis_silent_ms(const struct redis *r)
+{
+	return r->silent_ms;
 }
 
 bool

@@ -53,6 +53,7 @@ struct redis {
 	bool started, dropping, closing, reloading;
 	char why[REDIS_WHY_MAX];
 	uv_timer_t retry, tick;
+	int64_t silent_ms;		/* before it was found down */
 	int64_t backoff_ms, attempt_ms, up_ms, last_tick, last_ping;
 	int64_t answering_since;
 

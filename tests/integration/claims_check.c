@@ -281,8 +281,8 @@ static const struct row {
 
 	{ "no call: absent", CLAIM_NO_CALL, ABSENT, "NEW 1 -", NULL, "answered",
 	  "us T 1  / EV / " },
-	{ "no call: claimed", CLAIM_NO_CALL, CLAIMED, "NEW 2 -", NULL, "answered",
-	  "us T 2  / EV / " },
+	{ "no call: called before", CLAIM_NO_CALL, CLAIMED, "INTERRUPTED 2 T2", NULL, "interrupted",
+	  "them T2 2  / (nil) / " },
 	{ "no call: calling, same token", CLAIM_NO_CALL, CALLING, "NEW 2 -", NULL, "calling",
 	  UNTOUCHED },
 	{ "no call: calling", CLAIM_NO_CALL, CALLING_THEIRS, "CALLING 2 T2", NULL, "calling",

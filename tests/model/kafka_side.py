@@ -95,7 +95,7 @@ def commit(s, w, txn):
     for r, kind, token, *_ in txn[1]:
         if len(f[EVENTS][r]) > 1:
             s.blame("P1", "two final events")
-        if kind == "int" and not (f[DECLARED] >> token[0] & 1 or s.get(token[0], "life") == DEAD):
+        if kind == "int" and token and not (f[DECLARED] >> token[0] & 1 or s.get(token[0], "life") == DEAD):
             s.blame("P3", "INTERRUPTED though its holder lives")
         if kind == "intm":
             s.blame("P3", "INTERRUPTED for a missing answer")

@@ -11,6 +11,11 @@ def claim(s, r, token, call):
         return ("DUPLICATE",)
     if c is None or c.state == "claimed":
         attempt = c.attempt if c else 1
+        if not call and attempt > 1 and "called" in s.m.rules:
+            # Its token is the taker's, who lives; whoever was taken over was judged then.
+            c = c._replace(state="interrupted", token=None)
+            s.set_claim(r, c)
+            return (c.state, c.token, c.lease)
         if call:
             s.set_claim(r, Claim("calling", r, token, None, None, attempt))
         elif "nocall" in s.m.rules:

@@ -13,6 +13,10 @@ SHOWS = {
         dict(move=1, freeze=1, nocall=1),
         *("P3", "no call (EXPIRED, FAILED) though it was called", ()),
     ),
+    "called": (
+        dict(operations="A", move=1, crash=1, nocall=1),
+        *("P3", "no call (EXPIRED, FAILED) though it was called", ()),
+    ),
     "ownfin": (
         dict(operations="EE", **DUPLICATE, crash=1),
         *("P3", "one id, final events ['dl', 'dl']", ()),

@@ -55,6 +55,8 @@ struct redis *redis_new(uv_loop_t *loop, const struct config *config, struct err
 void redis_listen(struct redis *r, const struct redis_listener *l);
 void redis_start(struct redis *r);
 bool redis_up(const struct redis *r);
+/* For on_down: how long it had not answered when that was found. */
+int64_t redis_silent_ms(const struct redis *r);
 /* Why it is down, for /readyz; "" when up. */
 const char *redis_why_down(const struct redis *r);
 uv_loop_t *redis_loop(const struct redis *r);

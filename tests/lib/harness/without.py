@@ -33,6 +33,10 @@ PLACES = {
         ("write(call and 'calling' or 'answered', ARGV[4]",
          "write(call and 'calling' or 'claimed', ARGV[4]"),
     ),
+    "called": (
+        "src/pipeline/claim_scripts.c",
+        ("if not call and tonumber(f[10]) > 1 then", "if false then"),
+    ),
     "ownfin": (
         "src/pipeline/flow_intake.c",
         ("\te->claimed = false;", "\te->claimed = true;"),
