@@ -117,7 +117,9 @@ static const struct setting {
 	{ KAFKA_ADMIN, true, "allow.auto.create.topics", "false" },
 	{ KAFKA_READER, true, "allow.auto.create.topics", "false" },
 	{ KAFKA_READER, false, "fetch.wait.max.ms", "100" },
-	{ KAFKA_READER, false, "queued.max.messages.kbytes", "65536" },
+	/* Of each partition. Who reads a hundred of them must not hold all. */
+	{ KAFKA_READER, false, "queued.max.messages.kbytes", "8192" },
+	{ KAFKA_READER, false, "queued.min.messages", "10000" },
 	{ KAFKA_READER, true, "isolation.level", "read_committed" },
 	{ KAFKA_READER, true, "enable.auto.commit", "false" },
 	{ KAFKA_READER, true, "auto.commit.enable", "false" },
