@@ -163,6 +163,7 @@ test_gives_up(void **state)
 		awaited.id = "p6";
 		awaited.status = n < 9 ? WORKER_BACKOFF : WORKER_CRASHED;
 		rig_until(&rig, has_status, NULL, PATIENCE_MS);
+		rig_run(&rig, 1100);	/* a command's wish is heard once a second */
 		supervisor_start(supervisor, "p6");
 	}
 	assert_int_equal(supervisor_status(supervisor, "p6"), WORKER_CRASHED);

@@ -29,6 +29,7 @@ from harness.parts import (
     expect,
     publish,
     published,
+    values,
 )
 from harness.process import wait_until
 

@@ -74,6 +74,7 @@ class Case:
         self._at_end = []
         self._lazy = {}
         self.workers = []
+        self.installed = []
 
     # --- servers and topics, made when first asked for ---
 
@@ -135,7 +136,9 @@ class Case:
 
     def install(self, package, plugin_id=None, **more):
         """Writes a package to the registry; returns its plugin id."""
-        return registry.install(self.redis.client, package, plugin_id, **more)
+        plugin_id = registry.install(self.redis.client, package, plugin_id, **more)
+        self.installed.append(plugin_id)
+        return plugin_id
 
     # --- envdriver ---
 
@@ -163,7 +166,20 @@ class Case:
         self.workers.append(worker)
         self.at_end(worker.assert_clean)
         worker.start()
-        return worker.wait_ready() if ready else worker
+        if ready:
+            worker.wait_ready()
+            self.wait_plugins(worker)
+        return worker
+
+    def wait_plugins(self, worker, patience=10):
+        """Until its plugins run, or do not: on a busy machine one can need more than the two
+        seconds that a command waits for it."""
+        settled = ("running", "crashed", "backoff", "stopped")
+        end = time.monotonic() + patience
+        for plugin_id in self.installed:
+            key = f"envdriver:worker:{plugin_id}:{worker.name}"
+            while time.monotonic() < end and self.redis.client.hget(key, "status") not in settled:
+                time.sleep(0.05)
 
     def cli(self, *arguments, input=None, timeout=30, config=None, env=None):
         """Runs `envdriver ARGUMENTS…` with this test's configuration; a CompletedProcess with
