@@ -170,7 +170,7 @@ test_end(void **state)
 	begin(&b, 1 << 20);
 	assert_int_equal(call(&b, &c[0], "last", 10000, NULL), 0);
 	assert_int_equal(call(&b, &c[1], "late", 1, NULL), 0);
-	run_for(&b, 10);
+	run_for(&b, 100);
 	buf_reset(&b.out);
 	say(&b, V ",\"id\":1,\"result\":\"no newline\"}");
 	expect(&b, "not a line yet", "");
