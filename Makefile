@@ -1,7 +1,7 @@
 # envdriver: build, test, install. `make help` lists the targets.
 #
 #   make DEVELOPER=1   warnings are errors
-#   make SAN=address   (or thread) builds into a folder of its own
+#   make SAN=address   (or thread, fuzzer, coverage) builds into a folder of its own
 #   make V=1           shows the commands
 
 VERSION := 0.1.0
@@ -37,6 +37,10 @@ override CPPFLAGS += -DENVDRIVER_TEST
 else ifeq ($(SAN),fuzzer)
 override CFLAGS += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 override LDFLAGS += -fsanitize=address,undefined
+override CPPFLAGS += -DENVDRIVER_TEST
+else ifeq ($(SAN),coverage)
+override CFLAGS += --coverage -fprofile-update=atomic -O0
+override LDFLAGS += --coverage
 override CPPFLAGS += -DENVDRIVER_TEST
 endif
 
@@ -201,6 +205,14 @@ check-rdkafka-newest:
 check-model:
 	$(Q)tests/model/run
 
+# Which lines the unit tests and the fuzz corpora run, or, with COVERAGE=all, all of `check`.
+COVERAGE ?= unit
+coverage:
+	$(Q)$(MAKE) --no-print-directory SAN=coverage all unit
+	$(Q)find build/coverage -name '*.gcda' -delete
+	$(Q)ENVDRIVER_BUILD=build/coverage tests/run --all $(if $(filter all,$(COVERAGE)),,-k '^(unit|fuzz)/')
+	$(Q)scripts/coverage build/coverage
+
 demo:
 	$(Q)scripts/setup --demo
 	$(Q)$(MAKE) --no-print-directory all
@@ -210,6 +222,7 @@ demo:
 CLANG ?= $(or $(shell command -v clang || command -v clang-14),clang)
 FUZZ_SECONDS ?= 60
 fuzz:
+	$(Q)scripts/setup --fuzz
 	$(Q)$(MAKE) --no-print-directory SAN=fuzzer CC=$(CLANG) fuzzers
 	$(Q)set -e; for t in $(notdir $(fuzzers)); do \
 		mkdir -p build/fuzzer/corpus/$$t; echo "  FUZZ    $$t"; \
@@ -243,7 +256,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/lib/envdriver/plugins/local
 
 clean:
-	rm -rf build/release build/address build/thread build/fuzzer
+	rm -rf build/release build/address build/thread build/fuzzer build/coverage
 
 help:
 	@echo "all         build/release/envdriver and the local plugin"
@@ -254,9 +267,11 @@ help:
 	@echo "check-model the states of the engine's model, and each of its rules taken away"
 	@echo "soak        10 minutes of load and random faults; soak-long: 2 million commands"
 	@echo "check-unit  the tests that need no network and no server"
-	@echo "fuzz        looks for inputs that break the scanners (clang; FUZZ_SECONDS)"
+	@echo "coverage    lines that the unit tests run (COVERAGE=all: that check runs)"
+	@echo "fuzz        looks for inputs that break what reads input (clang; FUZZ_SECONDS)"
 	@echo "bench       throughput and memory beside a peer, in one run"
 	@echo "lint        dependencies point down, functions stay small"
 	@echo "install, uninstall (PREFIX, DESTDIR), format, clean"
 
-.PHONY: all unit fuzz fuzzers check check-fault check-model check-rdkafka-newest check-unit soak soak-long demo bench lint format install uninstall clean help
+.PHONY: all unit fuzz fuzzers check check-fault check-model check-rdkafka-newest check-unit \
+	soak soak-long demo bench lint format install uninstall clean help coverage
