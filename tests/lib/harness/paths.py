@@ -12,6 +12,8 @@ FIXTURES = TESTS / "fixtures"
 SDK = ROOT / "build" / "sdk"
 NODE = ROOT / "build" / "node" / "bin"
 RUNS = ROOT / "build" / "test-runs"
+# What a build with the thread sanitizer says of libraries, not of us (make check-thread).
+TSAN_OPTIONS = f"halt_on_error=1:second_deadlock_stack=1:suppressions={TESTS / 'thread.supp'}"
 
 
 def environment(**more):

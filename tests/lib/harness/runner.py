@@ -24,6 +24,8 @@ def main():
     tests = choose(options)
     if options.pattern:
         tests = [t for t in tests if re.search(options.pattern, t.name)]
+    if options.valgrind:
+        suites.use_valgrind(tests)
     if options.list:
         for test in tests:
             print(test.name)
@@ -74,6 +76,9 @@ def parse():
         dest="newest",
         action="store_true",
         help="run envdriver with the librdkafka of the Python package confluent-kafka",
+    )
+    parser.add_argument(
+        "--valgrind", action="store_true", help="run unit tests and fuzz corpora under valgrind"
     )
     parser.add_argument("--list", action="store_true", help="names the tests and runs none")
     return parser.parse_args()

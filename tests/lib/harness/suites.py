@@ -13,9 +13,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .paths import BUILD, ROOT, TESTS, environment
+from .paths import BUILD, ROOT, TESTS, TSAN_OPTIONS, environment
 
 UNIT_LIMIT = 120
+VALGRIND_LIMIT = 1200
+VALGRIND = (
+    "valgrind",
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--show-leak-kinds=definite,indirect",
+    "--errors-for-leak-kinds=definite,indirect",
+    f"--suppressions={TESTS / 'valgrind.supp'}",
+)
 SUITE_LIMIT = 900
 PATIENCE = 75  # more than a function's own limit and what it may take to clean up
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
@@ -33,13 +43,17 @@ class Program:
     """A test that is a program; `run` writes what it prints to a log."""
 
     seconds = UNIT_LIMIT
+    before = ()  # a command that runs it
 
     def __init__(self, name, argv, **variables):
         self.name = name
         self.group = name
         self.argv = [str(a) for a in argv]
         self.env = environment(
-            ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1", **variables
+            ASAN_OPTIONS="detect_leaks=1",
+            UBSAN_OPTIONS="print_stacktrace=1",
+            TSAN_OPTIONS=TSAN_OPTIONS,
+            **variables,
         )
 
     def run(self, folder):
@@ -50,7 +64,7 @@ class Program:
         with open(log, "wb") as out:
             try:
                 done = subprocess.run(
-                    self.argv,
+                    [*self.before, *self.argv],
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.STDOUT,
@@ -245,6 +259,13 @@ def fuzz():
         corpus = sorted((TESTS / "fuzz" / "corpus" / source.stem[len("fuzz_") :]).glob("*"))
         found.append(Replay(f"fuzz/{source.stem}", [BUILD / "fuzz" / source.stem, *corpus]))
     return found
+
+
+def use_valgrind(tests):
+    """Of the programs among the tests; the others are Python and run what they run."""
+    for test in tests:
+        if isinstance(test, Program):
+            test.before, test.seconds = VALGRIND, VALGRIND_LIMIT
 
 
 def timed(test, folder):

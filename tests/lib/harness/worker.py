@@ -5,7 +5,7 @@ import http.client
 import signal
 from dataclasses import dataclass
 
-from .paths import BUILD, environment
+from .paths import BUILD, TSAN_OPTIONS, environment
 from .process import free_port, sanitizer_report, spawn, wait_until
 
 SANITIZER_EXIT = 99
@@ -15,7 +15,7 @@ SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": f"exitcode={SANITIZER_EXIT}:detect_leaks=1:abort_on_error=0",
     "LSAN_OPTIONS": f"exitcode={SANITIZER_EXIT}",
     "UBSAN_OPTIONS": f"exitcode={SANITIZER_EXIT}:print_stacktrace=1:halt_on_error=1",
-    "TSAN_OPTIONS": f"exitcode={SANITIZER_EXIT}:halt_on_error=1",
+    "TSAN_OPTIONS": f"exitcode={SANITIZER_EXIT}:{TSAN_OPTIONS}",
 }
 
 
