@@ -5,8 +5,10 @@
  * librdkafka starts threads and locks with <threads.h>, which the sanitizer of
  * gcc does not know: it crashes in the first such thread, and would not see
  * what orders them. A program that has these functions gives them to the
- * libraries that it loads, in the place of the C library's.
+ * libraries that it loads, in the place of the C library's. So it does with
+ * rwlocks: what a library calls itself is not looked at (tests/thread.supp).
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -151,4 +153,35 @@ void
 call_once(once_flag *flag, void (*fn)(void))
 {
 	pthread_once((pthread_once_t *)flag, fn);
+}
+
+/* The sanitizer's function of that name, called from here. */
+static int
+rwlock_call(const char *name, pthread_rwlock_t *lock)
+{
+	int (*fn)(pthread_rwlock_t *lock);
+	void *next = dlsym(RTLD_NEXT, name);
+
+	if (!next)
+		abort();
+	*(void **)&fn = next;
+	return fn(lock);
+}
+
+int
+pthread_rwlock_rdlock(pthread_rwlock_t *lock)
+{
+	return rwlock_call("pthread_rwlock_rdlock", lock);
+}
+
+int
+pthread_rwlock_wrlock(pthread_rwlock_t *lock)
+{
+	return rwlock_call("pthread_rwlock_wrlock", lock);
+}
+
+int
+pthread_rwlock_unlock(pthread_rwlock_t *lock)
+{
+	return rwlock_call("pthread_rwlock_unlock", lock);
 }
