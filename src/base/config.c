@@ -223,35 +223,38 @@ parse(const struct config_param *p, const char *value, int64_t *ret, struct err 
 	return rc < 0 ? ERR_CONFIG : check_range(p, value, *ret, reterr);
 }
 
+/* The host's name, with what an instance id may not hold as '-'. */
+static void
+name_instance(char host[HOST_MAX + 1])
+{
+	if (gethostname(host, HOST_MAX) < 0 || !host[0])
+		strcpy(host, "localhost");
+	for (char *p = host; *p; p++)
+		if (!strchr("._-", *p) && !(*p >= '0' && *p <= '9') &&
+		    !(*p >= 'a' && *p <= 'z') && !(*p >= 'A' && *p <= 'Z'))
+			*p = '-';
+}
+
 static int
 set_row(struct config *c, size_t row, const char *value, const char *where, struct err *reterr)
 {
 	const struct config_param *p = &config_params[row];
 	bool is_text = p->type == CONFIG_STRING || p->type == CONFIG_PATHS;
+	char host[HOST_MAX + 1] = "";
 	int64_t num = 0;
 	int ret;
 
+	/* Unset, it is still there: whoever asks for it has one. */
+	if (*value == '\0' && strcmp(p->name, "instance.id") == 0) {
+		name_instance(host);
+		value = host;
+	}
 	if (*value == '\0' && !p->def)
 		return slot_put(&c->slots[row], NULL, 0, where, reterr);
 	if (*value == '\0' && !(is_text && p->min == 0))
 		return err_set(reterr, ERR_CONFIG, "needs a value (default %s)", p->def);
 	ret = parse(p, value, &num, reterr);
 	return ret < 0 ? ret : slot_put(&c->slots[row], value, num, where, reterr);
-}
-
-/* The host's name, with what an instance id may not hold as '-'. */
-static int
-set_instance(struct config *c, struct err *reterr)
-{
-	char host[HOST_MAX + 1] = "";
-
-	if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])
-		strcpy(host, "localhost");
-	for (char *p = host; *p; p++)
-		if (!strchr("._-", *p) && !(*p >= '0' && *p <= '9') &&
-		    !(*p >= 'a' && *p <= 'z') && !(*p >= 'A' && *p <= 'Z'))
-			*p = '-';
-	return config_set(c, "instance.id", host, "default", reterr);
 }
 
 struct config *
@@ -274,8 +277,6 @@ config_new(struct err *reterr)
 		if (set_row(c, i, config_params[i].def ? config_params[i].def : "", "default",
 			    reterr) < 0)
 			goto fail;
-	if (set_instance(c, reterr) < 0)
-		goto fail;
 	return c;
 fail:
 	config_free(c);
