@@ -266,6 +266,7 @@ def use_valgrind(tests):
     for test in tests:
         if isinstance(test, Program):
             test.before, test.seconds = VALGRIND, VALGRIND_LIMIT
+            test.env["HARNESS_VALGRIND"] = "1"
 
 
 def timed(test, folder):
