@@ -15,6 +15,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/commands/kafka.h"
+#include "envdriver/pipeline/offsets.h"
 
 enum { LOOK_MS = 10000, OFFSETS_MS = 20000, HEAD_MS = 200, AWAY_MS = 30000,
        AGAIN_US = 100000 };
@@ -221,9 +222,9 @@ reader_log(struct reader *r, enum topic topic, int32_t partition, int64_t *ret_s
 	   int64_t *ret_end, struct err *reterr)
 {
 	char name[KAFKA_TOPIC_MAX];
-	rd_kafka_resp_err_t rc = rd_kafka_query_watermark_offsets(
-		kafka_client(r->kafka), kafka_topic(r->config, topic, name), partition, ret_start,
-		ret_end, OFFSETS_MS);
+	rd_kafka_resp_err_t rc = offsets_edges(kafka_client(r->kafka),
+					       kafka_topic(r->config, topic, name), partition,
+					       OFFSETS_MS, ret_start, ret_end);
 
 	return rc ? kafka_error(r->kafka, rc, "look up offsets", reterr) : 0;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/pipeline/kafkaconf.h"
 
@@ -173,18 +174,95 @@ offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
 	return ret;
 }
 
+static rd_kafka_resp_err_t
+edge(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t which, int timeout_ms,
+     int64_t *ret)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_t *tp = rd_kafka_topic_partition_list_add(list, topic, partition);
+	rd_kafka_resp_err_t code;
+
+	tp->offset = which;
+	code = rd_kafka_offsets_for_times(rk, list, timeout_ms);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = tp->err;
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && tp->offset < 0)
+		code = RD_KAFKA_RESP_ERR__BAD_MSG;
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		*ret = tp->offset;
+	rd_kafka_topic_partition_list_destroy(list);
+	return code;
+}
+
+/* By rd_kafka_offsets_for_times: rd_kafka_query_watermark_offsets has no
+ * time-out in 2.0.2 once it has asked, and asks a leader that died until it
+ * comes back. */
+rd_kafka_resp_err_t
+offsets_edges(rd_kafka_t *rk, const char *topic, int32_t partition, int timeout_ms,
+	      int64_t *ret_start, int64_t *ret_end)
+{
+	int64_t until = clock_mono_ms() + timeout_ms, left, start = -1;
+	rd_kafka_resp_err_t code =
+		edge(rk, topic, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, &start);
+
+	left = until - clock_mono_ms();
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = edge(rk, topic, partition, RD_KAFKA_OFFSET_END, left > 0 ? (int)left : 1,
+			    ret_end);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		*ret_start = start;
+	return code;
+}
+
+/* What another leader can cure. */
+static bool
+leader_wrong(rd_kafka_resp_err_t code)
+{
+	return code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
+	       code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+	       code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+	       code == RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE;
+}
+
+/* A handle that reads nothing does not ask by itself who leads now. */
+static void
+look_up_leaders(rd_kafka_t *rk, const char *topic, int timeout_ms)
+{
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
+	const struct rd_kafka_metadata *md = NULL;
+
+	if (!rkt)
+		return;
+	(void)rd_kafka_metadata(rk, 0, rkt, &md, timeout_ms);
+	if (md)
+		rd_kafka_metadata_destroy(md);
+	rd_kafka_topic_destroy(rkt);
+}
+
+static int
+step_until(int64_t until)
+{
+	int64_t left = until - clock_mono_ms();
+
+	return left < OFFSETS_STEP_MS ? (int)left : OFFSETS_STEP_MS;
+}
+
 bool
 offsets_log(struct offsets *o, const char *topic, int32_t partition, int timeout_ms,
 	    int64_t *ret_start, int64_t *ret_end)
 {
-	int64_t start = -1, end = -1;
+	int64_t until = clock_mono_ms() + timeout_ms;
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+	int ms;
 
-	if (rd_kafka_query_watermark_offsets(o->rk, topic, partition, &start, &end, timeout_ms) !=
-	    RD_KAFKA_RESP_ERR_NO_ERROR)
-		return false;
-	*ret_start = start;
-	*ret_end = end;
-	return true;
+	while (leader_wrong(code) && (ms = step_until(until)) > 0) {
+		code = offsets_edges(o->rk, topic, partition, ms, ret_start, ret_end);
+		if (!leader_wrong(code) || (ms = step_until(until)) <= 0)
+			break;
+		look_up_leaders(o->rk, topic, ms);
+		pause_a_moment();
+	}
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 bool

@@ -2,7 +2,6 @@
 """Three brokers, replication 3, min.insync.replicas 2: one after another is killed and comes back
 under load."""
 
-import os
 import time
 
 from harness.case import limit
@@ -24,11 +23,6 @@ def settings(t, broker):
 @limit(420)
 def test_each_of_three_brokers_killed_under_load(t):
     """Nothing is lost, doubled or interrupted; commits go on while one is down."""
-    if not os.environ.get("FAULT_KNOWN"):
-        t.skip(
-            "known to fail (FAULT_KNOWN=1 runs it): when the group's coordinator dies for good, the "
-            "workers join the group again at the next one, but open no partition within 60 s"
-        )
     broker = t.own_broker(brokers=3)
     t.make_topics(commands=6)
     settings(t, broker)

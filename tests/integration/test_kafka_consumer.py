@@ -2,11 +2,15 @@
 """The consumer on a real broker: assign and revoke, pauses, gaps, lost sessions. The facts of the
 engine's section 0 have their numbers in the docstrings."""
 
+import subprocess
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from harness.case import limit
 from harness.parts import FINE, Parts, messages, publish
+from harness.paths import BUILD, environment
+from harness.process import sanitizer_report
+from harness.worker import SANITIZER_OPTIONS
 
 
 def test_records_and_where_the_log_is(t):
@@ -33,6 +37,18 @@ def test_records_and_where_the_log_is(t):
     again = p.wait("assigned")
     assert (again["committed"], again["metadata"]) == (3, "list")
     assert messages(p.until("message", offset=4)) == [3, 4]
+
+
+def test_where_the_log_is_when_its_leader_dies(t):
+    """On the mock cluster; tests/fault/test_three_brokers.py shows it with real brokers."""
+    path = BUILD / "tests" / "offsets_check"
+    assert path.exists(), f"{path} is not built; run: make SAN=address DEVELOPER=1 unit"
+    done = subprocess.run(
+        [path], capture_output=True, text=True, timeout=50, env=environment(**SANITIZER_OPTIONS)
+    )
+    (t.dir / "offsets_check.txt").write_text(done.stdout + done.stderr, "utf-8")
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-3000:]
+    assert not sanitizer_report(done.stderr)
 
 
 def test_pauses_lose_nothing(t):

@@ -5,7 +5,7 @@
  *
  * Owns a Kafka client that is in no group and commits nothing. Knows nothing
  * of what a record means. Used by: watch, replay, audit, publish (--wait),
- * exec. May use: kafka, event (names), config, units, clock.
+ * exec. May use: kafka, offsets, event (names), config, units, clock.
  */
 #ifndef ENVDRIVER_COMMANDS_READER_H
 #define ENVDRIVER_COMMANDS_READER_H

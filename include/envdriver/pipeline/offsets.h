@@ -7,7 +7,7 @@
  * one a pending transaction makes the read wait instead of answering with
  * what was before (F3). Its calls block, so they run on helper threads; any
  * number of threads may read at the same time. Knows nothing of windows.
- * Used by: publisher, consumer. May use: kafkaconf, config, err.
+ * Used by: publisher, consumer, reader. May use: kafkaconf, config, clock, err.
  */
 #ifndef ENVDRIVER_PIPELINE_OFFSETS_H
 #define ENVDRIVER_PIPELINE_OFFSETS_H
@@ -45,10 +45,16 @@ struct offsets_watch {
 int offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
 		 const struct offsets_watch *watch, struct err *reterr);
 
-/* The first offset of the log and one past its last. Blocks at most
- * `timeout_ms`; false when it could not be read. */
+/* The first offset of the log and one past its last, of the leader at the
+ * time: when it went away, the next one is asked. Blocks at most `timeout_ms`;
+ * false when it could not be read. */
 bool offsets_log(struct offsets *o, const char *topic, int32_t partition, int timeout_ms,
 		 int64_t *ret_start, int64_t *ret_end);
+
+/* The same, of a handle of the caller's and the leader that it knows. Blocks
+ * at most `timeout_ms`. */
+rd_kafka_resp_err_t offsets_edges(rd_kafka_t *rk, const char *topic, int32_t partition,
+				  int timeout_ms, int64_t *ret_start, int64_t *ret_end);
 
 /* True when a broker answers within `timeout_ms`. */
 bool offsets_reach(struct offsets *o, int timeout_ms);
