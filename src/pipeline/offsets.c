@@ -10,7 +10,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/pipeline/kafkaconf.h"
 
-enum { PAUSE_MS = 50, FRESH_AFTER = 5 };
+enum { PAUSE_MS = 50 };
 
 struct offsets {
 	const struct config *config;
@@ -120,58 +120,29 @@ pause_a_moment(void)
 	nanosleep(&t, NULL);
 }
 
-/* A handle whose group coordinator died asks for another one once in
- * coordinator.query.interval.ms at best (seen with one of three brokers
- * killed, 2.0.2): one that never knew the dead one finds the new one at once. */
-static void
-renew(const struct offsets *o, unsigned tries, rd_kafka_t **rk)
-{
-	rd_kafka_t *fresh;
-
-	if (tries % FRESH_AFTER)
-		return;
-	fresh = kafkaconf_open(o->config, KAFKACONF_OFFSETS, NULL, NULL, /* reterr= */ NULL);
-	if (!fresh)
-		return;
-	if (*rk != o->rk)
-		kafkaconf_discard(*rk);
-	*rk = fresh;
-}
-
 int
 offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
 	     const struct offsets_watch *watch, struct err *reterr)
 {
 	rd_kafka_topic_partition_list_t *answer = NULL;
-	rd_kafka_t *rk = o->rk;		/* or one for this read alone */
-	unsigned tries = 0;
-	int ret = ERR_CLOSED;
+	rd_kafka_resp_err_t code;
+	int ret;
 
-	while (!answer && !watch->stop(watch->arg)) {
-		rd_kafka_resp_err_t code;
-
+	while (!watch->stop(watch->arg)) {
 		/* Serves its events; a handle that is never polled keeps them. */
-		(void)rd_kafka_poll(rk, 0);
-		code = try(rk, list, &answer);
+		(void)rd_kafka_poll(o->rk, 0);
+		code = try(o->rk, list, &answer);
 		count(o, code == RD_KAFKA_RESP_ERR_NO_ERROR);
-		if (answer)
-			break;
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+			ret = copy_out(list, answer);
+			rd_kafka_topic_partition_list_destroy(answer);
+			return ret < 0 ? err_nomem(reterr) : 0;
+		}
 		if (watch->on_wait)
 			watch->on_wait(watch->arg, code);
 		pause_a_moment();
-		renew(o, ++tries, &rk);
 	}
-	if (!answer) {
-		err_set(reterr, ERR_CLOSED, "reading the committed offsets was stopped");
-	} else {
-		ret = copy_out(list, answer);
-		rd_kafka_topic_partition_list_destroy(answer);
-		if (ret < 0)
-			err_nomem(reterr);
-	}
-	if (rk != o->rk)
-		kafkaconf_discard(rk);
-	return ret;
+	return err_set(reterr, ERR_CLOSED, "reading the committed offsets was stopped");
 }
 
 static rd_kafka_resp_err_t
