@@ -48,6 +48,7 @@ override CPPFLAGS += -DENVDRIVER_TEST
 endif
 
 Q := $(if $(V),,@)
+JOBS ?= $(shell nproc)
 
 BASE := base64 buf clock crash config config_load config_params config_print datum digest err jtext jtext_text \
 	log loop metrics place plain plain_read prescan prescan_shape schema schema_canonical schema_fields schema_ids schema_resolve \
@@ -167,7 +168,7 @@ unit: $(tests) $(checks) $(fuzzers) $(BUILD)/golden/call $(BUILD)/tests/kafka_pa
 
 # No network and no server: the tables, the scanners, the codecs.
 check-unit:
-	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 unit
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=address DEVELOPER=1 unit
 	$(Q)tests/run --unit
 
 # Everything, on a real Kafka, a real Redis and the real plugin SDK.
@@ -175,24 +176,24 @@ check:
 	$(Q)scripts/setup --check
 	$(Q)$(MAKE) --no-print-directory lint
 	$(Q)tests/model/run --short
-	$(Q)$(MAKE) --no-print-directory DEVELOPER=1 all
-	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) DEVELOPER=1 all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=address DEVELOPER=1 all unit
 	$(Q)tests/run --all -j 2
 
 # Every fault of docs/reliability.md; the short ones are in `check`, too. Three files side by
 # side: they wait more than they work.
 check-fault:
 	$(Q)scripts/setup --check
-	$(Q)$(MAKE) --no-print-directory DEVELOPER=1 all
-	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) DEVELOPER=1 all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=address DEVELOPER=1 all unit
 	$(Q)tests/run --fault -j 3
 
 # Load under a seeded random schedule of faults (SOAK_SECONDS, SOAK_SEED), and the long one:
 # 2 million commands (SOAK_COMMANDS), a plugin crash every 10 s, a rebalance every 30 s.
 soak soak-long:
 	$(Q)scripts/setup --check
-	$(Q)$(MAKE) --no-print-directory DEVELOPER=1 all
-	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) DEVELOPER=1 all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=address DEVELOPER=1 all
 	$(Q)PYTHONPATH=tests/lib build/venv/bin/python -B tests/fault/soak.py $(if $(filter %-long,$@),--long)
 
 # The Kafka tests once more, with the librdkafka of the Python package confluent-kafka in the place
@@ -201,7 +202,7 @@ newest_tests := fault/test_(transaction_rules|security:test_sasl)|integration/te
 	integration/test_engine:test_(rolling|kill|lease)|unit/test_kafkaconf
 check-rdkafka-newest:
 	$(Q)scripts/setup --check
-	$(Q)$(MAKE) --no-print-directory SAN=address DEVELOPER=1 all unit
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=address DEVELOPER=1 all unit
 	$(Q)tests/run --all --librdkafka-newest -k '$(newest_tests)'
 
 # The engine's model: about five minutes on two cores (tests/model/README.md).
@@ -213,26 +214,26 @@ check-model:
 thread_tests := ^(unit|fuzz)/|integration/test_(main_job|kafka_publisher)
 check-thread:
 	$(Q)scripts/setup --check
-	$(Q)$(MAKE) --no-print-directory SAN=thread DEVELOPER=1 all unit
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=thread DEVELOPER=1 all unit
 	$(Q)ENVDRIVER_BUILD=build/thread tests/run --all -k '$(thread_tests)'
 
 # The unit tests and the fuzz corpora once more, without a sanitizer, under valgrind.
 check-valgrind:
 	$(Q)scripts/setup --valgrind
-	$(Q)$(MAKE) --no-print-directory SAN=valgrind DEVELOPER=1 unit
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=valgrind DEVELOPER=1 unit
 	$(Q)ENVDRIVER_BUILD=build/valgrind tests/run --all --valgrind -k '^(unit|fuzz)/'
 
 # Which lines the unit tests and the fuzz corpora run, or, with COVERAGE=all, all of `check`.
 COVERAGE ?= unit
 coverage:
-	$(Q)$(MAKE) --no-print-directory SAN=coverage all unit
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=coverage all unit
 	$(Q)find build/coverage -name '*.gcda' -delete
 	$(Q)ENVDRIVER_BUILD=build/coverage tests/run --all $(if $(filter all,$(COVERAGE)),,-k '^(unit|fuzz)/')
 	$(Q)scripts/coverage build/coverage
 
 demo:
 	$(Q)scripts/setup --demo
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)scripts/demo
 
 # Clang's libFuzzer looks for new inputs, FUZZ_SECONDS for each target.
@@ -240,7 +241,7 @@ CLANG ?= $(or $(shell command -v clang || command -v clang-14),clang)
 FUZZ_SECONDS ?= 60
 fuzz:
 	$(Q)scripts/setup --fuzz
-	$(Q)$(MAKE) --no-print-directory SAN=fuzzer CC=$(CLANG) fuzzers
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=fuzzer CC=$(CLANG) fuzzers
 	$(Q)set -e; for t in $(notdir $(fuzzers)); do \
 		mkdir -p build/fuzzer/corpus/$$t; echo "  FUZZ    $$t"; \
 		build/fuzzer/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 \
@@ -250,7 +251,7 @@ fuzzers: $(fuzzers)
 
 bench:
 	$(Q)scripts/setup --check
-	$(Q)$(MAKE) --no-print-directory all $(bench_programs)
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(bench_programs)
 	$(Q)tests/bench/run
 
 lint:

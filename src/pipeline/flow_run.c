@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <stdlib.h>
+
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "envdriver/base/clock.h"
@@ -32,6 +34,10 @@ slot_queue(struct flow *f, const char *plugin_id)
 		return NULL;
 	memcpy(w->plugin_id, plugin_id, len + 1);
 	HASH_ADD_KEYPTR(hh, f->slot_waits, w->plugin_id, len, w);
+	if (!w->hh.tbl) {
+		free(w);
+		return NULL;
+	}
 	return w;
 }
 

@@ -141,7 +141,7 @@ flow_leave(struct flow *f, int exit_code, const char *text)
 	}
 	if (f->exit_code || f->exiting)
 		return;
-	log_error("%s", text);
+	log_warn("%s; ending, what runs is handed over first", text);
 	f->exit_code = exit_code;
 	snprintf(f->exit_text, sizeof(f->exit_text), "%s", text);
 	if (f->stage == STAGE_RUNNING)
