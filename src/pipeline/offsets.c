@@ -185,16 +185,6 @@ offsets_edges(rd_kafka_t *rk, const char *topic, int32_t partition, int timeout_
 	return code;
 }
 
-/* What another leader can cure. */
-static bool
-leader_wrong(rd_kafka_resp_err_t code)
-{
-	return code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
-	       code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
-	       code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
-	       code == RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE;
-}
-
 /* A handle that reads nothing does not ask by itself who leads now. */
 static void
 look_up_leaders(rd_kafka_t *rk, const char *topic, int timeout_ms)
@@ -223,17 +213,23 @@ offsets_log(struct offsets *o, const char *topic, int32_t partition, int timeout
 	    int64_t *ret_start, int64_t *ret_end)
 {
 	int64_t until = clock_mono_ms() + timeout_ms;
-	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+	rd_kafka_resp_err_t code;
 	int ms;
 
-	while (leader_wrong(code) && (ms = step_until(until)) > 0) {
+	while ((ms = step_until(until)) > 0) {
 		code = offsets_edges(o->rk, topic, partition, ms, ret_start, ret_end);
-		if (!leader_wrong(code) || (ms = step_until(until)) <= 0)
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+			return true;
+		/* A leader that is gone has many names (2.16: _DESTROY_BROKER,
+		 * then _UNKNOWN_PARTITION); this is what no other can cure. */
+		if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
 			break;
-		look_up_leaders(o->rk, topic, ms);
+		ms = step_until(until);
+		if (ms > 0)
+			look_up_leaders(o->rk, topic, ms);
 		pause_a_moment();
 	}
-	return code == RD_KAFKA_RESP_ERR_NO_ERROR;
+	return false;
 }
 
 bool
