@@ -260,6 +260,8 @@ void flow_show_no_redis(struct flow *f);
 /* flow_intake.c */
 void flow_intake_message(void *arg, rd_kafka_message_t *m);
 void flow_intake_pressure(struct flow *f);
+/* Commands in windows that have no answer yet. */
+size_t flow_intake_unanswered(const struct flow *f);
 /* False: its schema is not known yet, nothing was done. */
 bool flow_intake_read(struct flow *f, struct entry *e);
 void flow_intake_dead_letter(struct flow *f, struct entry *e);

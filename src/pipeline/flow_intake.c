@@ -180,8 +180,8 @@ wanted(struct flow *f, struct partition *p, const rd_kafka_message_t *m)
 
 /* What has its answer waits for a commit only, and should have company: it
  * counts by its bytes. */
-static size_t
-unanswered(const struct flow *f)
+size_t
+flow_intake_unanswered(const struct flow *f)
 {
 	size_t answered = f->ready.n + (f->batch ? f->batch->n_items : 0);
 
@@ -214,7 +214,8 @@ flow_intake_message(void *arg, rd_kafka_message_t *m)
 	if (p->unread.n || !flow_intake_read(f, e))
 		flow_schema_wait(f, e);
 	flow_count_bytes(f, e);
-	if (p->unread.n || unanswered(f) >= f->limits.in_flight || f->bytes >= f->limits.bytes ||
+	if (p->unread.n || flow_intake_unanswered(f) >= f->limits.in_flight ||
+	    f->bytes >= f->limits.bytes ||
 	    window_pending(p->window) >= window_limit(p->window))
 		flow_intake_pressure(f);
 out:
@@ -289,7 +290,7 @@ static void
 pressure_all(struct flow *f)
 {
 	bool pause = !redis_up(f->redis) || f->stage > STAGE_RUNNING ||
-		     over(unanswered(f), f->limits.in_flight, f->paused_all) ||
+		     over(flow_intake_unanswered(f), f->limits.in_flight, f->paused_all) ||
 		     over(f->bytes, f->limits.bytes, f->paused_all);
 
 	if (pause != f->paused_all)

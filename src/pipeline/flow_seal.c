@@ -15,8 +15,10 @@ enum {
 	ALONE_AFTER = 3,	/* failed batches; then each entry alone */
 	SHELF_MS = 30000,
 	UNSEALED_MS = 10,
-	CROWD = 64,		/* records; a batch of so many is load */
-	REST = 3,		/* under load: times what the last commit took */
+	CROWD = 64,		/* records; a batch of so many is load, */
+	MASS = 256,		/* and of so many a backlog */
+	CROWD_REST = 3,		/* times what the last commit took */
+	MASS_REST = 9,
 	REST_MAX_MS = 200,
 };
 
@@ -250,11 +252,13 @@ flow_seal_possible(const struct flow *f)
 
 /* How long a batch gathers, from the last seal on. A transaction costs the
  * broker milliseconds, however few records it holds; so under load they take
- * a quarter of the time at most, and hold what comes in the rest of it. */
+ * a quarter of the time at most, in a backlog a tenth, and hold what comes in
+ * the rest of it. */
 static int64_t
 interval(const struct flow *f)
 {
-	int64_t ms = f->limits.commit_interval, rest = REST * f->commit_took;
+	int64_t ms = f->limits.commit_interval;
+	int64_t rest = f->commit_took * (f->sealed_n >= MASS ? MASS_REST : CROWD_REST);
 
 	if (!ms || f->sealed_n < CROWD || f->ready.n >= f->limits.batch)
 		return ms;
@@ -273,7 +277,7 @@ flow_seal_turn(struct flow *f)
 	now = clock_mono_ms();
 	at = f->retry_at;
 	/* When nothing else is coming there is nothing to wait for. */
-	if ((f->calling || f->runnable.n) && at < f->sealed_at + interval(f))
+	if (flow_intake_unanswered(f) && at < f->sealed_at + interval(f))
 		at = f->sealed_at + interval(f);
 	if (now < at)
 		flow_soon(f, at - now);

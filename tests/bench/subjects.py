@@ -43,8 +43,6 @@ class Setting:
         shutil.rmtree(WORK, ignore_errors=True)
         WORK.mkdir(parents=True)
         self.packages = {"echo": _echo(), "sdk": _sdk()}
-        # As it runs in production: its code compiled in full once it is warm.
-        os.environ["KAFKA_JAVA_OPTIONS"] = "-Xms512m -Xmx512m -XX:+UseSerialGC"
         self.broker = Broker(WORK / "kafka").start()
         self.redis = Redis(WORK / "redis.log").start()
         # A rewrite of its file in the middle of a run would hit one run and not the others.
