@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@
 #include "envdriver/pipeline/flow.h"
 #include "envdriver/pipeline/kafkaconf.h"
 
-enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000 };
+enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, ARENAS = 2 };
 
 struct service {
 	uv_loop_t loop;
@@ -259,6 +260,8 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	struct err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
+	/* librdkafka's threads, a dozen and more, would each get one. */
+	(void)mallopt(M_ARENA_MAX, ARENAS);
 	if (uv_loop_init(&s.loop) < 0) {
 		cli_complain(cli, "cannot make an event loop");
 		return CLI_AGAIN;

@@ -335,7 +335,10 @@ publisher_batch_reconcile(struct publisher_run *r)
 	for (int i = 0; i < sealed->cnt; i++)
 		rd_kafka_topic_partition_list_add(list, sealed->elems[i].topic,
 						  sealed->elems[i].partition);
-	if (p && offsets_read(r->offsets, list, &watch, /* reterr= */ NULL) == 0) {
+	/* A handle that is seldom needed, and would cost threads and memory. */
+	if (!r->offsets)
+		r->offsets = offsets_new(r->config, /* reterr= */ NULL);
+	if (p && r->offsets && offsets_read(r->offsets, list, &watch, /* reterr= */ NULL) == 0) {
 		for (int i = 0; i < list->cnt; i++)
 			mark(r->batch, &list->elems[i], p);
 		code = RD_KAFKA_RESP_ERR_NO_ERROR;

@@ -459,9 +459,6 @@ publisher_run_init(struct publisher_run *r, struct err *reterr)
 	r->timeout_ms = config_int(r->config, "transaction.timeout");
 	r->fenced_ms = -1;
 	r->topic = TOPIC_COUNT;
-	r->offsets = offsets_new(r->config, reterr);
-	if (!r->offsets)
-		return ERR_CONFIG;
 	ret = publisher_batch_open(r, reterr);
 	if (ret < 0)
 		publisher_run_release(r);
