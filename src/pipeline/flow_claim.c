@@ -208,12 +208,7 @@ on_taken(void *arg, bool taken, int attempt)
 		return;
 	}
 	metrics_add(METRIC_TAKEOVERS, 1);
-	if (may_rerun(e)) {
-		e->interrupted_before = true;
-		flow_step(f, e, ON_TAKEN_RERUN);
-	} else {
-		flow_step(f, e, ON_TAKEN_INTERRUPTED);
-	}
+	flow_step(f, e, may_rerun(e) ? ON_TAKEN_RERUN : ON_TAKEN_INTERRUPTED);
 }
 
 void

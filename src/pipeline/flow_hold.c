@@ -26,9 +26,18 @@ hold_assign(struct flow *f)
 
 struct held {
 	struct flow *flow;
+	struct open_at *at;
 	size_t n;
 	int32_t ids[];
 };
+
+static void
+held_free(struct held *h)
+{
+	if (h)
+		free(h->at);
+	free(h);
+}
 
 static bool
 may_be_read(struct partition *p, int64_t recorded)
@@ -46,23 +55,27 @@ on_held(void *arg, bool ok, const int64_t *ends, size_t n)
 {
 	struct held *h = arg;
 	struct flow *f = h->flow;
+	size_t found = 0;
 
 	f->looking_at_held = false;
 	for (size_t i = 0; ok && i < n; i++) {
 		struct partition *p = flow_partition(f, h->ids[i]);
-		struct open_at at = { h->ids[i], 0 };
 
-		if (!p || !p->held || p->beyond || !may_be_read(p, ends[i]))
-			continue;
-		at.offset = window_fetch_from(p->window);
-		if (!consumer_unhold(f->consumer, &at, 1))
-			continue;	/* the next look */
+		if (p && p->held && !p->beyond && may_be_read(p, ends[i]))
+			h->at[found++] = (struct open_at){ p->id, window_fetch_from(p->window) };
+	}
+	/* All at once: eager, each call makes the whole assignment anew. */
+	if (!found || !consumer_unhold(f->consumer, h->at, found))
+		found = 0;	/* the next look */
+	for (size_t i = 0; i < found; i++) {
+		struct partition *p = flow_partition(f, h->at[i].partition);
+
 		log_info("partition %d is held no longer, it is read from offset %lld",
-			 (int)p->id, (long long)at.offset);
+			 (int)p->id, (long long)h->at[i].offset);
 		p->held = false;
 		p->open = true;
 	}
-	free(h);
+	held_free(h);
 }
 
 void
@@ -73,11 +86,13 @@ flow_hold_look(struct flow *f)
 	if (f->looking_at_held || !redis_up(f->redis) || f->stage != STAGE_RUNNING)
 		return;
 	h = malloc(sizeof(*h) + f->n_parts * sizeof(h->ids[0]));
-	if (!h) {
+	if (h)
+		*h = (struct held){ f, calloc(f->n_parts + 1, sizeof(*h->at)), 0 };
+	if (!h || !h->at) {
+		held_free(h);
 		flow_nomem(f);
 		return;
 	}
-	*h = (struct held){ f, 0 };
 	for (size_t i = 0; i < f->n_parts; i++)
 		if (f->parts[i] && f->parts[i]->held && !f->parts[i]->beyond)
 			h->ids[h->n++] = (int32_t)i;
@@ -86,7 +101,7 @@ flow_hold_look(struct flow *f)
 		instance_positions(f->instance, f->topics[TOPIC_COMMANDS], h->ids, h->n, on_held,
 				   h);
 	} else {
-		free(h);
+		held_free(h);
 	}
 }
 

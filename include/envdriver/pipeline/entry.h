@@ -165,7 +165,6 @@ struct entry {
 	int reshaped;			/* how often the broker refused its event */
 	bool asked_again;		/* its answer was missing once */
 	bool answer_lost;		/* and again: the take-over may take `answered` */
-	bool interrupted_before;	/* a take-over said so: for trace.warnings */
 	struct claim_request *request;	/* outstanding, or NULL */
 	bool asking;			/* it is a claim, which a revoke must release */
 	int64_t claim_sent_boot;	/* CLOCK_BOOTTIME ms */
