@@ -10,7 +10,7 @@ DESTDIR ?=
 SAN ?=
 
 BUILD := build/$(if $(SAN),$(SAN),release)
-PKGS := rdkafka hiredis libuv jansson uuid libmicrohttpd libcurl libcrypto
+PKGS := rdkafka hiredis libuv jansson uuid libmicrohttpd libcrypto
 # A newer librdkafka that `scripts/setup --librdkafka-newest` built wins. ($(shell …) of make 4.3
 # does not see what is exported.)
 PKG_CONFIG := PKG_CONFIG_PATH='$(CURDIR)/build/deps/lib/pkgconfig:$(PKG_CONFIG_PATH)' pkg-config
@@ -53,7 +53,7 @@ JOBS ?= $(shell nproc)
 BASE := base64 buf clock crash config config_load config_params config_print datum digest err jtext jtext_text \
 	log loop metrics place plain plain_read prescan prescan_shape schema schema_canonical schema_fields schema_ids schema_resolve \
 	units utf8 words
-STATE := schema_registry web redis redis_conn redis_greet redis_send redis_url registry registry_mirror registry_record instance instance_start instance_judge instance_positions beat process
+STATE := schema_registry web web_curl redis redis_conn redis_greet redis_send redis_url registry registry_mirror registry_record instance instance_start instance_judge instance_positions beat process
 PLUGIN := frame longline rpc imap deadline limiter tail scope execlog channel channel_read spawn worker worker_end conftell \
 	host host_state host_stream package workenv store worker_record supervisor_table supervisor \
 	supervisor_call handle handle_registry handle_say

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/state/web.h"
 
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "envdriver/base/err.h"
+#include "web_curl.h"
+
+/* Of the process; set before the first web is made. */
+static const struct web_curl *curl;
 
 enum { CONNECT_MS = 5000, CONNECTIONS = 4, HTTP_STATUS_MAX = 599 };
 
@@ -48,8 +51,8 @@ request_free(struct request *r)
 	if (!r)
 		return;
 	if (r->easy) {
-		curl_multi_remove_handle(r->web->multi, r->easy);
-		curl_easy_cleanup(r->easy);
+		curl->multi_remove_handle(r->web->multi, r->easy);
+		curl->easy_cleanup(r->easy);
 	}
 	if (r->prev)
 		r->prev->next = r->next;
@@ -85,7 +88,7 @@ what_failed(const struct request *r, CURLcode code)
 		return "the answer is too large";
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return "no whole answer in time";
-	return r->error[0] ? r->error : curl_easy_strerror(code);
+	return r->error[0] ? r->error : curl->easy_strerror(code);
 }
 
 static void
@@ -96,7 +99,7 @@ answer(struct request *r, CURLcode code)
 
 	if (code == CURLE_FILESIZE_EXCEEDED)
 		r->too_large = true;
-	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl->easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
 	a.status = status > 0 && status <= HTTP_STATUS_MAX ? (int)status : 0;
 	a.too_large = r->too_large;
 	a.why = what_failed(r, code);
@@ -112,12 +115,12 @@ finish_requests(struct web *w)
 	CURLMsg *m;
 	int left;
 
-	while ((m = curl_multi_info_read(w->multi, &left))) {
+	while ((m = curl->multi_info_read(w->multi, &left))) {
 		struct request *r = NULL;
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&r);
+		curl->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&r);
 		answer(r, m->data.result);
 	}
 }
@@ -128,7 +131,7 @@ on_timer(uv_timer_t *timer)
 	struct web *w = timer->data;
 	int running;
 
-	curl_multi_socket_action(w->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	curl->multi_socket_action(w->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	finish_requests(w);
 }
 
@@ -146,7 +149,7 @@ on_socket(uv_poll_t *poll, int status, int events)
 	if (events & UV_WRITABLE)
 		flags |= CURL_CSELECT_OUT;
 	/* From here on `s` may be gone. */
-	curl_multi_socket_action(w->multi, s->fd, flags, &running);
+	curl->multi_socket_action(w->multi, s->fd, flags, &running);
 	finish_requests(w);
 }
 
@@ -184,7 +187,7 @@ socket_new(struct web *w, curl_socket_t fd)
 	if (s->next)
 		s->next->prev = s;
 	w->sockets = s;
-	curl_multi_assign(w->multi, fd, s);
+	curl->multi_assign(w->multi, fd, s);
 	return s;
 }
 
@@ -234,7 +237,7 @@ set_up(struct request *r, const char *url)
 	CURL *e = r->easy;
 	bool ok = true;
 
-#define SET(option, value) (ok = ok && curl_easy_setopt(e, option, value) == CURLE_OK)
+#define SET(option, value) (ok = ok && curl->easy_setopt(e, option, value) == CURLE_OK)
 	SET(CURLOPT_URL, url);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -276,12 +279,12 @@ web_ask(struct web *w, const char *path, struct span body, web_answer_fn *fn, vo
 	buf_adds(&url, path);
 	if (body.ptr)
 		buf_addspan(&r->sent, body);
-	r->easy = curl_easy_init();
+	r->easy = curl->easy_init();
 	if (!r->easy || url.failed || r->sent.failed) {
 		ret = err_nomem(reterr);
 	} else if (!set_up(r, url.data)) {
 		ret = err_set(reterr, ERR_BUG, "libcurl refuses an option");
-	} else if (curl_multi_add_handle(w->multi, r->easy) != CURLM_OK) {
+	} else if (curl->multi_add_handle(w->multi, r->easy) != CURLM_OK) {
 		ret = err_set(reterr, ERR_IO, "libcurl takes no more requests");
 	}
 	buf_release(&url);
@@ -303,10 +306,10 @@ copy_part(CURLU *url, CURLUPart part, unsigned flags)
 {
 	char *text = NULL, *copy;
 
-	if (curl_url_get(url, part, &text, flags) != CURLUE_OK)
+	if (curl->url_get(url, part, &text, flags) != CURLUE_OK)
 		return NULL;
 	copy = strdup(text);
-	curl_free(text);
+	curl->free(text);
 	return copy;
 }
 
@@ -314,8 +317,8 @@ copy_part(CURLU *url, CURLUPart part, unsigned flags)
 static int
 read_url(struct web *w, const char *text, struct err *reterr)
 {
-	CURLU *url = curl_url();
-	CURLUcode code = url ? curl_url_set(url, CURLUPART_URL, text, 0) : CURLUE_OUT_OF_MEMORY;
+	CURLU *url = curl->url();
+	CURLUcode code = url ? curl->url_set(url, CURLUPART_URL, text, 0) : CURLUE_OUT_OF_MEMORY;
 	char *query = NULL;
 	size_t len;
 
@@ -323,13 +326,13 @@ read_url(struct web *w, const char *text, struct err *reterr)
 		query = copy_part(url, CURLUPART_QUERY, 0);
 		w->user = copy_part(url, CURLUPART_USER, CURLU_URLDECODE);
 		w->password = copy_part(url, CURLUPART_PASSWORD, CURLU_URLDECODE);
-		curl_url_set(url, CURLUPART_USER, NULL, 0);
-		curl_url_set(url, CURLUPART_PASSWORD, NULL, 0);
+		curl->url_set(url, CURLUPART_USER, NULL, 0);
+		curl->url_set(url, CURLUPART_PASSWORD, NULL, 0);
 		w->base = copy_part(url, CURLUPART_URL, 0);
 	}
-	curl_url_cleanup(url);
+	curl->url_cleanup(url);
 	if (code != CURLUE_OK)
-		return err_set(reterr, ERR_CONFIG, "%s", curl_url_strerror(code));
+		return err_set(reterr, ERR_CONFIG, "%s", curl->url_strerror(code));
 	free(query);
 	if (query)
 		return err_set(reterr, ERR_CONFIG, "a base URL has no query");
@@ -348,7 +351,7 @@ add_header(struct web *w, const char *name, const char *value)
 
 	buf_addf(&line, "%s: %s", name, value);
 	if (!line.failed)
-		more = curl_slist_append(w->headers, line.data);
+		more = curl->slist_append(w->headers, line.data);
 	if (more)
 		w->headers = more;
 	buf_release(&line);
@@ -358,13 +361,13 @@ add_header(struct web *w, const char *name, const char *value)
 static bool
 make_multi(struct web *w)
 {
-	w->multi = curl_multi_init();
+	w->multi = curl->multi_init();
 	return w->multi &&
-	       curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, want_socket) == CURLM_OK &&
-	       curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w) == CURLM_OK &&
-	       curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, want_timer) == CURLM_OK &&
-	       curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w) == CURLM_OK &&
-	       curl_multi_setopt(w->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)CONNECTIONS) ==
+	       curl->multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, want_socket) == CURLM_OK &&
+	       curl->multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w) == CURLM_OK &&
+	       curl->multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, want_timer) == CURLM_OK &&
+	       curl->multi_setopt(w->multi, CURLMOPT_TIMERDATA, w) == CURLM_OK &&
+	       curl->multi_setopt(w->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)CONNECTIONS) ==
 		       CURLM_OK;
 }
 
@@ -374,13 +377,16 @@ web_new(uv_loop_t *loop, const char *url, const char *media, struct web_limits l
 {
 	struct web *w;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+	curl = web_curl_open(reterr);
+	if (!curl)
+		return NULL;
+	if (curl->global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		err_set(reterr, ERR_IO, "libcurl cannot be initialised");
 		return NULL;
 	}
 	w = calloc(1, sizeof(*w));
 	if (!w) {
-		curl_global_cleanup();
+		curl->global_cleanup();
 		err_nomem(reterr);
 		return NULL;
 	}
@@ -421,16 +427,16 @@ web_free(struct web *w)
 	while (w->requests)
 		request_free(w->requests);
 	/* Gives its sockets back through want_socket. */
-	curl_multi_cleanup(w->multi);
+	curl->multi_cleanup(w->multi);
 	w->multi = NULL;
 	while (w->sockets)
 		socket_free(w->sockets);
-	curl_slist_free_all(w->headers);
+	curl->slist_free_all(w->headers);
 	free(w->base);
 	free(w->user);
 	if (w->password)
 		explicit_bzero(w->password, strlen(w->password));
 	free(w->password);
-	curl_global_cleanup();
+	curl->global_cleanup();
 	uv_close((uv_handle_t *)&w->timer, on_closed);
 }

@@ -148,7 +148,7 @@ def test_evolved_writers(t):
     registry, _ = begin(t)
     schema = evolved()
     number = registry.register("other", schema)
-    plain = command("Execute", {"command": "run"}, orderingKey="k")
+    plain = command("Execute", {"command": "true"}, orderingKey="k")
     # The named types are defined at their first use, which the new order has moved: nothing to do.
     value = {
         "commandId": "evolved", "issuedAt": 5, "companyId": b"company-1", "environmentId": "e",
@@ -158,7 +158,7 @@ def test_evolved_writers(t):
             "pluginId": None}),
         "operation": ("envdriver.Execute", {
             **{k: None for k in ("args", "cwd", "env", "stdin", "timeoutMs", "bypassSession")},
-            "lease": json.dumps(plain["operation"]["lease"]), "command": "run"}),
+            "lease": json.dumps(plain["operation"]["lease"]), "command": "true"}),
     }
     records = [t.topics.publish_raw(framed(value, number, schema), b"k")]
     later = {**value, "commandId": "later", "operation": ("envdriver.Teleport", {"to": "moon"})}
