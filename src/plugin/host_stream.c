@@ -25,12 +25,13 @@ notice(struct host *h, const char *type, struct span channel, struct span compan
 	h->ops.notice(h->ops.arg, &n);
 }
 
+/* Companies may use one name: the close of one must not forget the other's. */
 static struct host_stream **
-find(struct host *h, struct span channel)
+find(struct host *h, struct span channel, struct span company)
 {
 	struct host_stream **at = &h->streams;
 
-	while (*at && !span_eq(channel, (*at)->channel))
+	while (*at && !(span_eq(channel, (*at)->channel) && span_eq(company, (*at)->company)))
 		at = &(*at)->next;
 	return at;
 }
@@ -40,7 +41,7 @@ remember(struct host *h, struct span channel, struct span company)
 {
 	struct host_stream *s;
 
-	if (*find(h, channel) || h->n_streams >= HOST_STREAM_MAX)
+	if (*find(h, channel, company) || h->n_streams >= HOST_STREAM_MAX)
 		return;
 	s = buf_realloc(NULL, sizeof(*s) + channel.len + company.len);
 	if (!s)
@@ -94,7 +95,7 @@ host_stream(const struct host_ask *a)
 			remember(h, channel, a->company);
 		notice(h, "STREAM_OPENED", channel, a->company, command, SPAN_NULL);
 	} else if (span_is(a->method, "streams.close")) {
-		forget(h, find(h, channel));
+		forget(h, find(h, channel, a->company));
 		notice(h, "STREAM_CLOSED", channel, a->company, command, SPAN_NULL);
 	} else {
 		buf_reset(&h->more);

@@ -390,12 +390,17 @@ test_notices(void **state)
 static void
 test_streams(void **state)
 {
+	struct scope_call other = { .invocation_id = "i-1", .company = SPAN_LIT("company-1"),
+				    .command_id = SPAN_LIT("c-1") };
 	struct host_plugin p;
 	struct host *h = begin(&p, manifest_all, true);
 
 	(void)state;
+	assert_true(scope_begin(&scope, &other));
 #define STREAM(m, more) "\"method\":\"streams." m "\",\"params\":{\"channel\":\"ch\"," \
 	"\"companyId\":\"company-2\"" more "},\"paperclipInvocationId\":\"i-2\""
+#define OTHER_STREAM(m) "\"method\":\"streams." m "\",\"params\":{\"channel\":\"ch\"," \
+	"\"companyId\":\"company-1\"},\"paperclipInvocationId\":\"i-1\""
 	tell(h, STREAM("open", ""));
 	tell(h, STREAM("emit", ",\"event\":{\"a\":1}"));
 	tell(h, "\"method\":\"streams.emit\",\"params\":{\"channel\":\"ch\","
@@ -405,6 +410,8 @@ test_streams(void **state)
 		"\"companyId\":\"company-2\"}");
 	tell(h, STREAM("close", ""));
 	tell(h, STREAM("open", ""));
+	tell(h, OTHER_STREAM("open"));
+	tell(h, OTHER_STREAM("close"));
 	host_end(h);
 	host_end(h);
 	expect("streams", &notices,
@@ -413,7 +420,10 @@ test_streams(void **state)
 	  "details={\"event\":{\"a\":1}};"
 	       "STREAM_CLOSED company=company-2 command=c-9 name=ch message= details=;"
 	       "STREAM_OPENED company=company-2 command=c-9 name=ch message= details=;"
+	       "STREAM_OPENED company=company-1 command=c-1 name=ch message= details=;"
+	       "STREAM_CLOSED company=company-1 command=c-1 name=ch message= details=;"
 	       "STREAM_CLOSED company=company-2 command= name=ch message= details=;");
+	scope_end(&scope, &other, 0);
 	end(h, true);
 }
 
