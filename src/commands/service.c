@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -24,7 +25,7 @@
 #include "envdriver/pipeline/flow.h"
 #include "envdriver/pipeline/kafkaconf.h"
 
-enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, ARENAS = 2 };
+enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, ARENAS = 2, FILES_MIN = 64 };
 
 struct service {
 	uv_loop_t loop;
@@ -86,6 +87,23 @@ take_lock(struct service *s, const struct config *c, struct err *reterr)
 			       "one a name of its own with instance.id",
 			       config_str(c, "instance.id"), path);
 	return 0;
+}
+
+/* --- descriptors --- */
+
+/* librdkafka tries for ever to open a socket that it may not: a worker with
+ * too few would neither work nor end. */
+static int
+check_descriptors(struct err *reterr)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= FILES_MIN)
+		return 0;
+	return err_set(reterr, ERR_NOMEM,
+		       "only %ju files may be open at a time; a worker needs %d, and more with "
+		       "each broker and plugin: raise the limit (ulimit -n, LimitNOFILE=)",
+		       (uintmax_t)files.rlim_cur, FILES_MIN);
 }
 
 /* --- what others see of us --- */
@@ -207,6 +225,8 @@ start(struct service *s, const struct config *config, struct err *reterr)
 	int ret;
 
 	ret = kafkaconf_assignor(rd_kafka_version(), config_str(config, "assignor"), reterr);
+	if (ret == 0)
+		ret = check_descriptors(reterr);
 	if (ret == 0)
 		ret = take_lock(s, config, reterr);
 	if (ret < 0)
