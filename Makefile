@@ -51,7 +51,7 @@ Q := $(if $(V),,@)
 JOBS ?= $(shell nproc)
 
 BASE := base64 buf clock crash config config_load config_params config_print datum digest err jtext jtext_text \
-	log loop metrics place plain plain_read prescan prescan_shape schema schema_canonical schema_fields schema_ids schema_resolve \
+	log loop metrics place plain plain_read prescan prescan_shape repeat schema schema_canonical schema_fields schema_ids schema_resolve \
 	units utf8 words
 STATE := schema_registry web web_curl redis redis_conn redis_greet redis_send redis_url registry registry_mirror registry_record instance instance_start instance_judge instance_positions beat process
 PLUGIN := frame longline rpc imap deadline limiter tail scope execlog channel channel_read spawn worker worker_end conftell \

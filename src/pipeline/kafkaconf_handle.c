@@ -11,11 +11,13 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
+#include "envdriver/base/repeat.h"
 
-enum { V_2_10 = 0x020a0000, TRIES_MIN = 4, TRIES_MAX = 64 };
+enum { V_2_10 = 0x020a0000, TRIES_MIN = 4, TRIES_MAX = 64, QUIET_MS = 30000 };
 
 /* What a handle's callbacks get. */
 struct opaque {
@@ -37,12 +39,30 @@ level_of(int syslog_level)
 	return syslog_level <= LOG_INFO ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
 }
 
+/* All handles say the same of a broker that is away, current librdkafka at
+ * every try. Its own count and times, behind " (after ", differ. */
+static bool
+say(const char *text, unsigned *ret_more)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	static struct repeat said = { .quiet_ms = QUIET_MS };
+	const char *end = strstr(text, " (after ");
+	struct span same = { text, end ? (size_t)(end - text) : strlen(text) };
+	bool ret;
+
+	pthread_mutex_lock(&mutex);
+	ret = repeat_say(&said, same, clock_mono_ms(), ret_more);
+	pthread_mutex_unlock(&mutex);
+	return ret;
+}
+
 /* On threads of librdkafka, before rd_kafka_new has returned too. */
 static void
 on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
 	const struct opaque *o = rk ? rd_kafka_opaque(rk) : NULL;
 	struct buf masked = BUF_INIT;
+	unsigned more = 0;
 
 	if (o && !atomic_load(&o->muted) && o->hooks.on_log)
 		o->hooks.on_log(o->hooks.arg, facility, text);
@@ -50,8 +70,13 @@ on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 	 * keys go to both. */
 	if (!log_enabled(level_of(level)) || strcmp(facility, "CONFWARN") == 0)
 		return;
+	if (level_of(level) <= LOG_LEVEL_WARN && !say(text, &more))
+		return;
 	kafkaconf_mask(o ? buf_span(&o->secrets) : (struct span){ "", 0 }, text, &masked);
-	if (masked.data)
+	if (masked.data && more)
+		log_write(level_of(level), "kafka: %s: %s (and %u times more since "
+			  "it was last said)", facility, masked.data, more);
+	else if (masked.data)
 		log_write(level_of(level), "kafka: %s: %s", facility, masked.data);
 	buf_release(&masked);
 }
