@@ -9,12 +9,21 @@ import os
 import subprocess
 
 from confluent_kafka import Producer
-from harness import avro, commands, oracle, process, registry
+from harness import avro, commands, oracle, process, registry, without
 from harness.case import limit
 from harness.commands import command
 from harness.paths import FIXTURES, environment
 from harness.tally import AGAIN, GOOD, POISON, Tally
 from harness.topics import TOPICS, Event, Record
+
+# --- the engine without a rule ---
+
+
+def test_each_rule_is_found_where_it_is_taken_out(t):
+    """What builds the programs of fault/test_model_rules.py, which run much longer."""
+    for rule in without.PLACES:
+        assert without.source(rule)
+
 
 # --- avro ---
 

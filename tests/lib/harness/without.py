@@ -83,7 +83,7 @@ PLACES = {
     ),
     "cancel": (
         "src/pipeline/flow_move.c",
-        ("\t\tgive_up_old(f, &f->left, 0);", "\t\t(void)f;"),
+        ("\tgive_up_old(f, &f->left, 0);", "\t(void)f;"),
     ),
     "watch": (
         "src/state/instance_start.c",
