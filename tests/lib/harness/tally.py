@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 from confluent_kafka import KafkaError, TopicPartition
 
-from .topics import FINAL, _batch, _event
+from .topics import AWAY, FINAL, _batch, _event
 
 GOOD, POISON, AGAIN = 1, 2, 3  # what was published: a command, no command, an id once more
 POISONED = ("UNREADABLE_COMMAND", "INVALID_COMMAND", "COMMAND_TOO_LARGE")
@@ -60,7 +60,7 @@ class Tally:
                 if message.error() is None:
                     self._take(_event(self.topics.prefix, message))
                 elif message.error().code() != KafkaError._PARTITION_EOF:
-                    if not message.error().retriable():
+                    if message.error().code() not in AWAY and not message.error().retriable():
                         self.wrong.append(f"reading: {message.error()}")
         consumer.close()
 

@@ -337,6 +337,8 @@ class Topics:
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"cannot read to the end of {sorted(left)}")
                 for message in _batch(consumer):
+                    if message.error() and message.error().code() in AWAY:
+                        continue
                     tp = message.topic(), message.partition()
                     reached = message.offset()
                     if message.error() is None:
@@ -393,7 +395,7 @@ class Follower:
                     self.events.setdefault(event.source, []).append(event)
                     waiting.discard(event.source)
                 elif message.error().code() != KafkaError._PARTITION_EOF:
-                    if not message.error().retriable():
+                    if message.error().code() not in AWAY and not message.error().retriable():
                         raise KafkaException(message.error())
             if waiting and time.monotonic() > deadline:
                 some = [oracle.describe(r) for r in records if r.position in waiting][:10]
@@ -405,6 +407,10 @@ class Follower:
 
     def close(self):
         self.consumer.close()
+
+
+# The client connects again by itself; who reads has a deadline.
+AWAY = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT)
 
 
 def _batch(consumer):
