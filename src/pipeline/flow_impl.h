@@ -214,6 +214,7 @@ struct flow {
 	bool warned_schemas;		/* commands wait for the schema registry: said */
 	bool need_assign;		/* no sealing until an assign event was served */
 	int64_t parked_until[TOPIC_COUNT];
+	int64_t park_said[TOPIC_COUNT];	/* when to say so again */
 
 	bool verifying;			/* the own instance record is being read */
 	bool verify_failed;		/* to be read again */

@@ -14,6 +14,7 @@ enum {
 	BACKOFF_MAX_MS = 5000,
 	ALONE_AFTER = 3,	/* failed batches; then each entry alone */
 	SHELF_MS = 30000,
+	PARK_SAY_MS = 30000,
 	UNSEALED_MS = 10,
 	CROWD = 64,		/* records; a batch of so many is load, */
 	MASS = 256,		/* and of so many a backlog */
@@ -354,10 +355,15 @@ refuse_metadata(struct flow *f, const struct batch *b)
 static void
 park(struct flow *f, enum topic topic)
 {
+	int64_t now = clock_mono_ms();
+
 	if (topic >= TOPIC_COUNT)
 		return;
-	log_warn("%s; its results wait", f->why_seal);
-	f->parked_until[topic] = clock_mono_ms() + FLOW_PARK_MS;
+	if (f->park_said[topic] <= now) {
+		log_warn("%s; its results wait", f->why_seal);
+		f->park_said[topic] = now + PARK_SAY_MS;
+	}
+	f->parked_until[topic] = now + FLOW_PARK_MS;
 	flow_soon(f, FLOW_PARK_MS);
 }
 

@@ -120,8 +120,10 @@ act_give_up(struct publisher_run *r, const struct txn_step *s)
 		r->trouble = PUBLISH_AGAIN;
 	if (s->trouble == PUBLISH_TOPIC_PARKED && r->topic < TOPIC_COUNT)
 		r->stale[r->topic] = true;
-	log_info("transaction is aborted: %s%s%s", s->why, r->last_error[0] ? ": " : "",
-		 r->last_error);
+	/* A topic that is missing is told by flow, once for many tries. */
+	log_write(s->trouble == PUBLISH_TOPIC_PARKED ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+		  "transaction is aborted: %s%s%s", s->why, r->last_error[0] ? ": " : "",
+		  r->last_error);
 	enter(r, s->next);
 }
 

@@ -429,7 +429,7 @@ def test_t8_a_missing_topic_parks_its_results_only(t):
     wait_until(gone, 10, "the topic is gone")
     time.sleep(0.5)
     hold.release()
-    wait_until(lambda: "is missing or not permitted" in worker.stderr(), 20, "it is parked")
+    wait_until(lambda: "its results wait" in worker.stderr(), 20, "it is parked")
     one(t, run("other"))
     assert t.topics.full("probe-results") in worker.stderr()
     assert claim_state(t, record) == "calling"
