@@ -376,7 +376,8 @@ jtext_iter_next(struct jtext_iter *it, struct span *ret_key, struct jtext *ret_v
 	if (it->object) {
 		from = it->p;
 		it->p = jtext_skip_string(from, it->end);
-		*ret_key = (struct span){ from, (size_t)(it->p - from) };
+		if (ret_key)
+			*ret_key = (struct span){ from, (size_t)(it->p - from) };
 		it->p = jtext_skip_space(it->p, it->end);
 		if (it->p < it->end)
 			it->p++;	/* the colon */

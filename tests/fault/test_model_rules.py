@@ -363,7 +363,7 @@ def onelease(t, build):
 
 CHECKS = {
     "nocall": ("claims_check", "no call: absent: state claimed"),
-    "called": ("claims_check", "no call: called before: state answered"),
+    "called": ("claims_check", "no call: called before: said 'NEW"),
     "sticky": ("claims_check", "release: absent before the claim"),
     "finget": ("claims_check", "finish acquire: another lease is an orphan"),
     "fifo": ("claims_life_check", "test_release_first"),

@@ -53,7 +53,7 @@ int jtext_check(struct span text, unsigned max_depth, struct jtext *ret, struct 
 const char *jtext_kind_name(enum jtext_kind kind);
 
 /* Walks the members of an object (key is the raw string with its quotes) or
- * the items of an array (key is left alone). */
+ * the items of an array (key is left alone). `ret_key` may be NULL. */
 struct jtext_iter {
 	const char *p, *end;
 	bool object, first;
