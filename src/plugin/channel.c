@@ -268,6 +268,12 @@ channel_ended(const struct channel *c)
 	return c->ended;
 }
 
+uint64_t
+channel_reads(const struct channel *c)
+{
+	return c->reads;
+}
+
 bool
 channel_parsing(const struct channel *c)
 {

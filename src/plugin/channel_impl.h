@@ -26,6 +26,7 @@ struct channel {
 	struct channel_events ev;
 	struct frame *frame;
 	char *read_buf;
+	uint64_t reads;
 	struct longline *parsing;	/* NULL: none. Meanwhile nothing is read. */
 	struct span rest;		/* of read_buf: what was read behind it */
 	struct buf queued, writing;	/* `writing` is the pipe's while busy */

@@ -144,6 +144,7 @@ on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *data)
 	struct channel *c = s->data;
 
 	if (n > 0) {
+		c->reads++;
 		feed(c, (struct span){ data->base, (size_t)n });
 		return;
 	}

@@ -76,13 +76,36 @@ worker_drain_stderr(struct worker *w)
 	}
 }
 
-/* Where stderr stands now. A begun line belongs to what was before. */
+/* A begun line belongs to what was before. */
+static uint64_t
+stderr_end(const struct worker *w)
+{
+	return tail_end(&w->tail) + frame_partial(w->err_frame);
+}
+
+/* Where stderr stands now. */
 static uint64_t
 place(struct worker *w)
 {
 	if (w->scope.shared)
 		worker_drain_stderr(w);
-	return tail_end(&w->tail) + frame_partial(w->err_frame);
+	return stderr_end(w);
+}
+
+/* Of a call that ended. What it wrote before its answer was in stderr's pipe
+ * when the answer was read: one look serves all answers that came together. */
+static uint64_t
+place_of_end(struct worker *w, enum rpc_end end)
+{
+	uint64_t reads = channel_reads(w->channel);
+
+	if (end > RPC_BAD_RESPONSE)
+		return place(w);	/* no answer: it ends now */
+	if (w->scope.shared && w->drained_for != reads) {
+		worker_drain_stderr(w);
+		w->drained_for = reads;
+	}
+	return stderr_end(w);
 }
 
 /* Calls */
@@ -98,7 +121,7 @@ on_call_end(struct channel_call *rpc, const struct rpc_answer *answer)
 		c->on_answer(c, answer);
 		return;
 	}
-	scope_end(&w->scope, &c->scope, place(w));
+	scope_end(&w->scope, &c->scope, place_of_end(w, answer->end));
 	c->on_answer(c, answer);
 	c->on_gone(c);
 }
@@ -112,7 +135,7 @@ on_call_late(struct channel_call *rpc, const struct rpc_answer *answer)
 	/* Given up, it may be at work for ever: nobody is shown its stderr. */
 	if (answer->end == RPC_TIMED_OUT)
 		w->scope.blind = true;
-	scope_end(&w->scope, &c->scope, place(w));
+	scope_end(&w->scope, &c->scope, place_of_end(w, answer->end));
 	c->on_late(c, answer);
 	c->on_gone(c);
 }

@@ -35,6 +35,7 @@ struct worker {
 	uv_timer_t timer;
 	unsigned open;		/* of the two above, not yet closed */
 	bool closing, up, asked, err_ended;
+	uint64_t drained_for;	/* channel_reads of the answers stderr was drained for */
 	int code, signal;
 	struct frame *err_frame;
 	struct tail tail;

@@ -90,6 +90,9 @@ bool channel_write(struct channel *c, struct span line);
 void channel_drop(struct channel *c, struct channel_call *call);
 /* Nothing more will be read: the channel is at the end of its stream. */
 bool channel_ended(const struct channel *c);
+/* How often something was read: answers that give the same number were in the
+ * pipe together. */
+uint64_t channel_reads(const struct channel *c);
 /* A long line is with a thread; nothing is read meanwhile. */
 bool channel_parsing(const struct channel *c);
 
