@@ -45,6 +45,7 @@ class Setting:
         self.packages = {"echo": _echo(), "sdk": _sdk()}
         self.broker = Broker(WORK / "kafka").start()
         self.redis = Redis(WORK / "redis.log").start()
+        self.redis.client.config_set("appendfsync", "everysec")  # as it comes
         # A rewrite of its file in the middle of a run would hit one run and not the others.
         self.redis.client.config_set("auto-aof-rewrite-percentage", 0)
         self.broker_pid = proc.pid_of("java", str(WORK))

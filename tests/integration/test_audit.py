@@ -13,6 +13,7 @@ from harness import oracle
 from harness.case import limit
 from harness.commands import command
 from harness.events import dead_letter, execution_result, large_output, lease_result, probe_result
+from harness.paths import environment
 from harness.process import wait_until
 from harness.worker import program
 
@@ -435,6 +436,7 @@ def test_progress_on_a_terminal(t):
         timeout=30,
         check=False,
         stdin=subprocess.DEVNULL,
+        env=environment(),
     )
     assert "commands without a final event" in done.stdout, done
     assert "1 finding in 50 commands: 1 gap" in done.stdout, done

@@ -35,7 +35,8 @@ class Redis:
             ["redis-server", "--dir", self.folder, "--unixsocket", self.socket,
              "--port", self.port, "--bind", "127.0.0.1", "--logfile", self.log,
              "--save", "", "--appendonly", "yes" if self.persist else "no",
-             "--maxmemory-policy", "noeviction"]
+             # With "everysec" a write may be put off, and kill -9 loses what was answered.
+             "--appendfsync", "no", "--maxmemory-policy", "noeviction"]
             # fmt: on
         )
         wait_until(self._answers, 10, f"redis-server answers (its log: {self.log})")

@@ -249,7 +249,8 @@ def golden():
     runner = TESTS / "golden" / "run.py"
     if not runner.exists():
         return []
-    return [Suite("golden/run.py", [sys.executable, "-B", runner], PYTHONPATH=TESTS / "lib")]
+    env = {"PYTHONPATH": TESTS / "lib", "ENVDRIVER_BUILD": BUILD}
+    return [Suite("golden/run.py", [sys.executable, "-B", runner], **env)]
 
 
 def fuzz():
