@@ -227,8 +227,9 @@ check-valgrind:
 COVERAGE ?= unit
 coverage:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=coverage all unit
+	$(Q)$(if $(filter all,$(COVERAGE)),$(MAKE) --no-print-directory -j$(JOBS) all)
 	$(Q)find build/coverage -name '*.gcda' -delete
-	$(Q)ENVDRIVER_BUILD=build/coverage tests/run --all $(if $(filter all,$(COVERAGE)),,-k '^(unit|fuzz)/')
+	$(Q)ENVDRIVER_BUILD=build/coverage tests/run --all -j 2 $(if $(filter all,$(COVERAGE)),,-k '^(unit|fuzz)/')
 	$(Q)scripts/coverage build/coverage
 
 demo:

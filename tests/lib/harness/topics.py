@@ -308,8 +308,17 @@ class Topics:
 
     def _offsets(self, names, spec, level):
         asked = {tp: spec for tp in self._partitions(names)}
-        answers = self.admin.list_offsets(asked, isolation_level=level, request_timeout=20)
-        return {(tp.topic, tp.partition): f.result(25).offset for tp, f in answers.items()}
+        deadline = time.monotonic() + 20
+        while True:
+            answers = self.admin.list_offsets(asked, isolation_level=level, request_timeout=20)
+            try:
+                return {(tp.topic, tp.partition): f.result(25).offset for tp, f in answers.items()}
+            except KafkaException as error:
+                # A topic that is new has its leader before the leader knows.
+                code = error.args[0].code()
+                if code != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     def _partitions(self, names):
         known = self.admin.list_topics(timeout=20).topics
