@@ -58,7 +58,7 @@ PLUGIN := frame longline rpc imap deadline limiter tail scope execlog channel ch
 	host host_state host_stream package workenv store worker_record supervisor_table supervisor \
 	supervisor_call handle handle_registry handle_say
 PIPELINE := command command_check window window_text operation resolver request outcome request_secret shape shape_config shape_execute shape_lease result result_drivers result_log result_record event claim claim_text claim_wire claim_scripts \
-	consumer consumer_close consumer_move consumer_read consumer_state group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker topic notice kafkarecord txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_stop flow_orphan flow_show flow_intake flow_schema flow_run \
+	consumer consumer_close consumer_move consumer_read consumer_shelf consumer_state group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker topic notice kafkarecord txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_stop flow_orphan flow_show flow_intake flow_schema flow_run \
 	flow_claim flow_still flow_call flow_shape flow_seal flow_pieces flow_move flow_hold deadletter
 COMMANDS := audit audit_read audit_scan audit_verify cli cli_help cli_load cli_man cli_redis cli_say cli_schemas cli_table catalog config dev dev_servers drivers exec exec_lease exec_output \
 	http kafka ledger ledger_end ledger_ids ledger_output manifest manifest_read plugin publish publish_build publish_ops reader reader_parse record record_list \

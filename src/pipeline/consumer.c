@@ -7,8 +7,10 @@
  * rebalances and errors of the group go on coming by the group's queue.
  * Pausing partitions in librdkafka would cost what it has fetched, and half
  * a second (fetch.wait.max.ms) until it fetches again: measured, 2,000
- * commands/s at most where 1,000 may be in flight. So that is left for a
- * partition that stays full while others could go on.
+ * commands/s at most where 1,000 may be in flight. So records of a partition
+ * that is full are put on a shelf while others go on (without it one fetch of
+ * one partition stopped everything until its commands were committed), and
+ * the pause is left for a partition that stays full.
  */
 #include "envdriver/pipeline/consumer.h"
 
@@ -71,7 +73,7 @@ static void on_more(uv_idle_t *h);
 static void
 take_again(struct consumer *c)
 {
-	if (!c->pause_all && !c->jamming)
+	if (!c->pause_all && (consumer_shelf_room(c) || consumer_shelf_ready(c)))
 		(void)uv_idle_start(&c->more, on_more);
 }
 
@@ -164,6 +166,17 @@ on_message(struct consumer *c, rd_kafka_message_t *take_m)
 	}
 }
 
+static void
+on_record(struct consumer *c, rd_kafka_message_t *take_m)
+{
+	struct consumer_part *p = consumer_part(c, take_m->partition);
+
+	if (!take_m->err && p && p->open && (p->pause_wanted || p->shelf))
+		consumer_shelf_put(c, p, take_m);
+	else
+		on_message(c, take_m);
+}
+
 /* The group's events first; then at most BUDGET records: what is left comes in
  * the next turns. A callback may close us. */
 static void
@@ -174,11 +187,12 @@ drain(struct consumer *c)
 	(void)uv_idle_stop(&c->more);
 	for (int i = 0; i < BUDGET && c->rk && (m = rd_kafka_consumer_poll(c->rk, 0)); i++)
 		on_message(c, m);
-	for (int i = 0; i < BUDGET && c->rk && !c->pause_all && !c->jamming; i++) {
+	for (int i = consumer_shelf_deliver(c, BUDGET, on_message);
+	     i < BUDGET && c->rk && !c->pause_all && consumer_shelf_room(c); i++) {
 		m = rd_kafka_consume_queue(c->records, 0);
 		if (!m)
 			return;
-		on_message(c, m);
+		on_record(c, m);
 	}
 	if (c->rk)
 		take_again(c);

@@ -82,6 +82,7 @@ consumer_close_stop(struct consumer *c)
 	}
 	consumer_read_release(c);
 	consumer_move_release(c);
+	consumer_shelf_release(c);
 	rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
 	rd_kafka_queue_io_event_enable(c->records, -1, NULL, 0);
 	rd_kafka_queue_destroy(c->queue);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * consumer_impl: what the files of the consumer share: consumer.c (life,
- * polling, pauses), consumer_move.c (assign and revoke), consumer_read.c
- * (helpers that block), consumer_state.c (errors and gaps).
+ * polling, pauses), consumer_shelf.c (records of partitions that are full),
+ * consumer_move.c (assign and revoke), consumer_read.c (helpers that block),
+ * consumer_state.c (errors and gaps).
  *
  * All of it belongs to the loop's thread. Used by: consumer.
  */
@@ -13,6 +14,7 @@
 
 struct consumer_helper;
 struct offsets;
+struct shelved;
 
 struct consumer_part {
 	bool assigned;		/* librdkafka has it in its assignment */
@@ -25,6 +27,7 @@ struct consumer_part {
 	bool gap;		/* the log does not have `next`: being looked at */
 	bool gap_again;		/* the look failed */
 	int64_t next;		/* offset of the next record */
+	struct shelved *shelf, *shelf_last;	/* read, and not delivered: it is full */
 };
 
 /* One rebalance event of librdkafka, in order. */
@@ -66,6 +69,10 @@ struct consumer {
 	struct group_meta *meta;
 	bool pause_all;
 	bool jamming;			/* a partition is full and not paused (yet) */
+	struct {
+		struct shelved *spare;
+		size_t n_spare, n, bytes;
+	} shelf;
 
 	enum consumer_step step;
 	struct consumer_event *events;	/* not served yet */
@@ -105,6 +112,20 @@ void consumer_close_stop(struct consumer *c);
 /* The close ended, or is not waited for any more. */
 void consumer_close_finish(struct consumer *c);
 void consumer_close_wake(uv_async_t *h);
+
+/* consumer_shelf.c */
+/* Whether another record may be read: it can be put away. */
+bool consumer_shelf_room(struct consumer *c);
+/* Only after consumer_shelf_room said so. */
+void consumer_shelf_put(struct consumer *c, struct consumer_part *p, rd_kafka_message_t *take_m);
+/* Something there belongs to a partition that is not full any more. */
+bool consumer_shelf_ready(const struct consumer *c);
+/* Delivers at most so many; returns how many it were. */
+int consumer_shelf_deliver(struct consumer *c, int most,
+			   void (*deliver)(struct consumer *c, rd_kafka_message_t *take_m));
+/* Drops what a partition has there: it is closed, or read again. */
+void consumer_shelf_clear(struct consumer *c, struct consumer_part *p);
+void consumer_shelf_release(struct consumer *c);
 
 /* consumer_move.c */
 void consumer_move_event(struct consumer *c, bool assign,

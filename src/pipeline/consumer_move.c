@@ -104,6 +104,7 @@ drop_parts(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
 			continue;
 		if (c->parts[i].paused)
 			rd_kafka_topic_partition_list_add(paused, c->topic, (int32_t)i);
+		consumer_shelf_clear(c, &c->parts[i]);
 		c->parts[i] = (struct consumer_part){ 0 };
 	}
 	if (paused->cnt)
@@ -116,8 +117,12 @@ drop_parts(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
 static void
 close_parts(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
-	for (int i = 0; i < list->cnt; i++)
-		c->parts[list->elems[i].partition].open = false;
+	for (int i = 0; i < list->cnt; i++) {
+		struct consumer_part *p = &c->parts[list->elems[i].partition];
+
+		p->open = false;
+		consumer_shelf_clear(c, p);
+	}
 }
 
 /* Tells the owner of those partitions that it knows of. False when it knows
@@ -253,6 +258,7 @@ set_offsets(struct consumer *c, const struct open_at *parts, size_t n)
 		struct consumer_part *p = &c->parts[list->elems[i].partition];
 
 		list->elems[i].offset = RD_KAFKA_OFFSET_END;
+		consumer_shelf_clear(c, p);
 		*p = (struct consumer_part){ .told = p->told, .held = true };
 		for (size_t k = 0; k < n; k++) {
 			if (parts[k].partition != list->elems[i].partition)
@@ -311,11 +317,13 @@ consumer_move_restart(struct consumer *c, int32_t partition)
 	/* A seek is refused where fetching has stopped. Eager, an assignment
 	 * is made as a whole: the others go on where they are. */
 	for (size_t i = 0; i < c->n_parts; i++) {
-		const struct consumer_part *p = &c->parts[i];
+		struct consumer_part *p = &c->parts[i];
 
-		if (p->assigned && (!c->cooperative || (int32_t)i == partition))
-			rd_kafka_topic_partition_list_add(list, c->topic, (int32_t)i)->offset =
-				p->held ? RD_KAFKA_OFFSET_END : p->next;
+		if (!p->assigned || (c->cooperative && (int32_t)i != partition))
+			continue;
+		consumer_shelf_clear(c, p);
+		rd_kafka_topic_partition_list_add(list, c->topic, (int32_t)i)->offset =
+			p->held ? RD_KAFKA_OFFSET_END : p->next;
 	}
 	if (c->cooperative)
 		unassign(c, list);

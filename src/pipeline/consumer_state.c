@@ -215,6 +215,7 @@ consumer_state_log(struct consumer *c, int32_t partition, bool ok, int64_t start
 	if (p->next > end) {
 		p->open = false;
 		p->held = true;
+		consumer_shelf_clear(c, p);
 		consumer_align_pauses(c);
 		c->ev.on_gap(c->ev.arg, partition, start, /* beyond= */ true);
 		return;
