@@ -34,6 +34,7 @@ enum {
 	TICK_MS = 1000,
 	JAM_MS = 250,
 	PARTITIONS_MAX = 1000000,
+	SHELF_BYTES = 32 << 20,
 };
 
 /* --- partitions --- */
@@ -89,8 +90,10 @@ consumer_align_pauses(struct consumer *c)
 	resume = rd_kafka_topic_partition_list_new(8);
 	for (size_t i = 0; i < c->n_parts; i++) {
 		struct consumer_part *p = &c->parts[i];
-		bool want = p->held || p->jammed;
+		bool want;
 
+		p->jammed &= p->pause_wanted || p->shelf;
+		want = p->held || p->jammed;
 		c->jamming |= p->assigned && p->pause_wanted && !want;
 		/* Never resume what is not paused: before 2.4 it jumps back. */
 		if (p->assigned && want != p->paused)
@@ -108,14 +111,28 @@ consumer_align_pauses(struct consumer *c)
 	take_again(c);
 }
 
+/* The shelf was full for some time, and others have room: who fills it is
+ * paused. */
 static void
 on_jam(uv_timer_t *h)
 {
 	struct consumer *c = h->data;
+	bool others = false;
 
 	for (size_t i = 0; i < c->n_parts; i++)
-		c->parts[i].jammed = c->parts[i].pause_wanted;
+		others |= c->parts[i].open && !c->parts[i].shelf && !c->parts[i].pause_wanted;
+	for (size_t i = 0; others && i < c->n_parts; i++)
+		c->parts[i].jammed |= c->parts[i].shelf != NULL;
 	consumer_align_pauses(c);
+}
+
+static void
+watch_jam(struct consumer *c)
+{
+	if (!consumer_shelf_heavy(c))
+		(void)uv_timer_stop(&c->jam);
+	else if (!consumer_shelf_room(c) && !uv_is_active((uv_handle_t *)&c->jam))
+		(void)uv_timer_start(&c->jam, on_jam, JAM_MS, 0);
 }
 
 void
@@ -126,12 +143,7 @@ consumer_pause(struct consumer *c, int32_t partition, bool paused)
 	if (!p)
 		return;
 	p->pause_wanted = paused;
-	p->jammed &= paused;
 	consumer_align_pauses(c);
-	if (!c->jamming)
-		(void)uv_timer_stop(&c->jam);
-	else if (!uv_is_active((uv_handle_t *)&c->jam))
-		(void)uv_timer_start(&c->jam, on_jam, JAM_MS, 0);
 }
 
 void
@@ -171,7 +183,8 @@ on_record(struct consumer *c, rd_kafka_message_t *take_m)
 {
 	struct consumer_part *p = consumer_part(c, take_m->partition);
 
-	if (!take_m->err && p && p->open && (p->pause_wanted || p->shelf))
+	if (!take_m->err && p && p->open && (p->pause_wanted || p->shelf) &&
+	    consumer_shelf_spare(c))
 		consumer_shelf_put(c, p, take_m);
 	else
 		on_message(c, take_m);
@@ -183,18 +196,23 @@ static void
 drain(struct consumer *c)
 {
 	rd_kafka_message_t *m;
+	bool empty = false;
 
 	(void)uv_idle_stop(&c->more);
 	for (int i = 0; i < BUDGET && c->rk && (m = rd_kafka_consumer_poll(c->rk, 0)); i++)
-		on_message(c, m);
+		on_record(c, m);
 	for (int i = consumer_shelf_deliver(c, BUDGET, on_message);
 	     i < BUDGET && c->rk && !c->pause_all && consumer_shelf_room(c); i++) {
 		m = rd_kafka_consume_queue(c->records, 0);
-		if (!m)
-			return;
+		empty = !m;
+		if (empty)
+			break;
 		on_record(c, m);
 	}
-	if (c->rk)
+	if (!c->rk)
+		return;
+	watch_jam(c);
+	if (!empty || consumer_shelf_ready(c))
 		take_again(c);
 }
 
@@ -327,6 +345,7 @@ consumer_new(uv_loop_t *loop, const struct config *config, const char *topic,
 		return NULL;
 	}
 	c->fd = -1;
+	c->shelf.limit = SHELF_BYTES;
 	c->loop = loop;
 	c->config = config;
 	c->ev = *ev;

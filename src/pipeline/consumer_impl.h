@@ -22,7 +22,7 @@ struct consumer_part {
 	bool open;		/* its records are delivered */
 	bool held;		/* assigned, but not read */
 	bool pause_wanted;	/* by our owner */
-	bool jammed;		/* and for so long that it is paused for the others' sake */
+	bool jammed;		/* paused for the others' sake, until its shelf is empty */
 	bool paused;		/* librdkafka's view, which survives an assignment (F6) */
 	bool gap;		/* the log does not have `next`: being looked at */
 	bool gap_again;		/* the look failed */
@@ -71,7 +71,7 @@ struct consumer {
 	bool jamming;			/* a partition is full and not paused (yet) */
 	struct {
 		struct shelved *spare;
-		size_t n_spare, n, bytes;
+		size_t n_spare, n, bytes, limit, turn;
 	} shelf;
 
 	enum consumer_step step;
@@ -116,7 +116,11 @@ void consumer_close_wake(uv_async_t *h);
 /* consumer_shelf.c */
 /* Whether another record may be read: it can be put away. */
 bool consumer_shelf_room(struct consumer *c);
-/* Only after consumer_shelf_room said so. */
+/* Whether one can be put there, whatever there is. */
+bool consumer_shelf_spare(struct consumer *c);
+/* It has been full, and is not far from it. */
+bool consumer_shelf_heavy(const struct consumer *c);
+/* Only after consumer_shelf_spare or _room said so. */
 void consumer_shelf_put(struct consumer *c, struct consumer_part *p, rd_kafka_message_t *take_m);
 /* Something there belongs to a partition that is not full any more. */
 bool consumer_shelf_ready(const struct consumer *c);

@@ -325,6 +325,7 @@ consumer_move_restart(struct consumer *c, int32_t partition)
 		rd_kafka_topic_partition_list_add(list, c->topic, (int32_t)i)->offset =
 			p->held ? RD_KAFKA_OFFSET_END : p->next;
 	}
+	consumer_align_pauses(c);	/* one that was jammed is not any more */
 	if (c->cooperative)
 		unassign(c, list);
 	assign(c, list);

@@ -9,7 +9,10 @@
 
 #include "consumer_impl.h"
 
-enum { SPARE_MAX = 1024, BYTES_MAX = 16 << 20 };
+enum {
+	SPARE_MAX = 1024,
+	RECORD_BYTES = 512,	/* of one that holds nothing */
+};
 
 struct shelved {
 	rd_kafka_message_t *m;
@@ -19,20 +22,31 @@ struct shelved {
 static size_t
 size_of(const rd_kafka_message_t *m)
 {
-	return m->len + m->key_len;
+	return m->len + m->key_len + RECORD_BYTES;
 }
 
-/* Beyond the limit only what a queue holds of partitions that were paused. */
 bool
-consumer_shelf_room(struct consumer *c)
+consumer_shelf_spare(struct consumer *c)
 {
-	if (c->shelf.bytes >= BYTES_MAX && c->jamming)
-		return false;
 	if (!c->shelf.spare) {
 		c->shelf.spare = calloc(1, sizeof(*c->shelf.spare));
 		c->shelf.n_spare = c->shelf.spare != NULL;
 	}
 	return c->shelf.spare;
+}
+
+/* Beyond the limit comes only what a queue still held of partitions that are
+ * paused. */
+bool
+consumer_shelf_room(struct consumer *c)
+{
+	return !(c->shelf.bytes >= c->shelf.limit && c->jamming) && consumer_shelf_spare(c);
+}
+
+bool
+consumer_shelf_heavy(const struct consumer *c)
+{
+	return c->shelf.bytes >= c->shelf.limit / 2;
 }
 
 void
@@ -88,18 +102,34 @@ consumer_shelf_ready(const struct consumer *c)
 	return false;
 }
 
-/* A callback may move partitions, and close us. */
+/* One that was paused is read again when nothing of it lies here. */
+static bool
+emptied(const struct consumer_part *p)
+{
+	return p->jammed && !p->shelf && !p->pause_wanted;
+}
+
+/* A callback may move partitions, and close us. Each time another partition
+ * is the first. */
 int
 consumer_shelf_deliver(struct consumer *c, int most,
 		       void (*deliver)(struct consumer *c, rd_kafka_message_t *take_m))
 {
+	size_t first = c->shelf.n ? c->shelf.turn++ : 0;
+	bool empty = false;
 	int n = 0;
 
-	for (size_t i = 0; c->shelf.n && i < c->n_parts; i++)
-		while (n < most && c->rk && i < c->n_parts && goes_on(c, &c->parts[i])) {
+	for (size_t k = 0; c->shelf.n && k < c->n_parts; k++) {
+		size_t i = (first + k) % c->n_parts;
+
+		while (n < most && c->rk && goes_on(c, &c->parts[i])) {
 			deliver(c, take(c, &c->parts[i]));
 			n++;
 		}
+		empty |= c->rk && emptied(&c->parts[i]);
+	}
+	if (empty)
+		consumer_align_pauses(c);
 	return n;
 }
 

@@ -209,6 +209,11 @@ consumer_state_log(struct consumer *c, int32_t partition, bool ok, int64_t start
 		p->gap_again = true;
 		return;
 	}
+	/* Records that were read before the gap go first. */
+	if (p->shelf && p->next < start) {
+		p->gap_again = true;
+		return;
+	}
 	p->gap = false;
 	if (!p->open)
 		return;

@@ -22,6 +22,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
+#include "../../src/pipeline/consumer_impl.h"
 #include "kafka_parts.h"
 
 enum { PARTS_MAX = 64 };
@@ -207,6 +208,12 @@ do_pause_all(char *rest)
 }
 
 static void
+do_shelf(char *rest)
+{
+	me.consumer->shelf.limit = (size_t)atoll(rest);
+}
+
+static void
 do_leave(char *rest)
 {
 	(void)rest;
@@ -271,6 +278,7 @@ static const struct {
 	{ "letgo", do_let_go },
 	{ "pause", do_pause },		/* partition 0|1 */
 	{ "pauseall", do_pause_all },	/* 0|1 */
+	{ "shelf", do_shelf },		/* bytes */
 	{ "meta", do_meta },
 	{ "leave", do_leave },
 	{ "close-consumer", do_close_consumer },	/* ms */

@@ -53,6 +53,7 @@ class Model:
         self.workers = len(self.instance)
         self.partitions = max(self.partition) + 1
         self.may_lose = self.faults[FAULT["lose"]] > 0
+        self.too_large = self.faults[FAULT["toolarge"]] > 0
         self.same_partition = tuple(
             sum(1 << q for q in range(self.records) if self.partition[q] == p)
             for p in self.partition
@@ -82,6 +83,13 @@ class Model:
 
     def leases(self, r):
         return self.operations[r] == "A"
+
+    def refuses(self, entry):
+        """The broker does: the result that names the lease is too large, whoever sends it."""
+        if not self.too_large:
+            return False
+        _, kind, _, lease, _ = entry
+        return kind in ("res", "got") and lease is not None
 
     def may(self, t, fault):
         return t[BUDGET][FAULT[fault]] > 0

@@ -172,11 +172,10 @@ def on_recording(m, t, w, r, e, worker):
 
 def on_ready(m, t, w, r, e, worker):
     _, kind, token, lease, kept = e
-    if kind not in ("res", "got") or lease is None or not m.may(t, "toolarge"):
+    if not m.refuses(e):
         return
 
     def refuse(s):
-        s.spend("toolarge")
         if "shapeorph" in m.rules:
             s.orphan(r, kept)
         s.entry(w, r, (READY, "big" if kind == "res" else "got", token, None, None))

@@ -63,7 +63,7 @@ FAULTS = (
     "wait",  # a holder that lives outlives the bound of section 7
     "nocall",  # a command needs no call (expired, not resolved) where it is read this time
     "doubt",  # the answer to a commit is lost, the producer is made anew
-    "toolarge",  # the broker refuses a result as too large
+    "toolarge",  # no budget: the broker refuses a result with a lease as too large, each time
     "lose",  # Redis fails over and forgets the last write to a claim
 )
 FAULT = {name: i for i, name in enumerate(FAULTS)}

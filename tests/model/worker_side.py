@@ -99,7 +99,11 @@ def settled(m, t, w):
 def transaction(m, t, w, worker):
     txn = worker.txn
     if txn is None:
-        batch = tuple((r,) + e[1:] for r, e in enumerate(worker.window) if e and e[0] == READY)
+        batch = tuple(
+            (r,) + e[1:]
+            for r, e in enumerate(worker.window)
+            if e and e[0] == READY and not m.refuses(e)
+        )
         if batch and worker.meta and not worker.fenced:
             yield f"w{w} seals {[f'r{b[0]} {b[1]}' for b in batch]}", lambda s: seal(s, w, batch)
         return
