@@ -221,7 +221,7 @@ check-thread:
 check-valgrind:
 	$(Q)scripts/setup --valgrind
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=valgrind DEVELOPER=1 unit
-	$(Q)ENVDRIVER_BUILD=build/valgrind tests/run --all --valgrind -k '^(unit|fuzz)/'
+	$(Q)ENVDRIVER_BUILD=build/valgrind tests/run --all -j 2 --valgrind -k '^(unit|fuzz)/'
 
 # Which lines the unit tests and the fuzz corpora run, or, with COVERAGE=all, all of `check`.
 COVERAGE ?= unit
