@@ -111,8 +111,8 @@ consumer_align_pauses(struct consumer *c)
 	take_again(c);
 }
 
-/* The shelf was full for some time, and others have room: who fills it is
- * paused. */
+/* The shelf was full for some time, and others have room: who fills it, or
+ * would, is paused. */
 static void
 on_jam(uv_timer_t *h)
 {
@@ -122,8 +122,24 @@ on_jam(uv_timer_t *h)
 	for (size_t i = 0; i < c->n_parts; i++)
 		others |= c->parts[i].open && !c->parts[i].shelf && !c->parts[i].pause_wanted;
 	for (size_t i = 0; others && i < c->n_parts; i++)
-		c->parts[i].jammed |= c->parts[i].shelf != NULL;
+		c->parts[i].jammed |= c->parts[i].shelf || c->parts[i].pause_wanted;
 	consumer_align_pauses(c);
+}
+
+static void
+jam_stale(struct consumer *c)
+{
+	bool any = false;
+
+	for (size_t i = 0; c->shelf.n && i < c->n_parts; i++) {
+		struct consumer_part *p = &c->parts[i];
+
+		if (p->jammed || !consumer_shelf_stale(c, p))
+			continue;
+		p->jammed = any = true;
+	}
+	if (any)
+		consumer_align_pauses(c);
 }
 
 static void
@@ -199,7 +215,8 @@ drain(struct consumer *c)
 	bool empty = false;
 
 	(void)uv_idle_stop(&c->more);
-	for (int i = 0; i < BUDGET && c->rk && (m = rd_kafka_consumer_poll(c->rk, 0)); i++)
+	for (int i = 0; i < BUDGET && c->rk && consumer_shelf_spare(c) &&
+			(m = rd_kafka_consumer_poll(c->rk, 0)); i++)
 		on_record(c, m);
 	for (int i = consumer_shelf_deliver(c, BUDGET, on_message);
 	     i < BUDGET && c->rk && !c->pause_all && consumer_shelf_room(c); i++) {
@@ -241,6 +258,7 @@ on_tick(uv_timer_t *h)
 	struct consumer *c = h->data;
 
 	consumer_move_redirect(c);
+	jam_stale(c);
 	drain(c);
 	if (c->rk)	/* not closed by a callback */
 		consumer_state_tick(c);

@@ -120,6 +120,8 @@ bool consumer_shelf_room(struct consumer *c);
 bool consumer_shelf_spare(struct consumer *c);
 /* It has been full, and is not far from it. */
 bool consumer_shelf_heavy(const struct consumer *c);
+/* Something of the partition lies there for seconds. */
+bool consumer_shelf_stale(const struct consumer *c, const struct consumer_part *p);
 /* Only after consumer_shelf_spare or _room said so. */
 void consumer_shelf_put(struct consumer *c, struct consumer_part *p, rd_kafka_message_t *take_m);
 /* Something there belongs to a partition that is not full any more. */

@@ -160,6 +160,7 @@ finish_revoke(struct consumer *c)
 		unassign(c, list);
 	drop_parts(c, list);
 	rd_kafka_topic_partition_list_destroy(list);
+	consumer_align_pauses(c);	/* none of them holds up others any more */
 }
 
 static void

@@ -11,11 +11,13 @@
 
 enum {
 	SPARE_MAX = 1024,
+	STALE_MS = 5000,
 	RECORD_BYTES = 512,	/* of one that holds nothing */
 };
 
 struct shelved {
 	rd_kafka_message_t *m;
+	uint64_t at_ms;		/* uv_now */
 	struct shelved *next;
 };
 
@@ -43,6 +45,14 @@ consumer_shelf_room(struct consumer *c)
 	return !(c->shelf.bytes >= c->shelf.limit && c->jamming) && consumer_shelf_spare(c);
 }
 
+/* A record keeps the whole fetch alive that it came in, with the records of
+ * others: not for long. */
+bool
+consumer_shelf_stale(const struct consumer *c, const struct consumer_part *p)
+{
+	return p->shelf && uv_now(c->loop) - p->shelf->at_ms >= STALE_MS;
+}
+
 bool
 consumer_shelf_heavy(const struct consumer *c)
 {
@@ -56,7 +66,7 @@ consumer_shelf_put(struct consumer *c, struct consumer_part *p, rd_kafka_message
 
 	c->shelf.spare = s->next;
 	c->shelf.n_spare--;
-	*s = (struct shelved){ take_m, NULL };
+	*s = (struct shelved){ take_m, uv_now(c->loop), NULL };
 	if (p->shelf_last)
 		p->shelf_last->next = s;
 	else

@@ -75,9 +75,16 @@ def schedule(options):
             found.append(Fault(at, name, round(rng.uniform(least, most), 1), rng.randrange(2)))
             at += found[-1].seconds + rng.uniform(2, 10)
         return found
+    # A plugin that crashes ten times in a row, less than five minutes apart, is given up: a new
+    # process begins to count anew, and that of the one which lives through it all dies eight times.
     horizon = int(options.seconds)
-    found += [Fault(at, "plugin-kill", 0, rng.randrange(3)) for at in range(10, horizon, 10)]
+    steady = range(100, 900, 100)
+    found += [
+        Fault(at, "plugin-kill", 0, 2 if at in steady else at // 10 % 2)
+        for at in range(10, horizon, 10)
+    ]
     found += [Fault(at, "join", 10, 0) for at in range(25, horizon, 30)]
+    found += [Fault(at, "restart", 0, at // 75 % 2) for at in range(75, horizon, 75)]
     return sorted(found, key=lambda fault: fault.at)
 
 

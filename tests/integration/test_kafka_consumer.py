@@ -75,24 +75,29 @@ def test_pauses_lose_nothing(t):
 def test_a_full_partition_does_not_hold_up_another(t):
     """Its records come first and wait; with a small shelf it is paused for the other's sake, and
     read on where that began."""
-    t.make_topics(commands=2)
+    t.make_topics(commands=3)
     p = Parts(t)
     p("consumer auto")
     p.wait("assigned")
     for size in 3 * [1 << 25] + 3 * [1 << 16]:
         p("shelf", size)
         p("pause 0 1")
+        p("pause 2 1")
         p.quiet(0.2)
         before = len(p.seen)
         first = publish(t, 600, 0)
+        third = publish(t, 20, 2)
         other = publish(t, 20, 1)
         p.until("message", partition=1, offset=other[-1])
         assert messages(p.seen[before:], 0) == []
         first += publish(t, 100, 0)
+        p("pause 2 0")
+        p.until("message", partition=2, offset=third[-1])
         p("pause 0 0")
         p.until("message", partition=0, offset=first[-1])
         assert messages(p.seen[before:], 0) == first
         assert messages(p.seen[before:], 1) == other
+        assert messages(p.seen[before:], 2) == third
 
 
 def test_a_held_partition_is_not_read(t):
