@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .paths import BUILD, ROOT, TESTS, TSAN_OPTIONS, environment
 
-UNIT_LIMIT = 120
+UNIT_LIMIT = 300
 VALGRIND_LIMIT = 1200
 VALGRIND = (
     "valgrind",
