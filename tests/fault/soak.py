@@ -75,7 +75,7 @@ def schedule(options):
             found.append(Fault(at, name, round(rng.uniform(least, most), 1), rng.randrange(2)))
             at += found[-1].seconds + rng.uniform(2, 10)
         return found
-    # A plugin that crashes ten times in a row, less than five minutes apart, is given up: a new
+    # A plugin that crashes ten times in a row, less than ten minutes apart, is given up: a new
     # process begins to count anew, and that of the one which lives through it all dies eight times.
     horizon = int(options.seconds)
     steady = range(100, 900, 100)
