@@ -124,8 +124,8 @@ audit_verify_found(void *arg, const struct ledger_finding *f)
 	struct span cells[] = {
 		span_of(ledger_kind_name(f->kind)),
 		span_of(kafka_topic(cli_config(a->cli), f->at.topic, name)),
-		span_of(partition),
-		span_of(offset),
+		{ partition, 0 },
+		{ offset, 0 },
 		f->command_id,
 		f->time_ms < 0 ? SPAN_NULL : span_of(clock_text(f->time_ms, when)),
 		SPAN_NULL,
