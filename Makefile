@@ -223,13 +223,18 @@ check-valgrind:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=valgrind DEVELOPER=1 unit
 	$(Q)ENVDRIVER_BUILD=build/valgrind tests/run --all -j 2 --valgrind -k '^(unit|fuzz)/'
 
-# Which lines the unit tests and the fuzz corpora run, or, with COVERAGE=all, all of `check`.
+# Which lines the unit tests and the fuzz corpora run, or, with COVERAGE=all, all of `check` and the
+# long tests of transactions, Redis and the registry. A test that fails does not hide the lines.
 COVERAGE ?= unit
+long_lines := fault/test_(transaction_rules|redis_faults|schema_registry)
 coverage:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=coverage all unit
 	$(Q)$(if $(filter all,$(COVERAGE)),$(MAKE) --no-print-directory -j$(JOBS) all)
 	$(Q)find build/coverage -name '*.gcda' -delete
-	$(Q)ENVDRIVER_BUILD=build/coverage tests/run --all -j 2 $(if $(filter all,$(COVERAGE)),,-k '^(unit|fuzz)/')
+	-$(Q)ENVDRIVER_BUILD=build/coverage tests/run --all -j 2 $(if \
+		$(filter all,$(COVERAGE)),,-k '^(unit|fuzz)/')
+	-$(Q)$(if $(filter all,$(COVERAGE)),ENVDRIVER_BUILD=build/coverage \
+		tests/run --fault -j 2 -k '$(long_lines)')
 	$(Q)scripts/coverage build/coverage
 
 demo:
