@@ -17,7 +17,7 @@ from harness.events import execution_result, lease_result, log, outcome, probe_r
 from harness.paths import ROOT, environment
 from harness.process import wait_until
 from harness.topics import TOPICS
-from harness.worker import program
+from harness.worker import SANITIZER_OPTIONS, program
 
 USAGE, UNAVAILABLE, AGAIN, CONFIG = 64, 69, 75, 78
 
@@ -48,7 +48,7 @@ def run(*arguments, env=None, input=None):
         text=True,
         timeout=30,
         check=False,
-        env=environment(**(env or {})),
+        env=environment(**SANITIZER_OPTIONS, **(env or {})),
     )
 
 
