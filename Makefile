@@ -217,11 +217,13 @@ check-thread:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=thread DEVELOPER=1 all unit
 	$(Q)ENVDRIVER_BUILD=build/thread tests/run --all -k '$(thread_tests)'
 
-# The unit tests and the fuzz corpora once more, without a sanitizer, under valgrind.
+# The unit tests, the fuzz corpora and the main job once more, without a sanitizer, under valgrind.
 check-valgrind:
+	$(Q)scripts/setup --check
 	$(Q)scripts/setup --valgrind
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=valgrind DEVELOPER=1 unit
-	$(Q)ENVDRIVER_BUILD=build/valgrind tests/run --all -j 2 --valgrind -k '^(unit|fuzz)/'
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=valgrind DEVELOPER=1 all unit
+	$(Q)ENVDRIVER_BUILD=build/valgrind tests/run --all -j 2 --valgrind \
+		-k '^(unit|fuzz)/|integration/test_main_job'
 
 # Which lines the unit tests and the fuzz corpora run, or, with COVERAGE=all, all of `check` and the
 # long tests of transactions, Redis and the registry. A test that fails does not hide the lines.

@@ -12,6 +12,15 @@ FIXTURES = TESTS / "fixtures"
 SDK = ROOT / "build" / "sdk"
 NODE = ROOT / "build" / "node" / "bin"
 RUNS = ROOT / "build" / "test-runs"
+VALGRIND = (
+    "valgrind",
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--show-leak-kinds=definite,indirect",
+    "--errors-for-leak-kinds=definite,indirect",
+    f"--suppressions={TESTS / 'valgrind.supp'}",
+)
 # What a build with the thread sanitizer says of libraries, not of us (make check-thread).
 TSAN_OPTIONS = f"halt_on_error=1:second_deadlock_stack=1:suppressions={TESTS / 'thread.supp'}"
 

@@ -78,7 +78,7 @@ def parse():
         help="run envdriver with the librdkafka of the Python package confluent-kafka",
     )
     parser.add_argument(
-        "--valgrind", action="store_true", help="run unit tests and fuzz corpora under valgrind"
+        "--valgrind", action="store_true", help="run programs and workers under valgrind"
     )
     parser.add_argument("--list", action="store_true", help="names the tests and runs none")
     return parser.parse_args()

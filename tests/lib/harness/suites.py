@@ -13,19 +13,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .paths import BUILD, ROOT, TESTS, TSAN_OPTIONS, environment
+from .paths import BUILD, ROOT, TESTS, TSAN_OPTIONS, VALGRIND, environment
 
 UNIT_LIMIT = 300
 VALGRIND_LIMIT = 1200
-VALGRIND = (
-    "valgrind",
-    "--quiet",
-    "--error-exitcode=99",
-    "--leak-check=full",
-    "--show-leak-kinds=definite,indirect",
-    "--errors-for-leak-kinds=definite,indirect",
-    f"--suppressions={TESTS / 'valgrind.supp'}",
-)
 SUITE_LIMIT = 900
 PATIENCE = 75  # more than a function's own limit and what it may take to clean up
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
@@ -263,7 +254,8 @@ def fuzz():
 
 
 def use_valgrind(tests):
-    """Of the programs among the tests; the others are Python and run what they run."""
+    """Of the programs among the tests, and of the workers that the others start."""
+    os.environ["HARNESS_VALGRIND"] = "1"
     for test in tests:
         if isinstance(test, Program):
             test.before, test.seconds = VALGRIND, VALGRIND_LIMIT

@@ -2,10 +2,11 @@
 """An envdriver worker under test."""
 
 import http.client
+import os
 import signal
 from dataclasses import dataclass
 
-from .paths import BUILD, TSAN_OPTIONS, environment
+from .paths import BUILD, TSAN_OPTIONS, VALGRIND, environment
 from .process import free_port, sanitizer_report, spawn, wait_until
 
 SANITIZER_EXIT = 99
@@ -69,6 +70,7 @@ class Worker:
             self.process = spawn(
                 [
                     *self.before,
+                    *(VALGRIND if "HARNESS_VALGRIND" in os.environ else ()),
                     program(self.build),
                     "worker",
                     "-c",
