@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/base/repeat.h"
 
-/* FNV-1a; never 0. Two texts of one print cost a line of a log. */
-static uint64_t
-print_of(struct span text)
-{
-	uint64_t h = 0xcbf29ce484222325;
-
-	for (size_t i = 0; i < text.len; i++)
-		h = (h ^ (unsigned char)text.ptr[i]) * 0x100000001b3;
-	return h | 1;
-}
-
 bool
 repeat_say(struct repeat *r, struct span text, int64_t now_ms, unsigned *ret_more)
 {
-	uint64_t print = print_of(text);
+	/* Never 0. Two texts of one print cost a line of a log. */
+	uint64_t print = span_hash(text) | 1;
 	struct repeat_text *oldest = r->texts;
 
 	*ret_more = 0;

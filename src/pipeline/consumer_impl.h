@@ -25,7 +25,7 @@ struct consumer_part {
 	bool jammed;		/* paused for the others' sake, until its shelf is empty */
 	bool paused;		/* librdkafka's view, which survives an assignment (F6) */
 	bool gap;		/* the log does not have `next`: being looked at */
-	bool gap_again;		/* the look failed */
+	bool gap_again;		/* the look failed, or came before what is on the shelf */
 	int64_t next;		/* offset of the next record */
 	struct shelved *shelf, *shelf_last;	/* read, and not delivered: it is full */
 };

@@ -73,10 +73,9 @@ on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 	if (level_of(level) <= LOG_LEVEL_WARN && !say(text, &more))
 		return;
 	kafkaconf_mask(o ? buf_span(&o->secrets) : (struct span){ "", 0 }, text, &masked);
-	if (masked.data && more)
-		log_write(level_of(level), "kafka: %s: %s (and %u times more since "
-			  "it was last said)", facility, masked.data, more);
-	else if (masked.data)
+	if (more && masked.data)
+		buf_addf(&masked, " (and %u times more since it was last said)", more);
+	if (masked.data)
 		log_write(level_of(level), "kafka: %s: %s", facility, masked.data);
 	buf_release(&masked);
 }

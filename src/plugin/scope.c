@@ -3,17 +3,6 @@
 
 #include <stdlib.h>
 
-/* FNV-1a: the ids are ours, nobody can make them collide on purpose. */
-static uint64_t
-hash(struct span text)
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < text.len; i++)
-		h = (h ^ (unsigned char)text.ptr[i]) * UINT64_C(0x100000001b3);
-	return h;
-}
-
 static bool
 is_mark(const struct scope_mark *m, struct span company)
 {
@@ -49,7 +38,7 @@ scope_begin(struct scope *s, struct scope_call *c)
 {
 	c->settled = c->latched = false;
 	c->log_bytes = 0;
-	if (c->invocation_id && !imap_add(&s->live, &c->node, hash(span_of(c->invocation_id))))
+	if (c->invocation_id && !imap_add(&s->live, &c->node, span_hash(span_of(c->invocation_id))))
 		return false;
 	note_company(s, c->company);
 	c->prev = NULL;
@@ -103,7 +92,7 @@ scope_end(struct scope *s, struct scope_call *c, uint64_t at)
 struct scope_call *
 scope_find(const struct scope *s, struct span invocation_id)
 {
-	struct imap_node *n = imap_find(&s->live, hash(invocation_id));
+	struct imap_node *n = imap_find(&s->live, span_hash(invocation_id));
 
 	for (; n; n = imap_more(n)) {
 		struct scope_call *c = CONTAINER_OF(n, struct scope_call, node);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /* Borrowed bytes; `ptr` NULL means "null" where a value may be null.
@@ -43,6 +44,17 @@ span_is(struct span a, const char *text)
 {
 	return a.ptr && a.len == strlen(text) &&
 	       (a.len == 0 || memcmp(a.ptr, text, a.len) == 0);
+}
+
+/* FNV-1a: not for texts that somebody makes collide on purpose. */
+static inline uint64_t
+span_hash(struct span s)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ (unsigned char)s.ptr[i]) * UINT64_C(0x100000001b3);
+	return h;
 }
 
 struct buf {
