@@ -19,7 +19,7 @@ CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -fno-strict-aliasing \
 	-fstack-protector-strong
-override CPPFLAGS += -Iinclude -DENVDRIVER_VERSION='"$(VERSION)"' \
+override CPPFLAGS += -Iinclude -iquote src -DENVDRIVER_VERSION='"$(VERSION)"' \
 	-DAVRO_C_VERSION='"$(shell $(PKG_CONFIG) --modversion avro-c)"' \
 	$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PKGS)))
 override LDLIBS += -lavro $(shell $(PKG_CONFIG) --libs $(PKGS)) -lpthread -lm
@@ -50,23 +50,36 @@ endif
 Q := $(if $(V),,@)
 JOBS ?= $(shell nproc)
 
-BASE := base64 buf clock crash config config_load config_params config_print datum digest err jtext jtext_text \
-	log loop metrics place plain plain_read prescan prescan_shape repeat schema schema_canonical schema_fields schema_ids schema_resolve \
-	units utf8 words
-STATE := schema_registry web web_curl redis redis_conn redis_greet redis_send redis_url registry registry_mirror registry_record instance instance_start instance_judge instance_positions beat process
-PLUGIN := frame longline rpc imap deadline limiter tail scope execlog channel channel_read spawn worker worker_end conftell \
-	host host_state host_stream package workenv store worker_record supervisor_table supervisor \
-	supervisor_call handle handle_registry handle_say
-PIPELINE := command command_check window window_text operation resolver request outcome request_secret shape shape_config shape_execute shape_lease result result_drivers result_log result_record event claim claim_text claim_wire claim_scripts \
-	consumer consumer_close consumer_move consumer_read consumer_shelf consumer_state group_meta offsets kafkaconf kafkaconf_handle kafkaconf_text broker topic notice kafkarecord txn publisher publisher_run publisher_batch scheduler entry flow flow_life flow_stop flow_orphan flow_show flow_intake flow_schema flow_run \
-	flow_claim flow_still flow_call flow_shape flow_seal flow_pieces flow_move flow_hold deadletter
-COMMANDS := audit audit_read audit_scan audit_verify cli cli_help cli_load cli_man cli_redis cli_say cli_schemas cli_table catalog config dev dev_servers drivers exec exec_lease exec_output \
-	http kafka ledger ledger_end ledger_ids ledger_output manifest manifest_read plugin publish publish_build publish_ops reader reader_parse record record_list \
-	replay send service topics topics_admin wait watch worker
-
-lib_src := $(wildcard $(BASE:%=src/base/%.c) $(STATE:%=src/state/%.c) \
-	$(PLUGIN:%=src/plugin/%.c) $(PIPELINE:%=src/pipeline/%.c) \
-	$(COMMANDS:%=src/commands/%.c))
+# The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
+folders := base avro redis registry plugin claim kafka command result engine cli client audit worker commands
+base := base64 buf clock config config_load config_params config_print crash digest err jtext \
+	jtext_text log metrics repeat units utf8 words
+avro := datum place plain plain_read prescan prescan_shape schema schema_canonical \
+	schema_fields schema_ids schema_resolve
+redis := redis redis_conn redis_greet redis_send redis_url
+registry := beat instance instance_judge instance_positions instance_start process registry \
+	registry_mirror registry_record schema_registry web web_curl
+plugin := channel channel_read conftell deadline execlog frame handle handle_registry \
+	handle_say host host_state host_stream imap limiter longline package rpc scope spawn store \
+	supervisor supervisor_call supervisor_table tail workenv worker worker_end worker_record
+claim := claim claim_scripts claim_text claim_wire
+kafka := broker consumer consumer_close consumer_move consumer_read consumer_shelf \
+	consumer_state event group_meta kafkaconf kafkaconf_handle kafkaconf_text kafkarecord notice \
+	offsets publisher publisher_batch publisher_run topic txn window_text
+command := command command_check operation outcome request request_secret
+result := deadletter result result_drivers result_log result_record shape shape_config \
+	shape_execute shape_lease
+engine := entry flow flow_call flow_claim flow_hold flow_intake flow_life flow_move \
+	flow_orphan flow_pieces flow_run flow_schema flow_seal flow_shape flow_show flow_still \
+	flow_stop resolver scheduler window
+cli := cli cli_help cli_load cli_man cli_redis cli_say cli_table
+client := catalog cli_schemas kafka manifest manifest_read publish_build reader reader_parse \
+	record record_list send wait
+audit := audit_read audit_scan audit_verify ledger ledger_end ledger_ids ledger_output
+worker := http service
+commands := audit config dev dev_servers drivers exec exec_lease exec_output plugin publish \
+	publish_ops replay topics topics_admin watch worker
+lib_src := $(foreach f,$(folders),$(patsubst %,src/$f/%.c,$($f)))
 test_src := $(wildcard tests/unit/test_*.c)
 schemas := $(sort $(wildcard schemas/*.avsc))
 
@@ -135,7 +148,7 @@ $(BUILD)/without/%: $(BUILD)/src/main.o $(check_obj) $(rigs) $(BUILD)/libenvdriv
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)python3 -B tests/lib/harness/without.py $(notdir $(@D)) $@.c
-	$(Q)$(CC) -iquote src/pipeline -iquote src/state $(CPPFLAGS) $(CFLAGS) -c -o $@.o $@.c
+	$(Q)$(CC) $(addprefix -iquote src/,$(folders)) $(CPPFLAGS) $(CFLAGS) -c -o $@.o $@.c
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $@.o $(if $(filter envdriver,$(@F)),$(BUILD)/src/main.o, \
 		$(BUILD)/tests/integration/$(@F).o $(rigs)) $(BUILD)/libenvdriver.a -lcmocka $(LDLIBS)
 

@@ -13,7 +13,7 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/commands/cli.h"
+#include "envdriver/cli/cli.h"
 #include "envdriver/commands/commands.h"
 
 static int help_main(struct cli *cli);

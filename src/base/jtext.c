@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/base/jtext_scan.h"
+#include "jtext_scan.h"
 #include "envdriver/base/utf8.h"
 
 enum { WORD_BITS = 64 };

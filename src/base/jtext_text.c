@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "envdriver/base/jtext_scan.h"
+#include "jtext_scan.h"
 #include "envdriver/base/utf8.h"
 
 enum { RUNE_REPLACEMENT = 0xfffd };

@@ -2,9 +2,9 @@
 /*
  * audit: `envdriver audit …`: what recorded commands and events prove.
  */
-#include "audit_impl.h"
+#include "audit/audit_impl.h"
 
-#include "envdriver/commands/cli.h"
+#include "envdriver/cli/cli.h"
 #include "envdriver/commands/commands.h"
 
 static const struct cli_command *const subs[] = { &audit_verify_command, NULL };

@@ -11,12 +11,12 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/commands/catalog.h"
-#include "envdriver/commands/cli.h"
-#include "envdriver/commands/cli_redis.h"
+#include "envdriver/client/catalog.h"
+#include "envdriver/cli/cli.h"
+#include "envdriver/cli/cli_redis.h"
 #include "envdriver/commands/commands.h"
-#include "envdriver/commands/kafka.h"
-#include "envdriver/pipeline/kafkaconf.h"
+#include "envdriver/client/kafka.h"
+#include "envdriver/kafka/kafkaconf.h"
 
 static void
 print_json(const struct config *c, struct buf *out)

@@ -15,12 +15,12 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/log.h"
-#include "envdriver/commands/cli.h"
-#include "envdriver/commands/cli_redis.h"
+#include "envdriver/cli/cli.h"
+#include "envdriver/cli/cli_redis.h"
 #include "envdriver/commands/commands.h"
-#include "envdriver/commands/dev_servers.h"
-#include "envdriver/commands/manifest.h"
-#include "envdriver/commands/service.h"
+#include "dev_servers.h"
+#include "envdriver/client/manifest.h"
+#include "envdriver/worker/service.h"
 
 extern char **environ;
 

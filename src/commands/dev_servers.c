@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/commands/dev_servers.h"
+#include "dev_servers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/err.h"
-#include "envdriver/pipeline/event.h"
+#include "envdriver/kafka/event.h"
 
 enum {
 	PARTITIONS = 4,

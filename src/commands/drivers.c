@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/commands/catalog.h"
-#include "envdriver/commands/cli.h"
-#include "envdriver/commands/cli_redis.h"
+#include "envdriver/client/catalog.h"
+#include "envdriver/cli/cli.h"
+#include "envdriver/cli/cli_redis.h"
 #include "envdriver/commands/commands.h"
-#include "envdriver/commands/manifest.h"
+#include "envdriver/client/manifest.h"
 
 static void
 add_decoded(struct buf *out, struct jtext string)

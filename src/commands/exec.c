@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/commands/exec.h"
+#include "exec.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -7,14 +7,14 @@
 #include <unistd.h>
 
 #include "envdriver/base/clock.h"
-#include "envdriver/base/datum.h"
+#include "envdriver/avro/datum.h"
 #include "envdriver/base/err.h"
-#include "envdriver/commands/cli.h"
-#include "envdriver/commands/cli_schemas.h"
+#include "envdriver/cli/cli.h"
+#include "envdriver/client/cli_schemas.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/commands/publish.h"
-#include "envdriver/commands/send.h"
-#include "envdriver/commands/wait.h"
+#include "envdriver/client/send.h"
+#include "envdriver/client/wait.h"
 
 enum { STEP_MS = 250, QUIET_MS = 10000, REST_MS = 30000, STREAM_STDOUT = 0, STREAM_STDERR = 1 };
 

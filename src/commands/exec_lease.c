@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/commands/exec.h"
+#include "exec.h"
 
-#include "envdriver/base/datum.h"
+#include "envdriver/avro/datum.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/commands/reader.h"
-#include "envdriver/commands/record.h"
+#include "envdriver/client/reader.h"
+#include "envdriver/client/record.h"
 
 void
 exec_lease_release(struct exec_lease *l)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/commands/exec.h"
+#include "exec.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "envdriver/commands/cli.h"
+#include "envdriver/cli/cli.h"
 
 bool
 exec_output_restart(struct exec_output *o, struct span token)

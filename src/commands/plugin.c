@@ -11,11 +11,11 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/commands/catalog.h"
-#include "envdriver/commands/cli.h"
-#include "envdriver/commands/cli_redis.h"
+#include "envdriver/client/catalog.h"
+#include "envdriver/cli/cli.h"
+#include "envdriver/cli/cli_redis.h"
 #include "envdriver/commands/commands.h"
-#include "envdriver/commands/manifest.h"
+#include "envdriver/client/manifest.h"
 
 enum { CONFIG_MAX = 4 * 1024 * 1024, ID_MAX = 200, KEYS = 3, ARGS_MAX = 16 };
 

@@ -10,12 +10,12 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/units.h"
-#include "envdriver/commands/cli.h"
-#include "envdriver/commands/cli_schemas.h"
+#include "envdriver/cli/cli.h"
+#include "envdriver/client/cli_schemas.h"
 #include "envdriver/commands/commands.h"
-#include "envdriver/commands/kafka.h"
-#include "envdriver/commands/send.h"
-#include "envdriver/commands/wait.h"
+#include "envdriver/client/kafka.h"
+#include "envdriver/client/send.h"
+#include "envdriver/client/wait.h"
 
 enum { STEP_MS = 1000, DEFAULT_WAIT_MS = 5 * 60 * 1000, PROGRESS_MS = 10000 };
 

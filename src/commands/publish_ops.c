@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "envdriver/commands/cli.h"
+#include "envdriver/cli/cli.h"
 
 #define TEXT(option, key, text) \
 	{ .name = option, .value = "TEXT", .field = key, .kind = PUBLISH_TEXT, .help = text }

@@ -4,13 +4,13 @@
  * are, made where they are missing, compared where they are there. What
  * differs is told and left alone: it may be meant so.
  */
-#include "envdriver/commands/topics.h"
+#include "topics.h"
 
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
-#include "envdriver/commands/cli.h"
+#include "envdriver/cli/cli.h"
 #include "envdriver/commands/commands.h"
-#include "envdriver/commands/kafka.h"
+#include "envdriver/client/kafka.h"
 
 #define DAY INT64_C(86400000)
 #define MiB (INT64_C(1) << 20)

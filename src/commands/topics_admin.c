@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/commands/topics.h"
+#include "topics.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/commands/kafka.h"
+#include "envdriver/client/kafka.h"
 
 enum { ERRSTR = 512, LOOK_MS = 10000, ADMIN_MS = 30000, REPLICAS = 3, IN_SYNC = 2,
        AGAIN_US = 100000 };

@@ -5,10 +5,10 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
-#include "envdriver/commands/cli.h"
-#include "envdriver/commands/cli_schemas.h"
+#include "envdriver/cli/cli.h"
+#include "envdriver/client/cli_schemas.h"
 #include "envdriver/commands/commands.h"
-#include "envdriver/commands/record.h"
+#include "envdriver/client/record.h"
 
 enum { POLL_MS = 1000 };
 

@@ -2,9 +2,9 @@
 /*
  * worker: the long-running command; everything is in service and flow.
  */
-#include "envdriver/commands/cli.h"
+#include "envdriver/cli/cli.h"
 #include "envdriver/commands/commands.h"
-#include "envdriver/commands/service.h"
+#include "envdriver/worker/service.h"
 
 int
 worker_main(struct cli *cli)

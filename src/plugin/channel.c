@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/channel.h"
+#include "channel.h"
 
 #include <inttypes.h>
 #include <stdio.h>

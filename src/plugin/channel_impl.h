@@ -8,9 +8,9 @@
 #ifndef ENVDRIVER_PLUGIN_CHANNEL_IMPL_H
 #define ENVDRIVER_PLUGIN_CHANNEL_IMPL_H
 
-#include "envdriver/plugin/channel.h"
-#include "envdriver/plugin/frame.h"
-#include "envdriver/plugin/longline.h"
+#include "channel.h"
+#include "frame.h"
+#include "longline.h"
 
 /* More than a pipe holds: each turn of the loop reads once from each worker,
  * so that none of them holds up the others. */

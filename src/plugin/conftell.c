@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/conftell.h"
+#include "conftell.h"
 
 #include <stdlib.h>
 #include <uuid/uuid.h>
 
-#include "envdriver/plugin/worker.h"
+#include "worker.h"
 
 /* One company's; lives until the plugin is through with it. */
 struct telling {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/deadline.h"
+#include "deadline.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/execlog.h"
+#include "execlog.h"
 
 /* As many bytes as a UTF-16 unit can take as text in JSON: a \u escape. */
 enum { ESCAPE_LEN = 6 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/frame.h"
+#include "frame.h"
 
 #include <stdlib.h>
 

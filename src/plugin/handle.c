@@ -8,11 +8,11 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/metrics.h"
-#include "envdriver/plugin/package.h"
-#include "envdriver/plugin/spawn.h"
-#include "envdriver/plugin/store.h"
-#include "envdriver/plugin/worker_record.h"
-#include "envdriver/plugin/workenv.h"
+#include "package.h"
+#include "spawn.h"
+#include "store.h"
+#include "worker_record.h"
+#include "workenv.h"
 #include "supervisor_impl.h"
 
 enum {

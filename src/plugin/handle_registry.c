@@ -5,9 +5,9 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/package.h"
-#include "envdriver/plugin/workenv.h"
-#include "envdriver/state/registry.h"
+#include "package.h"
+#include "workenv.h"
+#include "envdriver/registry/registry.h"
 #include "supervisor_impl.h"
 
 enum { PACKAGE_AGAIN_MS = 1000 };

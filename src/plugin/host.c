@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/host.h"
+#include "host.h"
 
 #include <stdarg.h>
 #include <stdio.h>

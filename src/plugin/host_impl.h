@@ -7,7 +7,7 @@
 #ifndef ENVDRIVER_PLUGIN_HOST_IMPL_H
 #define ENVDRIVER_PLUGIN_HOST_IMPL_H
 
-#include "envdriver/plugin/host.h"
+#include "host.h"
 
 /* One request or notification, and for whom the plugin makes it. */
 struct host_ask {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/imap.h"
+#include "imap.h"
 
 #include <stdlib.h>
 #include <string.h>

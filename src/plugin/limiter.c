@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/limiter.h"
+#include "limiter.h"
 
 bool
 limiter_pass(struct limiter *l, int64_t now_ms, size_t *ret_held)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/longline.h"
+#include "longline.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/scope.h"
+#include "scope.h"
 
 #include <stdlib.h>
 

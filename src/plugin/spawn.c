@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/spawn.h"
+#include "spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/store.h"
+#include "store.h"
 
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/state/redis.h"
+#include "envdriver/redis/redis.h"
 
 /* Lives until Redis has answered. */
 struct request {

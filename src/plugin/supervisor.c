@@ -5,8 +5,8 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/worker_record.h"
-#include "envdriver/state/registry.h"
+#include "worker_record.h"
+#include "envdriver/registry/registry.h"
 #include "supervisor_impl.h"
 
 enum { HANDLES = 2 };

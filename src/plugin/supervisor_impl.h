@@ -9,14 +9,14 @@
 #define ENVDRIVER_PLUGIN_SUPERVISOR_IMPL_H
 
 #include "envdriver/base/jtext.h"
-#include "envdriver/plugin/conftell.h"
-#include "envdriver/plugin/deadline.h"
-#include "envdriver/plugin/host.h"
-#include "envdriver/plugin/limiter.h"
-#include "envdriver/plugin/spawn.h"
+#include "conftell.h"
+#include "deadline.h"
+#include "host.h"
+#include "limiter.h"
+#include "spawn.h"
 #include "envdriver/plugin/supervisor.h"
-#include "envdriver/plugin/supervisor_table.h"
-#include "envdriver/plugin/worker.h"
+#include "supervisor_table.h"
+#include "worker.h"
 
 struct package;
 struct registry_plugin;

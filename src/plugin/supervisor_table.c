@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/supervisor_table.h"
+#include "supervisor_table.h"
 
 /* What a cell of the table does beyond its plain action and next state. */
 enum special {

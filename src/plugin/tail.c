@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/tail.h"
+#include "tail.h"
 
 #include "envdriver/plugin/rpc.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/workenv.h"
+#include "workenv.h"
 
 #include <stdlib.h>
 

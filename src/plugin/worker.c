@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/worker.h"
+#include "worker.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/execlog.h"
+#include "execlog.h"
 #include "worker_impl.h"
 
 #define HOST_VERSION "2026.916.1"

@@ -7,10 +7,10 @@
 #ifndef ENVDRIVER_PLUGIN_WORKER_IMPL_H
 #define ENVDRIVER_PLUGIN_WORKER_IMPL_H
 
-#include "envdriver/plugin/frame.h"
-#include "envdriver/plugin/spawn.h"
-#include "envdriver/plugin/tail.h"
-#include "envdriver/plugin/worker.h"
+#include "frame.h"
+#include "spawn.h"
+#include "tail.h"
+#include "worker.h"
 
 enum { WORKER_STDERR_READ = 16 << 10 };
 

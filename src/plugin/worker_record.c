@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/worker_record.h"
+#include "worker_record.h"
 
 #include <stdio.h>
 
 #include "envdriver/base/clock.h"
 #include "envdriver/plugin/supervisor.h"
-#include "envdriver/state/redis.h"
+#include "envdriver/redis/redis.h"
 
 enum { ARGS_MAX = 2 + 2 * 11, NUMBER_LEN = 24 };
 

@@ -15,8 +15,8 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/pipeline/consumer.h"
-#include "envdriver/pipeline/publisher.h"
+#include "envdriver/kafka/consumer.h"
+#include "envdriver/kafka/publisher.h"
 
 static struct {
 	struct consumer *consumer;

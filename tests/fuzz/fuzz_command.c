@@ -4,12 +4,12 @@
  * bytes a traceparent header, too. What is taken keeps every limit and can be
  * sent; what is not says why in text that can be published. */
 #include "envdriver/base/err.h"
-#include "envdriver/base/schema.h"
+#include "envdriver/avro/schema.h"
 #include "envdriver/base/utf8.h"
-#include "envdriver/pipeline/command.h"
-#include "envdriver/pipeline/command_check.h"
-#include "envdriver/pipeline/request.h"
-#include "envdriver/pipeline/result.h"
+#include "envdriver/command/command.h"
+#include "command/command_check.h"
+#include "envdriver/command/request.h"
+#include "envdriver/result/result.h"
 #include "fuzz.h"
 
 enum { ID_MAX = 200, BYTES_MAX = 64 * 1024, TRACEPARENT_LEN = 55 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes from a plugin's stdout, in reads of any size: lines, messages. */
 #include "envdriver/base/jtext.h"
-#include "envdriver/plugin/frame.h"
+#include "plugin/frame.h"
 #include "envdriver/plugin/rpc.h"
 #include "fuzz.h"
 

@@ -3,8 +3,8 @@
  * white space, still the same manifest, and a record that the registry takes. */
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/commands/manifest.h"
-#include "envdriver/state/registry_record.h"
+#include "envdriver/client/manifest.h"
+#include "registry/registry_record.h"
 #include "fuzz.h"
 
 static void

@@ -3,9 +3,9 @@
  * accepted can be published, and what is printed then can be published again
  * and prints the same. */
 #include "envdriver/base/err.h"
-#include "envdriver/base/plain.h"
-#include "envdriver/base/schema.h"
-#include "envdriver/base/schema_text.h"
+#include "envdriver/avro/plain.h"
+#include "envdriver/avro/schema.h"
+#include "avro/schema_text.h"
 #include "fuzz.h"
 
 static const struct schema *

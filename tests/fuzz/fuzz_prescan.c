@@ -3,9 +3,9 @@
  * pre-scan accepts avro-c must read, and everything after it must work. */
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/base/plain.h"
-#include "envdriver/base/schema.h"
-#include "envdriver/base/schema_text.h"
+#include "envdriver/avro/plain.h"
+#include "envdriver/avro/schema.h"
+#include "avro/schema_text.h"
 #include "fuzz.h"
 
 /* What the project's own schemas do not have. */

@@ -3,7 +3,7 @@
  * are there, 0x1e stands between their values. A record is always made; it is
  * ready only when nothing is wrong with it. */
 #include "envdriver/base/err.h"
-#include "envdriver/state/registry_record.h"
+#include "registry/registry_record.h"
 #include "fuzz.h"
 
 enum { SEPARATOR = 0x1e };

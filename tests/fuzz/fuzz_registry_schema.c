@@ -2,12 +2,12 @@
 /* A schema registry's answer, one line, and behind it a datum of the schema
  * that it holds. What is taken must read, write and print what the pre-scan
  * accepts, and be compared with ours without trouble. */
-#include "envdriver/base/datum.h"
+#include "envdriver/avro/datum.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/base/plain.h"
-#include "envdriver/base/schema.h"
-#include "envdriver/base/schema_ids.h"
+#include "envdriver/avro/plain.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/avro/schema_ids.h"
 #include "fuzz.h"
 
 /* avro-c leaks some of what it refuses (schema.h). */

@@ -3,7 +3,7 @@
  * one answer, a line of JSON; nothing reaches a company that has no say in
  * it; what is a response ends a call in one of the known ways. */
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/host.h"
+#include "plugin/host.h"
 #include "envdriver/plugin/supervisor.h"
 #include "fuzz.h"
 

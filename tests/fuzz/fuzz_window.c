@@ -3,8 +3,8 @@
  * window: the first byte is the length of the metadata, the rest are steps.
  * What is committed can be read back, and whoever reads it takes what was not
  * done, and nothing of what was. */
-#include "envdriver/pipeline/window.h"
-#include "envdriver/pipeline/window_text.h"
+#include "envdriver/engine/window.h"
+#include "envdriver/kafka/window_text.h"
 #include "fuzz.h"
 
 enum { SPAN_MAX = 2000, STEPS_MAX = 600 };

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/worker.h"
+#include "plugin/worker.h"
 
 enum { ARGS = 7, LINE_MAX_BYTES = 128 << 20, START_MS = 15000, LATE_MS = 1000 };
 

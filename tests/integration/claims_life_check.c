@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/pipeline/claim.h"
-#include "envdriver/state/instance.h"
+#include "envdriver/claim/claim.h"
+#include "envdriver/registry/instance.h"
 #include "redis_rig.h"
 
 enum { RETENTION_MS = 60000, BACKSTOP_MS = 600000, PATIENCE_MS = 20000 };

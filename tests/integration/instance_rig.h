@@ -7,8 +7,8 @@
 #ifndef TESTS_INTEGRATION_INSTANCE_RIG_H
 #define TESTS_INTEGRATION_INSTANCE_RIG_H
 
-#include "envdriver/state/instance.h"
-#include "envdriver/state/process.h"
+#include "envdriver/registry/instance.h"
+#include "registry/process.h"
 #include "redis_rig.h"
 
 enum { PATIENCE_MS = 20000, NO_PID = 4194303 };

@@ -22,7 +22,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
-#include "../../src/pipeline/consumer_impl.h"
+#include "../../src/kafka/consumer_impl.h"
 #include "kafka_parts.h"
 
 enum { PARTS_MAX = 64 };

@@ -6,8 +6,8 @@
 #ifndef ENVDRIVER_TESTS_KAFKA_PARTS_H
 #define ENVDRIVER_TESTS_KAFKA_PARTS_H
 
-#include "envdriver/pipeline/consumer.h"
-#include "envdriver/pipeline/event.h"
+#include "envdriver/kafka/consumer.h"
+#include "envdriver/kafka/event.h"
 
 struct err;
 

@@ -8,11 +8,11 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/schema.h"
-#include "envdriver/pipeline/broker.h"
-#include "envdriver/pipeline/notice.h"
-#include "envdriver/pipeline/offsets.h"
-#include "envdriver/pipeline/publisher.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/kafka/broker.h"
+#include "envdriver/kafka/notice.h"
+#include "envdriver/kafka/offsets.h"
+#include "envdriver/kafka/publisher.h"
 #include "envdriver/plugin/supervisor.h"
 
 enum { ITEMS_MAX = 2000 };

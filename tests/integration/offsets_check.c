@@ -14,8 +14,8 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
-#include "envdriver/pipeline/kafkaconf.h"
-#include "envdriver/pipeline/offsets.h"
+#include "envdriver/kafka/kafkaconf.h"
+#include "envdriver/kafka/offsets.h"
 
 enum { LOG_MS = 5000, BUSY_MS = 3000 };
 

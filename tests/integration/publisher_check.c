@@ -14,14 +14,14 @@
 #include <string.h>
 #include <time.h>
 
-#include "../../src/pipeline/publisher_impl.h"
+#include "../../src/kafka/publisher_impl.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
-#include "envdriver/pipeline/group_meta.h"
-#include "envdriver/pipeline/kafkaconf.h"
+#include "envdriver/kafka/group_meta.h"
+#include "envdriver/kafka/kafkaconf.h"
 
 /* Kafka's numbers of requests. */
 enum { PRODUCE = 0, INIT_ID = 22, END_TXN = 26, COMMIT_OFFSETS = 28 };

@@ -15,7 +15,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/state/redis.h"
+#include "envdriver/redis/redis.h"
 #include "fake_redis.h"
 #include "redis_rig.h"
 

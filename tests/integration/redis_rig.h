@@ -15,7 +15,7 @@
 #include <uv.h>
 
 #include "envdriver/base/config.h"
-#include "envdriver/state/redis.h"
+#include "envdriver/redis/redis.h"
 
 struct rig {
 	char folder[64], socket[96];

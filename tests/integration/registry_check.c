@@ -11,7 +11,7 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/state/registry.h"
+#include "envdriver/registry/registry.h"
 #include "redis_rig.h"
 
 enum { PATIENCE_MS = 20000, QUIET_MS = 150 };

@@ -24,7 +24,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/plugin/supervisor.h"
-#include "envdriver/state/registry.h"
+#include "envdriver/registry/registry.h"
 #include "redis_rig.h"
 
 /* This program is its own plugin. */

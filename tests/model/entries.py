@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to an entry: the table of states (docs/engine.md section 3, src/pipeline/entry.c),
+"""What happens to an entry: the table of states (docs/engine.md section 3, src/engine/entry.c),
 WAITING and take-over (section 7). A function a state; each yields (label, step)."""
 
 import redis_side

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/channel.h"
+#include "plugin/channel.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 enum { CHANNEL_LINE_MAX = 2 << 20 };

@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "envdriver/base/datum.h"
+#include "envdriver/avro/datum.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/base/schema.h"
-#include "envdriver/pipeline/command.h"
-#include "envdriver/pipeline/event.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/command/command.h"
+#include "envdriver/kafka/event.h"
 
 /* For failures: prints the row's name before the assertion ends the test. */
 #define ROW(name, cond) \

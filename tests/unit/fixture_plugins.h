@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "envdriver/plugin/supervisor.h"
-#include "envdriver/state/registry.h"
+#include "envdriver/registry/registry.h"
 
 /* Ends with an id of NULL. */
 static const struct registry_plugin *fixture_plugins;

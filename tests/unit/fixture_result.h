@@ -6,7 +6,7 @@
 #ifndef ENVDRIVER_TESTS_FIXTURE_RESULT_H
 #define ENVDRIVER_TESTS_FIXTURE_RESULT_H
 
-#include "envdriver/pipeline/result.h"
+#include "envdriver/result/result.h"
 #include "envdriver/plugin/rpc.h"
 #include "fixture.h"
 

@@ -11,7 +11,7 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/commands/cli.h"
+#include "envdriver/cli/cli.h"
 
 #define same(name, got, want) \
 	do { \

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "envdriver/base/digest.h"
-#include "envdriver/pipeline/deadletter.h"
-#include "envdriver/pipeline/source.h"
+#include "envdriver/result/deadletter.h"
+#include "envdriver/kafka/source.h"
 #include "fixture.h"
 
 enum { ROOM = 2 * 1024 * 1024 };

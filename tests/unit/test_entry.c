@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "envdriver/pipeline/entry.h"
+#include "engine/entry.h"
 
 /* ENGINE section 3, as it is written there: state, event, next state. */
 static const struct row {

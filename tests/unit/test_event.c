@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/pipeline/event.h"
+#include "envdriver/kafka/event.h"
 
 /* For failures: prints the row's name before the assertion ends the test. */
 #define ROW(name, cond) \

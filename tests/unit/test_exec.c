@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "envdriver/commands/exec.h"
+#include "commands/exec.h"
 
 /* A piece of output, and what of it is new. */
 struct piece {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "envdriver/base/clock.h"
-#include "envdriver/plugin/frame.h"
+#include "plugin/frame.h"
 
 #define S(lit) { lit, sizeof(lit) - 1 }
 #define FFFD "\xef\xbf\xbd"

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "envdriver/pipeline/request.h"
-#include "envdriver/pipeline/result.h"
+#include "envdriver/command/request.h"
+#include "envdriver/result/result.h"
 #include "fixture_plugins.h"
 #include "golden_command.h"
 #include "golden_compare.h"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "envdriver/pipeline/group_meta.h"
+#include "envdriver/kafka/group_meta.h"
 
 /* Made by librdkafka itself: a version that writes another form fails here
  * before it fails in a rebalance. */

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/host.h"
+#include "plugin/host.h"
 #include "envdriver/plugin/supervisor.h"
 
 #define V "{\"jsonrpc\":\"2.0\""

@@ -14,7 +14,7 @@
 #include "envdriver/base/buf.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/commands/http.h"
+#include "worker/http.h"
 
 static bool
 healthy(void *arg)

@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "envdriver/state/beat.h"
-#include "envdriver/state/process.h"
+#include "registry/beat.h"
+#include "registry/process.h"
 
 /* The record itself is tested on a real Redis (tests/integration). */
 

@@ -11,7 +11,7 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/pipeline/kafkaconf.h"
+#include "envdriver/kafka/kafkaconf.h"
 
 static struct config *
 config_of(const char *const *pairs)

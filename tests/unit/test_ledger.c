@@ -3,7 +3,7 @@
 
 #include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
-#include "envdriver/commands/ledger.h"
+#include "audit/ledger.h"
 
 enum { STEPS = 14, PARTITIONS = 3, RETENTION = 100000 };
 

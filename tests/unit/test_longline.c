@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "channel_rig.h"
-#include "envdriver/plugin/longline.h"
+#include "plugin/longline.h"
 
 enum { LONG = CHANNEL_LINE_MAX - 100 };
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/commands/manifest.h"
+#include "envdriver/client/manifest.h"
 
 #define HEAD "\"id\":\"a.b\",\"apiVersion\":1,\"version\":\"1.0.0\""
 #define CAPS ",\"capabilities\":[\"environment.drivers.register\"]"

@@ -13,8 +13,8 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/package.h"
-#include "envdriver/plugin/workenv.h"
+#include "plugin/package.h"
+#include "plugin/workenv.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 

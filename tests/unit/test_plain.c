@@ -2,11 +2,11 @@
 #include <jansson.h>
 
 #include "envdriver/base/base64.h"
-#include "envdriver/base/datum.h"
+#include "envdriver/avro/datum.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/plain.h"
-#include "envdriver/base/schema.h"
-#include "envdriver/base/schema_text.h"
+#include "envdriver/avro/plain.h"
+#include "envdriver/avro/schema.h"
+#include "avro/schema_text.h"
 #include "rows.h"
 
 static struct schemas *schemas;

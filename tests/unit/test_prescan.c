@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/base/err.h"
-#include "envdriver/base/prescan.h"
+#include "avro/prescan.h"
 #include "rows.h"
 
 #define RECORD(fields) "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" fields "]}"

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/state/redis_url.h"
+#include "envdriver/redis/redis_url.h"
 
 #define TEN "1234567890"
 #define PATH_107 "/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456"

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/state/registry_record.h"
+#include "registry/registry_record.h"
 
 /* The mirror itself is tested on a real Redis (tests/integration). */
 

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "envdriver/pipeline/request.h"
-#include "envdriver/pipeline/result.h"
+#include "envdriver/command/request.h"
+#include "envdriver/result/result.h"
 #include "fixture.h"
 
 #define WHO "\"companyId\":\"co\",\"environmentId\":\"env\","

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "envdriver/pipeline/entry.h"
-#include "envdriver/pipeline/scheduler.h"
+#include "engine/entry.h"
+#include "engine/scheduler.h"
 
 enum { MAX = 6 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 
-#include "envdriver/base/datum.h"
+#include "envdriver/avro/datum.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/schema.h"
-#include "envdriver/base/schema_text.h"
+#include "envdriver/avro/schema.h"
+#include "avro/schema_text.h"
 #include "rows.h"
 
 static int

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/base/schema.h"
-#include "envdriver/base/schema_ids.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/avro/schema_ids.h"
 #include "rows.h"
 
 static int

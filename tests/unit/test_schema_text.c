@@ -2,8 +2,8 @@
 #include <jansson.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/base/schema.h"
-#include "envdriver/base/schema_text.h"
+#include "envdriver/avro/schema.h"
+#include "avro/schema_text.h"
 #include "rows.h"
 
 static void

@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "envdriver/plugin/execlog.h"
-#include "envdriver/plugin/scope.h"
-#include "envdriver/plugin/tail.h"
+#include "plugin/execlog.h"
+#include "plugin/scope.h"
+#include "plugin/tail.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 #define NOTHING UINT64_MAX

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "envdriver/pipeline/shape.h"
+#include "result/shape.h"
 #include "envdriver/plugin/rpc.h"
 #include "fixture.h"
 

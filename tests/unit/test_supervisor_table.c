@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "envdriver/plugin/supervisor_table.h"
+#include "plugin/supervisor_table.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 

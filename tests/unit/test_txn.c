@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "envdriver/pipeline/txn.h"
+#include "envdriver/kafka/txn.h"
 
 enum { TIMEOUT = 10000, NEW = 10, HALF = 5000, LATE = 10000 };
 enum { R = 1, F = 2, A = 4, START = 8, REPEATED = 16 };

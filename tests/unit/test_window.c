@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "envdriver/base/buf.h"
-#include "envdriver/pipeline/window.h"
+#include "envdriver/engine/window.h"
 
 enum { STEPS = 16 };
 

@@ -22,9 +22,9 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/conftell.h"
-#include "envdriver/plugin/spawn.h"
-#include "envdriver/plugin/worker.h"
+#include "plugin/conftell.h"
+#include "plugin/spawn.h"
+#include "plugin/worker.h"
 
 /* This program is its own plugin. */
 #define FAKE_PLUGIN_EMBEDDED

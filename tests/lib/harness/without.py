@@ -19,97 +19,97 @@ else:
 
 PLACES = {
     "guard": (
-        "src/pipeline/flow_claim.c",
+        "src/engine/flow_claim.c",
         ("} else if (clock_boot_ms() - e->claim_sent_boot >= FLOW_STOOD_STILL_MS) {",
          "} else if (false) {"),
     ),
     "renew": (
-        "src/pipeline/flow_still.c",
+        "src/engine/flow_still.c",
         ("\t\trenew(f, e);\n",
          "\t\tif (f->verifying)\n\t\t\trenew(f, e);\n\t\tflow_claim_send(f, e);\n"),
     ),
     "nocall": (
-        "src/pipeline/claim_scripts.c",
+        "src/claim/claim_scripts.c",
         ("write(call and 'calling' or 'answered', ARGV[4]",
          "write(call and 'calling' or 'claimed', ARGV[4]"),
     ),
     "called": (
-        "src/pipeline/claim_scripts.c",
+        "src/claim/claim_scripts.c",
         ("if not call and tonumber(f[10]) > 1 then", "if false then"),
     ),
     "ownfin": (
-        "src/pipeline/flow_intake.c",
+        "src/engine/flow_intake.c",
         ("\te->claimed = false;", "\te->claimed = true;"),
     ),
     "reread": (
-        "src/pipeline/flow_claim.c",
+        "src/engine/flow_claim.c",
         ("\tentry_list_remove(e);\n\tflow_step(f, e, ON_CLAIM_CHANGED);",
          "\tif (found && found->state != CLAIM_CLAIMED) {\n"
          "\t\tentry_list_remove(e);\n\t\tflow_step(f, e, ON_CLAIM_CHANGED);\n\t}"),
     ),
     "handwait": (
-        "src/pipeline/flow_claim.c",
+        "src/engine/flow_claim.c",
         ("\telse\n\t\tflow_step(f, e, ON_CALLING_ELSEWHERE);",
          "\telse if (strcmp(e->seen_incarnation, instance_incarnation(f->instance)) == 0)\n"
          "\t\tflow_step(f, e, ON_NEW_CALL);\n"
          "\telse\n\t\tflow_step(f, e, ON_CALLING_ELSEWHERE);"),
     ),
     "killold": (
-        "src/state/redis_greet.c",
+        "src/redis/redis_greet.c",
         ("\tif (!r->lost_id || strcmp(r->lost_run_id, r->run_id) != 0)\n\t\treturn true;",
          "\treturn true;"),
     ),
     "beat": (
-        "src/state/instance.c",
+        "src/registry/instance.c",
         ("if now and now ~= ARGV[1] then", "if false then"),
     ),
     "sticky": (
-        "src/pipeline/claim_scripts.c",
+        "src/claim/claim_scripts.c",
         ("write('claimed', f[7], f[8], f[9], f[10], f[11], f[12])",
          "redis.call('DEL', KEYS[1])"),
     ),
     "finget": (
-        "src/pipeline/claim_scripts.c",
+        "src/claim/claim_scripts.c",
         ("if f and f.record == ARGV[1] and f[12] ~= '' and f[12] ~= ARGV[4] then", "if false then"),
     ),
     "fifo": (
-        "src/pipeline/claim.c",
+        "src/claim/claim.c",
         ("for (kind = 0; kind < KINDS; kind++)\n\t\tfor (r = c->lists[kind].head;",
          "for (kind = KINDS - 1; kind >= 0; kind--)\n\t\tfor (r = c->lists[kind].head;"),
     ),
     "drop": (
-        "src/pipeline/flow_move.c",
+        "src/engine/flow_move.c",
         ("return e->own ? ON_REVOKED : ON_REVOKED_FOREIGN;", "return ON_REVOKED;"),
     ),
     "cancel": (
-        "src/pipeline/flow_move.c",
+        "src/engine/flow_move.c",
         ("\tgive_up_old(f, &f->left, 0);", "\t(void)f;"),
     ),
     "watch": (
-        "src/state/instance_start.c",
+        "src/registry/instance_start.c",
         ("beat_still_ms(&i->predecessor) >= INSTANCE_WATCH_MS",
          "beat_still_ms(&i->predecessor) >= 3000"),
     ),
     "recheck": (
-        "src/pipeline/claim.c",
+        "src/claim/claim.c",
         (".rank = REDIS_RANK_CLAIMS", ".rank = REDIS_RANK_INSTANCE - 1"),
     ),
     "doubtfin": (
-        "src/pipeline/flow_claim.c",
+        "src/engine/flow_claim.c",
         ("\tif (e->in_doubt)\n", "\tif (false)\n"),
     ),
     "bound": (
-        "src/pipeline/flow_claim.c",
+        "src/engine/flow_claim.c",
         ("now - f->waited_at < FLOW_STOOD_STILL_MS", "f->waited_at"),
         ("\tif (now - before < FLOW_STOOD_STILL_MS)\n\t\treturn;", "\tif (before)\n\t\treturn;"),
     ),
     "shapeorph": (
-        "src/pipeline/flow_seal.c",
+        "src/engine/flow_seal.c",
         ("\tflow_call_orphan(f, e);\n\tif (e->reshaped++ > 1) {",
          "\tbuf_reset(&e->lease_id);\n\tif (e->reshaped++ > 1) {"),
     ),
     "onelease": (
-        "src/pipeline/flow_claim.c",
+        "src/engine/flow_claim.c",
         ("\t\tif (!events_succeeded(&e->events))\n\t\t\tbuf_reset(&e->lease_id);\n", ""),
     ),
 }  # fmt: skip

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * schema: the Avro schemas of schemas/, their fingerprints, and the way in
+ * and out of bytes (DESIGN D13, D14; SCHEMAS.md).
+ *
+ * Owns the parsed schemas and their avro-c classes. Knows nothing of what a
+ * record means, nor of how a schema registry is asked. Every decode is
+ * preceded by a pre-scan over the bytes
+ * (prescan.h), because avro-c trusts lengths, leaks on failure and recurses
+ * without limit. Read-only once schemas_set_lookup and schemas_set_id are
+ * through, so any thread may use it; an
+ * avro_value_t belongs to one thread. Used by: pipeline, commands. May use:
+ * prescan, jtext, buf, err, avro-c, jansson.
+ */
+#ifndef ENVDRIVER_AVRO_SCHEMA_H
+#define ENVDRIVER_AVRO_SCHEMA_H
+
+#include <avro.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+
+struct err;
+struct schema;			/* one record */
+struct schemas;			/* all of them */
+
+enum {
+	SCHEMA_FINGERPRINT_LEN = 8,
+	SCHEMA_FRAME_LEN = 10,		/* c3 01 and a fingerprint */
+	SCHEMA_ID_FRAME_LEN = 5,	/* 00 and a registry's id */
+	SCHEMA_TEXT_MAX = 256 << 10,	/* of a schema as JSON */
+};
+
+struct schemas *schemas_new(struct err *reterr);
+void schemas_free(struct schemas *all);
+
+/* By record name ("ProbeResult"); NULL when there is none. */
+const struct schema *schemas_find(const struct schemas *all, const char *name);
+/* By CRC-64-AVRO fingerprint in wire order (low byte first). */
+const struct schema *schemas_by_fingerprint(const struct schemas *all,
+					    const uint8_t fingerprint[SCHEMA_FINGERPRINT_LEN]);
+
+/* One schema from its JSON text (of a registry, of an old release); the caller
+ * frees it. ERR_INVALID when it is no Avro record, ERR_LIMIT when it is
+ * recursive, too deep or too large. avro-c leaks some of what it refuses
+ * (about a kilobyte): who asks for the same text again and again must
+ * remember that it was refused. */
+struct schema *schema_new(struct span text, struct err *reterr);
+/* Accepts NULL. Not for those that schemas_find gives. */
+void schema_free(struct schema *s);
+
+/* A registry's schema may be forgotten while somebody still reads with it:
+ * who keeps one holds it. Both give the same schema; unref accepts NULL. */
+const struct schema *schema_ref(const struct schema *s);
+void schema_unref(const struct schema *s);
+
+const char *schema_name(const struct schema *s);
+/* As avro-c has it; borrowed. */
+avro_schema_t schema_avro(const struct schema *s);
+/* The .avsc text as it stands in schemas/. */
+struct span schema_text(const struct schema *s);
+/* Wire order. */
+const uint8_t *schema_fingerprint(const struct schema *s);
+
+/* What avro-c drops of a field's declaration. */
+struct schema_field {
+	const char *name;
+	const char *doc;	/* NULL when it has none */
+	bool timestamp;		/* logicalType timestamp-millis, also in a union */
+	bool optional;		/* has a default or may be null */
+};
+/* Field `index` of the record `record`, here or nested; NULL when there is
+ * none. */
+const struct schema_field *schema_field(const struct schema *s, const char *record, size_t index);
+
+/* A new value of this record; the caller ends it with avro_value_decref. Its
+ * unions have no branch yet: datum_clear gives it a beginning. */
+int schema_value_new(const struct schema *s, avro_value_t *ret, struct err *reterr);
+
+/*
+ * How a registry's id becomes a schema: 0 (borrowed until the next call),
+ * ERR_INVALID with the reason why that id is good for nothing, or
+ * ERR_UNAVAILABLE when it is not known yet and the same call may find it
+ * later.
+ */
+typedef int schema_lookup_fn(void *arg, uint32_t id, const struct schema **ret,
+			     struct err *reterr);
+/* Without one a value that is framed for a registry is ERR_INVALID. */
+void schemas_set_lookup(struct schemas *all, schema_lookup_fn *fn, void *arg);
+
+/* From now on records are written with a registry's ids, and not before they
+ * have one: schema_write is ERR_UNAVAILABLE until schemas_set_id. */
+void schemas_want_ids(struct schemas *all);
+void schemas_set_id(struct schemas *all, const char *name, uint32_t id);
+
+/*
+ * Tells framing from datum: C3 01 and a known fingerprint (single-object
+ * encoding), or 00 and an id that the lookup knows. `ret_datum` is borrowed
+ * from `framed`. ERR_INVALID says what is wrong (empty, not framed, unknown
+ * fingerprint in hex); ERR_UNAVAILABLE is the lookup's.
+ */
+int schema_unframe(const struct schemas *all, struct span framed, const struct schema **ret_writer,
+		   struct span *ret_datum, struct err *reterr);
+
+/* Pre-scans, then reads the datum into `value` (made by schema_value_new of
+ * the same schema). Nothing may be left over. ERR_INVALID names the place:
+ * "operation.Execute.lease: string of 1073741824 bytes, 12 are left". */
+int schema_read(const struct schema *s, struct span datum, avro_value_t *value,
+		struct err *reterr);
+
+/* Appends frame and datum; nothing when it fails. */
+int schema_write(const struct schema *s, avro_value_t *value, struct buf *out, struct err *reterr);
+/* 00 and the id, big-endian. */
+void schema_add_id_frame(struct buf *out, uint32_t id);
+
+/* Whether what `writer` has written can be read by field name as `reader`, as
+ * Avro resolves them: fields may be missing where the reader has a default,
+ * be more, or be promoted. ERR_INVALID names the place: "operation.Execute.
+ * lease: int is written, string is expected". A branch that the reader's
+ * union of records does not know passes: who reads it sees its name. */
+int schema_resolve(const struct schema *reader, const struct schema *writer, struct err *reterr);
+
+/* Appends the Parsing Canonical Form of a schema's JSON text. */
+int schema_canonical(struct span text, struct buf *out, struct err *reterr);
+/* CRC-64-AVRO in wire order. */
+void schema_crc64(struct span bytes, uint8_t ret[SCHEMA_FINGERPRINT_LEN]);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli: the command line: a tree of commands as tables, the parser that reads
+ * it, the help that is made from it, and what all commands print with.
+ *
+ * Owns the parsed words and the configuration they lead to. Knows nothing of
+ * what a command does. Every name and text in a table lasts as long as the
+ * process. Used by: main and everything under commands/. May use: config,
+ * words, log, jtext, buf, err.
+ */
+#ifndef ENVDRIVER_CLI_CLI_H
+#define ENVDRIVER_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+
+struct cli;
+struct config;
+struct err;
+
+/* Exit codes, fixed by name (DESIGN section 10). */
+enum cli_exit {
+	CLI_DONE = 0,
+	CLI_FINDINGS = 1,	/* findings, or a failed outcome */
+	CLI_FAILED = 2,		/* could not do it */
+	CLI_USAGE = 64,
+	CLI_UNAVAILABLE = 69,	/* fenced, or a peer is away */
+	CLI_BUG = 70,
+	CLI_AGAIN = 75,
+	CLI_DENIED = 77,
+	CLI_CONFIG = 78,
+	/* of `exec` besides the command's own */
+	CLI_EXEC_TIMEOUT = 124,
+	CLI_EXEC_FAILED = 125,
+	CLI_EXEC_INTERRUPTED = 126,
+	CLI_SIGNAL = 128,	/* plus the signal's number */
+};
+
+struct cli_option {
+	const char *name;	/* without "--" */
+	char letter;		/* 0: none */
+	const char *value;	/* "FILE"; NULL: a switch */
+	bool many;		/* may be given again; else the last one counts */
+	const char *help;	/* one line, no full stop */
+	/* For the command's own use: the record's field, and its kind. */
+	const char *field;
+	int kind;
+	bool required;
+};
+
+struct cli_command {
+	const char *name;
+	const char *summary;	/* one line, no full stop */
+	const char *stage;	/* heading in the list of commands; NULL: the one before */
+	const char *args;	/* "DIR", "[NAME...]"; NULL: takes none */
+	int min_args, max_args;	/* max -1: any number */
+	/* The first argument ends the options: what follows is another
+	 * program's command line. */
+	bool passes_on;
+	/* Runs for long and is watched by machines: logs at log.level, in
+	 * JSON where nobody looks. Others log warnings as text. */
+	bool service;
+	/* End with a row whose name is NULL, and with NULL. Options also
+	 * count for every command below. */
+	const struct cli_option *options;
+	const struct cli_command *const *subs;
+	const char *text;	/* what it does, examples; paragraphs end in \n */
+	int (*run)(struct cli *cli);	/* returns the exit code; NULL: only `subs` do */
+};
+
+/* NULL when out of memory. */
+struct cli *cli_new(const struct cli_command *root);
+void cli_free(struct cli *cli);
+/* Reads the words, which are borrowed. ERR_INVALID is wrong usage: the text
+ * names the mistake and the nearest right word; the command found so far is
+ * kept for cli_misuse. What is missing is no mistake when --help or
+ * --version is there. */
+int cli_parse(struct cli *cli, int argc, char *const *argv, struct err *reterr);
+/* Defaults, -c or ENVDRIVER_CONFIG, variables, -X; then sets up the log.
+ * Before that cli_config is NULL. */
+int cli_configure(struct cli *cli, char *const envp[], struct err *reterr);
+/* What cli_configure does, without keeping the result (cli_load.c). */
+struct config *cli_load(const struct cli *cli, char *const envp[], struct err *reterr);
+
+/* The command found, and "envdriver publish probe". */
+const struct cli_command *cli_found(const struct cli *cli);
+const char *cli_path(const struct cli *cli);
+/* The i-th command on the way, the root first; NULL past the found one. */
+const struct cli_command *cli_way(const struct cli *cli, size_t i);
+const struct config *cli_config(const struct cli *cli);
+
+/* An option that no table on the way declares asserts. */
+const char *cli_flag(const struct cli *cli, const char *name);	/* the last one; NULL: not given */
+bool cli_has(const struct cli *cli, const char *name);
+/* The i-th of an option given again and again; NULL past the last. */
+const char *cli_flag_at(const struct cli *cli, const char *name, size_t i);
+size_t cli_n_args(const struct cli *cli);
+const char *cli_arg(const struct cli *cli, size_t i);	/* NULL past the last */
+/* A duration: 0 and *ret untouched when the option was not given. */
+int cli_duration(const struct cli *cli, const char *name, int64_t *ret_ms, struct err *reterr);
+
+/* Appends a whole file, "-" is standard input. ERR_IO, or ERR_LIMIT when it
+ * is larger than `max`. */
+int cli_read(const char *path, size_t max, struct buf *out, struct err *reterr);
+
+/* Appends the help of a command ("envdriver publish"). `words` are those
+ * after "envdriver help"; ERR_INVALID when they name none. */
+int cli_help(const struct cli_command *root, const char *const *words, size_t n_words, bool bold,
+	     struct buf *out, struct err *reterr);
+/* The whole manual page. */
+void cli_man(const struct cli_command *root, struct buf *out);
+
+/* What goes out. JSON lines unless standard output is a terminal. */
+bool cli_json(const struct cli *cli);
+bool cli_colours(const struct cli *cli);
+bool cli_verbose(const struct cli *cli);
+/* Writes to standard output at once. A reader that went away ends the
+ * process as SIGPIPE does everywhere; any other failure is reported and
+ * remembered: cli_end then turns success into CLI_FAILED. */
+void cli_write(struct cli *cli, struct span text);
+/* The buf is written and reset; out of memory in it is a failure, too. */
+void cli_write_buf(struct cli *cli, struct buf *out);
+int cli_end(const struct cli *cli, int code);
+
+/* One line on standard error: "envdriver publish: text". */
+void cli_complain(const struct cli *cli, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* The same, but not with -q. */
+void cli_note(const struct cli *cli, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* The exit code that fits the error's code. */
+int cli_code(const struct err *err);
+/* Complains, and gives that. */
+int cli_fail(const struct cli *cli, const struct err *err);
+/* Complains and points to the help; gives CLI_USAGE. */
+int cli_misuse(const struct cli *cli, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* A table on a terminal, JSON lines elsewhere. */
+enum cli_cell { CLI_TEXT, CLI_RAW };	/* RAW: JSON as it is: numbers, objects */
+
+struct cli_column {
+	const char *key;	/* in JSON; the title is made from it */
+	enum cli_cell cell;
+	int width;		/* at least; rows are written at once when the first has one */
+};
+
+enum { CLI_COLUMNS_MAX = 16 };
+
+struct cli_table;
+/* `columns` ends with a NULL key and is borrowed until the end. NULL when out
+ * of memory, which all others accept. */
+struct cli_table *cli_table_new(struct cli *cli, const struct cli_column *columns);
+/* One cell for each column; ptr NULL is an empty cell, null in JSON. */
+void cli_table_row(struct cli_table *t, const struct span *cells);
+/* Writes what is still held; frees. */
+void cli_table_end(struct cli_table *t);
+
+/* Appends text from outside for a terminal: control characters and escape
+ * sequences made visible, bad UTF-8 replaced. */
+void cli_add_safe(struct buf *out, struct span text);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manifest: what a plugin package says of itself, read from its folder and
+ * checked (PROTOCOL section 11).
+ *
+ * A package is a folder with plugin.json {manifest: {…} or a path, command:
+ * […]}, or with a package.json whose paperclipPlugin names manifest and
+ * worker. A manifest in JavaScript is read by running `node`. Used by:
+ * plugin, dev. May use: cli (to read files), jtext.
+ */
+#ifndef ENVDRIVER_CLIENT_MANIFEST_H
+#define ENVDRIVER_CLIENT_MANIFEST_H
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/jtext.h"
+
+struct err;
+
+/* Appends the manifest's JSON, one line. `dir` is an absolute path. ERR_INVALID
+ * names the file and what is wrong; ERR_NOTFOUND: no package there. */
+int manifest_read(const char *dir, struct buf *out, struct err *reterr);
+
+/* ERR_INVALID names the path: "environmentDrivers[0].kind: …". */
+int manifest_check(struct jtext manifest, struct err *reterr);
+
+/* Appends JSON without white space between its tokens. */
+void manifest_add_compact(struct buf *out, struct span json);
+
+/* ^[a-z0-9][a-z0-9._-]*$ */
+bool manifest_key_ok(struct span key);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * record: what a record of our topics says about itself, whatever its kind:
+ * which command, environment and lease, how it ended; and how it is shown.
+ *
+ * Owns the decoded value. Used by: watch, replay, publish (--wait), exec. May
+ * use: reader, schema, datum, plain, jtext, base64, cli.
+ */
+#ifndef ENVDRIVER_CLIENT_RECORD_H
+#define ENVDRIVER_CLIENT_RECORD_H
+
+#include <avro.h>
+#include <stdbool.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/client/reader.h"
+
+struct cli;
+struct cli_option;
+struct err;
+struct schema;
+struct schemas;
+
+/* Spans are borrowed from the record; ptr NULL where it does not say. */
+struct record {
+	const struct reader_record *raw;	/* borrowed */
+	const struct schema *schema;		/* held; NULL: it cannot be read, `why` says so */
+	avro_value_t value;
+	struct span command_id, operation, company_id, environment_id, plugin_key;
+	struct span lease_id;
+	struct span status;	/* of the outcome; DEAD_LETTER; ptr NULL else */
+	struct span code;	/* of the error, or the dead letter's reason */
+	struct span token;	/* callToken */
+	struct buf lease, summary;
+	struct buf why;
+};
+
+/* Negative only when out of memory, or when the schema registry does not
+ * answer (ERR_UNAVAILABLE). */
+int record_open(const struct schemas *schemas, const struct reader_record *raw,
+		struct record *ret, struct err *reterr);
+void record_release(struct record *r);
+
+/* The plain form, without line break. One that cannot be read becomes an
+ * object with "unreadable" and its bytes. With `envelope` around it: topic,
+ * partition, offset, timestamp, key, record. */
+int record_write(const struct record *r, bool envelope, struct buf *out, struct err *reterr);
+
+/* Options --command, --lease, --environment, --company, --operation,
+ * --status, --envelope: for the option tables of others. */
+#define RECORD_OPTIONS \
+	{ .name = "command", .value = "ID", .help = "Of this command" }, \
+	{ .name = "lease", .value = "ID", .help = "Of this lease" }, \
+	{ .name = "environment", .value = "ID", .help = "Of this environment" }, \
+	{ .name = "company", .value = "ID", .help = "Of this company" }, \
+	{ .name = "operation", .value = "NAME", .help = "Of this operation, e.g. Execute" }, \
+	{ .name = "status", .value = "STATUS", .help = "SUCCEEDED, FAILED, INTERRUPTED, " \
+	  "EXPIRED, DEAD_LETTER, or an error code" }, \
+	{ .name = "envelope", .help = "JSON: topic, partition, offset, time and key around each" }
+
+/* Whether the record is what those options ask for. */
+bool record_wanted(const struct record *r, const struct cli *cli);
+
+/* Shows records one by one: JSON lines, or rows of a table. NULL when out of
+ * memory, which the others accept. */
+struct record_list;
+struct record_list *record_list_new(struct cli *cli, bool envelope);
+void record_list_add(struct record_list *l, const struct record *r);
+void record_list_end(struct record_list *l);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * deadletter: a command record that could not become a command, byte for
+ * byte, with the reason (SCHEMAS.md, DeadLetter and its headers).
+ *
+ * Owns nothing. Used by: flow. May use: event, command (reject), schema,
+ * datum, digest.
+ */
+#ifndef ENVDRIVER_RESULT_DEADLETTER_H
+#define ENVDRIVER_RESULT_DEADLETTER_H
+
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/kafka/event.h"
+
+struct first_record;
+struct reject;
+struct schemas;
+struct source;
+
+/* `ret` is emptied first, then holds the letter. When it would not fit in
+ * `max_bytes` the value is cut, then headers from the end, then the key; the
+ * message says what was cut beside the value. Negative only when out of
+ * memory. */
+int deadletter_build(const struct schemas *schemas, const char *instance_id, size_t max_bytes,
+		     const struct source *src, const struct reject *why,
+		     const struct first_record *first, struct events *ret);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a record to what the ledger wants to know of it. */
+#include "audit_impl.h"
+
+#include <stdio.h>
+
+#include "envdriver/avro/datum.h"
+#include "envdriver/base/err.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/client/cli_schemas.h"
+#include "envdriver/client/record.h"
+#include "envdriver/command/operation.h"
+
+/* What holds no command, or one that this version does not know, can only
+ * end as a dead letter. */
+static enum topic
+answers_of(const struct record *r)
+{
+	const struct operation *op = operation_by_name(r->operation);
+
+	return op ? op->result : TOPIC_DEAD_LETTERS;
+}
+
+int
+audit_read_command(struct audit *a, const struct reader_record *raw, struct err *reterr)
+{
+	struct span id = SPAN_NULL;
+	struct record r;
+	bool command;
+	int ret;
+
+	ret = record_open(cli_schemas_get(a->schemas), raw, &r, reterr);
+	if (ret < 0)
+		return ret;
+	command = r.schema && strcmp(schema_name(r.schema), topic_record(TOPIC_COMMANDS)) == 0;
+	if (command)
+		id = r.command_id;
+	if (raw->timestamp < 0)
+		a->timeless = true;
+	else if (a->earliest < 0 || raw->timestamp < a->earliest)
+		a->earliest = raw->timestamp;
+	ret = ledger_command(a->ledger, raw->partition, raw->offset, raw->timestamp, id,
+			     command ? answers_of(&r) : TOPIC_DEAD_LETTERS, reterr);
+	record_release(&r);
+	return ret;
+}
+
+static int64_t
+number(const avro_value_t *v, const char *field)
+{
+	int64_t n = -1;
+
+	(void)datum_get_int(v, field, &n);
+	return n;
+}
+
+static void
+read_source(const avro_value_t *v, struct ledger_event *e)
+{
+	e->source_topic = datum_get_span(v, "sourceTopic");
+	e->source_partition = number(v, "sourcePartition");
+	e->source_offset = number(v, "sourceOffset");
+}
+
+static void
+read_output(const struct record *r, const avro_value_t *trace, struct ledger_output *out)
+{
+	static const struct {
+		const char *text, *bytes, *cut, *sha256;
+	} streams[LEDGER_STREAMS] = {
+		{ "stdout", "stdoutBytes", "stdoutTruncated", "stdoutSha256" },
+		{ "stderr", "stderrBytes", "stderrTruncated", "stderrSha256" },
+	};
+	const avro_value_t *v = &r->value;
+
+	out->token = r->token;
+	out->time_ms = number(trace, "finishedAt");
+	out->records = number(v, "finalLogRecords");
+	for (size_t i = 0; i < LEDGER_STREAMS; i++) {
+		out->streams[i].inline_bytes = datum_get_span(v, streams[i].text).len;
+		out->streams[i].bytes = number(v, streams[i].bytes);
+		(void)datum_get_bool(v, streams[i].cut, &out->streams[i].cut);
+		out->streams[i].sha256 = datum_get_span(v, streams[i].sha256);
+	}
+}
+
+/* False when the record does not say where it comes from. */
+static bool
+read_final(const struct record *r, struct ledger_event *e, struct ledger_output *out)
+{
+	const avro_value_t *v = &r->value;
+	avro_value_t trace;
+
+	e->command_id = r->command_id;
+	if (r->raw->topic == TOPIC_DEAD_LETTERS) {
+		read_source(v, e);
+		e->refused = span_is(r->code, "DUPLICATE_COMMAND");
+		e->first_topic = datum_get_span(v, "firstTopic");
+		e->first_partition = number(v, "firstPartition");
+		e->first_offset = number(v, "firstOffset");
+		return true;
+	}
+	if (!datum_open(v, "trace", NULL, &trace))
+		return false;
+	read_source(&trace, e);
+	if (r->raw->topic == TOPIC_EXECUTION_RESULTS) {
+		read_output(r, &trace, out);
+		e->output = out;
+	}
+	return true;
+}
+
+/* Asks where the log of commands is now before it believes in an orphan. */
+static int
+add_event(struct audit *a, const struct ledger_event *e, struct err *reterr)
+{
+	int ret = ledger_event(a->ledger, e, /* sure= */ false, reterr);
+	int64_t start, end;
+
+	if (ret != LEDGER_ASK)
+		return ret;
+	ret = reader_log(a->reader, TOPIC_COMMANDS, (int32_t)e->source_partition, &start, &end,
+			 reterr);
+	if (ret < 0)
+		return ret;
+	ledger_log(a->ledger, (int32_t)e->source_partition, start, end);
+	return ledger_event(a->ledger, e, /* sure= */ true, reterr);
+}
+
+static int
+add_piece(struct audit *a, const struct record *r, struct err *reterr)
+{
+	const char *origin = datum_get_enum(&r->value, "origin");
+	const char *stream = datum_get_enum(&r->value, "stream");
+	struct ledger_piece p = {
+		.token = r->token,
+		.stream = stream && strcmp(stream, "STDERR") == 0,
+		.sequence = number(&r->value, "sequence"),
+		.byte_offset = number(&r->value, "byteOffset"),
+		.text = datum_get_span(&r->value, "text"),
+	};
+
+	if (!origin || strcmp(origin, "FINAL") != 0 || !p.token.ptr)
+		return 0;
+	(void)datum_get_bool(&r->value, "last", &p.last);
+	return ledger_piece(a->ledger, &p, reterr);
+}
+
+static int
+add_record(struct audit *a, const struct record *r, struct err *reterr)
+{
+	const struct reader_record *raw = r->raw;
+	struct ledger_output out = { .records = 0 };
+	struct ledger_event e = {
+		.at = { raw->topic, raw->partition, raw->offset },
+		.time_ms = raw->timestamp,
+	};
+	char why[256];
+
+	if (!r->schema) {
+		ledger_unreadable(a->ledger, &e.at, raw->timestamp, r->command_id, r->why.data);
+		return 0;
+	}
+	if (strcmp(schema_name(r->schema), topic_record(raw->topic)) != 0) {
+		snprintf(why, sizeof(why), "it is a record %s, which does not belong here",
+			 schema_name(r->schema));
+		ledger_unreadable(a->ledger, &e.at, raw->timestamp, r->command_id, why);
+		return 0;
+	}
+	if (raw->topic == TOPIC_EXECUTION_LOGS)
+		return add_piece(a, r, reterr);
+	if (read_final(r, &e, &out))
+		return add_event(a, &e, reterr);
+	ledger_unreadable(a->ledger, &e.at, raw->timestamp, r->command_id, "it has no trace");
+	return 0;
+}
+
+int
+audit_read_event(struct audit *a, const struct reader_record *raw, struct err *reterr)
+{
+	struct record r;
+	int ret;
+
+	ret = record_open(cli_schemas_get(a->schemas), raw, &r, reterr);
+	if (ret < 0)
+		return ret;
+	ret = add_record(a, &r, reterr);
+	record_release(&r);
+	return ret;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * schema_fields: what the .avsc says of each field and avro-c drops.
+ *
+ * Private to src/base/schema*.c; everybody else asks schema_field.
+ */
+#ifndef ENVDRIVER_AVRO_SCHEMA_FIELDS_H
+#define ENVDRIVER_AVRO_SCHEMA_FIELDS_H
+
+#include "envdriver/avro/schema.h"
+
+struct schema_fields;
+
+/* `text` is a schema that avro-c has accepted. */
+struct schema_fields *schema_fields_new(struct span text, struct err *reterr);
+void schema_fields_free(struct schema_fields *f);
+const struct schema_field *schema_fields_get(const struct schema_fields *f, const char *record,
+					     size_t index);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * schema_text: the .avsc files of schemas/, inside the program.
+ *
+ * The table is written by scripts/embed-schemas at build time. Used by:
+ * schema and `envdriver schema`. May use: nothing.
+ */
+#ifndef ENVDRIVER_AVRO_SCHEMA_TEXT_H
+#define ENVDRIVER_AVRO_SCHEMA_TEXT_H
+
+#include <stddef.h>
+
+struct schema_text {
+	const char *name;	/* record name, e.g. "ProbeResult" */
+	const char *text;	/* the .avsc, byte for byte */
+	size_t len;
+};
+
+/* Ends with a row whose name is NULL. */
+extern const struct schema_text schema_texts[];
+
+#endif

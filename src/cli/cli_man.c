@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The manual page, made from the tables, so that it cannot tell anything
+ * else than the help and the parser.
+ */
+#include "envdriver/cli/cli.h"
+
+#include <ctype.h>
+
+#include "envdriver/base/config.h"
+
+/* '-' that can be copied, no macros. */
+static void
+add_roff(struct buf *out, const char *text, size_t len)
+{
+	for (const char *p = text; p < text + len; p++) {
+		if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
+			buf_adds(out, "\\&");
+		if (*p == '-' || *p == '\\')
+			buf_addch(out, '\\');
+		buf_addch(out, *p == '\\' ? 'e' : *p);
+	}
+}
+
+/* Lines that begin with a space are examples; an empty line parts
+ * paragraphs. */
+static void
+add_text(struct buf *out, const char *text)
+{
+	bool literal = false;
+
+	while (text && *text) {
+		const char *end = strchr(text, '\n');
+		size_t len = end ? (size_t)(end - text) : strlen(text);
+		bool now = *text == ' ';
+
+		if (now != literal && len)
+			buf_adds(out, now ? ".nf\n" : ".fi\n");
+		if (len)
+			literal = now;
+		if (len)
+			add_roff(out, text, len);
+		else
+			buf_adds(out, literal ? "" : ".PP");
+		if (len || !literal)
+			buf_addch(out, '\n');
+		text = end ? end + 1 : text + len;
+	}
+	if (literal)
+		buf_adds(out, ".fi\n");
+}
+
+static void
+add_options(struct buf *out, const struct cli_option *options)
+{
+	for (const struct cli_option *o = options; o && o->name; o++) {
+		buf_adds(out, ".TP\n\\fB");
+		if (o->letter)
+			buf_addf(out, "\\-%c\\fR, \\fB", o->letter);
+		buf_adds(out, "\\-\\-");
+		add_roff(out, o->name, strlen(o->name));
+		buf_adds(out, "\\fR");
+		if (o->value)
+			buf_addf(out, " \\fI%s\\fR", o->value);
+		buf_addch(out, '\n');
+		add_roff(out, o->help, strlen(o->help));
+		buf_adds(out, o->required ? " (needed).\n"
+			      : o->many	  ? " (again and again).\n"
+					  : ".\n");
+	}
+}
+
+static void
+add_command(struct buf *out, const char *above, const struct cli_command *c)
+{
+	struct buf name = BUF_INIT;
+
+	buf_addf(&name, "%s%s%s", above, *above ? " " : "", c->name);
+	buf_adds(out, ".SS ");
+	add_roff(out, name.data ? name.data : "", name.len);
+	if (c->args) {
+		buf_addch(out, ' ');
+		add_roff(out, c->args, strlen(c->args));
+	}
+	buf_addf(out, "\n");
+	add_roff(out, c->summary, strlen(c->summary));
+	buf_adds(out, ".\n");
+	if (c->text) {
+		buf_adds(out, ".PP\n");
+		add_text(out, c->text);
+	}
+	add_options(out, c->options);
+	for (size_t i = 0; c->subs && c->subs[i]; i++) {
+		const struct cli_command *s = c->subs[i];
+
+		/* One level below is all that there is. */
+		buf_adds(out, ".PP\n\\fB");
+		add_roff(out, s->name, strlen(s->name));
+		buf_adds(out, "\\fR");
+		if (s->args) {
+			buf_addch(out, ' ');
+			add_roff(out, s->args, strlen(s->args));
+		}
+		buf_adds(out, ": ");
+		add_roff(out, s->summary, strlen(s->summary));
+		buf_adds(out, ".\n");
+		if (s->text) {
+			buf_adds(out, ".PP\n");
+			add_text(out, s->text);
+		}
+		add_options(out, s->options);
+	}
+	out->failed |= name.failed;
+	buf_release(&name);
+}
+
+static const struct exit_row {
+	int code;
+	const char *meaning;
+} exits[] = {
+	{ CLI_DONE, "done" },
+	{ CLI_FINDINGS, "findings, or a command whose outcome is not SUCCEEDED" },
+	{ CLI_FAILED, "could not do it" },
+	{ CLI_USAGE, "wrong usage" },
+	{ CLI_UNAVAILABLE, "fenced by another worker, or a peer (Kafka, Redis) is away" },
+	{ CLI_BUG, "a bug in envdriver" },
+	{ CLI_AGAIN, "try again: no result within the time, or a passing lack" },
+	{ CLI_DENIED, "not permitted" },
+	{ CLI_CONFIG, "wrong configuration" },
+	{ CLI_EXEC_TIMEOUT, "exec: the command passed its time limit" },
+	{ CLI_EXEC_FAILED,
+	  "exec: envdriver, the plugin or Kafka failed; reason on standard error" },
+	{ CLI_EXEC_INTERRUPTED, "exec: interrupted; it is not known whether the command ran" },
+};
+
+void
+cli_man(const struct cli_command *root, struct buf *out)
+{
+	buf_adds(out, ".\\\" Made by `envdriver help --man` from the tables of the program.\n"
+		      ".TH ENVDRIVER 1 \"\" \"envdriver " ENVDRIVER_VERSION "\"\n"
+		      ".SH NAME\nenvdriver \\- ");
+	add_roff(out, root->summary, strlen(root->summary));
+	buf_adds(out, "\n.SH SYNOPSIS\n.B envdriver\n[\\fIoptions\\fR] \\fICOMMAND\\fR ...\n"
+		      ".SH DESCRIPTION\n");
+	add_text(out, root->text);
+	buf_adds(out, ".SH OPTIONS\n");
+	add_options(out, root->options);
+	buf_adds(out, ".SH COMMANDS\n");
+	for (size_t i = 0; root->subs[i]; i++)
+		add_command(out, "", root->subs[i]);
+	buf_adds(out, ".SH CONFIGURATION\n"
+		      "A file holds lines \\fIkey\\fR = \\fIvalue\\fR; a line that begins with # "
+		      "is a comment. The variable\n.B ENVDRIVER_REDIS_URL\nsets redis.url, and "
+		      "so on. Files, then variables, then \\fB\\-X\\fR: later wins.\n"
+		      "Other keys that begin with \\fBkafka.\\fR go to librdkafka as they are, but "
+		      "for those that would break a promise; these are refused with the reason.\n");
+	config_print_man(out);
+	buf_adds(out, ".SH EXIT STATUS\n");
+	for (size_t i = 0; i < sizeof(exits) / sizeof(*exits); i++) {
+		buf_addf(out, ".TP\n.B %d\n", exits[i].code);
+		add_roff(out, exits[i].meaning, strlen(exits[i].meaning));
+		buf_adds(out, ".\n");
+	}
+	buf_adds(out, ".SH ENVIRONMENT\n.TP\n.B ENVDRIVER_CONFIG\nConfiguration file when there "
+		      "is no \\fB\\-c\\fR.\n.TP\n.B NO_COLOR\nNot empty: no colours.\n");
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/base/utf8.h"
+
+enum { LINE_MAX_TEXT = 2048, C1_LEAD = 0xc2, DEL = 0x7f };
+
+/* Controls above ASCII, and what turns the direction of text around: with
+ * these a text can show something else than it is. */
+static bool
+is_hidden(const char *p, int len)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	if (len == 2)
+		return u[0] == C1_LEAD && u[1] < 0xa0;
+	if (len != 3 || u[0] != 0xe2)
+		return false;
+	return (u[1] == 0x80 && (u[2] == 0x8e || u[2] == 0x8f || (u[2] >= 0xa8 && u[2] <= 0xae))) ||
+	       (u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9);
+}
+
+void
+cli_add_safe(struct buf *out, struct span text)
+{
+	const char *p = text.ptr, *end = p ? p + text.len : p;
+
+	while (p < end) {
+		int len = utf8_step(p, end);
+
+		if (len < 0) {
+			buf_adds(out, "\xef\xbf\xbd");
+			p -= len;
+			continue;
+		}
+		if (*p == '\n' || *p == '\t')
+			buf_addch(out, ' ');
+		else if ((unsigned char)*p < 0x20 || *p == DEL || is_hidden(p, len))
+			for (int i = 0; i < len; i++)
+				buf_addf(out, "\\x%02x", (unsigned char)p[i]);
+		else
+			buf_add(out, p, (size_t)len);
+		p += len;
+	}
+}
+
+/* One write a line, so that lines of several processes do not mix. */
+static void
+line(const struct cli *cli, const char *fmt, va_list ap)
+{
+	struct buf out = BUF_INIT;
+	char text[LINE_MAX_TEXT];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	buf_addf(&out, "%s: ", cli_path(cli));
+	cli_add_safe(&out, span_of(text));
+	buf_addch(&out, '\n');
+	if (!out.failed)
+		(void)!write(STDERR_FILENO, out.data, out.len);
+	buf_release(&out);
+}
+
+void
+cli_complain(const struct cli *cli, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	line(cli, fmt, ap);
+	va_end(ap);
+}
+
+void
+cli_note(const struct cli *cli, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (cli_has(cli, "quiet"))
+		return;
+	va_start(ap, fmt);
+	line(cli, fmt, ap);
+	va_end(ap);
+}
+
+int
+cli_code(const struct err *err)
+{
+	switch (err->code) {
+	case ERR_CONFIG:
+		return CLI_CONFIG;
+	case ERR_UNAVAILABLE:
+		return CLI_UNAVAILABLE;
+	case ERR_DENIED:
+		return CLI_DENIED;
+	case ERR_TIMEOUT:
+	case ERR_NOMEM:
+		return CLI_AGAIN;
+	case ERR_BUG:
+		return CLI_BUG;
+	default:
+		return CLI_FAILED;
+	}
+}
+
+int
+cli_fail(const struct cli *cli, const struct err *err)
+{
+	cli_complain(cli, "%s", err->text);
+	return cli_code(err);
+}
+
+int
+cli_misuse(const struct cli *cli, const char *fmt, ...)
+{
+	const char *words = strchr(cli_path(cli), ' ');
+	va_list ap;
+
+	va_start(ap, fmt);
+	line(cli, fmt, ap);
+	va_end(ap);
+	cli_complain(cli, "`envdriver help%s` shows how", words ? words : "");
+	return CLI_USAGE;
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/client/catalog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/cli/cli_redis.h"
+
+enum { PLUGINS_MAX = 10000, KEYS_MAX = 100000 };
+
+static void
+plugin_release(struct catalog_plugin *p)
+{
+	free(p->id);
+	free(p->key);
+	free(p->status);
+	free(p->package);
+	free(p->text);
+	free(p->workers);
+}
+
+void
+catalog_release(struct catalog *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		plugin_release(&c->plugins[i]);
+	free(c->plugins);
+	*c = (struct catalog){ 0 };
+}
+
+/* A field of a hash's reply (HGETALL), as a C string of our own; a missing one is "". */
+static char *
+field(const redisReply *hash, const char *name)
+{
+	for (size_t i = 0; i + 1 < hash->elements; i += 2)
+		if (strcmp(hash->element[i]->str, name) == 0)
+			return strndup(hash->element[i + 1]->str, hash->element[i + 1]->len);
+	return strdup("");
+}
+
+/* What a glob pattern would read as something else gets a backslash. */
+static void
+add_escaped(struct buf *out, const char *text)
+{
+	for (; *text; text++) {
+		if (strchr("*?[]\\^", *text))
+			buf_addch(out, '\\');
+		buf_addch(out, *text);
+	}
+}
+
+/* The keys that match; each "prefix + rest", without duplicates of SCAN. */
+static int
+scan(struct cli_redis *redis, const char *pattern, int (*fn)(void *arg, const char *key), void *arg,
+     struct err *reterr)
+{
+	char cursor[32] = "0";
+	size_t seen = 0;
+	int ret = 0;
+
+	do {
+		redisReply *reply = cli_redis_do(redis, reterr, "SCAN %s MATCH %s COUNT 1000",
+						 cursor, pattern);
+
+		if (!reply)
+			return reterr ? (int)reterr->code : ERR_IO;
+		if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+		    reply->element[1]->type != REDIS_REPLY_ARRAY) {
+			freeReplyObject(reply);
+			return err_set(reterr, ERR_IO, "Redis answers SCAN with something else");
+		}
+		snprintf(cursor, sizeof(cursor), "%s", reply->element[0]->str);
+		for (size_t i = 0; i < reply->element[1]->elements && ret == 0; i++)
+			ret = fn(arg, reply->element[1]->element[i]->str);
+		seen += reply->element[1]->elements;
+		freeReplyObject(reply);
+	} while (ret == 0 && strcmp(cursor, "0") != 0 && seen < KEYS_MAX);
+	return ret < 0 ? err_nomem(reterr) : 0;
+}
+
+struct workers {
+	struct cli_redis *redis;
+	struct catalog *catalog;
+	size_t skip;	/* bytes of "envdriver:worker:" */
+};
+
+/* The plugin of "<pluginId>:<instanceId>": ids may hold ':' themselves, so
+ * the longest that fits is it. */
+static struct catalog_plugin *
+plugin_of(struct catalog *c, const char *rest, const char **ret_instance)
+{
+	struct catalog_plugin *best = NULL;
+	size_t longest = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		size_t len = strlen(c->plugins[i].id);
+
+		if (len >= longest && strncmp(rest, c->plugins[i].id, len) == 0 &&
+		    rest[len] == ':') {
+			best = &c->plugins[i];
+			longest = len;
+		}
+	}
+	if (best)
+		*ret_instance = rest + longest + 1;
+	return best;
+}
+
+static int
+add_worker(void *arg, const char *key)
+{
+	struct workers *w = arg;
+	const char *instance = "";
+	struct catalog_plugin *p = plugin_of(w->catalog, key + w->skip, &instance);
+	redisReply *reply = p ? cli_redis_do(w->redis, NULL, "HGET %s status", key) : NULL;
+	struct buf list = BUF_INIT;
+
+	/* One that expired meanwhile, or is no hash, runs nothing. */
+	if (!reply || reply->type != REDIS_REPLY_STRING || strcmp(reply->str, "running") != 0) {
+		freeReplyObject(reply);
+		return 0;
+	}
+	freeReplyObject(reply);
+	buf_addf(&list, "%s%s%s", p->workers, p->workers[0] ? " " : "", instance);
+	free(p->workers);
+	p->workers = buf_take(&list, NULL);
+	p->running++;
+	return p->workers ? 0 : ERR_NOMEM;
+}
+
+static int
+find_workers(struct cli_redis *redis, struct catalog *c, struct err *reterr)
+{
+	struct workers w = { redis, c, 0 };
+	struct buf pattern = BUF_INIT;
+	int ret;
+
+	add_escaped(&pattern, cli_redis_prefix(redis));
+	buf_adds(&pattern, "worker:*");
+	w.skip = strlen(cli_redis_prefix(redis)) + strlen("worker:");
+	ret = pattern.failed ? err_nomem(reterr)
+			     : scan(redis, pattern.data, add_worker, &w, reterr);
+	buf_release(&pattern);
+	return ret;
+}
+
+/* A hash of the wrong type or with bad JSON makes a plugin that is not ready. */
+static int
+read_plugin(struct cli_redis *redis, const char *id, struct catalog_plugin *ret, struct err *reterr)
+{
+	const char *prefix = cli_redis_prefix(redis);
+	redisReply *hash = cli_redis_do(redis, NULL, "HGETALL %splugin:%s", prefix, id), *lead;
+	const redisReply none = { .elements = 0 };
+
+	if (hash && hash->type != REDIS_REPLY_ARRAY) {
+		freeReplyObject(hash);
+		hash = NULL;
+	}
+	ret->id = strdup(id);
+	ret->key = field(hash ? hash : &none, "pluginKey");
+	ret->status = field(hash ? hash : &none, "status");
+	ret->package = field(hash ? hash : &none, "package");
+	ret->text = field(hash ? hash : &none, "manifest");
+	ret->workers = strdup("");
+	freeReplyObject(hash);
+	if (!ret->id || !ret->key || !ret->status || !ret->package || !ret->text || !ret->workers)
+		return err_nomem(reterr);
+	if (jtext_check(span_of(ret->text), JTEXT_DEPTH_MAX, &ret->manifest, NULL) < 0 ||
+	    ret->manifest.kind != JTEXT_OBJECT)
+		ret->manifest = (struct jtext){ 0 };
+	lead = cli_redis_do(redis, NULL, "GET %splugin-key:%s", prefix, ret->key);
+	ret->by_key = lead && lead->type == REDIS_REPLY_STRING && strcmp(lead->str, id) == 0;
+	freeReplyObject(lead);
+	return 0;
+}
+
+int
+catalog_read(struct cli_redis *redis, struct catalog *ret, struct err *reterr)
+{
+	redisReply *ids = cli_redis_do(redis, reterr, "ZRANGE %splugins 0 %d",
+				       cli_redis_prefix(redis), PLUGINS_MAX - 1);
+	int rc = 0;
+
+	*ret = (struct catalog){ 0 };
+	if (!ids)
+		return reterr ? (int)reterr->code : ERR_IO;
+	ret->plugins = calloc(ids->elements + 1, sizeof(*ret->plugins));
+	if (!ret->plugins)
+		rc = err_nomem(reterr);
+	for (size_t i = 0; i < ids->elements && rc == 0; i++) {
+		ret->plugins[i].order = i;
+		ret->n = i + 1;
+		rc = read_plugin(redis, ids->element[i]->str, &ret->plugins[i], reterr);
+	}
+	freeReplyObject(ids);
+	if (rc == 0 && ret->n > 0)
+		rc = find_workers(redis, ret, reterr);
+	if (rc < 0)
+		catalog_release(ret);
+	return rc;
+}
+
+const struct catalog_plugin *
+catalog_find(const struct catalog *c, const char *id_or_key)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (strcmp(c->plugins[i].id, id_or_key) == 0)
+			return &c->plugins[i];
+	for (size_t i = 0; i < c->n; i++)
+		if (c->plugins[i].by_key && strcmp(c->plugins[i].key, id_or_key) == 0)
+			return &c->plugins[i];
+	return NULL;
+}
+
+struct jtext
+catalog_driver(const struct catalog_plugin *p, struct span driver_key, bool provider)
+{
+	struct jtext drivers = jtext_get(p->manifest, "environmentDrivers"), entry;
+	struct jtext found = { 0 };
+	struct buf key = BUF_INIT;
+	struct jtext_iter it;
+
+	if (drivers.kind != JTEXT_ARRAY)
+		return found;
+	jtext_iter_init(&it, drivers);
+	while (found.kind == JTEXT_MISSING && jtext_iter_next(&it, NULL, &entry)) {
+		struct jtext name = jtext_get(entry, "driverKey"), kind = jtext_get(entry, "kind");
+		bool same;
+
+		buf_reset(&key);
+		if (name.kind != JTEXT_STRING)
+			continue;
+		jtext_decode(name, &key, /* ret_replaced= */ NULL);
+		same = span_eq(buf_span(&key), driver_key);
+		if (same && provider)
+			same = kind.kind == JTEXT_STRING && jtext_is(kind, "sandbox_provider");
+		if (same)
+			found = entry;
+	}
+	buf_release(&key);
+	return found;
+}
+
+struct instances {
+	struct cli_redis *redis;
+	struct catalog_instance *list;
+	size_t n, skip;
+};
+
+static int
+add_instance(void *arg, const char *key)
+{
+	struct instances *all = arg;
+	redisReply *reply = cli_redis_do(all->redis, NULL, "HGETALL %s", key);
+	struct catalog_instance *grown;
+	int ret = 0;
+
+	if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0) {
+		grown = realloc(all->list, (all->n + 1) * sizeof(*grown));
+		if (grown) {
+			all->list = grown;
+			grown[all->n].id = strdup(key + all->skip);
+			grown[all->n++].group = field(reply, "group");
+		}
+		ret = grown && grown[all->n - 1].id && grown[all->n - 1].group ? 0 : ERR_NOMEM;
+	}
+	freeReplyObject(reply);
+	return ret;
+}
+
+int
+catalog_instances(struct cli_redis *redis, struct catalog_instance **ret, size_t *ret_n,
+		  struct err *reterr)
+{
+	struct instances all = { .redis = redis };
+	struct buf pattern = BUF_INIT;
+	int rc;
+
+	add_escaped(&pattern, cli_redis_prefix(redis));
+	buf_adds(&pattern, "instance:*");
+	all.skip = strlen(cli_redis_prefix(redis)) + strlen("instance:");
+	rc = pattern.failed ? err_nomem(reterr)
+			    : scan(redis, pattern.data, add_instance, &all, reterr);
+	buf_release(&pattern);
+	if (rc < 0) {
+		catalog_instances_free(all.list, all.n);
+		return rc;
+	}
+	*ret = all.list;
+	*ret_n = all.n;
+	return 0;
+}
+
+void
+catalog_instances_free(struct catalog_instance *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(list[i].id);
+		free(list[i].group);
+	}
+	free(list);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/client/manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/err.h"
+#include "envdriver/cli/cli.h"
+
+enum { FILE_MAX = 4 * 1024 * 1024, NODE_MS = 20000, PATH_LEN = 4096 };
+
+/* Prints the module's default export, or its `manifest`. */
+static const char script[] =
+	"const {pathToFileURL} = await import('node:url');"
+	"const m = await import(pathToFileURL(process.argv[1]).href);"
+	"const x = m.default ?? m.manifest;"
+	"process.stdout.write(JSON.stringify(x ?? null));";
+
+/* The child's output until it ends or the time is over. */
+static int
+drain(int fd, struct buf *out, struct err *reterr)
+{
+	int64_t deadline = clock_mono_ms() + NODE_MS;
+	char chunk[65536];
+
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int64_t left = deadline - clock_mono_ms();
+		ssize_t n;
+
+		if (left <= 0 || poll(&p, 1, (int)left) == 0)
+			return err_set(reterr, ERR_TIMEOUT, "node took longer than %d s",
+				       NODE_MS / 1000);
+		n = read(fd, chunk, sizeof(chunk));
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return err_set(reterr, ERR_IO, "cannot read from node: %s",
+				       strerror(errno));
+		if (n > 0)
+			buf_add(out, chunk, (size_t)n);
+		if (out->failed)
+			return err_nomem(reterr);
+		if (out->len > FILE_MAX)
+			return err_set(reterr, ERR_LIMIT, "larger than %d bytes", FILE_MAX);
+	}
+}
+
+static int
+start_node(const char *path, int out, pid_t *ret, struct err *reterr)
+{
+	const char *search = getenv("PATH");
+	char *argv[] = { (char *)"node", (char *)"--input-type=module", (char *)"-e",
+			 (char *)script, (char *)path, NULL };
+	char env_path[PATH_LEN];
+	char *envp[] = { env_path, (char *)"NODE_ENV=production", NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int rc;
+
+	snprintf(env_path, sizeof(env_path), "PATH=%s", search ? search : "/usr/bin:/bin");
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
+	rc = posix_spawnp(ret, "node", &actions, &attr, argv, envp);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	if (rc != 0)
+		return err_set(reterr, ERR_NOTFOUND, "cannot run node, which reads it: %s",
+			       strerror(rc));
+	return 0;
+}
+
+/* Its errors go to our standard error. */
+static int
+run_node(const char *path, struct buf *out, struct err *reterr)
+{
+	int fds[2], ret, status = 0;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set(reterr, ERR_IO, "cannot make a pipe: %s", strerror(errno));
+	ret = start_node(path, fds[1], &pid, reterr);
+	close(fds[1]);
+	if (ret < 0) {
+		close(fds[0]);
+		return ret;
+	}
+	ret = drain(fds[0], out, reterr);
+	close(fds[0]);
+	kill(-pid, SIGKILL);	/* what it left behind, and itself when it hangs */
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (ret == 0 && out->len == 0)
+		return err_set(reterr, ERR_INVALID, "node could not load it");
+	return ret;
+}
+
+/* `name` beside package.json or plugin.json; it may not leave the folder. */
+static int
+path_in(const char *dir, struct jtext name, char *ret, struct err *reterr)
+{
+	struct buf text = BUF_INIT;
+	bool fits;
+
+	jtext_decode(name, &text, /* ret_replaced= */ NULL);
+	fits = !text.failed && text.len && memchr(text.data, '\0', text.len) == NULL &&
+	       text.data[0] != '/' && !strstr(text.data, "..") &&
+	       snprintf(ret, PATH_LEN, "%s/%s", dir, text.data) < PATH_LEN;
+	buf_release(&text);
+	if (fits)
+		return 0;
+	return err_set(reterr, ERR_INVALID, "the manifest's path must lie in the folder");
+}
+
+static int
+load(const char *path, struct buf *out, struct err *reterr)
+{
+	const char *dot = strrchr(path, '.');
+	int ret;
+
+	if (dot && strcmp(dot, ".json") == 0)
+		return cli_read(path, FILE_MAX, out, reterr);
+	ret = run_node(path, out, reterr);
+	if (ret < 0)
+		err_prefix(reterr, "%s", path);
+	return ret;
+}
+
+/* The JSON of one of the package's files; ERR_NOTFOUND when it is not there. */
+static int
+open_json(const char *dir, const char *name, struct buf *text, struct jtext *ret,
+	  struct err *reterr)
+{
+	char path[PATH_LEN];
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (access(path, F_OK) < 0)
+		return ERR_NOTFOUND;
+	rc = cli_read(path, FILE_MAX, text, reterr);
+	if (rc == 0) {
+		rc = jtext_check(buf_span(text), JTEXT_DEPTH_MAX, ret, reterr);
+		if (rc < 0)
+			err_prefix(reterr, "%s", path);
+	}
+	return rc;
+}
+
+/* Which of the two it is, and its member that names or holds the manifest. */
+static int
+find(const char *dir, struct buf *text, struct jtext *ret, struct err *reterr)
+{
+	struct jtext package;
+	int rc = open_json(dir, "plugin.json", text, &package, reterr);
+
+	if (rc == 0) {
+		*ret = jtext_get(package, "manifest");
+		if (jtext_get(package, "command").kind != JTEXT_ARRAY)
+			return err_set(reterr, ERR_INVALID,
+				       "%s/plugin.json: command: expected array, got %s", dir,
+				       jtext_kind_name(jtext_get(package, "command").kind));
+		return 0;
+	}
+	if (rc != ERR_NOTFOUND)
+		return rc;
+	rc = open_json(dir, "package.json", text, &package, reterr);
+	if (rc == ERR_NOTFOUND)
+		return err_set(reterr, ERR_NOTFOUND,
+			       "'%s' is no plugin package: there is neither plugin.json nor "
+			       "package.json", dir);
+	if (rc < 0)
+		return rc;
+	package = jtext_get(package, "paperclipPlugin");
+	if (jtext_get(package, "worker").kind != JTEXT_STRING)
+		return err_set(reterr, ERR_INVALID,
+			       "%s/package.json: paperclipPlugin must name manifest and worker",
+			       dir);
+	*ret = jtext_get(package, "manifest");
+	return 0;
+}
+
+int
+manifest_read(const char *dir, struct buf *out, struct err *reterr)
+{
+	struct buf text = BUF_INIT, loaded = BUF_INIT;
+	struct jtext found;
+	char path[PATH_LEN];
+	int ret = find(dir, &text, &found, reterr);
+
+	if (ret == 0 && found.kind == JTEXT_STRING) {
+		ret = path_in(dir, found, path, reterr);
+		if (ret == 0)
+			ret = load(path, &loaded, reterr);
+		if (ret == 0) {
+			ret = jtext_check(buf_span(&loaded), JTEXT_DEPTH_MAX, &found, reterr);
+			if (ret < 0)
+				err_prefix(reterr, "%s", path);
+		}
+	} else if (ret == 0 && found.kind != JTEXT_OBJECT) {
+		ret = err_set(reterr, ERR_INVALID, "%s: manifest: expected object or path, got %s",
+			      dir, jtext_kind_name(found.kind));
+	}
+	if (ret == 0) {
+		manifest_add_compact(out, found.raw);
+		if (out->failed)
+			ret = err_nomem(reterr);
+	}
+	buf_release(&text);
+	buf_release(&loaded);
+	return ret;
+}

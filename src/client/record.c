@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/client/record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "envdriver/base/base64.h"
+#include "envdriver/base/clock.h"
+#include "envdriver/avro/datum.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/jtext.h"
+#include "envdriver/avro/plain.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/cli/cli.h"
+
+/* The id in a lease that is JSON text. */
+static struct span
+lease_in(struct span json, struct buf *keep)
+{
+	struct jtext object, id;
+
+	if (!json.ptr || jtext_check(json, JTEXT_DEPTH_MAX, &object, NULL) < 0)
+		return SPAN_NULL;
+	id = jtext_get(object, "providerLeaseId");
+	if (id.kind != JTEXT_STRING)
+		return SPAN_NULL;
+	jtext_decode(id, keep, NULL);
+	return buf_span(keep);
+}
+
+static void
+of_command(struct record *r)
+{
+	avro_value_t op, target;
+	const char *branch;
+
+	r->command_id = datum_get_span(&r->value, "commandId");
+	r->company_id = datum_get_span(&r->value, "companyId");
+	r->environment_id = datum_get_span(&r->value, "environmentId");
+	if (datum_open(&r->value, "target", NULL, &target))
+		r->plugin_key = datum_get_span(&target, "pluginKey");
+	if (!datum_open(&r->value, "operation", &branch, &op))
+		return;
+	r->operation = span_of(branch);
+	r->lease_id = datum_get_span(&op, "providerLeaseId");
+	if (!r->lease_id.ptr)
+		r->lease_id = lease_in(datum_get_span(&op, "lease"), &r->lease);
+	if (datum_has_field(&op, "command"))
+		buf_addspan(&r->summary, datum_get_span(&op, "command"));
+}
+
+static void
+of_result(struct record *r)
+{
+	avro_value_t outcome, error;
+	int64_t code;
+	bool ok;
+
+	if (!datum_open(&r->value, "outcome", NULL, &outcome))
+		return;
+	r->status = span_of(datum_get_enum(&outcome, "status"));
+	if (datum_open(&outcome, "error", NULL, &error)) {
+		r->code = datum_get_span(&error, "code");
+		buf_addf(&r->summary, "%.*s: %.*s", SPAN_FMT(r->code),
+			 SPAN_FMT(datum_get_span(&error, "message")));
+		return;
+	}
+	if (datum_get_int(&r->value, "exitCode", &code))
+		buf_addf(&r->summary, "exit %lld", (long long)code);
+	else if (datum_has(&r->value, "signal"))
+		buf_addf(&r->summary, "%.*s", SPAN_FMT(datum_get_span(&r->value, "signal")));
+	else if (datum_has(&r->value, "summary"))
+		buf_addspan(&r->summary, datum_get_span(&r->value, "summary"));
+	else if (datum_get_bool(&r->value, "leaseLost", &ok) && ok)
+		buf_adds(&r->summary, "lease lost");
+	else if (datum_has(&r->value, "cwd"))
+		buf_addspan(&r->summary, datum_get_span(&r->value, "cwd"));
+}
+
+static void
+of_log(struct record *r)
+{
+	buf_addf(&r->summary, "%s %s %.*s", datum_get_enum(&r->value, "origin"),
+		 datum_get_enum(&r->value, "stream"), SPAN_FMT(datum_get_span(&r->value, "text")));
+	r->token = datum_get_span(&r->value, "callToken");
+}
+
+static void
+of_dead_letter(struct record *r)
+{
+	r->command_id = datum_get_span(&r->value, "commandId");
+	r->company_id = datum_get_span(&r->value, "companyId");
+	r->environment_id = datum_get_span(&r->value, "environmentId");
+	r->operation = datum_get_span(&r->value, "operation");
+	r->status = SPAN_LIT("DEAD_LETTER");
+	r->code = datum_get_span(&r->value, "reason");
+	buf_addf(&r->summary, "%.*s: %.*s", SPAN_FMT(r->code),
+		 SPAN_FMT(datum_get_span(&r->value, "message")));
+}
+
+static void
+of_plugin_event(struct record *r)
+{
+	r->command_id = datum_get_span(&r->value, "commandId");
+	r->company_id = datum_get_span(&r->value, "companyId");
+	r->plugin_key = datum_get_span(&r->value, "pluginKey");
+	buf_addf(&r->summary, "%.*s %.*s", SPAN_FMT(datum_get_span(&r->value, "type")),
+		 SPAN_FMT(datum_get_span(&r->value, "message")));
+}
+
+static void
+read_facts(struct record *r)
+{
+	avro_value_t ref, trace;
+	const char *name = schema_name(r->schema);
+
+	if (datum_open(&r->value, "command", NULL, &ref)) {
+		r->command_id = datum_get_span(&ref, "commandId");
+		r->operation = datum_get_span(&ref, "operation");
+		r->company_id = datum_get_span(&ref, "companyId");
+		r->environment_id = datum_get_span(&ref, "environmentId");
+		r->plugin_key = datum_get_span(&ref, "pluginKey");
+		r->lease_id = datum_get_span(&ref, "providerLeaseId");
+	}
+	if (datum_open(&r->value, "trace", NULL, &trace))
+		r->token = datum_get_span(&trace, "callToken");
+	if (strcmp(name, "EnvironmentCommand") == 0)
+		of_command(r);
+	else if (strcmp(name, "ExecutionLog") == 0)
+		of_log(r);
+	else if (strcmp(name, "DeadLetter") == 0)
+		of_dead_letter(r);
+	else if (strcmp(name, "PluginEvent") == 0)
+		of_plugin_event(r);
+	else
+		of_result(r);
+}
+
+int
+record_open(const struct schemas *schemas, const struct reader_record *raw, struct record *ret,
+	    struct err *reterr)
+{
+	struct err why = { 0 };
+	struct span datum;
+	int rc;
+
+	*ret = (struct record){ .raw = raw };
+	rc = schema_unframe(schemas, raw->value, &ret->schema, &datum, &why);
+	if (rc == ERR_UNAVAILABLE) {
+		*reterr = why;
+		ret->schema = NULL;
+		return rc;
+	}
+	if (rc == 0 && schema_value_new(ret->schema, &ret->value, reterr) < 0) {
+		ret->schema = NULL;
+		return ERR_NOMEM;
+	}
+	if (rc == 0) {
+		rc = schema_read(ret->schema, datum, &ret->value, &why);
+		if (rc == 0) {
+			schema_ref(ret->schema);
+			read_facts(ret);
+		} else {
+			avro_value_decref(&ret->value);
+		}
+	}
+	if (rc < 0) {
+		ret->schema = NULL;
+		buf_adds(&ret->why, why.text);
+		ret->command_id = reader_header(raw, "command-id");
+	}
+	if (ret->summary.failed || ret->lease.failed || ret->why.failed) {
+		record_release(ret);
+		return err_nomem(reterr);
+	}
+	return 0;
+}
+
+void
+record_release(struct record *r)
+{
+	if (r->schema)
+		avro_value_decref(&r->value);
+	schema_unref(r->schema);
+	buf_release(&r->lease);
+	buf_release(&r->summary);
+	buf_release(&r->why);
+	*r = (struct record){ 0 };
+}
+
+static void
+add_text(struct buf *out, const char *name, struct span text)
+{
+	struct buf repaired = BUF_INIT;
+
+	buf_addf(out, ",\"%s\":", name);
+	if (!text.ptr) {
+		buf_adds(out, "null");
+		return;
+	}
+	jtext_add_repaired(&repaired, text);
+	jtext_add_string(out, buf_span(&repaired));
+	out->failed |= repaired.failed;
+	buf_release(&repaired);
+}
+
+static void
+write_unreadable(const struct record *r, struct buf *out)
+{
+	buf_adds(out, "{\"unreadable\":");
+	jtext_add_string(out, buf_span(&r->why));
+	buf_adds(out, ",\"value\":");
+	if (r->raw->value.ptr) {
+		buf_addch(out, '"');
+		base64_encode(out, r->raw->value);
+		buf_adds(out, "\"}");
+	} else {
+		buf_adds(out, "null}");
+	}
+}
+
+int
+record_write(const struct record *r, bool envelope, struct buf *out, struct err *reterr)
+{
+	char when[CLOCK_TEXT_MAX];
+	int ret = 0;
+
+	if (envelope) {
+		buf_adds(out, "{\"topic\":");
+		jtext_add_string(out, span_of(r->raw->topic_name));
+		buf_addf(out, ",\"partition\":%d,\"offset\":%lld", r->raw->partition,
+			 (long long)r->raw->offset);
+		add_text(out, "timestamp", span_of(clock_text(r->raw->timestamp, when)));
+		add_text(out, "key", r->raw->key);
+		add_text(out, "record", r->schema ? span_of(schema_name(r->schema)) : SPAN_NULL);
+		buf_adds(out, ",\"value\":");
+	}
+	if (r->schema)
+		ret = plain_write(r->schema, &r->value, out, reterr);
+	else
+		write_unreadable(r, out);
+	if (envelope)
+		buf_addch(out, '}');
+	return ret == 0 && out->failed ? err_nomem(reterr) : ret;
+}
+
+static bool
+matches(const struct cli *cli, const char *option, struct span is)
+{
+	const char *wanted = cli_flag(cli, option);
+
+	return !wanted || span_is(is, wanted);
+}
+
+bool
+record_wanted(const struct record *r, const struct cli *cli)
+{
+	const char *status = cli_flag(cli, "status");
+
+	return matches(cli, "command", r->command_id) && matches(cli, "lease", r->lease_id) &&
+	       matches(cli, "environment", r->environment_id) &&
+	       matches(cli, "company", r->company_id) && matches(cli, "operation", r->operation) &&
+	       (!status || span_is(r->status, status) || span_is(r->code, status));
+}

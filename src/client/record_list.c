@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/client/record.h"
+
+#include <stdlib.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/err.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/cli/cli.h"
+
+enum { SUMMARY_MAX = 200 };
+
+struct record_list {
+	struct cli *cli;
+	bool json, envelope;
+	struct cli_table *table;	/* NULL with json */
+	struct buf line;
+};
+
+/* Rows come when they come: widths are guesses at what is usual. */
+static const struct cli_column columns[] = {
+	{ "time", CLI_TEXT, 24 },	{ "record", CLI_TEXT, 18 },
+	{ "operation", CLI_TEXT, 16 },	{ "status", CLI_TEXT, 11 },
+	{ "command", CLI_TEXT, 36 },	{ "environment", CLI_TEXT, 12 },
+	{ "lease", CLI_TEXT, 16 },	{ "summary", CLI_TEXT, 0 },
+	{ NULL, CLI_TEXT, 0 },
+};
+
+struct record_list *
+record_list_new(struct cli *cli, bool envelope)
+{
+	struct record_list *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->cli = cli;
+	l->envelope = envelope;
+	l->json = cli_json(cli);
+	if (!l->json)
+		l->table = cli_table_new(cli, columns);
+	return l;
+}
+
+static void
+add_row(struct record_list *l, const struct record *r)
+{
+	char when[CLOCK_TEXT_MAX];
+	struct span summary = buf_span(r->schema ? &r->summary : &r->why);
+	struct span cells[] = {
+		span_of(clock_text(r->raw->timestamp, when)),
+		span_of(r->schema ? schema_name(r->schema) : "unreadable"),
+		r->operation,
+		r->status,
+		r->command_id,
+		r->environment_id,
+		r->lease_id,
+		{ summary.ptr, summary.len < SUMMARY_MAX ? summary.len : SUMMARY_MAX },
+	};
+
+	cli_table_row(l->table, cells);
+}
+
+void
+record_list_add(struct record_list *l, const struct record *r)
+{
+	struct err err = { 0 };
+
+	if (!l)
+		return;
+	if (!l->json) {
+		add_row(l, r);
+		return;
+	}
+	if (record_write(r, l->envelope, &l->line, &err) < 0) {
+		cli_complain(l->cli, "%s [%d] @%lld: %s", r->raw->topic_name, r->raw->partition,
+			     (long long)r->raw->offset, err.text);
+		buf_reset(&l->line);
+		return;
+	}
+	buf_addch(&l->line, '\n');
+	cli_write_buf(l->cli, &l->line);
+}
+
+void
+record_list_end(struct record_list *l)
+{
+	if (!l)
+		return;
+	cli_table_end(l->table);
+	buf_release(&l->line);
+	free(l);
+}

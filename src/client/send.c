@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/client/send.h"
+
+#include <avro.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uuid/uuid.h>
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/jtext.h"
+#include "envdriver/avro/plain.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/client/cli_schemas.h"
+#include "envdriver/client/kafka.h"
+#include "envdriver/command/command.h"
+
+enum { LOOK_MS = 10000, WAIT_MS = 100, FLUSH_MS = 60000 };
+
+struct send {
+	const struct config *config;
+	const struct schemas *schemas;
+	struct kafka *kafka;	/* NULL of a checker */
+	bool use_id;		/* of the schema registry */
+	uint32_t id;
+	struct command_decoder *decoder;
+	char topic[KAFKA_TOPIC_MAX];
+	send_placed_fn *placed;
+	void *arg;
+};
+
+void
+send_command_release(struct send_command *c)
+{
+	buf_release(&c->key);
+	buf_release(&c->value);
+}
+
+/* The message's opaque is a copy of the command's id. */
+static void
+on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
+{
+	struct send *s = arg;
+	struct err err = { 0 };
+	char what[KAFKA_TOPIC_MAX + 32];
+
+	(void)rk;
+	if (m->err) {
+		snprintf(what, sizeof(what), "write to topic '%s'", s->topic);
+		kafka_error(s->kafka, m->err, what, &err);
+		if (rd_kafka_message_status(m) == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED)
+			err_prefix(&err, "no answer, it may be in the log all the same");
+	}
+	s->placed(s->arg, m->_private, m->partition, m->offset, m->err ? &err : NULL);
+	free(m->_private);
+}
+
+struct send *
+send_new_checker(const struct config *config, const struct schemas *schemas, struct err *reterr)
+{
+	struct send *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	s->config = config;
+	s->schemas = schemas;
+	kafka_topic(config, TOPIC_COMMANDS, s->topic);
+	s->decoder = command_decoder_new(schemas, (size_t)config_int(config, "command.max.bytes"),
+					 reterr);
+	if (!s->decoder) {
+		send_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+struct send *
+send_new(const struct config *config, const struct schemas *schemas, send_placed_fn *placed,
+	 void *arg, struct err *reterr)
+{
+	const struct rd_kafka_metadata *md = NULL;
+	const struct rd_kafka_metadata_topic *found;
+	struct send *s = send_new_checker(config, schemas, reterr);
+	int ret;
+
+	if (!s)
+		return NULL;
+	s->placed = placed;
+	s->arg = arg;
+	s->kafka = kafka_new(config, KAFKA_WRITER, on_delivery, s, reterr);
+	ret = s->kafka ? kafka_metadata(s->kafka, LOOK_MS, &md, reterr) : ERR_CONFIG;
+	if (ret == 0)
+		ret = kafka_find_topic(s->kafka, md, s->topic, &found, reterr);
+	if (md)
+		rd_kafka_metadata_destroy(md);
+	if (ret == 0)
+		ret = cli_schemas_register(config, TOPIC_COMMANDS, &s->use_id, &s->id, reterr);
+	if (ret == 0)
+		return s;
+	send_free(s);
+	return NULL;
+}
+
+void
+send_free(struct send *s)
+{
+	if (!s)
+		return;
+	kafka_free(s->kafka);
+	command_decoder_free(s->decoder);
+	free(s);
+}
+
+/* Of a repeated member the last counts: what is made up stands before what
+ * is there, or behind it when it is to win. */
+static int
+complete(struct span plain, bool new_id, struct buf *out, struct err *reterr)
+{
+	char id[UUID_STR_LEN];
+	struct buf made = BUF_INIT;
+	struct jtext object;
+	struct span inner;
+	bool empty;
+	uuid_t uuid;
+
+	if (jtext_check(plain, JTEXT_DEPTH_MAX * 2, &object, reterr) < 0)
+		return ERR_INVALID;
+	if (object.kind != JTEXT_OBJECT)
+		return err_set(reterr, ERR_INVALID, "expected object, got %s",
+			       jtext_kind_name(object.kind));
+	uuid_generate_random(uuid);
+	uuid_unparse_lower(uuid, id);
+	buf_addf(&made, "\"commandId\":\"%s\",\"issuedAt\":%lld", id, (long long)clock_wall_ms());
+	inner = (struct span){ object.raw.ptr + 1, object.raw.len - 2 };
+	empty = strspn(inner.ptr, " \t\r\n") >= inner.len;
+	buf_addch(out, '{');
+	if (!new_id)
+		buf_addspan(out, buf_span(&made));
+	if (!new_id && !empty)
+		buf_addch(out, ',');
+	buf_addspan(out, inner);
+	if (new_id && !empty)
+		buf_addch(out, ',');
+	if (new_id)
+		buf_addspan(out, buf_span(&made));
+	buf_addch(out, '}');
+	out->failed |= made.failed;
+	buf_release(&made);
+	return out->failed ? err_nomem(reterr) : 0;
+}
+
+static int
+encode(struct send *s, struct span plain, struct buf *out, struct err *reterr)
+{
+	const struct schema *schema = schemas_find(s->schemas, "EnvironmentCommand");
+	avro_value_t value;
+	int ret = schema_value_new(schema, &value, reterr);
+
+	if (ret < 0)
+		return ret;
+	ret = plain_read(schema, plain, &value, reterr);
+	if (ret == 0)
+		ret = schema_write(schema, &value, out, reterr);
+	avro_value_decref(&value);
+	return ret;
+}
+
+/* As the worker will read it. */
+static int
+check(struct send *s, struct send_command *ret, struct err *reterr)
+{
+	struct reject why = { 0 };
+	struct command *c = command_decode(s->decoder, buf_span(&ret->value), SPAN_NULL, &why);
+
+	if (!c && why.reason == REJECT_NOTHING)
+		return err_nomem(reterr);
+	if (!c)
+		return err_set(reterr, ERR_INVALID, "%s", why.message);
+	snprintf(ret->id, sizeof(ret->id), "%.*s", SPAN_FMT(c->id));
+	ret->result = c->op->result;
+	buf_addspan(&ret->key, c->ordering_key.ptr ? c->ordering_key : c->id);
+	command_free(c);
+	return ret->key.failed ? err_nomem(reterr) : 0;
+}
+
+int
+send_encode(struct send *s, struct span plain, bool new_id, struct send_command *ret,
+	    struct err *reterr)
+{
+	struct buf whole = BUF_INIT;
+	int rc;
+
+	buf_reset(&ret->key);
+	buf_reset(&ret->value);
+	rc = complete(plain, new_id, &whole, reterr);
+	if (rc == 0)
+		rc = encode(s, buf_span(&whole), &ret->value, reterr);
+	if (rc == 0)
+		rc = check(s, ret, reterr);
+	buf_release(&whole);
+	return rc;
+}
+
+/* The value as it goes out: `c` has the frame that needs no registry. */
+static struct span
+framed(struct send *s, const struct send_command *c, struct buf *out)
+{
+	if (!s->use_id)
+		return buf_span(&c->value);
+	schema_add_id_frame(out, s->id);
+	buf_add(out, c->value.data + SCHEMA_FRAME_LEN, c->value.len - SCHEMA_FRAME_LEN);
+	return buf_span(out);
+}
+
+int
+send_put(struct send *s, const struct send_command *c, struct err *reterr)
+{
+	struct buf frame = BUF_INIT;
+	struct span value = framed(s, c, &frame);
+	rd_kafka_t *rk = kafka_client(s->kafka);
+	char what[KAFKA_TOPIC_MAX + 32], *id = strdup(c->id);
+	rd_kafka_resp_err_t rc;
+
+	if (!id || frame.failed) {
+		free(id);
+		buf_release(&frame);
+		return err_nomem(reterr);
+	}
+	do {
+		rc = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(s->topic),
+				       RD_KAFKA_V_KEY(c->key.data, c->key.len),
+				       RD_KAFKA_V_VALUE((void *)value.ptr, value.len),
+				       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+				       RD_KAFKA_V_OPAQUE(id), RD_KAFKA_V_END);
+		rd_kafka_poll(rk, rc == RD_KAFKA_RESP_ERR__QUEUE_FULL ? WAIT_MS : 0);
+	} while (rc == RD_KAFKA_RESP_ERR__QUEUE_FULL);
+	buf_release(&frame);
+	if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return 0;
+	free(id);
+	snprintf(what, sizeof(what), "write to topic '%s'", s->topic);
+	return kafka_error(s->kafka, rc, what, reterr);
+}
+
+/* Not rd_kafka_flush: in 2.0.2 that sleeps in slices. Each message ends by
+ * message.timeout.ms at the latest. */
+int
+send_flush(struct send *s, struct err *reterr)
+{
+	int64_t deadline = clock_mono_ms() + FLUSH_MS;
+
+	while (rd_kafka_outq_len(kafka_client(s->kafka)) > 0) {
+		if (clock_mono_ms() > deadline)
+			return kafka_error(s->kafka, RD_KAFKA_RESP_ERR__TIMED_OUT, "write", reterr);
+		rd_kafka_poll(kafka_client(s->kafka), WAIT_MS);
+	}
+	return 0;
+}

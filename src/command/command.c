@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/command/command.h"
+
+#include <assert.h>
+#include <avro.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uuid/uuid.h>
+
+#include "envdriver/avro/datum.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/jtext.h"
+#include "envdriver/avro/schema.h"
+#include "command_check.h"
+
+enum {
+	PROBE_TIMEOUT_MS = 120000,
+	GRACE_MS = 30000,		/* for the way there and back */
+	TIMEOUT_MAX_MS = INT_MAX,
+	SPANS_MAX = 16 + OPERATION_FIELDS_MAX,
+};
+
+/* Namespace of our invocation ids. Must never change: a plugin recognises a
+ * repeated call by its id, also across upgrades of ours. */
+static const uuid_t invocation_namespace = { 0xad, 0xd1, 0xde, 0xad, 0xd8, 0xca, 0x4b, 0x8b,
+					     0x97, 0xc8, 0x2c, 0xd1, 0x0c, 0xcc, 0xe4, 0xfd };
+
+struct command_decoder {
+	const struct schemas *schemas;
+	size_t max_bytes;
+	const struct schema *writer;	/* whose `value` is; NULL: no value */
+	avro_value_t value;
+	struct buf strings;		/* a FIELD_STRINGS as JSON text */
+	struct buf lease_id;
+};
+
+struct command_decoder *
+command_decoder_new(const struct schemas *schemas, size_t max_bytes, struct err *reterr)
+{
+	struct command_decoder *d = buf_realloc(NULL, sizeof(*d));
+
+	if (!d) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	*d = (struct command_decoder){ .schemas = schemas, .max_bytes = max_bytes };
+	return d;
+}
+
+void
+command_decoder_free(struct command_decoder *d)
+{
+	if (!d)
+		return;
+	if (d->writer)
+		avro_value_decref(&d->value);
+	schema_unref(d->writer);
+	buf_release(&d->strings);
+	buf_release(&d->lease_id);
+	free(d);
+}
+
+/* Makes `value` one of the writer's schema. Returns 0 or ERR_NOMEM. */
+static int
+use_writer(struct command_decoder *d, const struct schema *writer)
+{
+	if (d->writer == writer)
+		return 0;
+	if (d->writer)
+		avro_value_decref(&d->value);
+	schema_unref(d->writer);
+	d->writer = NULL;
+	if (schema_value_new(writer, &d->value, /* reterr= */ NULL) < 0)
+		return ERR_NOMEM;
+	d->writer = schema_ref(writer);
+	return 0;
+}
+
+/* The array as JSON text, as JSON.stringify writes it. */
+static bool
+get_strings(struct command_decoder *d, const avro_value_t *record, const char *field,
+	    struct span *ret)
+{
+	avro_value_t array, item;
+	size_t i, n = 0;
+
+	if (!datum_open(record, field, /* ret_branch= */ NULL, &array))
+		return false;
+	buf_reset(&d->strings);
+	buf_addch(&d->strings, '[');
+	avro_value_get_size(&array, &n);
+	for (i = 0; i < n; i++) {
+		if (avro_value_get_by_index(&array, i, &item, NULL) != 0)
+			break;
+		if (i)
+			buf_addch(&d->strings, ',');
+		jtext_add_string(&d->strings, datum_span(&item));
+	}
+	buf_addch(&d->strings, ']');
+	*ret = buf_span(&d->strings);
+	return true;
+}
+
+static void
+read_values(struct command_decoder *d, const avro_value_t *operation, struct command *c)
+{
+	const struct operation_field *f;
+
+	for (f = c->op->fields; f->name; f++) {
+		struct command_value *v = &c->values[f - c->op->fields];
+
+		switch (f->kind) {
+		case FIELD_INT:
+			v->present = datum_get_int(operation, f->name, &v->number);
+			break;
+		case FIELD_BOOL:
+			v->present = datum_get_bool(operation, f->name, &v->flag);
+			break;
+		case FIELD_STRINGS:
+			v->present = get_strings(d, operation, f->name, &v->text);
+			break;
+		default:
+			v->text = datum_get_span(operation, f->name);
+			v->present = v->text.ptr != NULL;
+			break;
+		}
+	}
+}
+
+static void
+read_target(const avro_value_t *record, struct command *c)
+{
+	const char *branch = NULL;
+	avro_value_t target;
+
+	if (!datum_open(record, "target", &branch, &target))
+		return;
+	if (strcmp(branch, "PluginDriver") == 0) {
+		c->target = COMMAND_TARGET_DRIVER;
+		c->plugin_key = datum_get_span(&target, "pluginKey");
+		c->driver_key = datum_get_span(&target, "driverKey");
+	} else {
+		c->target = COMMAND_TARGET_PROVIDER;
+		c->driver_key = datum_get_span(&target, "provider");
+	}
+	c->pinned_id = datum_get_span(&target, "pluginId");
+	if (!c->pinned_id.len)
+		c->pinned_id = SPAN_NULL;
+}
+
+/* Everything but the ordering key and the lease id, which need checked text.
+ * Spans are borrowed from the decoder. False with *r filled when the
+ * operation is not one of ours. */
+/* For the dead letter. An id that is too long is no id: cut, it would name
+ * another one. */
+static void
+keep_id(char *to, size_t size, struct span id)
+{
+	if (id.len < size)
+		command_copy_text(to, size, id);
+}
+
+static bool
+read_fields(struct command_decoder *d, struct span traceparent_header, struct command *c,
+	    struct reject *r)
+{
+	const avro_value_t *v = &d->value;
+	const char *branch = "";
+	avro_value_t operation;
+
+	c->id = datum_get_span(v, "commandId");
+	c->company_id = datum_get_span(v, "companyId");
+	c->environment_id = datum_get_span(v, "environmentId");
+	if (!c->company_id.ptr)
+		c->company_id = SPAN_LIT("");
+	if (!c->environment_id.ptr)
+		c->environment_id = SPAN_LIT("");
+	keep_id(r->command_id, sizeof(r->command_id), c->id);
+	keep_id(r->company_id, sizeof(r->company_id), c->company_id);
+	keep_id(r->environment_id, sizeof(r->environment_id), c->environment_id);
+	if (datum_open(v, "operation", &branch, &operation))
+		c->op = operation_by_name(span_of(branch));
+	command_copy_text(r->operation, sizeof(r->operation), span_of(branch));
+	if (!c->op) {
+		command_reject(r, REJECT_INVALID, "operation",
+			       "operation: '%s' is not known to this version", branch);
+		return false;
+	}
+	c->issued_by = datum_get_span(v, "issuedBy");
+	c->issue_id = datum_get_span(v, "issueId");
+	c->ordering_key = datum_get_span(v, "orderingKey");
+	datum_get_int(v, "issuedAt", &c->issued_at);
+	/* Before 1970 is past, not "null". */
+	if (datum_get_int(v, "expiresAt", &c->expires_at) && c->expires_at < 0)
+		c->expires_at = 0;
+	datum_get_bool(v, "rerunIfInterrupted", &c->rerun);
+	c->traceparent = traceparent_header;
+	if (!command_traceparent_ok(c->traceparent))
+		c->traceparent = datum_get_span(v, "traceparent");
+	if (!command_traceparent_ok(c->traceparent))
+		c->traceparent = SPAN_NULL;
+	c->config = datum_get_span(v, "config");
+	if (!c->config.ptr)
+		c->config = SPAN_LIT("{}");
+	read_target(v, c);
+	read_values(d, &operation, c);
+	return true;
+}
+
+/* D7: null means the lease, empty means none. Expects checked text. */
+static bool
+read_keys(struct command_decoder *d, struct command *c, struct reject *r)
+{
+	const struct operation_field *f = c->op->fields;
+	struct jtext lease;
+
+	buf_reset(&d->lease_id);
+	if (f->name && f->kind == FIELD_LEASE) {
+		jtext_check(c->values[0].text, JTEXT_DEPTH_MAX, &lease, /* reterr= */ NULL);
+		lease = jtext_get(lease, "providerLeaseId");
+		if (lease.kind == JTEXT_STRING)
+			jtext_decode(lease, &d->lease_id, /* ret_replaced= */ NULL);
+		c->lease_id = buf_span(&d->lease_id);
+	} else if (f->name && strcmp(f->name, "providerLeaseId") == 0) {
+		c->lease_id = c->values[0].text;
+	}
+	if (!command_check_lease_id(c->lease_id, r))
+		return false;
+	if (!c->lease_id.len)
+		c->lease_id = SPAN_NULL;
+	if (!c->ordering_key.ptr && c->op->lease_key)
+		c->ordering_key = c->lease_id;
+	if (!c->ordering_key.len)
+		c->ordering_key = SPAN_NULL;
+	return !d->lease_id.failed;
+}
+
+static size_t
+list_spans(struct command *c, struct span *spans[SPANS_MAX])
+{
+	size_t n = 0, i;
+
+	spans[n++] = &c->id;
+	spans[n++] = &c->issued_by;
+	spans[n++] = &c->company_id;
+	spans[n++] = &c->environment_id;
+	spans[n++] = &c->issue_id;
+	spans[n++] = &c->ordering_key;
+	spans[n++] = &c->traceparent;
+	spans[n++] = &c->plugin_key;
+	spans[n++] = &c->driver_key;
+	spans[n++] = &c->pinned_id;
+	spans[n++] = &c->config;
+	spans[n++] = &c->lease_id;
+	for (i = 0; i < OPERATION_FIELDS_MAX; i++)
+		spans[n++] = &c->values[i].text;
+	return n;
+}
+
+/* Another writer may have bytes where we have a string, which the pre-scan
+ * takes as they are. */
+static bool
+check_texts(struct command *c, struct reject *r)
+{
+	struct span *spans[SPANS_MAX];
+	size_t n = list_spans(c, spans), i;
+
+	for (i = 0; i < n; i++) {
+		if (!spans[i]->ptr || jtext_utf8_ok(*spans[i]))
+			continue;
+		command_reject(r, REJECT_INVALID, "", "a text of the command is not UTF-8");
+		return false;
+	}
+	return true;
+}
+
+/* One block: the struct, then every text with a NUL behind it. */
+static struct command *
+copy_out(const struct command *from)
+{
+	struct span *spans[SPANS_MAX];
+	struct command *c, borrowed = *from;
+	size_t n = list_spans(&borrowed, spans), i, size = sizeof(*c);
+	char *p;
+
+	for (i = 0; i < n; i++)
+		if (spans[i]->ptr)
+			size += spans[i]->len + 1;
+	c = buf_realloc(NULL, size);
+	if (!c)
+		return NULL;
+	*c = borrowed;
+	c->bytes = size;
+	p = (char *)(c + 1);
+	list_spans(c, spans);
+	for (i = 0; i < n; i++) {
+		if (!spans[i]->ptr)
+			continue;
+		memcpy(p, spans[i]->ptr, spans[i]->len);
+		p[spans[i]->len] = '\0';
+		spans[i]->ptr = p;
+		p += spans[i]->len + 1;
+	}
+	return c;
+}
+
+/* The record's value as avro-c has it; false with *r filled. */
+static bool
+read_datum(struct command_decoder *d, struct span value, struct reject *r)
+{
+	const struct schema *writer;
+	struct span datum;
+	struct err err = { .code = 0 };
+	int ret;
+
+	if (!value.ptr) {
+		command_reject(r, REJECT_UNREADABLE, "", "the record has no value (a tombstone)");
+		return false;
+	}
+	if (value.len > d->max_bytes) {
+		command_reject(r, REJECT_TOO_LARGE, "",
+			       "command of %zu bytes exceeds the limit of %zu", value.len,
+			       d->max_bytes);
+		return false;
+	}
+	ret = schema_unframe(d->schemas, value, &writer, &datum, &err);
+	if (ret == ERR_UNAVAILABLE)
+		r->reason = REJECT_WAIT;
+	if (ret < 0)
+		goto unreadable;
+	if (strcmp(schema_name(writer), "EnvironmentCommand") != 0) {
+		err_set(&err, ERR_INVALID, "expected an EnvironmentCommand, got a %s",
+			schema_name(writer));
+		goto unreadable;
+	}
+	if (use_writer(d, writer) < 0)
+		return false;
+	if (schema_read(writer, datum, &d->value, &err) < 0)
+		goto unreadable;
+	return true;
+unreadable:
+	if (err.code != ERR_NOMEM && r->reason != REJECT_WAIT)
+		command_reject(r, REJECT_UNREADABLE, "", "%s", err.text);
+	return false;
+}
+
+struct command *
+command_decode(struct command_decoder *d, struct span value, struct span traceparent_header,
+	       struct reject *ret_reject)
+{
+	struct command c = { .expires_at = -1 };
+
+	*ret_reject = (struct reject){ .reason = REJECT_NOTHING };
+	if (!read_datum(d, value, ret_reject) ||
+	    !read_fields(d, traceparent_header, &c, ret_reject) || d->strings.failed ||
+	    !check_texts(&c, ret_reject) || !command_check(&c, ret_reject) ||
+	    !read_keys(d, &c, ret_reject))
+		return NULL;
+	return copy_out(&c);
+}
+
+void
+command_free(struct command *c)
+{
+	free(c);
+}
+
+const struct command_value *
+command_value(const struct command *c, const char *name)
+{
+	const struct operation_field *f;
+
+	for (f = c->op->fields; f->name; f++)
+		if (strcmp(f->name, name) == 0)
+			return &c->values[f - c->op->fields];
+	assert(!"the operation has no such field");
+	return NULL;
+}
+
+const char *
+command_reject_name(enum reject_reason reason)
+{
+	static const char *const names[] = {
+		[REJECT_UNREADABLE] = "UNREADABLE_COMMAND",
+		[REJECT_INVALID] = "INVALID_COMMAND",
+		[REJECT_DUPLICATE] = "DUPLICATE_COMMAND",
+		[REJECT_TOO_LARGE] = "COMMAND_TOO_LARGE",
+	};
+
+	assert(reason >= 0 && (size_t)reason < sizeof(names) / sizeof(names[0]));
+	return names[reason];
+}
+
+void
+command_provider_key(const struct command *c, struct buf *out)
+{
+	if (c->target == COMMAND_TARGET_DRIVER) {
+		buf_addspan(out, c->plugin_key);
+		buf_addch(out, ':');
+	}
+	buf_addspan(out, c->driver_key);
+}
+
+void
+command_invocation_id(const struct command *c, char ret[37])
+{
+	uuid_t id;
+
+	uuid_generate_sha1(id, invocation_namespace, c->id.ptr, c->id.len);
+	uuid_unparse_lower(id, ret);
+}
+
+struct jtext
+command_config(const struct command *c)
+{
+	return command_json(c->config, JTEXT_OBJECT);
+}
+
+struct jtext
+command_json(struct span text, enum jtext_kind kind)
+{
+	while (text.len && strchr(" \t\r\n", text.ptr[0])) {
+		text.ptr++;
+		text.len--;
+	}
+	while (text.len && strchr(" \t\r\n", text.ptr[text.len - 1]))
+		text.len--;
+	return (struct jtext){ kind, text };
+}
+
+/* A number of the config that counts as a time limit, else 0. */
+static double
+config_ms(const struct command *c, const char *name)
+{
+	struct jtext value = jtext_get(command_config(c), name);
+	double ms;
+
+	if (value.kind != JTEXT_NUMBER || !jtext_double(value, &ms) || !isfinite(ms) || ms <= 0)
+		return 0;
+	return ms;
+}
+
+int64_t
+command_timeout_ms(const struct command *c, int64_t default_ms)
+{
+	double ms = 0;
+
+	switch (c->op->limit) {
+	case LIMIT_NONE:
+		return 0;
+	case LIMIT_DEFAULT:
+		return default_ms;
+	case LIMIT_PROBE:
+		return PROBE_TIMEOUT_MS;
+	case LIMIT_LEASE:
+		ms = fmax(config_ms(c, "timeoutMs"), config_ms(c, "bridgeRequestTimeoutMs"));
+		break;
+	case LIMIT_OWN:
+		if (command_value(c, "timeoutMs")->present)
+			ms = (double)command_value(c, "timeoutMs")->number;
+		else
+			ms = config_ms(c, "timeoutMs");
+		break;
+	case LIMIT_SETUP:
+		ms = config_ms(c, "timeoutMs");
+		break;
+	}
+	if (ms <= 0)
+		return default_ms;
+	return ms >= TIMEOUT_MAX_MS - GRACE_MS ? TIMEOUT_MAX_MS : (int64_t)ms + GRACE_MS;
+}

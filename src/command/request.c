@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/command/request.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/command/command.h"
+#include "request_secret.h"
+#include "envdriver/result/result.h"
+
+static void
+add_key(struct buf *out, const char *name)
+{
+	buf_adds(out, ",\"");
+	buf_adds(out, name);
+	buf_adds(out, "\":");
+}
+
+/* Appends the object without its members `name`; all other bytes stay. */
+static void
+add_without(struct buf *out, struct jtext object, const char *name)
+{
+	const char *open = object.raw.ptr + 1, *end = object.raw.ptr + object.raw.len;
+	const char *behind = open;	/* the last member, kept or not */
+	const char *lead = NULL;	/* the first member */
+	struct jtext_iter it;
+	struct jtext value;
+	struct span key;
+	bool kept = false;
+
+	buf_addch(out, '{');
+	jtext_iter_init(&it, object);
+	while (jtext_iter_next(&it, &key, &value)) {
+		const char *to = value.raw.ptr + value.raw.len;
+
+		if (!lead)
+			lead = key.ptr;
+		if (!jtext_is((struct jtext){ JTEXT_STRING, key }, name)) {
+			if (kept)	/* with the comma before it */
+				buf_add(out, behind, (size_t)(key.ptr - behind));
+			else
+				buf_add(out, open, (size_t)(lead - open));
+			buf_add(out, key.ptr, (size_t)(to - key.ptr));
+			kept = true;
+		}
+		behind = to;
+	}
+	buf_add(out, behind, (size_t)(end - behind));
+}
+
+static int
+add_config(const struct command *c, struct jtext schema, struct buf *out,
+	   struct outcome *ret_failure)
+{
+	bool provider = c->target == COMMAND_TARGET_PROVIDER;
+	struct jtext config = command_config(c);
+	struct buf stripped = BUF_INIT;
+	int ret = 0;
+
+	if (provider) {
+		add_without(&stripped, config, "provider");
+		config.raw = buf_span(&stripped);
+	}
+	if (stripped.failed) {
+		outcome_fail(ret_failure, CODE_INTERNAL, "out of memory");
+		ret = ERR_NOMEM;
+		goto out;
+	}
+	if (c->op->id != OPERATION_VALIDATE_CONFIG)
+		ret = request_secret_resolve(c, config, "", out, ret_failure);
+	else if (provider)
+		ret = request_secret_collapse(config, schema, out, ret_failure);
+	else
+		jtext_add_flat(out, config.raw);
+out:
+	buf_release(&stripped);
+	return ret;
+}
+
+static int
+add_value(const struct command *c, const struct operation_field *f, const struct command_value *v,
+	  struct buf *out, struct outcome *ret_failure)
+{
+	if (f->keep || (!v->present && !f->send_null) ||
+	    (f->kind == FIELD_BOOL && f->skip_false && !v->flag))
+		return 0;
+	add_key(out, f->name);
+	if (!v->present) {
+		buf_adds(out, "null");
+		return 0;
+	}
+	switch (f->kind) {
+	case FIELD_STRING:
+	case FIELD_ID:
+	case FIELD_PATH:
+		jtext_add_string(out, v->text);
+		break;
+	case FIELD_OBJECT:
+	case FIELD_LEASE:
+	case FIELD_ARRAY:
+	case FIELD_STRINGS:
+		jtext_add_flat(out, v->text);
+		break;
+	case FIELD_ENV:
+		return request_secret_resolve(c, command_json(v->text, JTEXT_OBJECT), f->name, out,
+					      ret_failure);
+	case FIELD_BOOL:
+		buf_adds(out, v->flag ? "true" : "false");
+		break;
+	case FIELD_INT:
+		buf_addf(out, "%" PRId64, v->number);
+		break;
+	}
+	return 0;
+}
+
+static void
+add_ids(const struct command *c, struct buf *out)
+{
+	add_key(out, "companyId");
+	jtext_add_string(out, c->company_id);
+	add_key(out, "environmentId");
+	jtext_add_string(out, c->environment_id);
+	if (c->issue_id.ptr) {
+		add_key(out, "issueId");
+		jtext_add_string(out, c->issue_id);
+	} else if (c->op->send_issue_null) {
+		add_key(out, "issueId");
+		buf_adds(out, "null");
+	}
+}
+
+int
+request_params(const struct command *c, struct jtext config_schema, struct buf *out,
+	       struct outcome *ret_failure)
+{
+	const struct operation_field *f;
+	size_t from = out->len;
+	int ret;
+
+	assert(c->op->rpc && c->target != COMMAND_TARGET_NONE);
+	buf_adds(out, "{\"driverKey\":");
+	jtext_add_string(out, c->driver_key);
+	if (c->op->id != OPERATION_VALIDATE_CONFIG)
+		add_ids(c, out);
+	add_key(out, "config");
+	ret = add_config(c, config_schema, out, ret_failure);
+	for (f = c->op->fields; f->name && ret == 0; f++)
+		ret = add_value(c, f, &c->values[f - c->op->fields], out, ret_failure);
+	buf_addch(out, '}');
+	if (ret == 0 && out->failed) {
+		outcome_fail(ret_failure, CODE_INTERNAL, "out of memory");
+		ret = ERR_NOMEM;
+	}
+	/* No half of it may be taken for JSON. */
+	if (ret < 0 && out->data) {
+		out->len = from;
+		out->data[from] = '\0';
+	}
+	return ret;
+}
+
+struct span
+request_config(struct span params)
+{
+	return jtext_get((struct jtext){ JTEXT_OBJECT, params }, "config").raw;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * topics: what the topics should be and what they are.
+ *
+ * Owns a Kafka client and what it found. Used by: topics. May use: kafka.
+ */
+#ifndef ENVDRIVER_COMMANDS_TOPICS_H
+#define ENVDRIVER_COMMANDS_TOPICS_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/kafka/event.h"
+
+struct config;
+struct err;
+
+struct topics_spec {
+	int64_t partitions, retention_ms, max_bytes;
+};
+
+/* The caller sets config, specs and, unless 0 is to mean the usual, the two
+ * numbers of replicas. */
+struct topics_plan {
+	const struct config *config;
+	struct topics_spec specs[TOPIC_COUNT];
+	int64_t replication, in_sync;
+	bool there[TOPIC_COUNT], made[TOPIC_COUNT], compared[TOPIC_COUNT];
+	struct buf differs[TOPIC_COUNT];	/* one line; empty: as wanted */
+	struct kafka *kafka;
+	const struct rd_kafka_metadata *md;
+	rd_kafka_queue_t *queue;
+};
+
+/* Connects; finds what is there and what differs. */
+int topics_look(struct topics_plan *p, struct err *reterr);
+/* Makes what is missing; waits until all can be used. */
+int topics_make(struct topics_plan *p, struct err *reterr);
+void topics_release(struct topics_plan *p);
+
+#endif

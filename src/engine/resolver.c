@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resolver.h"
+
+#include <string.h>
+
+#include "envdriver/command/command.h"
+#include "envdriver/result/result.h"
+#include "envdriver/plugin/supervisor.h"
+#include "envdriver/registry/registry.h"
+
+static bool
+running(const struct supervisor *s, const char *id)
+{
+	return supervisor_status(s, id) == WORKER_RUNNING;
+}
+
+/* True when its worker comes up or has been asked to. */
+static bool
+coming_up(struct supervisor *s, const char *id)
+{
+	if (supervisor_status(s, id) == WORKER_STARTING)
+		return true;
+	if (!supervisor_startable(s, id))
+		return false;
+	supervisor_start(s, id);
+	return true;
+}
+
+static enum resolution
+fail_key(const struct command *c, enum outcome_code code, const char *fmt_end,
+	 struct outcome *ret_failure)
+{
+	outcome_fail(ret_failure, code, "Plugin environment driver \"%.*s:%.*s\" %s",
+		     SPAN_FMT(c->plugin_key), SPAN_FMT(c->driver_key), fmt_end);
+	return RESOLUTION_FAILED;
+}
+
+static enum resolution
+by_key(const struct registry *registry, struct supervisor *supervisor, const struct command *c,
+       bool may_start, struct resolved *ret, struct outcome *ret_failure)
+{
+	const struct registry_plugin *p = registry_by_key(registry, c->plugin_key);
+	const struct registry_driver *d;
+
+	if (!p || !p->ready)
+		return fail_key(c, CODE_DRIVER_NOT_READY, "is not ready.", ret_failure);
+	d = registry_driver(p, c->driver_key);
+	if (!d) {
+		outcome_fail(ret_failure, CODE_DRIVER_NOT_DECLARED,
+			     "Plugin \"%.*s\" does not declare environment driver \"%.*s\".",
+			     SPAN_FMT(c->plugin_key), SPAN_FMT(c->driver_key));
+		return RESOLUTION_FAILED;
+	}
+	if (!running(supervisor, p->id)) {
+		if (may_start && coming_up(supervisor, p->id))
+			return RESOLUTION_STARTING;
+		return fail_key(c, CODE_NO_RUNNING_WORKER, "has no running worker.", ret_failure);
+	}
+	*ret = (struct resolved){ p->id, p->key, d->config_schema };
+	return RESOLUTION_FOUND;
+}
+
+static bool
+offers(const struct registry_plugin *p, struct span provider, const struct registry_driver **ret)
+{
+	if (!p->ready)
+		return false;
+	for (size_t i = 0; i < p->n_drivers; i++) {
+		*ret = &p->drivers[i];
+		if ((*ret)->sandbox_provider && span_is(provider, (*ret)->driver_key))
+			return true;
+	}
+	return false;
+}
+
+static enum resolution
+by_provider(const struct registry *registry, struct supervisor *supervisor,
+	    const struct command *c, bool may_start, struct resolved *ret,
+	    struct outcome *ret_failure)
+{
+	const struct registry_plugin *p;
+	const struct registry_driver *d;
+	bool wait = false;
+
+	for (size_t i = 0; (p = registry_at(registry, i)); i++) {
+		if (offers(p, c->driver_key, &d) && running(supervisor, p->id)) {
+			*ret = (struct resolved){ p->id, p->key, d->config_schema };
+			return RESOLUTION_FOUND;
+		}
+	}
+	/* None runs: all that could are started at once. */
+	for (size_t i = 0; may_start && (p = registry_at(registry, i)); i++)
+		if (offers(p, c->driver_key, &d) && coming_up(supervisor, p->id))
+			wait = true;
+	if (wait)
+		return RESOLUTION_STARTING;
+	outcome_fail(ret_failure, CODE_PROVIDER_NOT_AVAILABLE,
+		     "Sandbox provider \"%.*s\" is not installed or its plugin worker is not "
+		     "running.",
+		     SPAN_FMT(c->driver_key));
+	return RESOLUTION_FAILED;
+}
+
+/* No readiness or declaration check: only its worker counts. */
+static enum resolution
+pinned(const struct registry *registry, struct supervisor *supervisor, const struct command *c,
+       bool may_start, struct resolved *ret, struct outcome *ret_failure)
+{
+	const struct registry_plugin *p = registry_by_id(registry, c->pinned_id);
+	const char *id = p ? p->id : c->pinned_id.ptr;	/* NUL-terminated */
+	enum worker_status st = supervisor_status(supervisor, id);
+	const struct registry_driver *d = p ? registry_driver(p, c->driver_key) : NULL;
+
+	if (st != WORKER_RUNNING && st != WORKER_STARTING) {
+		if (may_start && coming_up(supervisor, id))
+			return RESOLUTION_STARTING;
+		if (st == WORKER_NONE)
+			outcome_fail(ret_failure, CODE_NO_RUNNING_WORKER,
+				     "No worker registered for plugin \"%s\"", id);
+		else
+			outcome_fail(ret_failure, CODE_NO_RUNNING_WORKER,
+				     "Cannot call \"%s\" \xe2\x80\x94 worker for \"%s\" is %s",
+				     c->op->rpc, id, worker_status_name(st));
+		return RESOLUTION_FAILED;
+	}
+	*ret = (struct resolved){
+		.plugin_id = id,
+		.plugin_key = p && p->key ? p->key : "",
+	};
+	if (d)
+		ret->config_schema = d->config_schema;
+	return RESOLUTION_FOUND;
+}
+
+enum resolution
+resolver_resolve(const struct registry *registry, struct supervisor *supervisor,
+		 const struct command *c, bool may_start, struct resolved *ret,
+		 struct outcome *ret_failure)
+{
+	if (!registry_fresh(registry))
+		return RESOLUTION_STALE;
+	if (c->pinned_id.ptr)
+		return pinned(registry, supervisor, c, may_start, ret, ret_failure);
+	if (c->target == COMMAND_TARGET_PROVIDER)
+		return by_provider(registry, supervisor, c, may_start, ret, ret_failure);
+	return by_key(registry, supervisor, c, may_start, ret, ret_failure);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * resolver: which plugin serves a command, and whether its worker runs
+ * (OPERATIONS.md, "Resolution"; reference: resolvePluginEnvironmentDriver,
+ * ...ByKey).
+ *
+ * Owns nothing. Asks the mirrored registry and the supervisor; never waits:
+ * it says when waiting may help. Used by: flow. May use: registry,
+ * supervisor, command, result (outcome).
+ */
+#ifndef ENVDRIVER_ENGINE_RESOLVER_H
+#define ENVDRIVER_ENGINE_RESOLVER_H
+
+#include <stdbool.h>
+
+#include "envdriver/base/jtext.h"
+
+struct command;
+struct outcome;
+struct registry;
+struct supervisor;
+
+enum resolution {
+	RESOLUTION_FOUND,
+	RESOLUTION_FAILED,	/* *ret_failure says how */
+	RESOLUTION_STARTING,	/* fails only for want of a running worker, and one was
+				 * started: ask again until plugin.start.wait is over */
+	RESOLUTION_STALE,	/* the registry is not being kept true just now */
+};
+
+/* Borrowed from the registry until the loop turns. */
+struct resolved {
+	const char *plugin_id;
+	const char *plugin_key;		/* "" when the registry does not know it */
+	struct jtext config_schema;	/* MISSING when unknown */
+};
+
+/* `may_start`: workers are started on demand and STARTING may be said. */
+enum resolution resolver_resolve(const struct registry *registry, struct supervisor *supervisor,
+				 const struct command *c, bool may_start, struct resolved *ret,
+				 struct outcome *ret_failure);
+
+#endif

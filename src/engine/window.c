@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/engine/window.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "envdriver/kafka/window_text.h"
+
+/*
+ * DESIGN: a delivery removes every old offset up to its own, so all entries
+ * lie below all old offsets: the not-done offsets are `entries`, then `old`,
+ * both ascending. Entries grow at the end and mostly leave near the front;
+ * removing one moves the shorter side.
+ */
+
+/* Ascending offsets in at[head .. head + len). */
+struct list {
+	int64_t *at;
+	size_t head, len, cap;
+};
+
+struct window {
+	int64_t last;		/* highest offset delivered in this assignment */
+	int64_t end;		/* everything below that is not listed is done */
+	struct list entries;	/* delivered, not done */
+	struct list old;	/* not done by the metadata, not delivered yet */
+	size_t limit;
+	size_t room;		/* characters of metadata */
+};
+
+/* Index of the first that is not below `offset`. */
+static size_t
+list_find(const struct list *l, int64_t offset)
+{
+	size_t lo = 0, hi = l->len;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (l->at[l->head + mid] < offset)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool
+list_has(const struct list *l, int64_t offset)
+{
+	size_t i = list_find(l, offset);
+
+	return i < l->len && l->at[l->head + i] == offset;
+}
+
+static bool
+list_reserve(struct list *l)
+{
+	size_t cap = l->cap ? l->cap * 2 : 64;
+	int64_t *at;
+
+	if (l->head + l->len < l->cap)
+		return true;
+	if (l->head > l->cap / 2) {
+		memmove(l->at, l->at + l->head, l->len * sizeof(*at));
+		l->head = 0;
+		return true;
+	}
+	at = buf_realloc(l->at, cap * sizeof(*at));
+	if (!at)
+		return false;
+	l->at = at;
+	l->cap = cap;
+	return true;
+}
+
+static void
+list_remove(struct list *l, size_t i)
+{
+	int64_t *at = l->at + l->head;
+
+	if (i < l->len / 2) {
+		memmove(at + 1, at, i * sizeof(*at));
+		l->head++;
+	} else {
+		memmove(at + i, at + i + 1, (l->len - i - 1) * sizeof(*at));
+	}
+	l->len--;
+}
+
+static void
+list_drop(struct list *l, size_t n)
+{
+	l->head += n;
+	l->len -= n;
+}
+
+static bool
+old_read(struct window *w, struct span metadata, int64_t committed, bool *ret_foreign)
+{
+	int n = window_metadata_read(metadata, committed, &w->end, NULL, 0);
+
+	*ret_foreign = n < 0;
+	if (n <= 0)
+		return true;
+	w->old.at = buf_realloc(NULL, (size_t)n * sizeof(*w->old.at));
+	if (!w->old.at)
+		return false;
+	w->old.len = w->old.cap = (size_t)n;
+	window_metadata_read(metadata, committed, NULL, w->old.at, (size_t)n);
+	return true;
+}
+
+struct window *
+window_new(int64_t committed, int64_t start, struct span metadata, bool *ret_foreign)
+{
+	struct window *w = buf_realloc(NULL, sizeof(*w));
+	bool foreign = false;
+
+	if (!w)
+		return NULL;
+	*w = (struct window){
+		.last = -1,
+		.end = committed < 0 ? start : committed,
+		.limit = WINDOW_LIMIT,
+		.room = WINDOW_METADATA_MAX,
+	};
+	if (committed >= 0 && !old_read(w, metadata, committed, &foreign)) {
+		window_free(w);
+		return NULL;
+	}
+	*ret_foreign = foreign;
+	return w;
+}
+
+void
+window_free(struct window *w)
+{
+	if (!w)
+		return;
+	free(w->entries.at);
+	free(w->old.at);
+	free(w);
+}
+
+int64_t
+window_fetch_from(const struct window *w)
+{
+	return window_committed(w);
+}
+
+enum window_verdict
+window_deliver(struct window *w, int64_t offset, size_t *ret_gone)
+{
+	struct list *e = &w->entries;
+	bool listed;
+
+	*ret_gone = 0;
+	if (offset <= w->last)
+		return WINDOW_DROP;
+	if (!list_reserve(e))
+		return WINDOW_NOMEM;
+	*ret_gone = window_log_start(w, offset);
+	listed = w->old.len && w->old.at[w->old.head] == offset;
+	if (offset < w->end && !listed)
+		return WINDOW_DROP;
+	if (listed)
+		list_drop(&w->old, 1);
+	e->at[e->head + e->len++] = offset;
+	w->last = offset;
+	return WINDOW_TAKE;
+}
+
+size_t
+window_log_start(struct window *w, int64_t offset)
+{
+	size_t n = list_find(&w->old, offset);
+
+	list_drop(&w->old, n);
+	return n;
+}
+
+void
+window_done(struct window *w, int64_t offset)
+{
+	size_t i = list_find(&w->entries, offset);
+
+	assert(i < w->entries.len && w->entries.at[w->entries.head + i] == offset);
+	list_remove(&w->entries, i);
+	if (offset >= w->end)
+		w->end = offset + 1;
+}
+
+bool
+window_replaying(const struct window *w)
+{
+	return w->old.len > 0;
+}
+
+size_t
+window_pending(const struct window *w)
+{
+	return w->entries.len + w->old.len;
+}
+
+size_t
+window_limit(const struct window *w)
+{
+	return w->limit;
+}
+
+size_t
+window_resume(const struct window *w)
+{
+	return w->limit / 4 * 3;
+}
+
+int64_t
+window_end(const struct window *w)
+{
+	return w->end;
+}
+
+/* Walks what is not done below `end` when `offsets` are done. */
+struct walk {
+	const struct window *w;
+	const int64_t *offsets;
+	size_t n, taken, entry, old;
+	int64_t end;
+};
+
+static struct walk
+walk_begin(const struct window *w, const int64_t *offsets, size_t n)
+{
+	struct walk k = { .w = w, .offsets = offsets, .n = n, .end = w->end };
+
+	if (n && offsets[n - 1] >= k.end)
+		k.end = offsets[n - 1] + 1;
+	return k;
+}
+
+/* False when there is no more. */
+static bool
+walk_next(struct walk *k, int64_t *ret)
+{
+	const struct list *e = &k->w->entries, *o = &k->w->old;
+
+	while (k->entry < e->len) {
+		*ret = e->at[e->head + k->entry++];
+		if (k->taken == k->n || *ret != k->offsets[k->taken])
+			return *ret < k->end;
+		k->taken++;
+	}
+	if (k->old == o->len)
+		return false;
+	*ret = o->at[o->head + k->old++];
+	return *ret < k->end;
+}
+
+/* The commit with offsets[0 .. n) done; false when it does not fit. */
+static bool
+encode(const struct window *w, const int64_t *offsets, size_t n, struct window_text *t,
+       int64_t *ret_offset)
+{
+	struct walk k = walk_begin(w, offsets, n);
+	int64_t at, committed;
+	bool more = walk_next(&k, &at);
+
+	committed = more ? at : k.end;
+	window_text_begin(t, w->room, committed, k.end);
+	for (; more && !t->full; more = walk_next(&k, &at))
+		window_text_add(t, at);
+	*ret_offset = committed;
+	return !t->full;
+}
+
+/*
+ * How many of `offsets` may be published when all would not fit. Offsets
+ * below `end` only shorten the list, those beyond it only lengthen it: behind
+ * the former, halving finds the edge.
+ */
+static size_t
+longest_fit(const struct window *w, const int64_t *offsets, size_t n, struct window_text *t)
+{
+	size_t lo = 0, hi = n;
+	int64_t ignored;
+
+	while (lo < n && offsets[lo] < w->end)
+		lo++;
+	while (lo + 1 < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (encode(w, offsets, mid, t, &ignored))
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+int64_t
+window_committed(const struct window *w)
+{
+	struct walk k = walk_begin(w, NULL, 0);
+	int64_t at;
+
+	return walk_next(&k, &at) ? at : w->end;
+}
+
+size_t
+window_seal(const struct window *w, const int64_t *offsets, size_t n, int64_t *ret_offset,
+	    struct buf *metadata)
+{
+	struct window_text t;
+	struct window wide = *w;
+	size_t i, took = n;
+	int64_t offset;
+
+	for (i = 0; i < n; i++)
+		assert((i == 0 || offsets[i - 1] < offsets[i]) &&
+		       list_has(&w->entries, offsets[i]));
+	if (!encode(w, offsets, n, &t, &offset)) {
+		took = longest_fit(w, offsets, n, &t);
+		if (n && !took)
+			return 0;
+		/* A list that was committed longer than today's room may stay
+		 * as long as it is. */
+		wide.room = WINDOW_METADATA_MAX;
+		if (!encode(&wide, offsets, took, &t, &offset))
+			return 0;
+	}
+	*ret_offset = offset;
+	window_text_write(&t, metadata);
+	return took;
+}
+
+void
+window_refused(struct window *w)
+{
+	if (w->limit / 2 < WINDOW_LIMIT_MIN)
+		return;
+	w->limit /= 2;
+	w->room /= 2;
+}

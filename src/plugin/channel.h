@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * channel: requests and answers over a pair of pipes: ids, pending calls,
+ * time limits (PROTOCOL sections 3 and 7).
+ *
+ * Owns the pipes, the queue of bytes to write and the table of calls; the
+ * calls themselves live in their owners' structs. What is queued during a
+ * turn of the loop goes out in one write before the loop waits. Knows nothing
+ * of processes or companies. Used by: worker. May use: frame, longline, rpc,
+ * imap, deadline, libuv.
+ */
+#ifndef ENVDRIVER_PLUGIN_CHANNEL_H
+#define ENVDRIVER_PLUGIN_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "envdriver/base/buf.h"
+#include "deadline.h"
+#include "imap.h"
+#include "envdriver/plugin/rpc.h"
+
+struct channel;
+struct err;
+
+/* Of the calls that timed out and were not answered yet; the oldest is given
+ * up for a new one. */
+enum { CHANNEL_LATE_MAX = 1024 };
+
+/* The first five are set by the owner, who keeps the struct until on_end
+ * has been called (and, after RPC_TIMED_OUT, on_late), or until channel_drop. */
+struct channel_call {
+	const char *method;
+	int64_t timeout_ms;
+	int64_t spent_ms;	/* of it, before it is sent */
+	/* Exactly once. The call is not pending any more; it may be freed,
+	 * but not after RPC_TIMED_OUT. */
+	void (*on_end)(struct channel_call *c, const struct rpc_answer *answer);
+	/* Exactly once after RPC_TIMED_OUT: the late answer, or RPC_DIED or
+	 * RPC_TIMED_OUT when none will be waited for. */
+	void (*on_late)(struct channel_call *c, const struct rpc_answer *answer);
+
+	bool pending, late;
+	struct imap_node node;		/* the key is the id */
+	struct deadline deadline;
+	struct channel_call *older, *newer;	/* among the late */
+};
+
+/* None of them may close the channel's loop; all may call the channel. Spans
+ * are borrowed for the call. */
+struct channel_events {
+	void (*on_request)(void *arg, const struct rpc_message *m);
+	void (*on_notification)(void *arg, const struct rpc_message *m);
+	/* A line that was ignored: garbage, an unknown or repeated id, one
+	 * that was too long. */
+	void (*on_bad)(void *arg, const char *why);
+	/* Nothing more can be written, or nothing more will be read (then
+	 * channel_ended); may come once for each. */
+	void (*on_broken)(void *arg);
+	void *arg;
+};
+
+struct channel_limits {
+	size_t line_max;	/* of what is read */
+	size_t queue_max;	/* bytes not yet written */
+};
+
+/* Takes both descriptors, also when it fails. `next_id` is counted up and
+ * outlives the channel. */
+struct channel *channel_new(uv_loop_t *loop, int write_fd, int read_fd, uint64_t *next_id,
+			    const struct channel_limits *limits, const struct channel_events *ev,
+			    struct err *reterr);
+
+struct channel_request {
+	struct span params;		/* JSON text */
+	const char *invocation_id;	/* NULL: no envelope */
+	struct span company_id;
+	struct span traceparent;
+};
+
+/* Queues a request. ERR_CLOSED, ERR_LIMIT (the queue) or ERR_NOMEM: nothing
+ * was queued and the call is not pending. */
+int channel_send(struct channel *c, struct channel_call *call, const struct channel_request *r,
+		 struct err *reterr);
+/* Queues a line as it is. False when it was not taken (broken, or a worker
+ * that asks and never reads). */
+bool channel_write(struct channel *c, struct span line);
+/* The call is forgotten; its answer will be an unknown id. */
+void channel_drop(struct channel *c, struct channel_call *call);
+/* Nothing more will be read: the channel is at the end of its stream. */
+bool channel_ended(const struct channel *c);
+/* How often something was read: answers that give the same number were in the
+ * pipe together. */
+uint64_t channel_reads(const struct channel *c);
+/* A long line is with a thread; nothing is read meanwhile. */
+bool channel_parsing(const struct channel *c);
+
+/* Reads no more; an unterminated last line is taken as a line. */
+void channel_finish(struct channel *c);
+/* Ends every call with RPC_DIED. `text` gives the words for each, borrowed
+ * until it is called again. */
+void channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_call *call),
+		  void *arg);
+/* Ends without a word to pending calls. Accepts NULL. The memory is given
+ * back when the loop has turned. */
+void channel_close(struct channel *c);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * execlog: whose live output an `execute.log` notification is, and whether it
+ * may be delivered (PROTOCOL section 8).
+ *
+ * Owns nothing. Every worker sees the invocation ids of all its calls, so an
+ * id alone proves nothing: output is delivered only while all executions
+ * running on a worker are of one company. Used by: worker. May use: scope,
+ * rpc, jtext.
+ */
+#ifndef ENVDRIVER_PLUGIN_EXECLOG_H
+#define ENVDRIVER_PLUGIN_EXECLOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/plugin/rpc.h"
+#include "scope.h"
+
+/* Of one notification, in UTF-16 units. */
+enum { EXECLOG_CHUNK_MAX = 1000000 };
+
+struct execlog_chunk {
+	struct scope_call *call;
+	bool is_stderr;
+	struct span text;	/* in `text` */
+};
+
+/* NULL: `*ret` is to be delivered (and is counted as delivered), its text
+ * stands in `text`, which is emptied first. Else why not, for the debug log.
+ * `total_max` is in bytes, for one call. */
+const char *execlog_take(struct scope *s, const struct rpc_message *m, uint64_t total_max,
+			 struct buf *text, struct execlog_chunk *ret);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store: what plugins keep through state.*, in Redis: one hash for each
+ * plugin and company (SCHEMAS, `state:<pluginId>:<companyId>`).
+ *
+ * Owns nothing but the requests under way. Used by: handle. May use: redis,
+ * host (types).
+ */
+#ifndef ENVDRIVER_PLUGIN_STORE_H
+#define ENVDRIVER_PLUGIN_STORE_H
+
+#include "envdriver/base/buf.h"
+#include "host.h"
+
+struct redis;
+
+/* As host_ops.state. */
+int store_ask(struct redis *redis, const char *plugin_id, enum host_state_op op,
+	      struct span company, struct span field, struct span value, host_state_fn *done,
+	      void *token);
+
+#endif

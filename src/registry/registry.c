@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/registry/registry.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/base/log.h"
+#include "envdriver/redis/redis.h"
+#include "registry_record.h"
+#include "registry_impl.h"
+
+enum {
+	SCAN_COUNT = 5000,
+	SCAN_ROUNDS_MAX = 400,	/* two million keys: most of them are claims */
+	RELOAD_TICKS = 300,	/* seconds: should an invalidation ever be lost */
+};
+
+static struct span
+key_of(struct registry *r, const char *rest, struct span id)
+{
+	buf_reset(&r->key);
+	buf_adds(&r->key, redis_prefix(r->redis));
+	buf_adds(&r->key, rest);
+	buf_addspan(&r->key, id);
+	return buf_span(&r->key);
+}
+
+/* A fetch that was asked for while one was under way is made after it: its
+ * answer may be older than what it was asked for. */
+static bool
+must_send(struct registry *r, struct fetch *f)
+{
+	if (f->busy) {
+		f->again = true;
+		return false;
+	}
+	if (!r->up)
+		return false;
+	f->busy = true;
+	f->again = false;
+	r->pending++;
+	r->waited = true;
+	return true;
+}
+
+/* Ends a fetch; true when another one is due. */
+static bool
+ended(struct registry *r, struct fetch *f, const redisReply *reply)
+{
+	bool again = f->again && reply && r->up;
+
+	f->busy = f->again = false;
+	r->pending--;
+	return again;
+}
+
+static void
+sent(struct registry *r, struct fetch *f, int code)
+{
+	if (code == 0)
+		return;
+	f->busy = false;
+	r->pending--;
+}
+
+/* Tells once all that was asked for is in, not for each record of a load.
+ * Also when nothing changed: look-ups have waited. */
+static void
+settle(struct registry *r)
+{
+	if (!registry_fresh(r) || !r->waited)
+		return;
+	r->waited = false;
+	r->on_change(r->arg);
+}
+
+/* True when there is something to read in it. */
+static bool
+usable(struct registry *r, const redisReply *reply)
+{
+	if (!reply || redis_is_outage(r->redis, reply))
+		return false;
+	if (reply->type == REDIS_REPLY_ERROR && !redis_is_error(reply, "WRONGTYPE")) {
+		redis_drop(r->redis, reply->str);
+		return false;
+	}
+	return true;
+}
+
+/* --- one plugin --- */
+
+static void
+warn_once(struct registry *r, struct item *it, const char *what)
+{
+	if (strcmp(it->warned ? it->warned : "", what) == 0)
+		return;
+	free(it->warned);
+	it->warned = strdup(what);
+	if (what[0])
+		log_warn("%splugin:%s in Redis is malformed, the plugin is not ready: %s",
+			 redis_prefix(r->redis), it->id, what);
+}
+
+static void
+replace(struct registry *r, struct item *it, struct registry_record *record)
+{
+	size_t bytes = registry_record_bytes(record);
+
+	if (it->record)
+		r->bytes -= registry_record_bytes(it->record);
+	registry_record_free(it->record);
+	it->record = record;
+	r->bytes += bytes;
+	registry_index_drop(r);
+}
+
+static void
+take_values(struct registry *r, struct item *it, const redisReply *reply)
+{
+	struct span values[REGISTRY_FIELDS] = { { 0 } }, id = span_of(it->id);
+	struct registry_record *record;
+	struct err wrong = { 0 };
+	size_t bytes = 0, i;
+
+	for (i = 0; reply->type == REDIS_REPLY_ARRAY && i < REGISTRY_FIELDS &&
+		    i < reply->elements; i++) {
+		values[i] = redis_span(reply->element[i]);
+		bytes += values[i].len;
+	}
+	if (it->record && reply->type == REDIS_REPLY_ARRAY &&
+	    registry_record_same(it->record, values))
+		return;
+	if (reply->type == REDIS_REPLY_ERROR)
+		record = registry_record_bad(id, "it is no hash", &wrong);
+	else if (r->bytes + bytes > REGISTRY_BYTES_MAX)
+		record = registry_record_bad(id, "the registry is too large", &wrong);
+	else
+		record = registry_record_new(id, values, &wrong);
+	if (!record) {
+		redis_drop(r->redis, "out of memory");
+		return;
+	}
+	warn_once(r, it, wrong.text);
+	replace(r, it, record);
+	if (values[REGISTRY_KEY].len && registry_record_plugin(record)->key[0])
+		registry_fetch_key(r, values[REGISTRY_KEY], /* again= */ false);
+}
+
+static void
+on_values(void *arg, const redisReply *reply)
+{
+	struct item *it = arg;
+	struct registry *r = it->registry;
+	bool again = ended(r, &it->fetch, reply);
+
+	if (it->gone) {
+		registry_item_free(r, it);
+	} else {
+		if (usable(r, reply))
+			take_values(r, it, reply);
+		if (again)
+			registry_fetch_item(r, it);
+	}
+	settle(r);
+}
+
+void
+registry_fetch_item(struct registry *r, struct item *it)
+{
+	struct span argv[2 + REGISTRY_FIELDS];
+	size_t i;
+
+	if (!must_send(r, &it->fetch))
+		return;
+	argv[0] = SPAN_LIT("HMGET");
+	argv[1] = key_of(r, "plugin:", span_of(it->id));
+	for (i = 0; i < REGISTRY_FIELDS; i++)
+		argv[2 + i] = span_of(registry_field_name((enum registry_field)i));
+	sent(r, &it->fetch, redis_send(r->redis, on_values, it, 2 + i, argv));
+}
+
+/* --- plugin-key:<key> --- */
+
+static void
+on_key(void *arg, const redisReply *reply)
+{
+	struct alias *a = arg;
+	struct registry *r = a->registry;
+	bool again = ended(r, &a->fetch, reply);
+	struct span id = redis_span(reply);
+
+	if (id.len > REGISTRY_TEXT_MAX)
+		id = SPAN_NULL;
+	if (usable(r, reply) && !span_eq(id, span_of(a->id))) {
+		free(a->id);
+		a->id = id.ptr ? strndup(id.ptr, id.len) : NULL;
+		if (id.ptr && !a->id)
+			redis_drop(r->redis, "out of memory");
+	}
+	if (again)
+		registry_fetch_key(r, span_of(a->key), true);
+	settle(r);
+}
+
+void
+registry_fetch_key(struct registry *r, struct span key, bool again)
+{
+	struct alias *a = registry_alias(r, key);
+	struct span argv[2];
+
+	if (a && !again)
+		return;
+	if (!a)
+		a = registry_alias_add(r, key);
+	if (!a || !must_send(r, &a->fetch))
+		return;
+	argv[0] = SPAN_LIT("GET");
+	argv[1] = key_of(r, "plugin-key:", key);
+	sent(r, &a->fetch, redis_send(r->redis, on_key, a, 2, argv));
+}
+
+/* --- all of it --- */
+
+static void
+take_members(struct registry *r, const redisReply *reply)
+{
+	size_t i, n = reply->type == REDIS_REPLY_ARRAY ? reply->elements / 2 : 0;
+	bool wrong = reply->type == REDIS_REPLY_ERROR || n > REGISTRY_PLUGINS_MAX;
+
+	if (wrong && !r->members_warned)
+		log_warn("%splugins in Redis %s", redis_prefix(r->redis),
+			 n ? "has more than 10000 members, the others are left out"
+			   : "is no sorted set, there are no plugins");
+	r->members_warned = wrong;
+	r->round++;
+	for (i = 0; i < n && i < REGISTRY_PLUGINS_MAX; i++) {
+		struct span id = redis_span(reply->element[2 * i]);
+		struct span score = redis_span(reply->element[2 * i + 1]);
+		double order = score.ptr ? strtod(score.ptr, NULL) : 0;
+		struct item *it = registry_item_seen(r, id, order);
+
+		if (it && (!it->record || r->full))
+			registry_fetch_item(r, it);
+	}
+	registry_items_sweep(r);
+	r->full = false;
+}
+
+static void fetch_members(struct registry *r);
+
+static void
+on_members(void *arg, const redisReply *reply)
+{
+	struct registry *r = arg;
+	bool again = ended(r, &r->members, reply);
+
+	if (usable(r, reply))
+		take_members(r, reply);
+	if (again)
+		fetch_members(r);
+	settle(r);
+}
+
+static void
+fetch_members(struct registry *r)
+{
+	struct span argv[5];
+	char last[16];
+
+	if (!must_send(r, &r->members))
+		return;
+	/* One more than is taken, to see that there are more. */
+	snprintf(last, sizeof(last), "%d", REGISTRY_PLUGINS_MAX);
+	argv[0] = SPAN_LIT("ZRANGE");
+	argv[1] = key_of(r, "plugins", SPAN_NULL);
+	argv[2] = SPAN_LIT("0");
+	argv[3] = span_of(last);
+	argv[4] = SPAN_LIT("WITHSCORES");
+	sent(r, &r->members, redis_send(r->redis, on_members, r, 5, argv));
+}
+
+static void scan(struct registry *r, struct span cursor);
+static void scan_all(struct registry *r);
+
+static void
+take_scanned(struct registry *r, const redisReply *keys)
+{
+	size_t skip = strlen(redis_prefix(r->redis)) + strlen("plugin-key:"), i;
+
+	for (i = 0; i < keys->elements; i++) {
+		struct span key = redis_span(keys->element[i]);
+
+		if (key.len > skip)
+			registry_fetch_key(r, (struct span){ key.ptr + skip, key.len - skip },
+					   /* again= */ false);
+	}
+}
+
+static void
+on_scanned(void *arg, const redisReply *reply)
+{
+	struct registry *r = arg;
+	bool again = ended(r, &r->scanning, reply);
+	struct span cursor;
+
+	if (usable(r, reply) && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+	    reply->element[1]->type == REDIS_REPLY_ARRAY) {
+		take_scanned(r, reply->element[1]);
+		cursor = redis_span(reply->element[0]);
+		if (again)
+			scan_all(r);
+		else if (!span_is(cursor, "0") && ++r->scan_rounds < SCAN_ROUNDS_MAX)
+			scan(r, cursor);
+	}
+	if (r->scan_rounds == SCAN_ROUNDS_MAX && !r->scan_warned) {
+		r->scan_warned = true;
+		log_warn("Redis holds too many keys to look through; %splugin-key:* that no "
+			 "plugin names are not seen", redis_prefix(r->redis));
+	}
+	settle(r);
+}
+
+/* The prefix may hold what SCAN takes for a pattern. */
+static void
+add_escaped(struct buf *out, const char *text)
+{
+	for (; *text; text++) {
+		if (strchr("*?[]^-\\", *text))
+			buf_addch(out, '\\');
+		buf_addch(out, *text);
+	}
+}
+
+static void
+scan(struct registry *r, struct span cursor)
+{
+	struct span argv[6];
+	char count[16], at[32];
+
+	if (!must_send(r, &r->scanning))
+		return;
+	snprintf(count, sizeof(count), "%d", SCAN_COUNT);
+	snprintf(at, sizeof(at), "%.*s", SPAN_FMT(cursor));
+	buf_reset(&r->key);
+	add_escaped(&r->key, redis_prefix(r->redis));
+	buf_adds(&r->key, "plugin-key:*");
+	argv[0] = SPAN_LIT("SCAN");
+	argv[1] = span_of(at);
+	argv[2] = SPAN_LIT("MATCH");
+	argv[3] = buf_span(&r->key);
+	argv[4] = SPAN_LIT("COUNT");
+	argv[5] = span_of(count);
+	sent(r, &r->scanning, redis_send(r->redis, on_scanned, r, 6, argv));
+}
+
+/*
+ * Keys that no plugin names are found by looking through all of them: a
+ * look-up of a key says "there is none" only when they are known.
+ */
+static void
+scan_all(struct registry *r)
+{
+	r->scan_rounds = 0;
+	scan(r, SPAN_LIT("0"));
+}
+
+static void
+load_all(struct registry *r)
+{
+	r->full = true;
+	registry_aliases_refetch(r);
+	fetch_members(r);
+}
+
+/* --- what Redis tells --- */
+
+static void
+on_up(void *arg)
+{
+	struct registry *r = arg;
+
+	r->up = true;
+	r->ticks = 0;
+	load_all(r);
+	scan_all(r);
+}
+
+static void
+on_down(void *arg, const char *why)
+{
+	struct registry *r = arg;
+
+	(void)why;
+	r->up = false;
+}
+
+static void
+on_tick(void *arg)
+{
+	struct registry *r = arg;
+
+	if (++r->ticks % RELOAD_TICKS == 0)
+		load_all(r);
+}
+
+static bool
+after(struct span key, struct span prefix, const char *name, struct span *ret)
+{
+	size_t len = prefix.len + strlen(name);
+
+	if (key.len < len || memcmp(key.ptr, prefix.ptr, prefix.len) != 0 ||
+	    memcmp(key.ptr + prefix.len, name, len - prefix.len) != 0)
+		return false;
+	*ret = (struct span){ key.ptr + len, key.len - len };
+	return true;
+}
+
+static void
+on_invalid(void *arg, struct span key)
+{
+	struct registry *r = arg;
+	struct span prefix = span_of(redis_prefix(r->redis)), rest;
+
+	if (!r->up)
+		return;
+	if (!key.ptr) {
+		load_all(r);
+		scan_all(r);
+	} else if (after(key, prefix, "plugin:", &rest)) {
+		struct item *it = registry_item(r, rest);
+
+		if (it)
+			registry_fetch_item(r, it);
+	} else if (after(key, prefix, "plugin-key:", &rest)) {
+		registry_fetch_key(r, rest, true);
+	} else if (after(key, prefix, "plugins", &rest) && rest.len == 0) {
+		fetch_members(r);
+	}
+}
+
+struct registry *
+registry_new(struct redis *redis, void (*on_change)(void *arg), void *arg, struct err *reterr)
+{
+	static const char *const tracked[] = { "plugins", "plugin:", "plugin-key:" };
+	struct registry *r = registry_make();
+	struct redis_listener l = { .on_up = on_up, .on_down = on_down, .on_tick = on_tick };
+	size_t i;
+
+	if (!r) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	r->redis = redis;
+	r->on_change = on_change;
+	r->arg = arg;
+	l.arg = r;
+	redis_listen(redis, &l);
+	redis_subscribe(redis, REDIS_INVALIDATE, on_invalid, r);
+	for (i = 0; i < sizeof(tracked) / sizeof(*tracked); i++)
+		redis_track(redis, key_of(r, tracked[i], SPAN_NULL).ptr);
+	return r;
+}
+
+bool
+registry_fresh(const struct registry *r)
+{
+	return r->up && redis_up(r->redis) && r->pending == 0;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/result/result.h"
+
+#include <stdlib.h>
+
+#include "envdriver/base/err.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/command/command.h"
+#include "result_job.h"
+#include "envdriver/plugin/rpc.h"
+
+struct result_ctx *
+result_ctx_new(const struct schemas *schemas, const char *instance_id, struct result_limits limits,
+	       struct err *reterr)
+{
+	struct result_ctx *ctx = buf_realloc(NULL, sizeof(*ctx));
+	struct buf id = BUF_INIT;
+
+	buf_adds(&id, instance_id);
+	if (!ctx || id.failed)
+		goto out;
+	*ctx = (struct result_ctx){ .schemas = schemas, .limits = limits };
+	ctx->instance_id = buf_take(&id, NULL);
+	shape_init(&ctx->shape);
+	return ctx;
+out:
+	buf_release(&id);
+	free(ctx);
+	err_nomem(reterr);
+	return NULL;
+}
+
+void
+result_ctx_free(struct result_ctx *ctx)
+{
+	int i;
+
+	if (!ctx)
+		return;
+	for (i = 0; i < TOPIC_COUNT; i++)
+		if (ctx->records[i].schema)
+			avro_value_decref(&ctx->records[i].value);
+	buf_release(&ctx->encoded);
+	buf_release(&ctx->text);
+	shape_release(&ctx->shape);
+	free(ctx->instance_id);
+	free(ctx);
+}
+
+/* The result record. The own fields are written when there are some: of what
+ * the plugin answered, or of a config that it rejected. */
+static int
+publish_result(struct result_job *job, size_t limit, struct events *ret)
+{
+	enum topic topic = job->command->op->result;
+	bool own = job->own && (job->outcome->status == OUTCOME_SUCCEEDED ||
+				job->outcome->code == CODE_CONFIG_REJECTED);
+	avro_value_t *record = result_record_get(job->ctx, topic);
+
+	if (!record || !result_record_command(job, record) ||
+	    !result_record_outcome(job, record) || !result_record_trace(job, record) ||
+	    (own && !job->own(job, record)))
+		return ERR_NOMEM;
+	return result_record_emit(job, topic, limit, ret);
+}
+
+/* What is left to say of a result that no record can hold. */
+static int
+publish_too_large(struct result_job *job, struct events *ret)
+{
+	static const struct shape nothing = { .has_lease = false };
+	struct outcome o = OUTCOME_INIT;
+	struct chosen chosen = *job->chosen;
+	int r;
+
+	outcome_fail(&o, CODE_RESULT_TOO_LARGE, "Result of %zu bytes exceeds the limit of %zu.",
+		     job->too_large, job->limit);
+	o.may_have_run = job->trace->attempt > 0;
+	job->outcome = &o;
+	job->shape = &nothing;
+	job->own = NULL;
+	/* A command's ids are bounded; what a plugin or Redis gave is not. */
+	if (job->lease_id.len > OPERATION_ID_MAX)
+		job->lease_id = SPAN_NULL;
+	if (chosen.plugin_key.len > OPERATION_ID_MAX)
+		chosen.plugin_key = SPAN_NULL;
+	if (chosen.plugin_id.len > OPERATION_ID_MAX)
+		chosen.plugin_id = SPAN_NULL;
+	job->chosen = &chosen;
+	r = o.message.failed ? ERR_NOMEM : publish_result(job, 0, ret);
+	outcome_release(&o);
+	return r;
+}
+
+int
+result_publish(struct result_job *job, struct events *ret)
+{
+	bool runs = job->command->op->id == OPERATION_EXECUTE &&
+		    job->outcome->status == OUTCOME_SUCCEEDED;
+	int r = 0;
+
+	events_reset(ret);
+	if (shape_failed(job->shape) || job->outcome->message.failed ||
+	    job->outcome->details.failed)
+		return ERR_NOMEM;
+	if (runs)
+		r = result_log_final(job, ret);
+	if (r == 0)
+		r = publish_result(job, job->ctx->limits.record_bytes, ret);
+	if (r == ERR_LIMIT) {
+		events_reset(ret);
+		r = publish_too_large(job, ret);
+	}
+	return r;
+}
+
+static struct span
+or_empty(struct span s)
+{
+	return s.ptr ? s : SPAN_LIT("");
+}
+
+static int
+keep_lease_id(struct span id, struct buf *ret_lease_id)
+{
+	if (!ret_lease_id)
+		return 0;
+	buf_reset(ret_lease_id);
+	buf_addspan(ret_lease_id, id);
+	return ret_lease_id->failed ? ERR_NOMEM : 0;
+}
+
+int
+result_answered(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
+		const struct trace *t, const struct rpc_answer *answer, struct events *ret,
+		struct buf *ret_lease_id)
+{
+	struct shape *s = &ctx->shape;
+	struct trace trace = *t;
+	struct span acquired = SPAN_NULL, id;
+	struct result_job job = {
+		.ctx = ctx,
+		.command = c,
+		.chosen = chosen,
+		.trace = &trace,
+		.outcome = &s->outcome,
+		.shape = s,
+		.lease_id = c->lease_id,
+		.own = result_record_own(c->op->result),
+	};
+
+	if (answer->end == RPC_NOT_SENT) {
+		trace.attempt = 0;
+		trace.invocation_id = trace.call_token = NULL;
+		trace.started_at = 0;
+	}
+	shape_reset(s);
+	shape_answer(s, c, chosen, answer);
+	if (c->op->id == OPERATION_ACQUIRE_LEASE) {
+		acquired = shape_text(s, SHAPE_LEASE_ID);
+		job.lease_id = acquired;
+		/* ENGINE section 1, P4. */
+		if (trace.attempt > 1 && trace.invocation_id)
+			shape_warn(s, "attempt %d of this AcquireLease: an earlier one, with the "
+				      "same invocation id %s, may have left a lease behind",
+				   trace.attempt, trace.invocation_id);
+	}
+	job.streams[RESULT_STDOUT].text = or_empty(shape_text(s, SHAPE_STDOUT));
+	job.streams[RESULT_STDERR].text = or_empty(shape_text(s, SHAPE_STDERR));
+	/* Kept first: a result too large forgets the answer. */
+	id = acquired.ptr ? acquired : SPAN_LIT("");
+	if (keep_lease_id(id, ret_lease_id) < 0)
+		return ERR_NOMEM;
+	if (acquired.ptr && ret_lease_id)
+		job.lease_id = buf_span(ret_lease_id);
+	return result_publish(&job, ret);
+}
+
+/* OPERATIONS, "Resolution": a provider that is not there. */
+static void
+no_provider(struct shape *s, const struct command *c, const struct outcome *o)
+{
+	struct buf *details = &s->texts[SHAPE_DETAILS];
+
+	s->ok = false;
+	s->has[SHAPE_SUMMARY] = s->has[SHAPE_DETAILS] = true;
+	buf_addspan(&s->texts[SHAPE_SUMMARY], buf_span(&o->message));
+	buf_adds(details, "{\"provider\":");
+	jtext_add_string(details, c->driver_key);
+	buf_addch(details, '}');
+}
+
+int
+result_failed(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
+	      const struct trace *t, const struct outcome *o, struct events *ret)
+{
+	struct outcome changed = *o;
+	struct result_job job = {
+		.ctx = ctx,
+		.command = c,
+		.chosen = chosen,
+		.trace = t,
+		.outcome = &changed,
+		.shape = &ctx->shape,
+		.lease_id = c->lease_id,
+		.own = result_record_own(c->op->result),
+	};
+
+	shape_reset(&ctx->shape);
+	if (c->target == COMMAND_TARGET_PROVIDER && o->code == CODE_PROVIDER_NOT_AVAILABLE) {
+		if (c->op->id == OPERATION_PROBE) {
+			no_provider(&ctx->shape, c, o);
+			job.outcome = &ctx->shape.outcome;
+		} else if (c->op->id == OPERATION_VALIDATE_CONFIG) {
+			changed.http_status = 422;
+		}
+	}
+	return result_publish(&job, ret);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/base/clock.h"
+#include "envdriver/avro/datum.h"
+#include "envdriver/base/digest.h"
+#include "envdriver/base/err.h"
+#include "envdriver/command/command.h"
+#include "result_job.h"
+
+enum {
+	PIECE_MAX = 512 * 1024,
+	ROOM = 64 * 1024,	/* for ids and headers */
+	HEAD = 4 * 1024,	/* what they take as a rule */
+};
+
+static const char *const stream_names[RESULT_STREAMS] = { "STDOUT", "STDERR" };
+
+size_t
+result_log_cut(struct span text, size_t max)
+{
+	size_t n = max;
+
+	if (text.len <= max)
+		return text.len;
+	while (n && ((unsigned char)text.ptr[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
+/* One ExecutionLog record. */
+struct piece {
+	bool final, last;
+	enum result_stream_id stream;
+	int64_t sequence, byte_offset;
+	struct span text;
+};
+
+static int
+emit_piece(struct result_job *job, const struct piece *p, struct events *ret)
+{
+	const struct trace *t = job->trace;
+	avro_value_t *record = result_record_get(job->ctx, TOPIC_EXECUTION_LOGS);
+	int64_t at = t->finished_at ? t->finished_at : clock_wall_ms();
+
+	if (!record || !result_record_command(job, record) ||
+	    !datum_set_enum(record, "origin", p->final ? "FINAL" : "LIVE") ||
+	    !datum_set_enum(record, "stream", stream_names[p->stream]) ||
+	    !datum_set_int(record, "attempt", t->attempt) ||
+	    !datum_set_text(record, "callToken", t->call_token ? t->call_token : "") ||
+	    !datum_set_int(record, "sequence", p->sequence) ||
+	    !datum_set_int(record, "byteOffset", p->byte_offset) ||
+	    !datum_set_span(record, "text", p->text) ||
+	    !datum_set_bool(record, "last", p->last) ||
+	    !datum_set_text(record, "instanceId", job->ctx->instance_id) ||
+	    !datum_set_int(record, "recordedAt", at))
+		return ERR_NOMEM;
+	return result_record_emit(job, TOPIC_EXECUTION_LOGS, 0, ret);
+}
+
+/* Of a small record, ids and headers may take half. */
+static size_t
+piece_max(const struct result_ctx *ctx)
+{
+	size_t record = ctx->limits.record_bytes;
+
+	return record >= PIECE_MAX + ROOM ? PIECE_MAX : record / 2;
+}
+
+static int
+emit_stream(struct result_job *job, enum result_stream_id stream, struct events *ret)
+{
+	struct span rest = job->streams[stream].text;
+	struct piece p = { .final = true, .stream = stream };
+	int r;
+
+	while (rest.len) {
+		p.text = (struct span){ rest.ptr, result_log_cut(rest, piece_max(job->ctx)) };
+		p.last = p.text.len == rest.len;
+		/* Full: what follows goes out in a transaction of its own. */
+		if (ret->packed.len + p.text.len + HEAD > job->ctx->limits.set_bytes &&
+		    !events_cut(ret))
+			return ERR_NOMEM;
+		r = emit_piece(job, &p, ret);
+		if (r < 0)
+			return r;
+		job->final_records++;
+		p.sequence++;
+		p.byte_offset += (int64_t)p.text.len;
+		rest.ptr += p.text.len;
+		rest.len -= p.text.len;
+	}
+	return 0;
+}
+
+int
+result_log_final(struct result_job *job, struct events *ret)
+{
+	const struct result_limits *limits = &job->ctx->limits;
+	/* Whatever was configured, both streams must fit in one record. */
+	size_t shown = limits->record_bytes / 3;
+	int i, r;
+
+	if (limits->inline_bytes < shown)
+		shown = limits->inline_bytes;
+	for (i = 0; i < RESULT_STREAMS; i++) {
+		struct result_stream *s = &job->streams[i];
+
+		s->shown = result_log_cut(s->text, shown);
+		if (s->shown == s->text.len)
+			continue;
+		if (!digest_sha256_hex(s->text, s->sha256))
+			return ERR_NOMEM;
+		r = emit_stream(job, i, ret);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int
+result_live(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
+	    const struct trace *t, bool is_stderr, struct span text, int64_t *sequence,
+	    int64_t *byte_offset, struct events *ret)
+{
+	struct result_job job = {
+		.ctx = ctx,
+		.command = c,
+		.chosen = chosen,
+		.trace = t,
+		.lease_id = c->lease_id,
+	};
+	struct piece p = { .stream = is_stderr ? RESULT_STDERR : RESULT_STDOUT };
+
+	while (text.len) {
+		p.text = (struct span){ text.ptr, result_log_cut(text, piece_max(ctx)) };
+		p.sequence = *sequence;
+		p.byte_offset = *byte_offset;
+		if (emit_piece(&job, &p, ret) < 0)
+			return ERR_NOMEM;
+		(*sequence)++;
+		*byte_offset += (int64_t)p.text.len;
+		text.ptr += p.text.len;
+		text.len -= p.text.len;
+	}
+	return 0;
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "envdriver/avro/datum.h"
+#include "envdriver/base/err.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/command/command.h"
+#include "result_job.h"
+
+avro_value_t *
+result_record_get(struct result_ctx *ctx, enum topic topic)
+{
+	struct result_record *r = &ctx->records[topic];
+
+	if (!r->schema) {
+		const struct schema *schema = schemas_find(ctx->schemas, topic_record(topic));
+
+		if (schema_value_new(schema, &r->value, /* reterr= */ NULL) < 0)
+			return NULL;
+		r->schema = schema;
+	}
+	return datum_clear(&r->value) ? &r->value : NULL;
+}
+
+static struct span
+key_of_plugin(const struct result_job *job)
+{
+	return job->chosen->plugin_key.ptr ? job->chosen->plugin_key : job->command->plugin_key;
+}
+
+bool
+result_record_command(const struct result_job *job, avro_value_t *record)
+{
+	const struct command *c = job->command;
+	avro_value_t ref;
+
+	return datum_enter(record, "command", NULL, &ref) &&
+	       datum_set_span(&ref, "commandId", c->id) &&
+	       datum_set_text(&ref, "operation", c->op->name) &&
+	       datum_set_span(&ref, "companyId", c->company_id) &&
+	       datum_set_span(&ref, "environmentId", c->environment_id) &&
+	       datum_set_span(&ref, "issueId", c->issue_id) &&
+	       datum_set_span(&ref, "pluginId", job->chosen->plugin_id) &&
+	       datum_set_span(&ref, "pluginKey", key_of_plugin(job)) &&
+	       datum_set_span(&ref, "driverKey", c->driver_key) &&
+	       datum_set_span(&ref, "providerLeaseId", job->lease_id);
+}
+
+bool
+result_record_outcome(const struct result_job *job, avro_value_t *record)
+{
+	const struct outcome *o = job->outcome;
+	struct span message = buf_span(&o->message);
+	avro_value_t outcome, error;
+
+	if (!datum_enter(record, "outcome", NULL, &outcome) ||
+	    !datum_set_enum(&outcome, "status", outcome_status_name(o->status)))
+		return false;
+	if (o->status == OUTCOME_SUCCEEDED)
+		return true;
+	buf_reset(&job->ctx->text);
+	/* Texts of an outcome come from many hands. */
+	if (!jtext_utf8_ok(message)) {
+		jtext_add_repaired(&job->ctx->text, message);
+		message = buf_span(&job->ctx->text);
+	}
+	return !job->ctx->text.failed && datum_enter(&outcome, "error", NULL, &error) &&
+	       datum_set_text(&error, "code", outcome_code_name(o->code)) &&
+	       (!o->has_rpc_code || datum_set_int(&error, "rpcCode", o->rpc_code)) &&
+	       (!o->http_status || datum_set_int(&error, "httpStatus", o->http_status)) &&
+	       datum_set_span(&error, "message", message) &&
+	       datum_set_bool(&error, "retryable", o->retryable) &&
+	       datum_set_bool(&error, "mayHaveRun", o->may_have_run) &&
+	       (!o->details.len || datum_set_span(&error, "details", buf_span(&o->details)));
+}
+
+static bool
+add_text(avro_value_t *array, struct span text)
+{
+	avro_value_t item;
+
+	return datum_append(array, &item) && datum_put_span(&item, text);
+}
+
+static bool
+add_list(avro_value_t *record, const char *field, const struct shape_list *list)
+{
+	avro_value_t array;
+	size_t cursor = 0;
+	struct span text;
+
+	if (!datum_enter(record, field, NULL, &array))
+		return false;
+	while (shape_list_next(list, &cursor, &text))
+		if (!add_text(&array, text))
+			return false;
+	return true;
+}
+
+static bool
+add_flow_warnings(const struct trace *t, avro_value_t *trace)
+{
+	avro_value_t array;
+	size_t i;
+
+	if (!t->warnings)
+		return true;
+	if (!datum_enter(trace, "warnings", NULL, &array))
+		return false;
+	for (i = 0; t->warnings[i]; i++)
+		if (!add_text(&array, span_of(t->warnings[i])))
+			return false;
+	return true;
+}
+
+bool
+result_record_trace(const struct result_job *job, avro_value_t *record)
+{
+	const struct trace *t = job->trace;
+	avro_value_t trace;
+
+	return datum_enter(record, "trace", NULL, &trace) &&
+	       datum_set_text(&trace, "sourceTopic", t->topic) &&
+	       datum_set_int(&trace, "sourcePartition", t->partition) &&
+	       datum_set_int(&trace, "sourceOffset", t->offset) &&
+	       datum_set_int(&trace, "attempt", t->attempt) &&
+	       datum_set_text(&trace, "invocationId", t->invocation_id) &&
+	       datum_set_text(&trace, "callToken", t->call_token) &&
+	       datum_set_text(&trace, "instanceId", job->ctx->instance_id) &&
+	       datum_set_int(&trace, "receivedAt", t->received_at) &&
+	       (!t->started_at || datum_set_int(&trace, "startedAt", t->started_at)) &&
+	       datum_set_int(&trace, "finishedAt", t->finished_at) &&
+	       datum_set_span(&trace, "traceparent", job->command->traceparent) &&
+	       add_flow_warnings(t, &trace) && add_list(&trace, "warnings", &job->shape->warnings);
+}
+
+/* --- the records' own fields --- */
+
+static bool
+write_probe(const struct result_job *job, avro_value_t *record)
+{
+	bool provider = job->command->target == COMMAND_TARGET_PROVIDER;
+
+	return datum_set_bool(record, "ok", job->shape->ok) &&
+	       datum_set_text(record, "driver", provider ? "sandbox" : "plugin") &&
+	       datum_set_span(record, "summary", shape_text(job->shape, SHAPE_SUMMARY)) &&
+	       datum_set_span(record, "details", shape_text(job->shape, SHAPE_DETAILS));
+}
+
+static bool
+write_lease(const struct result_job *job, avro_value_t *record)
+{
+	const struct shape *s = job->shape;
+	struct span state = shape_text(s, SHAPE_RECEIPT_STATE);
+	avro_value_t lease, receipt;
+
+	if (s->has_lease &&
+	    !(datum_enter(record, "lease", NULL, &lease) &&
+	      datum_set_span(&lease, "providerLeaseId", shape_text(s, SHAPE_LEASE_ID)) &&
+	      datum_set_span(&lease, "metadata", s->metadata) &&
+	      datum_set_span(&lease, "expiresAt", shape_text(s, SHAPE_EXPIRES_AT))))
+		return false;
+	if (state.ptr && !(datum_enter(record, "receipt", NULL, &receipt) &&
+			   datum_set_span(&receipt, "providerLeaseId", job->command->lease_id) &&
+			   datum_set_span(&receipt, "state", state)))
+		return false;
+	return datum_set_bool(record, "leaseLost", s->lease_lost);
+}
+
+static bool
+write_stream(const struct result_stream *s, avro_value_t *record, const char *const names[4])
+{
+	bool truncated = s->sha256[0] != '\0';
+
+	return datum_set_span(record, names[0], (struct span){ s->text.ptr, s->shown }) &&
+	       datum_set_int(record, names[1], (int64_t)s->text.len) &&
+	       datum_set_bool(record, names[2], truncated) &&
+	       (!truncated || datum_set_text(record, names[3], s->sha256));
+}
+
+static bool
+write_execution(const struct result_job *job, avro_value_t *record)
+{
+	static const char *const out[] = { "stdout", "stdoutBytes", "stdoutTruncated",
+					   "stdoutSha256" };
+	static const char *const err[] = { "stderr", "stderrBytes", "stderrTruncated",
+					   "stderrSha256" };
+	const struct shape *s = job->shape;
+
+	return (!s->has_exit_code || datum_set_int(record, "exitCode", s->exit_code)) &&
+	       datum_set_span(record, "signal", shape_text(s, SHAPE_SIGNAL)) &&
+	       datum_set_bool(record, "timedOut", s->timed_out) &&
+	       write_stream(&job->streams[RESULT_STDOUT], record, out) &&
+	       write_stream(&job->streams[RESULT_STDERR], record, err) &&
+	       datum_set_int(record, "finalLogRecords", job->final_records) &&
+	       datum_set_span(record, "metadata", s->metadata);
+}
+
+static bool
+write_config(const struct result_job *job, avro_value_t *record)
+{
+	enum outcome_code code = job->outcome->code;
+
+	if ((code == CODE_NONE || code == CODE_CONFIG_REJECTED) &&
+	    !datum_set_bool(record, "ok", code == CODE_NONE))
+		return false;
+	return datum_set_span(record, "config", job->shape->config) &&
+	       add_list(record, "warnings", &job->shape->config_warnings);
+}
+
+static bool
+write_workspace(const struct result_job *job, avro_value_t *record)
+{
+	return datum_set_span(record, "cwd", shape_text(job->shape, SHAPE_CWD)) &&
+	       datum_set_span(record, "metadata", job->shape->metadata);
+}
+
+bool (*result_record_own(enum topic topic))(const struct result_job *, avro_value_t *)
+{
+	static bool (*const writers[TOPIC_COUNT])(const struct result_job *, avro_value_t *) = {
+		[TOPIC_PROBE_RESULTS] = write_probe,
+		[TOPIC_LEASE_RESULTS] = write_lease,
+		[TOPIC_EXECUTION_RESULTS] = write_execution,
+		[TOPIC_CONFIG_RESULTS] = write_config,
+		[TOPIC_WORKSPACE_RESULTS] = write_workspace,
+	};
+
+	return writers[topic];
+}
+
+/* --- the event --- */
+
+/* SCHEMAS, "Message keys". */
+static struct span
+event_key(const struct result_job *job, enum topic topic)
+{
+	switch (topic) {
+	case TOPIC_PROBE_RESULTS:
+	case TOPIC_CONFIG_RESULTS:
+	case TOPIC_SETUP_RESULTS:
+		return job->command->environment_id;
+	case TOPIC_LEASE_RESULTS:
+	case TOPIC_EXECUTION_RESULTS:
+	case TOPIC_WORKSPACE_RESULTS:
+		return job->lease_id.ptr ? job->lease_id : job->command->id;
+	default:
+		return job->command->id;
+	}
+}
+
+static void
+add_header(struct event_header *headers, size_t *n, const char *name, struct span value)
+{
+	if (value.len)
+		headers[(*n)++] = (struct event_header){ span_of(name), value };
+}
+
+/* SCHEMAS, "Headers"; what is unknown or empty is left out. */
+static size_t
+event_headers(const struct result_job *job, enum topic topic,
+	      struct event_header headers[EVENT_HEADERS_MAX])
+{
+	const struct command *c = job->command;
+	size_t n = 0;
+
+	add_header(headers, &n, "command-id", c->id);
+	add_header(headers, &n, "operation", span_of(c->op->name));
+	add_header(headers, &n, "company-id", c->company_id);
+	add_header(headers, &n, "environment-id", c->environment_id);
+	if (topic != TOPIC_EXECUTION_LOGS) {
+		add_header(headers, &n, "status",
+			   span_of(outcome_status_name(job->outcome->status)));
+		add_header(headers, &n, "error-code",
+			   span_of(outcome_code_name(job->outcome->code)));
+	}
+	add_header(headers, &n, "traceparent", c->traceparent);
+	add_header(headers, &n, "schema", span_of(topic_record(topic)));
+	return n;
+}
+
+int
+result_record_emit(struct result_job *job, enum topic topic, size_t limit, struct events *ret)
+{
+	struct result_record *r = &job->ctx->records[topic];
+	struct event_header headers[EVENT_HEADERS_MAX];
+	struct buf *encoded = &job->ctx->encoded;
+	struct span key = event_key(job, topic);
+	size_t n = event_headers(job, topic, headers), size, i;
+
+	buf_reset(encoded);
+	if (schema_write(r->schema, &r->value, encoded, /* reterr= */ NULL) < 0)
+		return ERR_NOMEM;
+	size = encoded->len + key.len;
+	for (i = 0; i < n; i++)
+		size += headers[i].name.len + headers[i].value.len;
+	if (limit && size > limit) {
+		job->too_large = size;
+		job->limit = limit;
+		return ERR_LIMIT;
+	}
+	return events_add(ret, topic, key, headers, n, buf_span(encoded)) ? 0 : ERR_NOMEM;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/worker/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/clock.h"
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/log.h"
+#include "envdriver/base/metrics.h"
+#include "envdriver/cli/cli.h"
+#include "http.h"
+#include "envdriver/engine/flow.h"
+#include "envdriver/kafka/kafkaconf.h"
+
+enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, ARENAS = 2, FILES_MIN = 64 };
+
+struct service {
+	uv_loop_t loop;
+	struct flow *flow;
+	struct http *http;
+	uv_signal_t term, intr;
+	uv_timer_t show;
+	const struct service_hooks *hooks;
+	/* What the HTTP thread may see: a copy, made once a second. */
+	pthread_mutex_t mutex;
+	struct buf reasons, status;
+	int64_t shown_at;
+	int exit_code;
+	int signals;
+	int lock_fd;
+};
+
+/* --- instance.id belongs to one process of this host --- */
+
+/* Letters that may stand in a file name stay, all others become '_'; a hash
+ * of the whole tells apart what looks alike then. */
+static void
+lock_path(const struct config *c, char *ret, size_t size)
+{
+	const char *dir = access("/run/lock", W_OK) == 0 ? "/run/lock" : "/tmp";
+	const char *parts[] = {
+		config_str(c, "kafka.bootstrap.servers"),
+		config_str(c, "kafka.group.id"),
+		config_str(c, "instance.id"),
+		config_str(c, "redis.prefix"),
+		config_str(c, "redis.url"),
+	};
+	char name[64] = "";
+	unsigned long h = 5381;
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		for (const char *p = parts[i] ? parts[i] : ""; *p; p++)
+			h = h * 33 ^ (unsigned char)*p;
+	for (const char *p = parts[2] ? parts[2] : ""; *p && n + 1 < sizeof(name); p++)
+		name[n++] = strchr("/ \t\n", *p) ? '_' : *p;
+	name[n] = '\0';
+	snprintf(ret, size, "%s/envdriver-%s-%08lx.lock", dir, name, h & 0xffffffffUL);
+}
+
+static int
+take_lock(struct service *s, const struct config *c, struct err *reterr)
+{
+	char path[256];
+
+	lock_path(c, path, sizeof(path));
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->lock_fd < 0)
+		return err_set(reterr, ERR_CONFIG, "cannot open the lock '%s': %s", path,
+			       strerror(errno));
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return err_set(reterr, ERR_CONFIG,
+			       "another worker of this host runs as '%s' (lock '%s'); give this "
+			       "one a name of its own with instance.id",
+			       config_str(c, "instance.id"), path);
+	return 0;
+}
+
+/* --- descriptors --- */
+
+/* librdkafka tries for ever to open a socket that it may not: a worker with
+ * too few would neither work nor end. */
+static int
+check_descriptors(struct err *reterr)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= FILES_MIN)
+		return 0;
+	return err_set(reterr, ERR_NOMEM,
+		       "only %ju files may be open at a time; a worker needs %d, and more with "
+		       "each broker and plugin: raise the limit (ulimit -n, LimitNOFILE=)",
+		       (uintmax_t)files.rlim_cur, FILES_MIN);
+}
+
+/* --- what others see of us --- */
+
+static void
+publish_snapshot(struct service *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	buf_reset(&s->reasons);
+	buf_reset(&s->status);
+	flow_ready(s->flow, &s->reasons);
+	flow_status(s->flow, &s->status);
+	s->shown_at = clock_mono_ms();
+	pthread_mutex_unlock(&s->mutex);
+}
+
+static bool
+show_healthy(void *arg)
+{
+	struct service *s = arg;
+	bool healthy;
+
+	pthread_mutex_lock(&s->mutex);
+	healthy = clock_mono_ms() - s->shown_at < STUCK_MS;
+	pthread_mutex_unlock(&s->mutex);
+	return healthy;
+}
+
+static void
+show_copy(struct service *s, const struct buf *from, struct buf *out)
+{
+	pthread_mutex_lock(&s->mutex);
+	buf_addspan(out, buf_span(from));
+	pthread_mutex_unlock(&s->mutex);
+}
+
+static void
+show_reasons(void *arg, struct buf *out)
+{
+	struct service *s = arg;
+
+	show_copy(s, &s->reasons, out);
+}
+
+static void
+show_status(void *arg, struct buf *out)
+{
+	struct service *s = arg;
+
+	show_copy(s, &s->status, out);
+}
+
+static void
+show_metrics(void *arg, struct buf *out)
+{
+	(void)arg;
+	metrics_print(out);
+}
+
+static void
+on_show(uv_timer_t *timer)
+{
+	publish_snapshot(timer->data);
+}
+
+/* --- events --- */
+
+static void
+end(struct service *s, int exit_code)
+{
+	s->exit_code = exit_code;
+	uv_stop(&s->loop);
+}
+
+static void
+on_exit_wanted(void *arg, int exit_code, const char *text)
+{
+	log_error("%s", text);
+	end(arg, exit_code);
+}
+
+static void
+on_ready(void *arg)
+{
+	struct service *s = arg;
+
+	publish_snapshot(s);
+	if (s->hooks && s->hooks->on_ready)
+		s->hooks->on_ready(s->hooks->arg);
+}
+
+static void
+on_stopped(void *arg)
+{
+	log_info("stopped");
+	end(arg, CLI_DONE);
+}
+
+/* The first one asks for an orderly end, the second one takes it. */
+static void
+on_signal(uv_signal_t *handle, int signum)
+{
+	struct service *s = handle->data;
+
+	if (s->signals++) {
+		log_warn("second signal, ending at once");
+		_exit(CLI_SIGNAL + signum);
+	}
+	flow_stop(s->flow);
+	publish_snapshot(s);
+}
+
+static int
+start(struct service *s, const struct config *config, struct err *reterr)
+{
+	const struct flow_events ev = { on_exit_wanted, on_ready, on_stopped, s };
+	const struct http_source source = { show_healthy, show_reasons, show_metrics, show_status,
+					    s };
+	int ret;
+
+	ret = kafkaconf_assignor(rd_kafka_version(), config_str(config, "assignor"), reterr);
+	if (ret == 0)
+		ret = check_descriptors(reterr);
+	if (ret == 0)
+		ret = take_lock(s, config, reterr);
+	if (ret < 0)
+		return ret;
+	s->flow = flow_new(&s->loop, config, &ev, reterr);
+	if (!s->flow)
+		return reterr->code;
+	publish_snapshot(s);
+	if (config_str(config, "http.listen")) {
+		s->http = http_start(config, &source, reterr);
+		if (!s->http)
+			return reterr->code;
+	}
+	uv_signal_init(&s->loop, &s->term);
+	uv_signal_init(&s->loop, &s->intr);
+	uv_timer_init(&s->loop, &s->show);
+	s->term.data = s->intr.data = s->show.data = s;
+	uv_signal_start(&s->term, on_signal, SIGTERM);
+	uv_signal_start(&s->intr, on_signal, SIGINT);
+	uv_timer_start(&s->show, on_show, 0, SHOW_MS);
+	flow_start(s->flow);
+	return 0;
+}
+
+#ifdef ENVDRIVER_TEST
+static int
+give_back(struct service *s)
+{
+	flow_free(s->flow);
+	uv_close((uv_handle_t *)&s->term, NULL);
+	uv_close((uv_handle_t *)&s->intr, NULL);
+	uv_close((uv_handle_t *)&s->show, NULL);
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	kafkaconf_settle(SETTLE_MS);
+	if (uv_loop_close(&s->loop) != 0)
+		log_error("bug: the loop has handles left");
+	buf_release(&s->reasons);
+	buf_release(&s->status);
+	return s->exit_code;
+}
+#endif
+
+int
+service_run(struct cli *cli, const struct config *config, const struct service_hooks *hooks)
+{
+	struct service s = {
+		.hooks = hooks,
+		.lock_fd = -1,
+		.mutex = PTHREAD_MUTEX_INITIALIZER,
+	};
+	struct err err = { 0 };
+
+	signal(SIGPIPE, SIG_IGN);
+	/* librdkafka's threads, a dozen and more, would each get one. */
+	(void)mallopt(M_ARENA_MAX, ARENAS);
+	if (uv_loop_init(&s.loop) < 0) {
+		cli_complain(cli, "cannot make an event loop");
+		return CLI_AGAIN;
+	}
+	if (start(&s, config, &err) < 0) {
+		/* What was made so far goes with the process, as at its end. */
+		s.exit_code = cli_fail(cli, &err);
+		fflush(NULL);
+		_exit(s.exit_code);
+	}
+	uv_run(&s.loop, UV_RUN_DEFAULT);
+	http_stop(s.http);
+	if (hooks && hooks->on_end)
+		hooks->on_end(hooks->arg);
+#ifdef ENVDRIVER_TEST
+	/* The sanitizers want to see everything given back. */
+	if (s.exit_code == CLI_DONE)
+		return give_back(&s);
+#endif
+	/* Nothing that must last is left to do, and librdkafka's threads may
+	 * hang or crash in an orderly end when brokers are away (ENGINE
+	 * section 8). */
+	_exit(s.exit_code);
+}
