@@ -53,30 +53,31 @@ JOBS ?= $(shell nproc)
 # The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
 folders := base avro redis registry plugin claim kafka command result engine cli client audit worker commands
 base := base64 buf clock config config_load config_params config_print crash digest err jtext \
-	jtext_text log metrics repeat units utf8 words
-avro := datum place plain plain_read prescan prescan_shape schema schema_canonical \
-	schema_fields schema_ids schema_resolve
+	jtext_text log log_once metrics nearest units utf8
+avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
+	schema_canonical schema_fields schema_ids schema_resolve
 redis := redis redis_conn redis_greet redis_send redis_url
-registry := beat instance instance_judge instance_positions instance_start process registry \
-	registry_mirror registry_record schema_registry web web_curl
-plugin := channel channel_read conftell deadline execlog frame handle handle_registry \
-	handle_say host host_state host_stream imap limiter longline package rpc scope spawn store \
-	supervisor supervisor_call supervisor_table tail workenv worker worker_end worker_record
-claim := claim claim_scripts claim_text claim_wire
-kafka := broker consumer consumer_close consumer_move consumer_read consumer_shelf \
-	consumer_state event group_meta kafkaconf kafkaconf_handle kafkaconf_text kafkarecord notice \
-	offsets publisher publisher_batch publisher_run topic txn window_text
+registry := heartbeat http_client http_client_curl instance instance_judge instance_positions \
+	instance_start process registry registry_mirror registry_record schema_registry
+plugin := channel channel_read config_push deadline execlog frame host host_state host_stream \
+	imap limiter managed managed_registry managed_report package parse_job rpc scope spawn \
+	stderr_tail store supervisor supervisor_call supervisor_table worker worker_end worker_env \
+	worker_record
+claim := claim claims claims_scripts claims_wire
+kafka := best_effort client_conf client_conf_handle client_conf_text cluster consumer \
+	consumer_backlog consumer_close consumer_jobs consumer_rebalance consumer_state event \
+	group_meta offset_metadata offsets produce publisher publisher_batch publisher_thread topic \
+	txn
 command := command command_check operation outcome request request_secret
-result := deadletter result result_drivers result_log result_record shape shape_config \
-	shape_execute shape_lease
-engine := entry flow flow_call flow_claim flow_hold flow_intake flow_life flow_move \
-	flow_orphan flow_pieces flow_run flow_schema flow_seal flow_shape flow_show flow_still \
-	flow_stop resolver scheduler window
+result := answer answer_config answer_execute answer_lease deadletter result result_drivers \
+	result_log result_record
+engine := answering calling claiming committing dispatch engine entry held intake large_output \
+	orphans rebalance resolver scheduler shutdown stall startup status unread window
 cli := cli cli_help cli_load cli_man cli_redis cli_say cli_table
 client := catalog cli_schemas kafka manifest manifest_read publish_build reader reader_parse \
 	record record_list send wait
 audit := audit_read audit_scan audit_verify ledger ledger_end ledger_ids ledger_output
-worker := http service
+worker := http_server service
 commands := audit config dev dev_servers drivers exec exec_lease exec_output plugin publish \
 	publish_ops replay topics topics_admin watch worker
 lib_src := $(foreach f,$(folders),$(patsubst %,src/$f/%.c,$($f)))
@@ -212,7 +213,7 @@ soak soak-long:
 # The Kafka tests once more, with the librdkafka of the Python package confluent-kafka in the place
 # of the distribution's. It ends with an error when that is not newer.
 newest_tests := fault/test_(transaction_rules|security:test_sasl)|integration/test_(kafka_|main_job)|$\
-	integration/test_engine:test_(rolling|kill|lease)|unit/test_kafkaconf
+	integration/test_engine:test_(rolling|kill|lease)|unit/test_client_conf
 check-rdkafka-newest:
 	$(Q)scripts/setup --check
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SAN=address DEVELOPER=1 all unit

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/client/cli_schemas.h"
@@ -50,14 +50,14 @@ number(const avro_value_t *v, const char *field)
 {
 	int64_t n = -1;
 
-	(void)datum_get_int(v, field, &n);
+	(void)avro_field_get_int(v, field, &n);
 	return n;
 }
 
 static void
 read_source(const avro_value_t *v, struct ledger_event *e)
 {
-	e->source_topic = datum_get_span(v, "sourceTopic");
+	e->source_topic = avro_field_get_span(v, "sourceTopic");
 	e->source_partition = number(v, "sourcePartition");
 	e->source_offset = number(v, "sourceOffset");
 }
@@ -77,10 +77,10 @@ read_output(const struct record *r, const avro_value_t *trace, struct ledger_out
 	out->time_ms = number(trace, "finishedAt");
 	out->records = number(v, "finalLogRecords");
 	for (size_t i = 0; i < LEDGER_STREAMS; i++) {
-		out->streams[i].inline_bytes = datum_get_span(v, streams[i].text).len;
+		out->streams[i].inline_bytes = avro_field_get_span(v, streams[i].text).len;
 		out->streams[i].bytes = number(v, streams[i].bytes);
-		(void)datum_get_bool(v, streams[i].cut, &out->streams[i].cut);
-		out->streams[i].sha256 = datum_get_span(v, streams[i].sha256);
+		(void)avro_field_get_bool(v, streams[i].cut, &out->streams[i].cut);
+		out->streams[i].sha256 = avro_field_get_span(v, streams[i].sha256);
 	}
 }
 
@@ -95,12 +95,12 @@ read_final(const struct record *r, struct ledger_event *e, struct ledger_output 
 	if (r->raw->topic == TOPIC_DEAD_LETTERS) {
 		read_source(v, e);
 		e->refused = span_is(r->code, "DUPLICATE_COMMAND");
-		e->first_topic = datum_get_span(v, "firstTopic");
+		e->first_topic = avro_field_get_span(v, "firstTopic");
 		e->first_partition = number(v, "firstPartition");
 		e->first_offset = number(v, "firstOffset");
 		return true;
 	}
-	if (!datum_open(v, "trace", NULL, &trace))
+	if (!avro_field_open(v, "trace", NULL, &trace))
 		return false;
 	read_source(&trace, e);
 	if (r->raw->topic == TOPIC_EXECUTION_RESULTS) {
@@ -130,19 +130,19 @@ add_event(struct audit *a, const struct ledger_event *e, struct err *reterr)
 static int
 add_piece(struct audit *a, const struct record *r, struct err *reterr)
 {
-	const char *origin = datum_get_enum(&r->value, "origin");
-	const char *stream = datum_get_enum(&r->value, "stream");
+	const char *origin = avro_field_get_enum(&r->value, "origin");
+	const char *stream = avro_field_get_enum(&r->value, "stream");
 	struct ledger_piece p = {
 		.token = r->token,
 		.stream = stream && strcmp(stream, "STDERR") == 0,
 		.sequence = number(&r->value, "sequence"),
 		.byte_offset = number(&r->value, "byteOffset"),
-		.text = datum_get_span(&r->value, "text"),
+		.text = avro_field_get_span(&r->value, "text"),
 	};
 
 	if (!origin || strcmp(origin, "FINAL") != 0 || !p.token.ptr)
 		return 0;
-	(void)datum_get_bool(&r->value, "last", &p.last);
+	(void)avro_field_get_bool(&r->value, "last", &p.last);
 	return ledger_piece(a->ledger, &p, reterr);
 }
 

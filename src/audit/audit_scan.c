@@ -15,7 +15,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/kafka.h"
-#include "envdriver/kafka/kafkaconf.h"
+#include "envdriver/kafka/client_conf.h"
 #include "envdriver/kafka/offsets.h"
 #include "envdriver/engine/window.h"
 
@@ -147,7 +147,7 @@ take_position(struct audit *a, const rd_kafka_topic_partition_t *at)
 		return;
 	}
 	if (metadata.len)
-		n = window_metadata_read(metadata, at->offset, &end, open, OPEN_MAX);
+		n = offset_metadata_read(metadata, at->offset, &end, open, OPEN_MAX);
 	if (n < 0 || n > OPEN_MAX) {
 		n = 0;
 		end = at->offset;
@@ -185,7 +185,7 @@ read_positions(struct audit *a, struct err *reterr)
 		take_position(a, &list->elems[i]);
 	rd_kafka_topic_partition_list_destroy(list);
 	offsets_unref(offsets);
-	kafkaconf_settle(SETTLE_MS);
+	client_conf_settle(SETTLE_MS);
 	return ret == ERR_CLOSED ? 0 : ret;
 }
 

@@ -84,9 +84,9 @@ ledger_kind_name(enum ledger_kind kind)
 }
 
 const char *
-ledger_place_text(const struct ledger *l, const struct ledger_place *at, char text[PLACE_MAX])
+ledger_place_text(const struct ledger *l, const struct ledger_place *at, char text[AVRO_PATH_MAX])
 {
-	snprintf(text, PLACE_MAX, "%s%s[%" PRId32 "]@%" PRId64, l->options.prefix,
+	snprintf(text, AVRO_PATH_MAX, "%s%s[%" PRId32 "]@%" PRId64, l->options.prefix,
 		 topic_name(at->topic), at->partition, at->offset);
 	return text;
 }
@@ -281,7 +281,7 @@ check_identity(struct ledger *l, const struct entry *e, const struct ledger_even
 {
 	bool dead_letter = ev->at.topic == TOPIC_DEAD_LETTERS;
 	struct ledger_place source = ledger_entry_place(e);
-	char place[PLACE_MAX], keep[40];
+	char place[AVRO_PATH_MAX], keep[40];
 	struct span id = ledger_ids_text(l, e->id, keep);
 
 	ledger_place_text(l, &source, place);
@@ -325,7 +325,7 @@ take(struct ledger *l, struct entry *e, const struct ledger_event *ev)
 	struct ledger_place first = { (enum topic)e->event_topic, e->event_partition,
 				      e->event_offset };
 	struct ledger_place source = ledger_entry_place(e);
-	char a[PLACE_MAX], b[PLACE_MAX];
+	char a[AVRO_PATH_MAX], b[AVRO_PATH_MAX];
 
 	if (e->event_topic != TOPIC_COUNT) {
 		ledger_found(l, LEDGER_DUPLICATE, &ev->at, ev->command_id, ev->time_ms,

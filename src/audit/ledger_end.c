@@ -52,7 +52,7 @@ static void
 judge_twins(struct ledger *l, const struct entry *first)
 {
 	const struct entry *served = NULL;
-	char keep[40], place[PLACE_MAX];
+	char keep[40], place[AVRO_PATH_MAX];
 
 	for (const struct entry *e = first;; e = &l->entries[e->twin - 1]) {
 		struct ledger_place at, other;

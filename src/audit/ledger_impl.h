@@ -12,7 +12,7 @@
 
 struct digest;
 
-enum { TEXT_MAX = 1200, PLACE_MAX = 300 };
+enum { TEXT_MAX = 1200, AVRO_PATH_MAX = 300 };
 enum { LEDGER_ID_MAX = 200 };	/* a longer one makes no command */
 
 /* What the group says of a record that has no event. */
@@ -105,7 +105,7 @@ bool ledger_grow(void **array, size_t *cap, size_t n, size_t size);
 
 /* "environment.probe-results[3]@17" */
 const char *ledger_place_text(const struct ledger *l, const struct ledger_place *at,
-			      char text[PLACE_MAX]);
+			      char text[AVRO_PATH_MAX]);
 struct ledger_place ledger_entry_place(const struct entry *e);
 void ledger_found(struct ledger *l, enum ledger_kind kind, const struct ledger_place *at,
 		  struct span command_id, int64_t time_ms, const char *fmt, ...)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "envdriver/base/err.h"
-#include "place.h"
+#include "avro_path.h"
 #include "prescan_shape.h"
 #include "envdriver/base/utf8.h"
 
@@ -21,7 +21,7 @@ struct run {
 };
 
 __attribute__((format(printf, 4, 5))) static int
-fail(struct run *r, const struct place *place, enum err_code code, const char *fmt, ...)
+fail(struct run *r, const struct avro_path *place, enum err_code code, const char *fmt, ...)
 {
 	char path[200], text[160];
 	va_list ap;
@@ -29,7 +29,7 @@ fail(struct run *r, const struct place *place, enum err_code code, const char *f
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return err_set(r->reterr, code, "%s%s", place_text(place, path, sizeof(path)), text);
+	return err_set(r->reterr, code, "%s%s", avro_path_text(place, path, sizeof(path)), text);
 }
 
 static size_t
@@ -39,7 +39,7 @@ left(const struct run *r)
 }
 
 static int
-read_long(struct run *r, const struct place *place, int64_t *ret)
+read_long(struct run *r, const struct avro_path *place, int64_t *ret)
 {
 	uint64_t v = 0;
 
@@ -61,7 +61,7 @@ read_long(struct run *r, const struct place *place, int64_t *ret)
 }
 
 static int
-skip(struct run *r, const struct place *place, const char *what, int64_t len)
+skip(struct run *r, const struct avro_path *place, const char *what, int64_t len)
 {
 	if (len < 0 || (uint64_t)len > left(r))
 		return fail(r, place, ERR_INVALID, "%s of %" PRId64 " bytes, %zu are left", what,
@@ -71,7 +71,7 @@ skip(struct run *r, const struct place *place, const char *what, int64_t len)
 }
 
 static int
-check_string(struct run *r, const struct place *place)
+check_string(struct run *r, const struct avro_path *place)
 {
 	const char *from, *bad;
 	int64_t len;
@@ -91,13 +91,13 @@ check_string(struct run *r, const struct place *place)
 	return 0;
 }
 
-static int check_node(struct run *r, const struct place *place, uint32_t index);
+static int check_node(struct run *r, const struct avro_path *place, uint32_t index);
 
 static int
-check_union(struct run *r, const struct place *place, const struct node *n)
+check_union(struct run *r, const struct avro_path *place, const struct node *n)
 {
 	const struct edge *edge;
-	struct place branch = { .up = place };
+	struct avro_path branch = { .up = place };
 	int64_t index;
 	int ret;
 
@@ -114,13 +114,13 @@ check_union(struct run *r, const struct place *place, const struct node *n)
 
 /* The items of one block, `count` of them. */
 static int
-check_items(struct run *r, const struct place *place, const struct node *n, int64_t count,
+check_items(struct run *r, const struct avro_path *place, const struct node *n, int64_t count,
 	    uint64_t first)
 {
 	bool map = is_avro_map(n->schema);
 	uint32_t node = r->p->edges[n->kids].node;
 	uint64_t min_bytes = r->p->nodes[node].min_bytes + map;
-	struct place item = { .up = place, .item = first };
+	struct avro_path item = { .up = place, .item = first };
 	int ret;
 
 	if (min_bytes > 0 && (uint64_t)count > left(r) / min_bytes)
@@ -146,7 +146,7 @@ check_items(struct run *r, const struct place *place, const struct node *n, int6
 }
 
 static int
-check_blocks(struct run *r, const struct place *place, const struct node *n)
+check_blocks(struct run *r, const struct avro_path *place, const struct node *n)
 {
 	uint64_t items = 0;
 	int64_t count, size;
@@ -180,11 +180,11 @@ check_blocks(struct run *r, const struct place *place, const struct node *n)
 }
 
 static int
-check_record(struct run *r, const struct place *place, const struct node *n)
+check_record(struct run *r, const struct avro_path *place, const struct node *n)
 {
 	for (uint32_t i = 0; i < n->kid_count; i++) {
 		const struct edge *edge = &r->p->edges[n->kids + i];
-		struct place field = { .up = place, .name = edge->name };
+		struct avro_path field = { .up = place, .name = edge->name };
 		int ret = check_node(r, &field, edge->node);
 
 		if (ret < 0)
@@ -194,7 +194,7 @@ check_record(struct run *r, const struct place *place, const struct node *n)
 }
 
 static int
-check_boolean(struct run *r, const struct place *place)
+check_boolean(struct run *r, const struct avro_path *place)
 {
 	if (r->at == r->end)
 		return fail(r, place, ERR_INVALID, "boolean of 1 bytes, 0 are left");
@@ -206,7 +206,7 @@ check_boolean(struct run *r, const struct place *place)
 
 /* int, long, enum and the length of bytes. */
 static int
-check_number(struct run *r, const struct place *place, const struct node *n)
+check_number(struct run *r, const struct avro_path *place, const struct node *n)
 {
 	int64_t v;
 	int ret = read_long(r, place, &v);
@@ -231,7 +231,7 @@ check_number(struct run *r, const struct place *place, const struct node *n)
 }
 
 static int
-check_node(struct run *r, const struct place *place, uint32_t index)
+check_node(struct run *r, const struct avro_path *place, uint32_t index)
 {
 	const struct node *n = &r->p->nodes[index];
 

@@ -17,14 +17,14 @@ enum {
 };
 
 /* Where to write, and the namespace that names without a dot belong to. */
-struct place {
+struct avro_path {
 	struct buf *out;
 	struct span space;
 	unsigned depth;
 	struct err *reterr;
 };
 
-static int write_schema(const struct place *place, const json_t *schema);
+static int write_schema(const struct avro_path *place, const json_t *schema);
 
 static bool
 is_primitive(const char *name)
@@ -40,7 +40,7 @@ is_primitive(const char *name)
 }
 
 static void
-write_name(const struct place *place, const char *name)
+write_name(const struct avro_path *place, const char *name)
 {
 	struct buf full = BUF_INIT;
 
@@ -53,13 +53,13 @@ write_name(const struct place *place, const char *name)
 }
 
 static int
-wrong(const struct place *place, const char *what)
+wrong(const struct avro_path *place, const char *what)
 {
 	return err_set(place->reterr, ERR_INVALID, "schema: %s", what);
 }
 
 static int
-write_fields(const struct place *place, const json_t *fields)
+write_fields(const struct avro_path *place, const json_t *fields)
 {
 	const char *comma = "";
 	size_t i;
@@ -89,7 +89,7 @@ write_fields(const struct place *place, const json_t *fields)
 }
 
 static int
-write_symbols(const struct place *place, const json_t *symbols)
+write_symbols(const struct avro_path *place, const json_t *symbols)
 {
 	const char *comma = "";
 	size_t i;
@@ -110,7 +110,7 @@ write_symbols(const struct place *place, const json_t *symbols)
 }
 
 static int
-write_size(const struct place *place, const json_t *size)
+write_size(const struct avro_path *place, const json_t *size)
 {
 	if (!json_is_integer(size))
 		return wrong(place, "a fixed without a size");
@@ -120,11 +120,11 @@ write_size(const struct place *place, const json_t *size)
 
 /* record, enum or fixed */
 static int
-write_named(const struct place *outer, const json_t *schema, const char *type)
+write_named(const struct avro_path *outer, const json_t *schema, const char *type)
 {
 	const char *name = json_string_value(json_object_get(schema, "name"));
 	const char *space = json_string_value(json_object_get(schema, "namespace")), *dot;
-	struct place place = *outer;
+	struct avro_path place = *outer;
 	int ret;
 
 	if (!name)
@@ -148,7 +148,7 @@ write_named(const struct place *outer, const json_t *schema, const char *type)
 }
 
 static int
-write_object(const struct place *place, const json_t *schema)
+write_object(const struct avro_path *place, const json_t *schema)
 {
 	const json_t *inner = json_object_get(schema, "type");
 	const char *type = json_string_value(inner), *kids = NULL;
@@ -171,7 +171,7 @@ write_object(const struct place *place, const json_t *schema)
 }
 
 static int
-write_union(const struct place *place, const json_t *branches)
+write_union(const struct avro_path *place, const json_t *branches)
 {
 	const char *comma = "";
 	size_t i;
@@ -193,9 +193,9 @@ write_union(const struct place *place, const json_t *branches)
 
 /* Recursion is bounded by the depth. */
 static int
-write_schema(const struct place *outer, const json_t *schema)
+write_schema(const struct avro_path *outer, const json_t *schema)
 {
-	struct place place = *outer;
+	struct avro_path place = *outer;
 
 	if (++place.depth > CANONICAL_DEPTH_MAX)
 		return err_set(place.reterr, ERR_LIMIT, "schema deeper than %d levels",
@@ -219,7 +219,7 @@ write_schema(const struct place *outer, const json_t *schema)
 int
 schema_canonical(struct span text, struct buf *out, struct err *reterr)
 {
-	struct place place = { .out = out, .reterr = reterr };
+	struct avro_path place = { .out = out, .reterr = reterr };
 	json_error_t jerr;
 	json_t *root = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_DECODE_ANY, &jerr);
 	int ret;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "envdriver/base/err.h"
-#include "place.h"
+#include "avro_path.h"
 
 struct run {
 	const struct schema *reader;	/* whose fields have defaults */
@@ -24,11 +24,11 @@ static const struct promotion {
 	{ AVRO_BYTES, AVRO_STRING },  { AVRO_STRING, AVRO_BYTES },
 };
 
-static int resolve(const struct run *run, const struct place *place, avro_schema_t reader,
+static int resolve(const struct run *run, const struct avro_path *place, avro_schema_t reader,
 		   avro_schema_t writer);
 
 __attribute__((format(printf, 3, 4))) static int
-wrong(const struct run *run, const struct place *place, const char *fmt, ...)
+wrong(const struct run *run, const struct avro_path *place, const char *fmt, ...)
 {
 	char path[200], text[200];
 	va_list ap;
@@ -36,7 +36,7 @@ wrong(const struct run *run, const struct place *place, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return err_set(run->reterr, ERR_INVALID, "%s%s", place_text(place, path, sizeof(path)),
+	return err_set(run->reterr, ERR_INVALID, "%s%s", avro_path_text(place, path, sizeof(path)),
 		       text);
 }
 
@@ -73,7 +73,7 @@ fits(avro_schema_t reader, avro_schema_t writer)
 }
 
 static int
-resolve_record(const struct run *run, const struct place *place, avro_schema_t reader,
+resolve_record(const struct run *run, const struct avro_path *place, avro_schema_t reader,
 	       avro_schema_t writer)
 {
 	const char *record = avro_schema_name(reader);
@@ -82,7 +82,7 @@ resolve_record(const struct run *run, const struct place *place, avro_schema_t r
 	for (size_t i = 0; i < count; i++) {
 		const char *name = avro_schema_record_field_name(reader, (int)i);
 		const struct schema_field *field = schema_field(run->reader, record, i);
-		struct place inner = { .up = place, .name = name };
+		struct avro_path inner = { .up = place, .name = name };
 		int at = avro_schema_record_field_get_index(writer, name), ret;
 
 		if (at < 0 && field && field->optional)
@@ -98,7 +98,7 @@ resolve_record(const struct run *run, const struct place *place, avro_schema_t r
 }
 
 static int
-resolve_enum(const struct run *run, const struct place *place, avro_schema_t reader,
+resolve_enum(const struct run *run, const struct avro_path *place, avro_schema_t reader,
 	     avro_schema_t writer)
 {
 	int count = avro_schema_enum_number_of_symbols(writer);
@@ -112,10 +112,10 @@ resolve_enum(const struct run *run, const struct place *place, avro_schema_t rea
 
 /* Neither is a union. */
 static int
-resolve_one(const struct run *run, const struct place *place, avro_schema_t reader,
+resolve_one(const struct run *run, const struct avro_path *place, avro_schema_t reader,
 	    avro_schema_t writer)
 {
-	struct place item = { .up = place };
+	struct avro_path item = { .up = place };
 
 	if (!fits(reader, writer))
 		return wrong(run, place, "%s is written, %s is expected",
@@ -141,10 +141,10 @@ resolve_one(const struct run *run, const struct place *place, avro_schema_t read
 }
 
 static int
-resolve_into_union(const struct run *run, const struct place *place, avro_schema_t reader,
+resolve_into_union(const struct run *run, const struct avro_path *place, avro_schema_t reader,
 		   avro_schema_t writer, bool in_union)
 {
-	struct place inner = { .up = place, .name = avro_schema_type_name(writer) };
+	struct avro_path inner = { .up = place, .name = avro_schema_type_name(writer) };
 	size_t count = avro_schema_union_size(reader);
 	bool records = false;
 
@@ -163,7 +163,7 @@ resolve_into_union(const struct run *run, const struct place *place, avro_schema
 
 /* Recursion is as deep as the reader, which is ours. */
 static int
-resolve(const struct run *run, const struct place *place, avro_schema_t reader,
+resolve(const struct run *run, const struct avro_path *place, avro_schema_t reader,
 	avro_schema_t writer)
 {
 	size_t count;

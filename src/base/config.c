@@ -7,7 +7,7 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
-#include "envdriver/base/words.h"
+#include "envdriver/base/nearest.h"
 
 #define KAFKA "kafka."
 #define PLUGIN_ENV "plugin.env."
@@ -331,7 +331,7 @@ key_at(const void *arg, size_t i)
 static int
 unknown(const char *key, struct err *reterr)
 {
-	const char *near = words_nearest(key, key_at, /* arg= */ NULL);
+	const char *near = nearest_word(key, key_at, /* arg= */ NULL);
 
 	if (near)
 		return err_set(reterr, ERR_CONFIG, "unknown key '%s'; did you mean '%s'?", key,

@@ -1,480 +1,315 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/claim/claim.h"
+#include "envdriver/claim/claims.h"
 
-#include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <limits.h>
 
-#include "claim_impl.h"
-#include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/jtext.h"
-#include "envdriver/registry/instance.h"
 
-/*
- * DESIGN: a request is in the list of its kind from its making until it is
- * over. It is sent at once when Redis is up; when the connection is lost, all
- * its replies come as NULL, it stays in its list, and on_up sends it again.
- * One that is over (answered, or forgotten) while replies are still due is
- * out of its list and goes with the last of them.
- */
+/* A lease id is a plugin's, and a claim of ours must be read again whatever
+ * it is: as much as a result can carry, percent-encoded. */
+enum { TEXT_MAX = 4 * 1024 * 1024 };
 
-static void
-list_add(struct claim_request *r)
-{
-	struct claim_list *l = &r->claims->lists[r->kind];
-
-	r->prev = l->tail;
-	r->next = NULL;
-	if (l->tail)
-		l->tail->next = r;
-	else
-		l->head = r;
-	l->tail = r;
-	l->n++;
-}
-
-static void
-list_remove(struct claim_request *r)
-{
-	struct claim_list *l = &r->claims->lists[r->kind];
-
-	if (r->prev)
-		r->prev->next = r->next;
-	else
-		l->head = r->next;
-	if (r->next)
-		r->next->prev = r->prev;
-	else
-		l->tail = r->prev;
-	l->n--;
-}
-
-static void
-launch(struct claim_request *r)
-{
-	r->again = false;
-	/* Refused: Redis is down, on_up sends it. */
-	if (!redis_up(r->claims->redis))
-		return;
-	r->again = claim_wire_send(r) < 0;
-}
-
-void
-claim_over(struct claim_request *r)
-{
-	if (!r->over) {
-		list_remove(r);
-		if (r->kind == KIND_RELEASE && r->hh.tbl)
-			HASH_DEL(r->claims->releases, r);
-		r->over = true;
-	}
-	if (r->flying == 0)
-		free(r);
-}
-
-void
-claim_again(struct claim_request *r)
-{
-	r->again = true;
-	if (r->flying == 0)
-		launch(r);
-}
-
-void
-claim_on_reply(void *arg, const redisReply *reply)
-{
-	struct claim_request *r = arg;
-	struct claims *c = r->claims;
-
-	assert(r->flying > 0);
-	r->flying--;
-	if (r->stale) {
-		r->stale--;
-	} else if (!r->over) {
-		r->again |= redis_is_outage(c->redis, reply) ||
-			    redis_is_noscript(c->redis, reply);
-		/* `again` may also come from an earlier one of its replies. */
-		if (!r->again) {
-			claim_wire_reply(r, reply);
-			return;
-		}
-	}
-	if (r->over)
-		claim_over(r);
-	else if (r->again && r->flying == 0)
-		launch(r);
-}
-
-static void
-on_up(void *arg)
-{
-	struct claims *c = arg;
-	struct claim_request *r;
-	int kind;
-
-	for (kind = 0; kind < KINDS; kind++)
-		for (r = c->lists[kind].head; r; r = r->next)
-			launch(r);
-}
-
-/* --- making requests --- */
-
-struct draft {
-	struct claims *c;
-	size_t at[PARTS], len[PARTS];
+enum field {
+	VERSION,
+	STATE,
+	TOPIC,
+	PARTITION,
+	OFFSET,
+	TIMESTAMP,
+	INSTANCE,
+	INCARNATION,
+	TOKEN,
+	ATTEMPT,
+	STARTED_AT,
+	LEASE,
+	FIELDS
 };
 
-static struct draft
-draft_begin(struct claims *c, struct span id)
-{
-	struct draft d = { .c = c };
+static const char *const field_names[FIELDS] = {
+	[VERSION] = "version",		[STATE] = "state",
+	[TOPIC] = "topic",		[PARTITION] = "partition",
+	[OFFSET] = "offset",		[TIMESTAMP] = "timestamp",
+	[INSTANCE] = "instanceId",	[INCARNATION] = "incarnation",
+	[TOKEN] = "token",		[ATTEMPT] = "attempt",
+	[STARTED_AT] = "startedAt",	[LEASE] = "providerLeaseId",
+};
 
-	buf_reset(&c->draft);
-	d.at[PART_ID] = 0;
-	d.len[PART_ID] = id.len;
-	buf_addspan(&c->draft, id);
-	return d;
+static const char *const states[] = {
+	[CLAIM_CLAIMED] = "claimed",
+	[CLAIM_CALLING] = "calling",
+	[CLAIM_ANSWERED] = "answered",
+	[CLAIM_INTERRUPTED] = "interrupted",
+	[CLAIM_DONE] = "done",
+};
+
+static bool
+special(unsigned char c)
+{
+	return c < 0x20 || c == 0x7f || c == '|' || c == '%';
 }
 
-static void
-draft_add(struct draft *d, enum claim_part part, struct span text)
+void
+claim_encode(struct span value, struct buf *out)
 {
-	d->at[part] = d->c->draft.len;
-	claim_encode(text, &d->c->draft);
-	d->len[part] = d->c->draft.len - d->at[part];
-}
+	static const char hex[] = "0123456789ABCDEF";
+	size_t i, from = 0;
 
-static void
-draft_record(struct draft *d, const struct claim_record *record)
-{
-	d->at[PART_RECORD] = d->c->draft.len;
-	claim_format_record(record, &d->c->draft);
-	d->len[PART_RECORD] = d->c->draft.len - d->at[PART_RECORD];
-}
+	for (i = 0; i < value.len; i++) {
+		unsigned char c = (unsigned char)value.ptr[i];
+		char code[3] = { '%', hex[c >> 4], hex[c & 15] };
 
-/* `record` may be NULL; `bytes` is copied last and only here: it may be
- * large. */
-static struct claim_request *
-request_new(const struct draft *d, enum claim_kind kind, const struct claim_record *record,
-	    struct span bytes, void *arg)
-{
-	struct claims *c = d->c;
-	size_t topic = record ? record->topic.len : 0, i;
-	struct claim_request *r = NULL;
-
-	if (!c->draft.failed)
-		r = buf_realloc(NULL, sizeof(*r) + c->draft.len + topic + bytes.len);
-	if (!r)
-		return NULL;
-	memset(r, 0, sizeof(*r));
-	r->claims = c;
-	r->kind = kind;
-	r->arg = arg;
-	memcpy(r->mem, c->draft.data, c->draft.len);
-	for (i = 0; i < PARTS; i++)
-		r->part[i] = (struct span){ r->mem + d->at[i], d->len[i] };
-	if (record) {
-		r->record = *record;
-		r->record.topic.ptr = r->mem + c->draft.len;
-		memcpy(r->mem + c->draft.len, record->topic.ptr, topic);
+		if (!special(c))
+			continue;
+		buf_add(out, value.ptr + from, i - from);
+		buf_add(out, code, sizeof(code));
+		from = i + 1;
 	}
-	r->part[PART_BYTES] = (struct span){ r->mem + c->draft.len + topic, bytes.len };
-	if (bytes.len)
-		memcpy(r->mem + c->draft.len + topic, bytes.ptr, bytes.len);
-	return r;
+	buf_add(out, value.ptr + from, value.len - from);
 }
 
-static struct claim_request *
-started(struct claim_request *r)
-{
-	list_add(r);
-	launch(r);
-	return r;
-}
-
+/* A tenth of what printf takes, and every claim writes three. */
 static void
-draft_started_at(struct draft *d)
+add_number(struct buf *out, int64_t n)
 {
-	char text[CLOCK_TEXT_MAX];
+	char text[24], *p = text + sizeof(text);
+	uint64_t v = n < 0 ? -(uint64_t)n : (uint64_t)n;
 
-	draft_add(d, PART_STARTED_AT, span_of(clock_text(clock_wall_ms(), text)));
-}
-
-struct claim_request *
-claims_claim(struct claims *c, struct span command_id, const struct claim_record *record,
-	     const char *token, struct span answer, bool call, claim_fn *fn, void *arg)
-{
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
-
-	draft_record(&d, record);
-	draft_add(&d, PART_TOKEN, span_of(token));
-	draft_started_at(&d);
-	r = request_new(&d, KIND_CLAIM, record, call ? SPAN_NULL : answer, arg);
-	if (!r)
-		return NULL;
-	assert(strlen(token) < sizeof(r->token));
-	memcpy(r->token, token, strlen(token));
-	r->call = call;
-	/* No call is answered at once, with its answer: two keys. */
-	r->scripted = !call;
-	r->fn.claim = fn;
-	return started(r);
+	do
+		*--p = (char)('0' + v % 10);
+	while ((v /= 10) != 0);
+	if (n < 0)
+		*--p = '-';
+	buf_add(out, p, (size_t)(text + sizeof(text) - p));
 }
 
 void
-claims_release(struct claims *c, struct claim_request *claiming)
+claim_format_record(const struct claim_record *r, struct buf *out)
 {
-	struct claim_request *r = claiming;
-
-	assert(r->claims == c && r->kind == KIND_CLAIM && !r->over);
-	/* Also when it was never sent: an earlier one with this token may have
-	 * been, and a release of what is not ours does nothing. */
-	list_remove(r);
-	r->kind = KIND_RELEASE;
-	r->stale = r->flying;
-	list_add(r);
-	HASH_ADD_KEYPTR(hh, c->releases, r->part[PART_ID].ptr, r->part[PART_ID].len, r);
-	launch(r);
-}
-
-bool
-claims_releasing(const struct claims *c, struct span command_id)
-{
-	struct claim_request *r;
-
-	HASH_FIND(hh, c->releases, command_id.ptr, command_id.len, r);
-	return r != NULL;
-}
-
-struct claim_request *
-claims_answer(struct claims *c, struct span command_id, const struct claim_record *record,
-	      const char *token, int attempt, struct span answer, struct span lease,
-	      claim_done_fn *fn, void *arg)
-{
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
-
-	draft_record(&d, record);
-	draft_add(&d, PART_TOKEN, span_of(token));
-	draft_add(&d, PART_LEASE, lease);
-	draft_started_at(&d);
-	r = request_new(&d, KIND_ANSWER, NULL, answer, arg);
-	if (!r)
-		return NULL;
-	r->attempt = attempt;
-	r->fn.done = fn;
-	return started(r);
-}
-
-struct claim_request *
-claims_takeover(struct claims *c, struct span command_id, const struct claim_record *record,
-		struct span seen_token, const char *new_token, bool rerun, bool answer_lost,
-		struct span call, claim_takeover_fn *fn, void *arg)
-{
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
-
-	draft_record(&d, record);
-	draft_add(&d, PART_TOKEN, seen_token);
-	draft_add(&d, PART_NEW_TOKEN, span_of(new_token));
-	draft_started_at(&d);
-	r = request_new(&d, KIND_TAKEOVER, NULL, call.ptr ? call : SPAN_LIT("null"), arg);
-	if (!r)
-		return NULL;
-	r->rerun = rerun;
-	r->answer_lost = answer_lost;
-	r->fn.takeover = fn;
-	return started(r);
-}
-
-bool
-claims_finish(struct claims *c, struct span command_id, const struct claim_record *record,
-	      struct span lease, bool answered, bool acquire, struct span call)
-{
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
-
-	draft_record(&d, record);
-	draft_add(&d, PART_LEASE, lease);
-	r = request_new(&d, KIND_FINISH, NULL, call.ptr ? call : SPAN_LIT("null"), NULL);
-	if (!r)
-		return false;
-	r->acquire = acquire;
-	r->answered = answered;
-	started(r);
-	return true;
-}
-
-bool
-claims_settle(struct claims *c, struct span command_id, const struct claim_record *record,
-	      const char *token, struct span lease, struct span call)
-{
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
-
-	draft_record(&d, record);
-	draft_add(&d, PART_TOKEN, span_of(token));
-	draft_add(&d, PART_LEASE, lease);
-	r = request_new(&d, KIND_SETTLE, NULL, call.ptr ? call : SPAN_LIT("null"), NULL);
-	if (r)
-		started(r);
-	return r != NULL;
-}
-
-size_t
-claims_finishing(const struct claims *c)
-{
-	return c->lists[KIND_FINISH].n + c->lists[KIND_SETTLE].n + c->lists[KIND_RELEASE].n +
-	       c->lists[KIND_ORPHAN].n;
-}
-
-struct claim_request *
-claims_fetch(struct claims *c, struct span command_id, claim_fetch_fn *fn, void *arg)
-{
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r = request_new(&d, KIND_FETCH, NULL, SPAN_NULL, arg);
-
-	if (!r)
-		return NULL;
-	r->fn.fetch = fn;
-	return started(r);
-}
-
-struct claim_request *
-claims_look(struct claims *c, struct span command_id, claim_look_fn *fn, void *arg)
-{
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r = request_new(&d, KIND_LOOK, NULL, SPAN_NULL, arg);
-
-	if (!r)
-		return NULL;
-	r->fn.look = fn;
-	return started(r);
-}
-
-bool
-claims_orphan(struct claims *c, struct span command_id, struct span token, struct span lease,
-	      struct span call)
-{
-	struct draft d = draft_begin(c, command_id);
-	struct buf json = BUF_INIT;
-	struct claim_request *r = NULL;
-
-	d.at[PART_FIELD] = c->draft.len;
-	buf_addspan(&c->draft, command_id);
-	buf_addch(&c->draft, ':');
-	buf_addspan(&c->draft, token);
-	d.len[PART_FIELD] = c->draft.len - d.at[PART_FIELD];
-	buf_adds(&json, "{\"lease\":");
-	jtext_add_string(&json, lease);
-	buf_adds(&json, ",\"call\":");
-	buf_addspan(&json, call.ptr ? call : SPAN_LIT("null"));
-	buf_addch(&json, '}');
-	if (!json.failed)
-		r = request_new(&d, KIND_ORPHAN, NULL, buf_span(&json), NULL);
-	buf_release(&json);
-	if (r)
-		started(r);
-	return r != NULL;
+	claim_encode(r->topic, out);
+	buf_addch(out, '|');
+	add_number(out, r->partition);
+	buf_addch(out, '|');
+	add_number(out, r->offset);
+	buf_addch(out, '|');
+	add_number(out, r->timestamp);
 }
 
 void
-claims_forget(struct claim_request *r)
+claim_format(const struct claim *c, struct buf *out)
 {
-	if (r)
-		claim_over(r);
+	buf_adds(out, "v1|");
+	buf_adds(out, states[c->state]);
+	buf_addch(out, '|');
+	claim_format_record(&c->record, out);
+	if (c->state == CLAIM_DONE) {
+		buf_adds(out, "||||||");
+	} else {
+		buf_addch(out, '|');
+		claim_encode(c->instance, out);
+		buf_addch(out, '|');
+		claim_encode(c->incarnation, out);
+		buf_addch(out, '|');
+		claim_encode(c->token, out);
+		buf_addch(out, '|');
+		add_number(out, c->attempt);
+		buf_addch(out, '|');
+		claim_encode(c->started_at, out);
+		buf_addch(out, '|');
+	}
+	claim_encode(c->lease, out);
 }
 
-/* --- the whole --- */
-
-void
-claims_channel(const struct redis *redis, struct buf *out)
+static int
+wrong(struct err *reterr, enum field f, const char *how)
 {
-	buf_adds(out, redis_prefix(redis));
-	buf_adds(out, "handover");
+	return err_set(reterr, ERR_INVALID, "claim: %s %s", field_names[f], how);
+}
+
+static int
+split(struct span text, struct span fields[FIELDS], struct err *reterr)
+{
+	const char *p = text.ptr, *end = text.ptr + text.len;
+	size_t n;
+
+	for (n = 0; n < FIELDS; n++) {
+		const char *bar = p <= end ? memchr(p, '|', (size_t)(end - p)) : NULL;
+
+		if (p > end)
+			return err_set(reterr, ERR_INVALID, "claim: %zu fields, expected %d", n,
+				       FIELDS);
+		if (!bar)
+			bar = end;
+		fields[n] = (struct span){ p, (size_t)(bar - p) };
+		p = bar + 1;
+	}
+	return p == end + 1 ? 0
+			    : err_set(reterr, ERR_INVALID, "claim: more than %d fields", FIELDS);
+}
+
+/* Upper case only: one text for one value. */
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static int
+decode(struct span in, enum field f, struct buf *scratch, struct span *ret, struct err *reterr)
+{
+	size_t start = scratch->len, i;
+	bool coded = memchr(in.ptr, '%', in.len) != NULL;
+
+	for (i = 0; i < in.len; i++) {
+		char c = in.ptr[i];
+
+		if (c == '%') {
+			int hi = i + 2 < in.len ? hex_value(in.ptr[i + 1]) : -1;
+			int lo = i + 2 < in.len ? hex_value(in.ptr[i + 2]) : -1;
+
+			if (hi < 0 || lo < 0 || !special((unsigned char)(hi * 16 + lo)))
+				return wrong(reterr, f, "has a wrong percent code");
+			c = (char)(hi * 16 + lo);
+			i += 2;
+		} else if (special((unsigned char)c)) {
+			return wrong(reterr, f, "has a control character");
+		}
+		if (coded)
+			buf_addch(scratch, c);
+	}
+	*ret = coded ? (struct span){ scratch->data + start, scratch->len - start } : in;
+	return 0;
 }
 
 static bool
-name_keys(struct claims *c, const struct instance *instance)
+number(struct span in, int64_t min, int64_t max, int64_t *ret)
 {
-	const char *prefix = redis_prefix(c->redis);
+	bool minus = in.len && in.ptr[0] == '-';
+	const char *p = in.ptr + minus, *end = in.ptr + in.len;
+	int64_t v = 0;
 
-	buf_adds(&c->claim_key, prefix);
-	buf_adds(&c->claim_key, "claim:");
-	c->claim_prefix = c->claim_key.len;
-	buf_adds(&c->answer_key, prefix);
-	buf_adds(&c->answer_key, "answer:");
-	c->answer_prefix = c->answer_key.len;
-	buf_adds(&c->orphans_key, prefix);
-	buf_adds(&c->orphans_key, "orphans");
-	claims_channel(c->redis, &c->channel);
-	claim_encode(span_of(instance_id(instance)), &c->holder);
-	c->instance_len = c->holder.len;
-	claim_encode(span_of(instance_incarnation(instance)), &c->holder);
-	return !c->claim_key.failed && !c->answer_key.failed && !c->orphans_key.failed &&
-	       !c->channel.failed && !c->holder.failed;
+	if (p == end || end - p > 19 || (*p == '0' && in.len > 1))
+		return false;
+	for (; p < end; p++) {
+		if (*p < '0' || *p > '9' || v > (INT64_MAX - (*p - '0')) / 10)
+			return false;
+		v = v * 10 + (*p - '0');
+	}
+	if (minus)
+		v = -v;
+	*ret = v;
+	return v >= min && v <= max;
 }
 
-void
-claims_set_backstop(struct claims *c, int64_t backstop_ms)
+static int
+parse_record(const struct span f[FIELDS], struct buf *scratch, struct claim_record *ret,
+	     struct err *reterr)
 {
-	snprintf(c->backstop, sizeof(c->backstop), "%" PRId64, backstop_ms);
+	int64_t partition;
+
+	if (f[TOPIC].len == 0)
+		return wrong(reterr, TOPIC, "is empty");
+	if (!number(f[PARTITION], 0, INT32_MAX, &partition))
+		return wrong(reterr, PARTITION, "is no partition");
+	ret->partition = (int32_t)partition;
+	if (!number(f[OFFSET], 0, INT64_MAX, &ret->offset))
+		return wrong(reterr, OFFSET, "is no offset");
+	if (!number(f[TIMESTAMP], -1, INT64_MAX, &ret->timestamp))
+		return wrong(reterr, TIMESTAMP, "is no time");
+	return decode(f[TOPIC], TOPIC, scratch, &ret->topic, reterr);
 }
 
-struct claims *
-claims_new(struct redis *redis, struct instance *instance, int64_t retention_ms,
-	   int64_t backstop_ms, struct err *reterr)
+static int
+parse_holder(const struct span f[FIELDS], struct buf *scratch, struct claim *ret,
+	     struct err *reterr)
 {
-	struct claims *c = buf_realloc(NULL, sizeof(*c));
-	struct redis_listener l = { .on_up = on_up, .rank = REDIS_RANK_CLAIMS };
-	int i;
+	struct span *const texts[FIELDS] = {
+		[INSTANCE] = &ret->instance,
+		[INCARNATION] = &ret->incarnation,
+		[TOKEN] = &ret->token,
+		[STARTED_AT] = &ret->started_at,
+	};
+	int64_t attempt = 0;
+	int i, code;
 
-	if (!c) {
-		err_nomem(reterr);
-		return NULL;
+	for (i = INSTANCE; i <= STARTED_AT; i++) {
+		if (ret->state == CLAIM_DONE ? f[i].len != 0 : f[i].len == 0)
+			return wrong(reterr, (enum field)i,
+				     f[i].len ? "is not empty" : "is empty");
+		if (!texts[i])
+			continue;
+		code = decode(f[i], (enum field)i, scratch, texts[i], reterr);
+		if (code < 0)
+			return code;
 	}
-	memset(c, 0, sizeof(*c));
-	c->redis = redis;
-	c->instance = instance;
-	if (!name_keys(c, instance)) {
-		claims_free(c);
-		err_nomem(reterr);
-		return NULL;
-	}
-	snprintf(c->retention, sizeof(c->retention), "%" PRId64, retention_ms);
-	claims_set_backstop(c, backstop_ms);
-	for (i = 0; i < CLAIM_SCRIPTS; i++)
-		c->scripts[i] = redis_script(redis, claim_scripts[i]);
-	l.arg = c;
-	redis_listen(redis, &l);
-	return c;
+	if (ret->state != CLAIM_DONE && !number(f[ATTEMPT], 1, INT_MAX, &attempt))
+		return wrong(reterr, ATTEMPT, "is no attempt");
+	ret->attempt = (int)attempt;
+	return decode(f[LEASE], LEASE, scratch, &ret->lease, reterr);
 }
 
-void
-claims_free(struct claims *c)
+int
+claim_parse(struct span text, struct buf *scratch, struct claim *ret, struct err *reterr)
 {
-	int kind;
+	struct span f[FIELDS];
+	struct claim c = { 0 };
+	size_t state;
+	int code;
 
-	if (!c)
-		return;
-	for (kind = 0; kind < KINDS; kind++) {
-		while (c->lists[kind].head) {
-			struct claim_request *r = c->lists[kind].head;
+	if (text.len > TEXT_MAX)
+		return err_set(reterr, ERR_INVALID, "claim: %zu bytes", text.len);
+	code = split(text, f, reterr);
+	if (code < 0)
+		return code;
+	if (!span_is(f[VERSION], "v1"))
+		return wrong(reterr, VERSION, "is not v1");
+	for (state = 0; state < sizeof(states) / sizeof(*states); state++)
+		if (span_is(f[STATE], states[state]))
+			break;
+	if (state == sizeof(states) / sizeof(*states))
+		return wrong(reterr, STATE, "is unknown");
+	c.state = (enum claim_state)state;
+	/* Room for all of it now: the spans must not move. */
+	buf_reset(scratch);
+	if (!buf_reserve(scratch, text.len))
+		return err_nomem(reterr);
+	code = parse_record(f, scratch, &c.record, reterr);
+	if (code == 0)
+		code = parse_holder(f, scratch, &c, reterr);
+	if (code == 0)
+		*ret = c;
+	return code;
+}
 
-			r->flying = 0;
-			claim_over(r);
-		}
-	}
-	buf_release(&c->claim_key);
-	buf_release(&c->answer_key);
-	buf_release(&c->orphans_key);
-	buf_release(&c->channel);
-	buf_release(&c->holder);
-	buf_release(&c->value);
-	buf_release(&c->scratch);
-	buf_release(&c->draft);
-	free(c);
+bool
+claim_record_eq(const struct claim_record *a, const struct claim_record *b)
+{
+	return a->partition == b->partition && a->offset == b->offset &&
+	       a->timestamp == b->timestamp && span_eq(a->topic, b->topic);
+}
+
+enum claim_answer
+claim_decide(const struct claim *found, const struct claim_record *record, const char *token,
+	     bool call)
+{
+	static const enum claim_answer others[] = {
+		[CLAIM_CLAIMED] = CLAIM_NEED_SCRIPT,
+		[CLAIM_CALLING] = CLAIM_IS_CALLING,
+		[CLAIM_ANSWERED] = CLAIM_IS_ANSWERED,
+		[CLAIM_INTERRUPTED] = CLAIM_IS_INTERRUPTED,
+		[CLAIM_DONE] = CLAIM_IS_DONE,
+	};
+
+	if (!found)
+		return CLAIM_NEW;
+	if (!claim_record_eq(&found->record, record))
+		return CLAIM_IS_DUPLICATE;
+	/* Our own lost reply: the same token gets the same answer. A call's
+	 * token is answered when the call is over, never by its claim. */
+	if (span_is(found->token, token) &&
+	    (found->state == CLAIM_CALLING || (found->state == CLAIM_ANSWERED && !call)))
+		return CLAIM_NEW;
+	return others[found->state];
 }

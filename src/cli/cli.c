@@ -12,7 +12,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
-#include "envdriver/base/words.h"
+#include "envdriver/base/nearest.h"
 
 enum { PATH_MAX_DEPTH = 4, PATH_TEXT = 128 };
 
@@ -124,12 +124,12 @@ give(struct cli *cli, const struct cli_option *option, const char *value, struct
 static int
 unknown_option(const struct cli *cli, const char *word, size_t len, struct err *reterr)
 {
-	char name[WORDS_LEN_MAX + 1];
+	char name[NEAREST_LEN_MAX + 1];
 	const char *near;
 
-	snprintf(name, sizeof(name), "%.*s", (int)(len < WORDS_LEN_MAX ? len : WORDS_LEN_MAX),
+	snprintf(name, sizeof(name), "%.*s", (int)(len < NEAREST_LEN_MAX ? len : NEAREST_LEN_MAX),
 		 word);
-	near = words_nearest(name, option_name_at, cli);
+	near = nearest_word(name, option_name_at, cli);
 	if (near)
 		return err_set(reterr, ERR_INVALID, "unknown option '--%s'; did you mean '--%s'?",
 			       name, near);
@@ -204,7 +204,7 @@ parse_word(struct cli *cli, const char *word, struct err *reterr)
 				return 0;
 			}
 		}
-		near = words_nearest(word, sub_at, here->subs);
+		near = nearest_word(word, sub_at, here->subs);
 		if (near)
 			return err_set(reterr, ERR_INVALID,
 				       "unknown command '%.64s'; did you mean '%s'?", word, near);

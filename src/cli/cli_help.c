@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/base/words.h"
+#include "envdriver/base/nearest.h"
 
 enum { DEPTH_MAX = 4, HELP_COLUMN = 34, SUMMARY_COLUMN = 16 };
 
@@ -149,7 +149,7 @@ follow(struct way *w, const char *word, struct err *reterr)
 			return 0;
 		}
 	}
-	near = subs ? words_nearest(word, sub_at, subs) : NULL;
+	near = subs ? nearest_word(word, sub_at, subs) : NULL;
 	if (near)
 		return err_set(reterr, ERR_INVALID,
 			       "there is no command '%.64s'; did you mean '%s'?", word, near);

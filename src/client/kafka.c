@@ -10,7 +10,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
-#include "envdriver/kafka/kafkaconf.h"
+#include "envdriver/kafka/client_conf.h"
 
 enum { ERRSTR = 512, LOOK_MS = 1000, GIVE_UP_MS = 3000, PURGE_TURNS = 100,
        PURGE_MS = 10 };
@@ -100,7 +100,7 @@ set(void *arg, const char *name, const char *value, struct err *reterr)
 {
 	char text[ERRSTR];
 
-	if (kafkaconf_check_file(name, value, reterr) < 0)
+	if (client_conf_check_file(name, value, reterr) < 0)
 		return ERR_CONFIG;
 	if (rd_kafka_conf_set(arg, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
 		return 0;
@@ -276,7 +276,7 @@ refused(const struct kafka *k, const char *what, struct err *reterr)
 	struct buf text = BUF_INIT;
 	int ret;
 
-	kafkaconf_certificate(k->refused, &text);
+	client_conf_certificate(k->refused, &text);
 	ret = err_set(reterr, ERR_CONFIG, "cannot %s on Kafka at %.100s: %s", what,
 		      config_str(k->config, "kafka.bootstrap.servers"),
 		      text.data ? text.data : "");

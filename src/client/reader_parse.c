@@ -6,7 +6,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
-#include "envdriver/base/words.h"
+#include "envdriver/base/nearest.h"
 
 enum { OFFSET_TEXT = 24 };
 
@@ -41,7 +41,7 @@ static int
 choose(struct span name, bool ret[TOPIC_COUNT], struct err *reterr)
 {
 	enum topic topic = topic_find(name);
-	char text[WORDS_LEN_MAX + 1];
+	char text[NEAREST_LEN_MAX + 1];
 	const char *near;
 
 	for (size_t i = 0; i < N_WORDS; i++) {
@@ -56,10 +56,10 @@ choose(struct span name, bool ret[TOPIC_COUNT], struct err *reterr)
 		ret[topic] = true;
 		return 0;
 	}
-	snprintf(text, sizeof(text), "%.*s", (int)(name.len < WORDS_LEN_MAX ? name.len
-									      : WORDS_LEN_MAX),
+	snprintf(text, sizeof(text), "%.*s", (int)(name.len < NEAREST_LEN_MAX ? name.len
+									      : NEAREST_LEN_MAX),
 		 name.ptr);
-	near = words_nearest(text, word_at, NULL);
+	near = nearest_word(text, word_at, NULL);
 	if (near)
 		return err_set(reterr, ERR_INVALID, "there are no records '%s'; did you mean '%s'?",
 			       text, near);

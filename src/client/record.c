@@ -6,10 +6,10 @@
 
 #include "envdriver/base/base64.h"
 #include "envdriver/base/clock.h"
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/avro/plain.h"
+#include "envdriver/avro/avro_json.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/cli/cli.h"
 
@@ -34,19 +34,19 @@ of_command(struct record *r)
 	avro_value_t op, target;
 	const char *branch;
 
-	r->command_id = datum_get_span(&r->value, "commandId");
-	r->company_id = datum_get_span(&r->value, "companyId");
-	r->environment_id = datum_get_span(&r->value, "environmentId");
-	if (datum_open(&r->value, "target", NULL, &target))
-		r->plugin_key = datum_get_span(&target, "pluginKey");
-	if (!datum_open(&r->value, "operation", &branch, &op))
+	r->command_id = avro_field_get_span(&r->value, "commandId");
+	r->company_id = avro_field_get_span(&r->value, "companyId");
+	r->environment_id = avro_field_get_span(&r->value, "environmentId");
+	if (avro_field_open(&r->value, "target", NULL, &target))
+		r->plugin_key = avro_field_get_span(&target, "pluginKey");
+	if (!avro_field_open(&r->value, "operation", &branch, &op))
 		return;
 	r->operation = span_of(branch);
-	r->lease_id = datum_get_span(&op, "providerLeaseId");
+	r->lease_id = avro_field_get_span(&op, "providerLeaseId");
 	if (!r->lease_id.ptr)
-		r->lease_id = lease_in(datum_get_span(&op, "lease"), &r->lease);
-	if (datum_has_field(&op, "command"))
-		buf_addspan(&r->summary, datum_get_span(&op, "command"));
+		r->lease_id = lease_in(avro_field_get_span(&op, "lease"), &r->lease);
+	if (avro_field_has_field(&op, "command"))
+		buf_addspan(&r->summary, avro_field_get_span(&op, "command"));
 }
 
 static void
@@ -56,56 +56,57 @@ of_result(struct record *r)
 	int64_t code;
 	bool ok;
 
-	if (!datum_open(&r->value, "outcome", NULL, &outcome))
+	if (!avro_field_open(&r->value, "outcome", NULL, &outcome))
 		return;
-	r->status = span_of(datum_get_enum(&outcome, "status"));
-	if (datum_open(&outcome, "error", NULL, &error)) {
-		r->code = datum_get_span(&error, "code");
+	r->status = span_of(avro_field_get_enum(&outcome, "status"));
+	if (avro_field_open(&outcome, "error", NULL, &error)) {
+		r->code = avro_field_get_span(&error, "code");
 		buf_addf(&r->summary, "%.*s: %.*s", SPAN_FMT(r->code),
-			 SPAN_FMT(datum_get_span(&error, "message")));
+			 SPAN_FMT(avro_field_get_span(&error, "message")));
 		return;
 	}
-	if (datum_get_int(&r->value, "exitCode", &code))
+	if (avro_field_get_int(&r->value, "exitCode", &code))
 		buf_addf(&r->summary, "exit %lld", (long long)code);
-	else if (datum_has(&r->value, "signal"))
-		buf_addf(&r->summary, "%.*s", SPAN_FMT(datum_get_span(&r->value, "signal")));
-	else if (datum_has(&r->value, "summary"))
-		buf_addspan(&r->summary, datum_get_span(&r->value, "summary"));
-	else if (datum_get_bool(&r->value, "leaseLost", &ok) && ok)
+	else if (avro_field_has(&r->value, "signal"))
+		buf_addf(&r->summary, "%.*s", SPAN_FMT(avro_field_get_span(&r->value, "signal")));
+	else if (avro_field_has(&r->value, "summary"))
+		buf_addspan(&r->summary, avro_field_get_span(&r->value, "summary"));
+	else if (avro_field_get_bool(&r->value, "leaseLost", &ok) && ok)
 		buf_adds(&r->summary, "lease lost");
-	else if (datum_has(&r->value, "cwd"))
-		buf_addspan(&r->summary, datum_get_span(&r->value, "cwd"));
+	else if (avro_field_has(&r->value, "cwd"))
+		buf_addspan(&r->summary, avro_field_get_span(&r->value, "cwd"));
 }
 
 static void
 of_log(struct record *r)
 {
-	buf_addf(&r->summary, "%s %s %.*s", datum_get_enum(&r->value, "origin"),
-		 datum_get_enum(&r->value, "stream"), SPAN_FMT(datum_get_span(&r->value, "text")));
-	r->token = datum_get_span(&r->value, "callToken");
+	buf_addf(&r->summary, "%s %s %.*s", avro_field_get_enum(&r->value, "origin"),
+		 avro_field_get_enum(&r->value, "stream"),
+		 SPAN_FMT(avro_field_get_span(&r->value, "text")));
+	r->token = avro_field_get_span(&r->value, "callToken");
 }
 
 static void
 of_dead_letter(struct record *r)
 {
-	r->command_id = datum_get_span(&r->value, "commandId");
-	r->company_id = datum_get_span(&r->value, "companyId");
-	r->environment_id = datum_get_span(&r->value, "environmentId");
-	r->operation = datum_get_span(&r->value, "operation");
+	r->command_id = avro_field_get_span(&r->value, "commandId");
+	r->company_id = avro_field_get_span(&r->value, "companyId");
+	r->environment_id = avro_field_get_span(&r->value, "environmentId");
+	r->operation = avro_field_get_span(&r->value, "operation");
 	r->status = SPAN_LIT("DEAD_LETTER");
-	r->code = datum_get_span(&r->value, "reason");
+	r->code = avro_field_get_span(&r->value, "reason");
 	buf_addf(&r->summary, "%.*s: %.*s", SPAN_FMT(r->code),
-		 SPAN_FMT(datum_get_span(&r->value, "message")));
+		 SPAN_FMT(avro_field_get_span(&r->value, "message")));
 }
 
 static void
 of_plugin_event(struct record *r)
 {
-	r->command_id = datum_get_span(&r->value, "commandId");
-	r->company_id = datum_get_span(&r->value, "companyId");
-	r->plugin_key = datum_get_span(&r->value, "pluginKey");
-	buf_addf(&r->summary, "%.*s %.*s", SPAN_FMT(datum_get_span(&r->value, "type")),
-		 SPAN_FMT(datum_get_span(&r->value, "message")));
+	r->command_id = avro_field_get_span(&r->value, "commandId");
+	r->company_id = avro_field_get_span(&r->value, "companyId");
+	r->plugin_key = avro_field_get_span(&r->value, "pluginKey");
+	buf_addf(&r->summary, "%.*s %.*s", SPAN_FMT(avro_field_get_span(&r->value, "type")),
+		 SPAN_FMT(avro_field_get_span(&r->value, "message")));
 }
 
 static void
@@ -114,16 +115,16 @@ read_facts(struct record *r)
 	avro_value_t ref, trace;
 	const char *name = schema_name(r->schema);
 
-	if (datum_open(&r->value, "command", NULL, &ref)) {
-		r->command_id = datum_get_span(&ref, "commandId");
-		r->operation = datum_get_span(&ref, "operation");
-		r->company_id = datum_get_span(&ref, "companyId");
-		r->environment_id = datum_get_span(&ref, "environmentId");
-		r->plugin_key = datum_get_span(&ref, "pluginKey");
-		r->lease_id = datum_get_span(&ref, "providerLeaseId");
+	if (avro_field_open(&r->value, "command", NULL, &ref)) {
+		r->command_id = avro_field_get_span(&ref, "commandId");
+		r->operation = avro_field_get_span(&ref, "operation");
+		r->company_id = avro_field_get_span(&ref, "companyId");
+		r->environment_id = avro_field_get_span(&ref, "environmentId");
+		r->plugin_key = avro_field_get_span(&ref, "pluginKey");
+		r->lease_id = avro_field_get_span(&ref, "providerLeaseId");
 	}
-	if (datum_open(&r->value, "trace", NULL, &trace))
-		r->token = datum_get_span(&trace, "callToken");
+	if (avro_field_open(&r->value, "trace", NULL, &trace))
+		r->token = avro_field_get_span(&trace, "callToken");
 	if (strcmp(name, "EnvironmentCommand") == 0)
 		of_command(r);
 	else if (strcmp(name, "ExecutionLog") == 0)
@@ -236,7 +237,7 @@ record_write(const struct record *r, bool envelope, struct buf *out, struct err 
 		buf_adds(out, ",\"value\":");
 	}
 	if (r->schema)
-		ret = plain_write(r->schema, &r->value, out, reterr);
+		ret = avro_json_write(r->schema, &r->value, out, reterr);
 	else
 		write_unreadable(r, out);
 	if (envelope)

@@ -10,7 +10,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/avro/plain.h"
+#include "envdriver/avro/avro_json.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/client/cli_schemas.h"
 #include "envdriver/client/kafka.h"
@@ -161,7 +161,7 @@ encode(struct send *s, struct span plain, struct buf *out, struct err *reterr)
 
 	if (ret < 0)
 		return ret;
-	ret = plain_read(schema, plain, &value, reterr);
+	ret = avro_json_read(schema, plain, &value, reterr);
 	if (ret == 0)
 		ret = schema_write(schema, &value, out, reterr);
 	avro_value_decref(&value);

@@ -5,16 +5,16 @@
 #include <uthash.h>
 
 #include "envdriver/base/clock.h"
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/client/reader.h"
 
-struct place {
+struct avro_path {
 	int64_t partition, offset;
 };
 
 struct expected {
-	struct place place;
+	struct avro_path place;
 	char id[201];
 	struct expected *next_settled;
 	UT_hash_handle hh;
@@ -83,7 +83,7 @@ wait_expect(struct wait *w, int32_t partition, int64_t offset, const char *id, s
 
 	if (!e)
 		return err_nomem(reterr);
-	e->place = (struct place){ partition, offset };
+	e->place = (struct avro_path){ partition, offset };
 	strncpy(e->id, id, sizeof(e->id) - 1);
 	HASH_ADD(hh, w->expected, place, sizeof(e->place), e);
 	return 0;
@@ -103,15 +103,15 @@ wait_some(const struct wait *w)
 
 /* Where the command's record is that a result or dead letter is about. */
 static bool
-source_of(const struct record *r, struct place *ret)
+source_of(const struct record *r, struct avro_path *ret)
 {
 	avro_value_t trace;
 	const avro_value_t *from = &r->value;
 
-	if (datum_open(&r->value, "trace", NULL, &trace))
+	if (avro_field_open(&r->value, "trace", NULL, &trace))
 		from = &trace;
-	return datum_get_int(from, "sourcePartition", &ret->partition) &&
-	       datum_get_int(from, "sourceOffset", &ret->offset);
+	return avro_field_get_int(from, "sourcePartition", &ret->partition) &&
+	       avro_field_get_int(from, "sourceOffset", &ret->offset);
 }
 
 static bool
@@ -132,7 +132,7 @@ is_about_us(const struct wait *w, struct span id)
 static bool
 settle(struct wait *w, const struct record *r)
 {
-	struct place place = { 0, 0 };
+	struct avro_path place = { 0, 0 };
 	struct expected *e = NULL;
 
 	if (source_of(r, &place))

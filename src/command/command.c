@@ -9,7 +9,7 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/avro/schema.h"
@@ -86,7 +86,7 @@ get_strings(struct command_decoder *d, const avro_value_t *record, const char *f
 	avro_value_t array, item;
 	size_t i, n = 0;
 
-	if (!datum_open(record, field, /* ret_branch= */ NULL, &array))
+	if (!avro_field_open(record, field, /* ret_branch= */ NULL, &array))
 		return false;
 	buf_reset(&d->strings);
 	buf_addch(&d->strings, '[');
@@ -96,7 +96,7 @@ get_strings(struct command_decoder *d, const avro_value_t *record, const char *f
 			break;
 		if (i)
 			buf_addch(&d->strings, ',');
-		jtext_add_string(&d->strings, datum_span(&item));
+		jtext_add_string(&d->strings, avro_field_span(&item));
 	}
 	buf_addch(&d->strings, ']');
 	*ret = buf_span(&d->strings);
@@ -113,16 +113,16 @@ read_values(struct command_decoder *d, const avro_value_t *operation, struct com
 
 		switch (f->kind) {
 		case FIELD_INT:
-			v->present = datum_get_int(operation, f->name, &v->number);
+			v->present = avro_field_get_int(operation, f->name, &v->number);
 			break;
 		case FIELD_BOOL:
-			v->present = datum_get_bool(operation, f->name, &v->flag);
+			v->present = avro_field_get_bool(operation, f->name, &v->flag);
 			break;
 		case FIELD_STRINGS:
 			v->present = get_strings(d, operation, f->name, &v->text);
 			break;
 		default:
-			v->text = datum_get_span(operation, f->name);
+			v->text = avro_field_get_span(operation, f->name);
 			v->present = v->text.ptr != NULL;
 			break;
 		}
@@ -135,17 +135,17 @@ read_target(const avro_value_t *record, struct command *c)
 	const char *branch = NULL;
 	avro_value_t target;
 
-	if (!datum_open(record, "target", &branch, &target))
+	if (!avro_field_open(record, "target", &branch, &target))
 		return;
 	if (strcmp(branch, "PluginDriver") == 0) {
 		c->target = COMMAND_TARGET_DRIVER;
-		c->plugin_key = datum_get_span(&target, "pluginKey");
-		c->driver_key = datum_get_span(&target, "driverKey");
+		c->plugin_key = avro_field_get_span(&target, "pluginKey");
+		c->driver_key = avro_field_get_span(&target, "driverKey");
 	} else {
 		c->target = COMMAND_TARGET_PROVIDER;
-		c->driver_key = datum_get_span(&target, "provider");
+		c->driver_key = avro_field_get_span(&target, "provider");
 	}
-	c->pinned_id = datum_get_span(&target, "pluginId");
+	c->pinned_id = avro_field_get_span(&target, "pluginId");
 	if (!c->pinned_id.len)
 		c->pinned_id = SPAN_NULL;
 }
@@ -170,9 +170,9 @@ read_fields(struct command_decoder *d, struct span traceparent_header, struct co
 	const char *branch = "";
 	avro_value_t operation;
 
-	c->id = datum_get_span(v, "commandId");
-	c->company_id = datum_get_span(v, "companyId");
-	c->environment_id = datum_get_span(v, "environmentId");
+	c->id = avro_field_get_span(v, "commandId");
+	c->company_id = avro_field_get_span(v, "companyId");
+	c->environment_id = avro_field_get_span(v, "environmentId");
 	if (!c->company_id.ptr)
 		c->company_id = SPAN_LIT("");
 	if (!c->environment_id.ptr)
@@ -180,7 +180,7 @@ read_fields(struct command_decoder *d, struct span traceparent_header, struct co
 	keep_id(r->command_id, sizeof(r->command_id), c->id);
 	keep_id(r->company_id, sizeof(r->company_id), c->company_id);
 	keep_id(r->environment_id, sizeof(r->environment_id), c->environment_id);
-	if (datum_open(v, "operation", &branch, &operation))
+	if (avro_field_open(v, "operation", &branch, &operation))
 		c->op = operation_by_name(span_of(branch));
 	command_copy_text(r->operation, sizeof(r->operation), span_of(branch));
 	if (!c->op) {
@@ -188,20 +188,20 @@ read_fields(struct command_decoder *d, struct span traceparent_header, struct co
 			       "operation: '%s' is not known to this version", branch);
 		return false;
 	}
-	c->issued_by = datum_get_span(v, "issuedBy");
-	c->issue_id = datum_get_span(v, "issueId");
-	c->ordering_key = datum_get_span(v, "orderingKey");
-	datum_get_int(v, "issuedAt", &c->issued_at);
+	c->issued_by = avro_field_get_span(v, "issuedBy");
+	c->issue_id = avro_field_get_span(v, "issueId");
+	c->ordering_key = avro_field_get_span(v, "orderingKey");
+	avro_field_get_int(v, "issuedAt", &c->issued_at);
 	/* Before 1970 is past, not "null". */
-	if (datum_get_int(v, "expiresAt", &c->expires_at) && c->expires_at < 0)
+	if (avro_field_get_int(v, "expiresAt", &c->expires_at) && c->expires_at < 0)
 		c->expires_at = 0;
-	datum_get_bool(v, "rerunIfInterrupted", &c->rerun);
+	avro_field_get_bool(v, "rerunIfInterrupted", &c->rerun);
 	c->traceparent = traceparent_header;
 	if (!command_traceparent_ok(c->traceparent))
-		c->traceparent = datum_get_span(v, "traceparent");
+		c->traceparent = avro_field_get_span(v, "traceparent");
 	if (!command_traceparent_ok(c->traceparent))
 		c->traceparent = SPAN_NULL;
-	c->config = datum_get_span(v, "config");
+	c->config = avro_field_get_span(v, "config");
 	if (!c->config.ptr)
 		c->config = SPAN_LIT("{}");
 	read_target(v, c);

@@ -16,7 +16,7 @@
 #include "envdriver/cli/cli_redis.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/client/kafka.h"
-#include "envdriver/kafka/kafkaconf.h"
+#include "envdriver/kafka/client_conf.h"
 
 static void
 print_json(const struct config *c, struct buf *out)
@@ -172,7 +172,7 @@ check_main(struct cli *cli)
 
 	if (check_kafka(cli, &err) < 0)
 		return cli_fail(cli, &err);
-	if (kafkaconf_assignor(rd_kafka_version(), config_str(cli_config(cli), "assignor"),
+	if (client_conf_assignor(rd_kafka_version(), config_str(cli_config(cli), "assignor"),
 			       &err) < 0)
 		finding(cli, &n, "%s", err.text);
 	check_folders(cli, &n);

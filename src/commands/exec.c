@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "envdriver/base/clock.h"
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/cli_schemas.h"
@@ -78,7 +78,7 @@ show(struct exec *x, int stream, struct span text)
 static void
 on_log(struct exec *x, const struct record *r)
 {
-	const char *name = datum_get_enum(&r->value, "stream");
+	const char *name = avro_field_get_enum(&r->value, "stream");
 	int stream = name && strcmp(name, "STDERR") == 0 ? STREAM_STDERR : STREAM_STDOUT;
 	int64_t offset = 0;
 
@@ -87,9 +87,9 @@ on_log(struct exec *x, const struct record *r)
 		return;
 	if (exec_output_restart(&x->output, r->token))
 		cli_note(x->cli, "the command was started again by another worker");
-	(void)datum_get_int(&r->value, "byteOffset", &offset);
+	(void)avro_field_get_int(&r->value, "byteOffset", &offset);
 	show(x, stream, exec_output_take(&x->output, stream, offset,
-					 datum_get_span(&r->value, "text")));
+					 avro_field_get_span(&r->value, "text")));
 }
 
 static int
@@ -113,14 +113,14 @@ on_result(struct exec *x, const struct record *r)
 	if (r->token.ptr && exec_output_restart(&x->output, r->token))
 		cli_note(x->cli, "what was shown so far is of an abandoned attempt");
 	show(x, STREAM_STDOUT, exec_output_take(&x->output, STREAM_STDOUT, 0,
-						datum_get_span(&r->value, "stdout")));
+						avro_field_get_span(&r->value, "stdout")));
 	show(x, STREAM_STDERR, exec_output_take(&x->output, STREAM_STDERR, 0,
-						datum_get_span(&r->value, "stderr")));
-	(void)datum_get_int(&r->value, "stdoutBytes", &x->total[STREAM_STDOUT]);
-	(void)datum_get_int(&r->value, "stderrBytes", &x->total[STREAM_STDERR]);
-	(void)datum_get_bool(&r->value, "timedOut", &timed_out);
-	has_code = datum_get_int(&r->value, "exitCode", &code);
-	ret = exec_code(timed_out, has_code, code, datum_get_span(&r->value, "signal"));
+						avro_field_get_span(&r->value, "stderr")));
+	(void)avro_field_get_int(&r->value, "stdoutBytes", &x->total[STREAM_STDOUT]);
+	(void)avro_field_get_int(&r->value, "stderrBytes", &x->total[STREAM_STDERR]);
+	(void)avro_field_get_bool(&r->value, "timedOut", &timed_out);
+	has_code = avro_field_get_int(&r->value, "exitCode", &code);
+	ret = exec_code(timed_out, has_code, code, avro_field_get_span(&r->value, "signal"));
 	if (timed_out)
 		cli_note(x->cli, "the command passed its time limit");
 	if (ret < 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec.h"
 
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/client/reader.h"
@@ -37,26 +37,26 @@ static void
 learn(const struct record *r, const avro_value_t *lease, struct exec_lease *ret)
 {
 	avro_value_t ref;
-	struct span metadata = datum_get_span(lease, "metadata");
+	struct span metadata = avro_field_get_span(lease, "metadata");
 
-	if (!datum_open(&r->value, "command", NULL, &ref))
+	if (!avro_field_open(&r->value, "command", NULL, &ref))
 		return;
 	copy(&ret->company, r->company_id);
 	copy(&ret->environment, r->environment_id);
 	buf_reset(&ret->lease);
 	buf_adds(&ret->lease, "{\"providerLeaseId\":");
-	jtext_add_string(&ret->lease, datum_get_span(lease, "providerLeaseId"));
+	jtext_add_string(&ret->lease, avro_field_get_span(lease, "providerLeaseId"));
 	if (metadata.ptr) {
 		buf_adds(&ret->lease, ",\"metadata\":");
 		buf_addspan(&ret->lease, metadata);
 	}
-	add_member(&ret->lease, "expiresAt", datum_get_span(lease, "expiresAt"));
+	add_member(&ret->lease, "expiresAt", avro_field_get_span(lease, "expiresAt"));
 	buf_addch(&ret->lease, '}');
 	buf_reset(&ret->target);
 	buf_adds(&ret->target, "{\"type\":\"PluginDriver\"");
-	add_member(&ret->target, "pluginKey", datum_get_span(&ref, "pluginKey"));
-	add_member(&ret->target, "driverKey", datum_get_span(&ref, "driverKey"));
-	add_member(&ret->target, "pluginId", datum_get_span(&ref, "pluginId"));
+	add_member(&ret->target, "pluginKey", avro_field_get_span(&ref, "pluginKey"));
+	add_member(&ret->target, "driverKey", avro_field_get_span(&ref, "driverKey"));
+	add_member(&ret->target, "pluginId", avro_field_get_span(&ref, "pluginId"));
 	buf_addch(&ret->target, '}');
 	ret->gone = false;
 }
@@ -69,12 +69,12 @@ look_at(const struct record *r, const char *id, struct exec_lease *ret)
 
 	if (!r->schema || !span_is(r->status, "SUCCEEDED"))
 		return;
-	if (datum_open(&r->value, "lease", NULL, &lease) &&
-	    span_is(datum_get_span(&lease, "providerLeaseId"), id))
+	if (avro_field_open(&r->value, "lease", NULL, &lease) &&
+	    span_is(avro_field_get_span(&lease, "providerLeaseId"), id))
 		learn(r, &lease, ret);
 	else if (span_is(r->lease_id, id))
 		ret->gone |= span_is(r->operation, "DestroyLease") ||
-			     (datum_get_bool(&r->value, "leaseLost", &lost) && lost);
+			     (avro_field_get_bool(&r->value, "leaseLost", &lost) && lost);
 }
 
 int

@@ -156,7 +156,7 @@ static const struct cli_option delete_options[] = {
 	M(sync_in, "SyncIn", sync_options, "Copy files into a lease") \
 	M(sync_out, "SyncOut", sync_options, "Copy files out of a lease") \
 	M(runner_ingress, "RunnerIngressEndpoint", ingress_options, \
-	  "Ask for the web socket into a lease") \
+	  "Ask for the http_client socket into a lease") \
 	M(start_setup, "StartInteractiveSetup", start_setup_options, \
 	  "Open a set-up session for a person") \
 	M(get_setup, "GetInteractiveSetup", get_setup_options, "Ask how a set-up session stands") \

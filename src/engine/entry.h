@@ -22,9 +22,9 @@ enum { ENTRY_TOKEN_MAX = 64 };
 
 struct claim_request;
 struct command;
-struct flow;
+struct engine;
 struct partition;
-struct flow_call;
+struct engine_call;
 struct key_queue;
 struct reject;
 
@@ -132,7 +132,7 @@ struct entry_link {
 /* Where an entry is linked: one list at a time for each member. */
 struct entry {
 	enum entry_state state;
-	struct flow *flow;
+	struct engine *flow;
 	struct partition *part;		/* NULL once its partition is gone */
 	int32_t partition;
 	int64_t offset, timestamp;
@@ -172,7 +172,7 @@ struct entry {
 	char plugin_id[128];		/* chosen, "" when none */
 	char plugin_key[256];
 	struct buf params;		/* built before the claim, sent after it */
-	struct flow_call *call;		/* running, or NULL */
+	struct engine_call *call;		/* running, or NULL */
 	char invocation_id[37];
 	int64_t started_at;		/* wall ms, 0: not called */
 	int64_t call_limit_ms;

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "envdriver/kafka/window_text.h"
+#include "envdriver/kafka/offset_metadata.h"
 
 /*
  * DESIGN: a delivery removes every old offset up to its own, so all entries
@@ -98,7 +98,7 @@ list_drop(struct list *l, size_t n)
 static bool
 old_read(struct window *w, struct span metadata, int64_t committed, bool *ret_foreign)
 {
-	int n = window_metadata_read(metadata, committed, &w->end, NULL, 0);
+	int n = offset_metadata_read(metadata, committed, &w->end, NULL, 0);
 
 	*ret_foreign = n < 0;
 	if (n <= 0)
@@ -107,7 +107,7 @@ old_read(struct window *w, struct span metadata, int64_t committed, bool *ret_fo
 	if (!w->old.at)
 		return false;
 	w->old.len = w->old.cap = (size_t)n;
-	window_metadata_read(metadata, committed, NULL, w->old.at, (size_t)n);
+	offset_metadata_read(metadata, committed, NULL, w->old.at, (size_t)n);
 	return true;
 }
 
@@ -123,7 +123,7 @@ window_new(int64_t committed, int64_t start, struct span metadata, bool *ret_for
 		.last = -1,
 		.end = committed < 0 ? start : committed,
 		.limit = WINDOW_LIMIT,
-		.room = WINDOW_METADATA_MAX,
+		.room = OFFSET_METADATA_MAX,
 	};
 	if (committed >= 0 && !old_read(w, metadata, committed, &foreign)) {
 		window_free(w);
@@ -267,9 +267,9 @@ encode(const struct window *w, const int64_t *offsets, size_t n, struct window_t
 	bool more = walk_next(&k, &at);
 
 	committed = more ? at : k.end;
-	window_text_begin(t, w->room, committed, k.end);
+	offset_metadata_begin(t, w->room, committed, k.end);
 	for (; more && !t->full; more = walk_next(&k, &at))
-		window_text_add(t, at);
+		offset_metadata_add(t, at);
 	*ret_offset = committed;
 	return !t->full;
 }
@@ -325,12 +325,12 @@ window_seal(const struct window *w, const int64_t *offsets, size_t n, int64_t *r
 			return 0;
 		/* A list that was committed longer than today's room may stay
 		 * as long as it is. */
-		wide.room = WINDOW_METADATA_MAX;
+		wide.room = OFFSET_METADATA_MAX;
 		if (!encode(&wide, offsets, took, &t, &offset))
 			return 0;
 	}
 	*ret_offset = offset;
-	window_text_write(&t, metadata);
+	offset_metadata_write(&t, metadata);
 	return took;
 }
 

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/kafka/kafkaconf.h"
+#include "envdriver/kafka/client_conf.h"
 #include "envdriver/kafka/offsets.h"
-#include "kafkarecord.h"
+#include "produce.h"
 #include "envdriver/engine/window.h"
 #include "publisher_impl.h"
 
@@ -26,7 +26,7 @@ on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
 	r->lost |= (code == RD_KAFKA_RESP_ERR__TRANSPORT ||
 		    code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) &&
 		   rd_kafka_version() >= V_2_10;
-	kafkaconf_explain(r->config, code, reason, &text);
+	client_conf_explain(r->config, code, reason, &text);
 	snprintf(r->last_error, sizeof(r->last_error), "%s", text.data ? text.data : reason);
 	buf_release(&text);
 }
@@ -96,14 +96,14 @@ look_at_denied(struct publisher_run *r)
 int
 publisher_batch_open(struct publisher_run *r, struct err *reterr)
 {
-	const struct kafkaconf_hooks hooks = {
+	const struct client_conf_hooks hooks = {
 		.on_error = on_error,
 		.on_delivery = on_delivery,
 		.on_log = on_log,
 		.arg = r,
 	};
 
-	r->rk = kafkaconf_open(r->config, KAFKACONF_PUBLISHER, r->id, &hooks, reterr);
+	r->rk = client_conf_open(r->config, CLIENT_CONF_PUBLISHER, r->id, &hooks, reterr);
 	if (!r->rk)
 		return reterr ? (int)reterr->code : ERR_CONFIG;
 	for (int t = 0; t < TOPIC_COUNT; t++) {
@@ -127,7 +127,7 @@ publisher_batch_drop(struct publisher_run *r)
 			rd_kafka_topic_destroy(r->rkt[t]);
 		r->rkt[t] = NULL;
 	}
-	kafkaconf_discard(r->rk);
+	client_conf_discard(r->rk);
 	r->rk = NULL;
 }
 
@@ -221,7 +221,7 @@ publisher_batch_produce(struct publisher_run *r, const struct event *ev, size_t 
 	/* A command is no event of ours: written there it would run. */
 	if (!r->rkt[ev->topic])
 		return (struct txn_answer){ .code = RD_KAFKA_RESP_ERR__INVALID_ARG };
-	return answer_of(r, kafkarecord_produce(r->rk, r->rkt[ev->topic], ev, tag));
+	return answer_of(r, produce_record(r->rk, r->rkt[ev->topic], ev, tag));
 }
 
 /* A record whose topic is gone is not refused: librdkafka asks again to have
@@ -297,7 +297,7 @@ mark(struct batch *b, const rd_kafka_topic_partition_t *at, struct position *p)
 
 	p->committed = at->offset;
 	p->n_listed = at->offset < 0 ? -1
-				     : window_metadata_read(metadata, at->offset, &p->end,
+				     : offset_metadata_read(metadata, at->offset, &p->end,
 							    p->listed, LISTED_MAX);
 	for (size_t i = 0; i < b->n_items; i++)
 		if (b->items[i].partition == at->partition)

@@ -338,7 +338,7 @@ channel_close(struct channel *c)
 	if (!c || c->closing)
 		return;
 	c->closing = true;
-	longline_free(c->parsing);
+	parse_job_free(c->parsing);
 	c->parsing = NULL;
 	handles[0] = (uv_handle_t *)&c->in;
 	handles[1] = (uv_handle_t *)&c->out;

@@ -10,7 +10,7 @@
 
 #include "channel.h"
 #include "frame.h"
-#include "longline.h"
+#include "parse_job.h"
 
 /* More than a pipe holds: each turn of the loop reads once from each worker,
  * so that none of them holds up the others. */
@@ -27,7 +27,7 @@ struct channel {
 	struct frame *frame;
 	char *read_buf;
 	uint64_t reads;
-	struct longline *parsing;	/* NULL: none. Meanwhile nothing is read. */
+	struct parse_job *parsing;	/* NULL: none. Meanwhile nothing is read. */
 	struct span rest;		/* of read_buf: what was read behind it */
 	struct buf queued, writing;	/* `writing` is the pipe's while busy */
 	bool busy, broken, ended, closing;

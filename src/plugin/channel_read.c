@@ -52,7 +52,7 @@ static void
 on_parsed(void *arg)
 {
 	struct channel *c = arg;
-	struct longline *l = c->parsing;
+	struct parse_job *l = c->parsing;
 	struct span rest = c->rest;
 
 	c->parsing = NULL;
@@ -61,7 +61,7 @@ on_parsed(void *arg)
 		l->answer.memory = &l->memory;
 		dispatch(c, &l->message, &l->answer);
 	}
-	longline_free(l);
+	parse_job_free(l);
 	if (c->ended || c->closing)
 		return;
 	feed(c, rest);
@@ -75,20 +75,20 @@ on_parsed(void *arg)
 static bool
 set_off(struct channel *c, struct span line, bool repaired)
 {
-	struct longline *l;
+	struct parse_job *l;
 	char *memory;
 
-	if (line.len < LONGLINE_MIN || c->ended)
+	if (line.len < PARSE_JOB_MIN || c->ended)
 		return false;
-	l = longline_new();
+	l = parse_job_new();
 	memory = l ? frame_take(c->frame) : NULL;
 	if (!memory) {
-		longline_free(l);
+		parse_job_free(l);
 		return false;
 	}
 	l->repaired = repaired;
 	c->parsing = l;
-	longline_start(l, c->in.loop, memory, line, on_parsed, c);
+	parse_job_start(l, c->in.loop, memory, line, on_parsed, c);
 	return true;
 }
 

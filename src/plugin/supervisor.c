@@ -11,10 +11,10 @@
 
 enum { HANDLES = 2 };
 
-static struct handle *
+static struct managed *
 find(const struct supervisor *s, const char *plugin_id)
 {
-	struct handle *h = s->handles;
+	struct managed *h = s->handles;
 
 	while (h && strcmp(h->id, plugin_id) != 0)
 		h = h->next;
@@ -32,21 +32,21 @@ end_stop(struct supervisor *s)
 
 	if (!s->stopping || s->told)
 		return;
-	for (struct handle *h = s->handles; h; h = h->next)
+	for (struct managed *h = s->handles; h; h = h->next)
 		if (h->worker || h->spawn_after)
 			return;
 	s->told = true;
-	for (struct handle *h = s->handles; h; h = h->next)
+	for (struct managed *h = s->handles; h; h = h->next)
 		if (h->row.status != WORKER_NONE)
 			worker_record_remove(s->redis, h->id, s->instance_id);
 	if (fn)
 		fn(s->stopped_arg);
 }
 
-static struct handle *
+static struct managed *
 next_changed(const struct supervisor *s)
 {
-	struct handle *h = s->handles;
+	struct managed *h = s->handles;
 
 	while (h && !h->change_due)
 		h = h->next;
@@ -57,7 +57,7 @@ next_changed(const struct supervisor *s)
 static void
 tell_changes(struct supervisor *s)
 {
-	struct handle *h;
+	struct managed *h;
 
 	/* Whoever is told may change the list. */
 	while ((h = next_changed(s))) {
@@ -92,14 +92,14 @@ on_beat(uv_timer_t *timer)
 
 /* The registry */
 
-static struct handle *
+static struct managed *
 find_or_add(struct supervisor *s, const char *plugin_id)
 {
-	struct handle *h = find(s, plugin_id);
+	struct managed *h = find(s, plugin_id);
 
 	if (h)
 		return h;
-	h = handle_new(s, plugin_id);
+	h = managed_new(s, plugin_id);
 	if (h) {
 		h->next = s->handles;
 		s->handles = h;
@@ -110,13 +110,13 @@ find_or_add(struct supervisor *s, const char *plugin_id)
 static void
 remove_over(struct supervisor *s)
 {
-	struct handle **at = &s->handles, *h;
+	struct managed **at = &s->handles, *h;
 
 	while ((h = *at)) {
-		if (handle_over(h)) {
+		if (managed_over(h)) {
 			*at = h->next;
 			worker_record_remove(s->redis, h->id, s->instance_id);
-			handle_free(h);
+			managed_free(h);
 		} else {
 			at = &h->next;
 		}
@@ -127,7 +127,7 @@ void
 supervisor_sync(struct supervisor *s)
 {
 	const struct registry_plugin *p;
-	struct handle *h;
+	struct managed *h;
 
 	/* A mirror that is not kept true says nothing about who is gone. */
 	if (!registry_fresh(s->registry))
@@ -135,20 +135,20 @@ supervisor_sync(struct supervisor *s)
 	for (size_t i = 0; (p = registry_at(s->registry, i)); i++) {
 		h = p->ready ? find_or_add(s, p->id) : find(s, p->id);
 		if (h)
-			handle_update(h, p);
+			managed_update(h, p);
 	}
 	for (h = s->handles; h; h = h->next)
 		if (!registry_by_id(s->registry, span_of(h->id)))
-			handle_update(h, NULL);
+			managed_update(h, NULL);
 	remove_over(s);
 }
 
 void
 supervisor_republish(struct supervisor *s)
 {
-	for (struct handle *h = s->handles; h; h = h->next)
+	for (struct managed *h = s->handles; h; h = h->next)
 		if (h->row.status != WORKER_STOPPED)
-			handle_beat(h);
+			managed_beat(h);
 }
 
 /* Questions and wishes */
@@ -156,7 +156,7 @@ supervisor_republish(struct supervisor *s)
 enum worker_status
 supervisor_status(const struct supervisor *s, const char *plugin_id)
 {
-	const struct handle *h = find(s, plugin_id);
+	const struct managed *h = find(s, plugin_id);
 
 	return h ? h->row.status : WORKER_NONE;
 }
@@ -164,7 +164,7 @@ supervisor_status(const struct supervisor *s, const char *plugin_id)
 bool
 supervisor_supports(const struct supervisor *s, const char *plugin_id, const char *method)
 {
-	const struct handle *h = find(s, plugin_id);
+	const struct managed *h = find(s, plugin_id);
 	struct jtext_iter it;
 	struct jtext one;
 	struct span key;
@@ -181,18 +181,18 @@ supervisor_supports(const struct supervisor *s, const char *plugin_id, const cha
 bool
 supervisor_startable(const struct supervisor *s, const char *plugin_id)
 {
-	struct handle *h = find(s, plugin_id);
+	struct managed *h = find(s, plugin_id);
 
 	if (!h || s->stopping)
 		return false;
-	handle_look_again(h);
+	managed_look_again(h);
 	return supervisor_table_startable(&h->row);
 }
 
 void
 supervisor_start(struct supervisor *s, const char *plugin_id)
 {
-	struct handle *h = find(s, plugin_id);
+	struct managed *h = find(s, plugin_id);
 
 	if (h && !s->stopping)
 		handle_event(h, SUPERVISOR_DEMAND);
@@ -203,7 +203,7 @@ supervisor_count(const struct supervisor *s, enum worker_status st)
 {
 	size_t n = 0;
 
-	for (const struct handle *h = s->handles; h; h = h->next)
+	for (const struct managed *h = s->handles; h; h = h->next)
 		n += h->row.status == st;
 	return n;
 }
@@ -213,7 +213,7 @@ supervisor_count(const struct supervisor *s, enum worker_status st)
 bool
 supervisor_slot_take(struct supervisor *s, const char *plugin_id)
 {
-	struct handle *h = find(s, plugin_id);
+	struct managed *h = find(s, plugin_id);
 
 	if (!h || h->row.status == WORKER_NONE)
 		return false;
@@ -228,12 +228,12 @@ supervisor_slot_take(struct supervisor *s, const char *plugin_id)
 void
 supervisor_slot_give(struct supervisor *s, const char *plugin_id)
 {
-	struct handle *h = find(s, plugin_id);
+	struct managed *h = find(s, plugin_id);
 
 	if (!h || h->slots == 0)
 		return;
 	h->slots--;
-	handle_slots_changed(h);
+	managed_slots_changed(h);
 }
 
 /* Life */
@@ -245,7 +245,7 @@ supervisor_stop(struct supervisor *s, bool now, void (*on_stopped)(void *arg), v
 	s->told = false;
 	s->on_stopped = on_stopped;
 	s->stopped_arg = arg;
-	for (struct handle *h = s->handles; h; h = h->next) {
+	for (struct managed *h = s->handles; h; h = h->next) {
 		if (h->row.wanted)
 			handle_event(h, SUPERVISOR_UNWANTED);
 		if (now)
@@ -269,7 +269,7 @@ on_closed(uv_handle_t *handle)
 void
 supervisor_free(struct supervisor *s)
 {
-	struct handle *h;
+	struct managed *h;
 
 	if (!s)
 		return;
@@ -277,7 +277,7 @@ supervisor_free(struct supervisor *s)
 	supervisor_call_drop(&s->due);
 	while ((h = s->handles)) {
 		s->handles = h->next;
-		handle_free(h);
+		managed_free(h);
 	}
 	uv_close((uv_handle_t *)&s->beat, on_closed);
 	uv_close((uv_handle_t *)&s->idle, on_closed);

@@ -58,7 +58,7 @@ discount(struct supervisor_call *c)
 	if (!c->counted)
 		return;
 	c->counted = false;
-	handle_call_done(c->h);
+	managed_call_done(c->h);
 }
 
 /* Tells the caller how it ended. The call itself may be freed meanwhile only
@@ -167,7 +167,7 @@ send_now(struct supervisor_call *c, struct span params)
 }
 
 static void
-arm_held(struct handle *h)
+arm_held(struct managed *h)
 {
 	struct deadline *first = deadline_first(&h->held_deadlines);
 	int64_t wait;
@@ -182,7 +182,7 @@ arm_held(struct handle *h)
 static void
 hold(struct supervisor_call *c, struct span params)
 {
-	struct handle *h = c->h;
+	struct managed *h = c->h;
 
 	buf_addspan(&c->params, params);
 	if (c->params.failed ||
@@ -199,7 +199,7 @@ hold(struct supervisor_call *c, struct span params)
 }
 
 static void
-take_held(struct handle *h, struct supervisor_call *c)
+take_held(struct managed *h, struct supervisor_call *c)
 {
 	deadline_remove(&h->held_deadlines, &c->deadline);
 	list_remove(&h->held, c);
@@ -208,7 +208,7 @@ take_held(struct handle *h, struct supervisor_call *c)
 void
 supervisor_call_on_held_timer(uv_timer_t *timer)
 {
-	struct handle *h = timer->data;
+	struct managed *h = timer->data;
 	struct deadline *first;
 	int64_t now = clock_mono_ms();
 
@@ -227,7 +227,7 @@ supervisor_call_on_held_timer(uv_timer_t *timer)
 }
 
 void
-supervisor_call_release(struct handle *h)
+supervisor_call_release(struct managed *h)
 {
 	struct supervisor_call *c;
 
@@ -246,7 +246,7 @@ say_cannot(struct supervisor_call *c)
 }
 
 void
-supervisor_call_refuse(struct handle *h)
+supervisor_call_refuse(struct managed *h)
 {
 	struct supervisor_call *c;
 
@@ -335,10 +335,10 @@ new_call(struct supervisor *s, const struct supervisor_request *r,
 	return c;
 }
 
-static struct handle *
+static struct managed *
 find(const struct supervisor *s, const char *plugin_id)
 {
-	struct handle *h = s->handles;
+	struct managed *h = s->handles;
 
 	while (h && strcmp(h->id, plugin_id) != 0)
 		h = h->next;
@@ -359,7 +359,7 @@ supervisor_call(struct supervisor *s, const struct supervisor_request *r,
 		refuse(c);
 		return c;
 	}
-	if (c->h->row.status != WORKER_RUNNING && !handle_holds(c->h)) {
+	if (c->h->row.status != WORKER_RUNNING && !managed_holds(c->h)) {
 		say_cannot(c);
 		refuse(c);
 		return c;

@@ -9,7 +9,7 @@
 #define ENVDRIVER_PLUGIN_SUPERVISOR_IMPL_H
 
 #include "envdriver/base/jtext.h"
-#include "conftell.h"
+#include "config_push.h"
 #include "deadline.h"
 #include "host.h"
 #include "limiter.h"
@@ -32,7 +32,7 @@ struct supervisor_call {
 	struct worker_call call;
 	enum supervisor_call_state state;
 	struct supervisor *s;
-	struct handle *h;	/* NULL: none, or over */
+	struct managed *h;	/* NULL: none, or over */
 	struct supervisor_call_events ev;
 	bool forgotten;
 	bool counted;		/* among the handle's calls */
@@ -50,8 +50,8 @@ struct supervisor_call_list {
 };
 
 /* One plugin's worker, over its restarts. */
-struct handle {
-	struct handle *next;
+struct managed {
+	struct managed *next;
 	struct supervisor *s;
 	char *id, *key;
 	struct supervisor_row row;
@@ -67,7 +67,7 @@ struct handle {
 
 	struct worker *worker;
 	struct host *host;
-	struct conftell teller;
+	struct config_push teller;
 	uint64_t next_id;
 	bool dying;		/* the worker is dead, its calls are being ended */
 	bool spawn_after;	/* and then the next one is to be started */
@@ -98,7 +98,7 @@ struct supervisor {
 	struct worker_limits limits;
 	int64_t call_ms;	/* plugin.call.timeout */
 	size_t max_slots;
-	struct handle *handles;
+	struct managed *handles;
 	uv_timer_t beat;
 	uv_idle_t idle;
 	unsigned open;
@@ -111,39 +111,39 @@ struct supervisor {
 
 /* --- handle.c --- */
 
-struct handle *handle_new(struct supervisor *s, const char *id);
-void handle_event(struct handle *h, enum supervisor_event event);
-int handle_open_package(const struct handle *h, char **env, struct package *ret,
+struct managed *managed_new(struct supervisor *s, const char *id);
+void handle_event(struct managed *h, enum supervisor_event event);
+int managed_open_package(const struct managed *h, char **env, struct package *ret,
 			struct err *reterr);
 /* Nothing is left that would keep it. */
-bool handle_over(const struct handle *h);
+bool managed_over(const struct managed *h);
 /* Kills what runs. The memory is given back when the loop has turned. */
-void handle_free(struct handle *h);
+void managed_free(struct managed *h);
 /* Writes the record, when there is something to show. */
-void handle_beat(struct handle *h);
+void managed_beat(struct managed *h);
 /* Calls may be kept back for a worker that is coming. */
-bool handle_holds(const struct handle *h);
-void handle_call_done(struct handle *h);
-void handle_slots_changed(struct handle *h);
+bool managed_holds(const struct managed *h);
+void managed_call_done(struct managed *h);
+void managed_slots_changed(struct managed *h);
 
 /* --- handle_registry.c --- */
 
 /* What the registry says; NULL: it is not there any more. */
-void handle_update(struct handle *h, const struct registry_plugin *p);
+void managed_update(struct managed *h, const struct registry_plugin *p);
 /* Looks again for a package that was not there. */
-void handle_look_again(struct handle *h);
+void managed_look_again(struct managed *h);
 
 /* --- handle_say.c: what it logs and tells --- */
 
-void handle_say_started(struct handle *h);
-void handle_say_up(struct handle *h);
-void handle_say_dead(struct handle *h, const struct worker_end *end, enum worker_status before);
+void managed_say_started(struct managed *h);
+void managed_say_up(struct managed *h);
+void managed_say_dead(struct managed *h, const struct worker_end *end, enum worker_status before);
 /* As conftell.on_answer. */
-void handle_say_configured(void *arg, struct span company, const struct rpc_answer *answer);
-void handle_say_not_started(struct handle *h, const char *why);
-void handle_say_gone_wrong(struct handle *h, const char *why);
-extern const struct worker_events handle_worker_says;	/* on_stderr, on_bad */
-extern const struct host_ops handle_host_says;		/* log, notice */
+void managed_say_configured(void *arg, struct span company, const struct rpc_answer *answer);
+void managed_say_not_started(struct managed *h, const char *why);
+void managed_say_gone_wrong(struct managed *h, const char *why);
+extern const struct worker_events managed_worker_says;	/* on_stderr, on_bad */
+extern const struct host_ops managed_host_says;		/* log, notice */
 
 /* --- supervisor.c --- */
 
@@ -153,9 +153,9 @@ void supervisor_wake(struct supervisor *s);
 /* --- supervisor_call.c --- */
 
 /* The worker is up: what was held is sent. */
-void supervisor_call_release(struct handle *h);
+void supervisor_call_release(struct managed *h);
 /* It will not come: what is held is answered. */
-void supervisor_call_refuse(struct handle *h);
+void supervisor_call_refuse(struct managed *h);
 void supervisor_call_deliver_due(struct supervisor *s);
 /* At the end: nobody hears of it any more. */
 void supervisor_call_drop(struct supervisor_call_list *list);

@@ -33,7 +33,7 @@ on_err_line(void *arg, struct span line, bool repaired)
 	struct worker *w = arg;
 
 	(void)repaired;
-	tail_add(&w->tail, line);
+	stderr_tail_add(&w->tail, line);
 	w->ev.on_stderr(w->ev.arg, line);
 }
 
@@ -80,7 +80,7 @@ worker_drain_stderr(struct worker *w)
 static uint64_t
 stderr_end(const struct worker *w)
 {
-	return tail_end(&w->tail) + frame_partial(w->err_frame);
+	return stderr_tail_end(&w->tail) + frame_partial(w->err_frame);
 }
 
 /* Where stderr stands now. */
@@ -321,7 +321,7 @@ static void
 release(struct worker *w)
 {
 	frame_free(w->err_frame);
-	tail_release(&w->tail);
+	stderr_tail_release(&w->tail);
 	scope_release(&w->scope);
 	buf_release(&w->methods);
 	buf_release(&w->failure);

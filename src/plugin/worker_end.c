@@ -31,7 +31,7 @@ death_text(void *arg, struct channel_call *rpc)
 	exit_text(w);
 	if (rpc != &w->hello && rpc != &w->bye)
 		from = scope_from(&w->scope, &CONTAINER_OF(rpc, struct worker_call, rpc)->scope);
-	excerpt = tail_excerpt(&w->tail, from);
+	excerpt = stderr_tail_excerpt(&w->tail, from);
 	if (excerpt.len) {
 		buf_adds(&w->text, "\n\nWorker stderr:\n");
 		buf_addspan(&w->text, excerpt);

@@ -9,7 +9,7 @@
 
 #include "frame.h"
 #include "spawn.h"
-#include "tail.h"
+#include "stderr_tail.h"
 #include "worker.h"
 
 enum { WORKER_STDERR_READ = 16 << 10 };
@@ -38,7 +38,7 @@ struct worker {
 	uint64_t drained_for;	/* channel_reads of the answers stderr was drained for */
 	int code, signal;
 	struct frame *err_frame;
-	struct tail tail;
+	struct stderr_tail tail;
 	struct scope scope;
 	struct channel_call hello, bye;
 	struct buf methods, failure, text, chunk;

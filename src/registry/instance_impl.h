@@ -9,7 +9,7 @@
 #ifndef ENVDRIVER_REGISTRY_INSTANCE_IMPL_H
 #define ENVDRIVER_REGISTRY_INSTANCE_IMPL_H
 
-#include "beat.h"
+#include "heartbeat.h"
 #include "envdriver/registry/instance.h"
 #include "process.h"
 #include "envdriver/redis/redis.h"
@@ -56,7 +56,7 @@ struct instance {
 	bool looking;			/* at the predecessor's record */
 	bool warned;			/* about how Redis is set up */
 	int64_t asked_ms;
-	struct beat predecessor;
+	struct heartbeat predecessor;
 
 	struct instance_watcher *watchers;	/* by instance id */
 	struct instance_position *positions;	/* by field */

@@ -28,7 +28,7 @@ struct instance_watcher {
 	bool forgotten;		/* free it when that is over */
 	int64_t asked_ms;	/* by judge */
 	int64_t sent_ms;
-	struct beat beat;
+	struct heartbeat beat;
 };
 
 enum { INCARNATION, BEAT, BOOT_ID, PID_NAMESPACE, PID, PID_START, FIELDS };
@@ -46,7 +46,7 @@ see(struct instance_watcher *w, const struct span f[FIELDS])
 	struct process other = { 0 };
 
 	/* Not the loop's time, which stands still within a turn. */
-	beat_see(&w->beat, w->sent_ms, clock_mono_ms(), f[INCARNATION], f[BEAT]);
+	heartbeat_see(&w->beat, w->sent_ms, clock_mono_ms(), f[INCARNATION], f[BEAT]);
 	snprintf(w->incarnation, sizeof(w->incarnation), "%.*s", SPAN_FMT(f[INCARNATION]));
 	snprintf(other.boot_id, sizeof(other.boot_id), "%.*s", SPAN_FMT(f[BOOT_ID]));
 	snprintf(other.pid_namespace, sizeof(other.pid_namespace), "%.*s",
@@ -124,7 +124,7 @@ watch(struct instance *i, struct span id)
 static enum instance_verdict
 verdict(const struct instance_watcher *w, struct span incarnation, int64_t since_ms)
 {
-	int64_t still = beat_still_ms(&w->beat);
+	int64_t still = heartbeat_still_ms(&w->beat);
 	bool named = span_is(incarnation, w->incarnation);
 
 	if (!w->beat.seen || w->beat.asked_ms <= since_ms)
@@ -136,7 +136,7 @@ verdict(const struct instance_watcher *w, struct span incarnation, int64_t since
 		return INSTANCE_DEAD;
 	if (still >= INSTANCE_DEAD_MS && redis_answering_for(w->owner->redis, INSTANCE_DEAD_MS))
 		return INSTANCE_DEAD;
-	return named && beat_moved(&w->beat) && still < BEAT_GAP_MS ? INSTANCE_ALIVE
+	return named && heartbeat_moved(&w->beat) && still < HEARTBEAT_GAP_MS ? INSTANCE_ALIVE
 								    : INSTANCE_UNKNOWN;
 }
 
@@ -161,7 +161,7 @@ instance_judge(struct instance *i, struct span instance_id, struct span incarnat
 	w->asked_ms = clock_mono_ms();
 	if (first) {
 		/* What was known is too old to judge by. */
-		w->beat = (struct beat)BEAT_INIT;
+		w->beat = (struct heartbeat)HEARTBEAT_INIT;
 		read_record(w);
 	}
 	return verdict(w, incarnation, since_ms);

@@ -187,13 +187,13 @@ judge_predecessor(struct instance *i, const struct span f[LOOK_FIELDS])
 		take(i, f[INCARNATION], f[BEAT]);
 		return;
 	}
-	beat_see(&i->predecessor, i->asked_ms, clock_mono_ms(), f[INCARNATION], f[BEAT]);
-	if (beat_moved(&i->predecessor))
+	heartbeat_see(&i->predecessor, i->asked_ms, clock_mono_ms(), f[INCARNATION], f[BEAT]);
+	if (heartbeat_moved(&i->predecessor))
 		instance_refuse(i, 69,
 				"instance '%s' is alive (host %.*s, pid %.*s): give each worker "
 				"its own instance.id",
 				i->id, SPAN_FMT(f[HOST]), SPAN_FMT(f[PID]));
-	else if (beat_still_ms(&i->predecessor) >= INSTANCE_WATCH_MS)
+	else if (heartbeat_still_ms(&i->predecessor) >= INSTANCE_WATCH_MS)
 		take(i, f[INCARNATION], f[BEAT]);
 	else if (first)
 		log_info("the record of instance '%s' is another process's (host %.*s, pid "
@@ -261,7 +261,7 @@ instance_start_up(struct instance *i)
 {
 	if (i->state == INSTANCE_IDLE || i->state >= INSTANCE_READY)
 		return;
-	i->predecessor = (struct beat)BEAT_INIT;
+	i->predecessor = (struct heartbeat)HEARTBEAT_INIT;
 	ask_meta(i);
 }
 

@@ -79,13 +79,13 @@ add_text(struct registry_record *r, struct jtext value)
 	return (int64_t)at;
 }
 
-struct place {
+struct avro_path {
 	int64_t key, name;
 };
 
 static int
 read_driver(struct registry_record *r, struct jtext entry, struct registry_driver *ret,
-	    struct place *place, struct err *reterr)
+	    struct avro_path *place, struct err *reterr)
 {
 	struct jtext key = jtext_get(entry, "driverKey");
 	struct jtext schema = jtext_get(entry, "configSchema");
@@ -120,7 +120,7 @@ count_items(struct jtext array)
 }
 
 static int
-read_drivers(struct registry_record *r, struct jtext array, struct place *places,
+read_drivers(struct registry_record *r, struct jtext array, struct avro_path *places,
 	     struct err *reterr)
 {
 	struct jtext_iter it;
@@ -152,7 +152,7 @@ static int
 take_drivers(struct registry_record *r, struct jtext manifest, struct err *reterr)
 {
 	struct jtext array = jtext_get(manifest, "environmentDrivers");
-	struct place *places = NULL;
+	struct avro_path *places = NULL;
 	size_t n;
 	int code;
 

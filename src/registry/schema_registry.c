@@ -10,7 +10,7 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/avro/schema_ids.h"
-#include "web.h"
+#include "http_client.h"
 
 enum {
 	BODY_MAX = 1 << 20,
@@ -42,7 +42,7 @@ struct ask {
 struct schema_registry {
 	struct schemas *schemas;
 	struct schema_ids *ids;
-	struct web *web;
+	struct http_client *http_client;
 	uv_loop_t *loop;
 	uv_timer_t retry;
 	schema_registry_change_fn *on_change;
@@ -93,7 +93,7 @@ describe(const struct ask *a, char *text, size_t size)
 
 /* What the registry said, in a line that may be shown. */
 static void
-add_said(const struct web_answer *a, struct buf *out)
+add_said(const struct http_client_answer *a, struct buf *out)
 {
 	struct buf said = BUF_INIT, clean = BUF_INIT;
 	struct jtext body, message;
@@ -116,12 +116,13 @@ add_said(const struct web_answer *a, struct buf *out)
 }
 
 static void
-say(struct schema_registry *r, const struct ask *ask, const struct web_answer *a, struct buf *out)
+say(struct schema_registry *r, const struct ask *ask, const struct http_client_answer *a,
+    struct buf *out)
 {
 	char what[SUBJECT_MAX + 32];
 
 	describe(ask, what, sizeof(what));
-	buf_addf(out, "schema registry %s: %s: ", web_shown(r->web), what);
+	buf_addf(out, "schema registry %s: %s: ", http_client_shown(r->http_client), what);
 	if (!a->status)
 		buf_adds(out, a->why);
 	else if (a->status >= 300 && a->status < 400)
@@ -136,7 +137,7 @@ say(struct schema_registry *r, const struct ask *ask, const struct web_answer *a
 
 /* Not a definite answer: all requests wait. */
 static void
-fail(struct schema_registry *r, const struct ask *ask, const struct web_answer *a)
+fail(struct schema_registry *r, const struct ask *ask, const struct http_client_answer *a)
 {
 	struct buf text = BUF_INIT;
 
@@ -159,7 +160,7 @@ succeed(struct schema_registry *r)
 
 /* {"error_code": 404 or 404xx}: it is the registry that says so. */
 static bool
-is_absent(const struct web_answer *a)
+is_absent(const struct http_client_answer *a)
 {
 	struct jtext body, code;
 	int64_t n;
@@ -172,7 +173,7 @@ is_absent(const struct web_answer *a)
 
 /* False when the answer is not definite, or memory is short. */
 static bool
-settle_id(struct schema_registry *r, struct ask *ask, const struct web_answer *a)
+settle_id(struct schema_registry *r, struct ask *ask, const struct http_client_answer *a)
 {
 	int64_t now = clock_mono_ms();
 	char why[64];
@@ -192,7 +193,7 @@ settle_id(struct schema_registry *r, struct ask *ask, const struct web_answer *a
 /* --- a subject --- */
 
 static bool
-read_id(const struct web_answer *a, uint32_t *ret)
+read_id(const struct http_client_answer *a, uint32_t *ret)
 {
 	struct jtext body, id;
 	int64_t n;
@@ -223,7 +224,7 @@ refusal(int status)
 }
 
 static void
-refuse(struct schema_registry *r, const struct ask *ask, const struct web_answer *a)
+refuse(struct schema_registry *r, const struct ask *ask, const struct http_client_answer *a)
 {
 	struct buf text = BUF_INIT;
 
@@ -235,7 +236,7 @@ refuse(struct schema_registry *r, const struct ask *ask, const struct web_answer
 }
 
 static bool
-settle_subject(struct schema_registry *r, struct ask *ask, const struct web_answer *a)
+settle_subject(struct schema_registry *r, struct ask *ask, const struct http_client_answer *a)
 {
 	if (read_id(a, &ask->id)) {
 		ask->known = true;
@@ -251,7 +252,7 @@ settle_subject(struct schema_registry *r, struct ask *ask, const struct web_answ
 /* --- asking --- */
 
 static void
-on_answer(void *arg, const struct web_answer *a)
+on_answer(void *arg, const struct http_client_answer *a)
 {
 	struct ask *ask = arg;
 	struct schema_registry *r = ask->registry;
@@ -287,7 +288,8 @@ submit(struct ask *ask)
 	} else {
 		snprintf(path, sizeof(path), "/schemas/ids/%u", ask->id);
 	}
-	ret = body.failed ? err_nomem(NULL) : web_ask(r->web, path, sent, on_answer, ask, NULL);
+	ret = body.failed ? err_nomem(NULL)
+			  : http_client_ask(r->http_client, path, sent, on_answer, ask, NULL);
 	buf_release(&body);
 	ask->running = ret == 0;
 	ask->tried_ms = clock_mono_ms();
@@ -445,7 +447,7 @@ struct schema_registry *
 schema_registry_new(uv_loop_t *loop, const struct config *config, struct schemas *schemas,
 		    schema_registry_change_fn *on_change, void *arg, struct err *reterr)
 {
-	const struct web_limits limits = { BODY_MAX, TIMEOUT_MS };
+	const struct http_client_limits limits = { BODY_MAX, TIMEOUT_MS };
 	struct schema_registry *r = calloc(1, sizeof(*r));
 
 	if (!r) {
@@ -460,9 +462,9 @@ schema_registry_new(uv_loop_t *loop, const struct config *config, struct schemas
 	r->retry.data = r;
 	r->ids = schema_ids_new(schemas, reterr);
 	if (r->ids) {
-		r->web = web_new(loop, config_str(config, "schema.registry.url"), media, limits,
-				 reterr);
-		if (r->web)
+		r->http_client = http_client_new(loop, config_str(config, "schema.registry.url"),
+						 media, limits, reterr);
+		if (r->http_client)
 			return r;
 		err_prefix(reterr, "schema.registry.url");
 	}
@@ -481,7 +483,7 @@ schema_registry_free(struct schema_registry *r)
 {
 	if (!r)
 		return;
-	web_free(r->web);
+	http_client_free(r->http_client);
 	schema_ids_free(r->ids);
 	uv_close((uv_handle_t *)&r->retry, on_closed);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "envdriver/base/clock.h"
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
@@ -134,16 +134,16 @@ write_headers(struct letter *l, avro_value_t *record)
 	avro_value_t headers, item;
 	size_t i;
 
-	if (!datum_enter(record, "headers", NULL, &headers))
+	if (!avro_field_enter(record, "headers", NULL, &headers))
 		return false;
 	for (i = 0; i < l->n_headers; i++) {
 		const struct event_header *h = &l->src->headers[i];
 
 		buf_reset(&l->text);
 		jtext_add_repaired(&l->text, h->name);
-		if (l->text.failed || !datum_append(&headers, &item) ||
-		    !datum_set_span(&item, "name", buf_span(&l->text)) ||
-		    !datum_set_span(&item, "value", h->value))
+		if (l->text.failed || !avro_field_append(&headers, &item) ||
+		    !avro_field_set_span(&item, "name", buf_span(&l->text)) ||
+		    !avro_field_set_span(&item, "value", h->value))
 			return false;
 	}
 	return true;
@@ -154,9 +154,9 @@ write_first(const struct first_record *first, avro_value_t *record)
 {
 	if (!first || !first->topic)
 		return true;
-	return datum_set_text(record, "firstTopic", first->topic) &&
-	       datum_set_int(record, "firstPartition", first->partition) &&
-	       datum_set_int(record, "firstOffset", first->offset);
+	return avro_field_set_text(record, "firstTopic", first->topic) &&
+	       avro_field_set_int(record, "firstPartition", first->partition) &&
+	       avro_field_set_int(record, "firstOffset", first->offset);
 }
 
 static bool
@@ -166,11 +166,11 @@ write_value(const struct letter *l, avro_value_t *record)
 	char digest[DIGEST_HEX_SIZE];
 
 	if (!whole.ptr)
-		return datum_set_int(record, "valueBytes", -1);
-	return digest_sha256_hex(whole, digest) && datum_set_span(record, "value", l->value) &&
-	       datum_set_int(record, "valueBytes", (int64_t)whole.len) &&
-	       datum_set_text(record, "valueSha256", digest) &&
-	       datum_set_bool(record, "valueTruncated", l->value.len < whole.len);
+		return avro_field_set_int(record, "valueBytes", -1);
+	return digest_sha256_hex(whole, digest) && avro_field_set_span(record, "value", l->value) &&
+	       avro_field_set_int(record, "valueBytes", (int64_t)whole.len) &&
+	       avro_field_set_text(record, "valueSha256", digest) &&
+	       avro_field_set_bool(record, "valueTruncated", l->value.len < whole.len);
 }
 
 static bool
@@ -179,24 +179,24 @@ write_letter(struct letter *l, avro_value_t *record)
 	const struct source *src = l->src;
 	const struct reject *why = l->why;
 
-	return datum_clear(record) &&
-	       datum_set_text(record, "reason", command_reject_name(why->reason)) &&
-	       datum_set_span(record, "message", buf_span(&l->message)) &&
-	       datum_set_span(record, "field", or_null(why->field)) &&
-	       datum_set_span(record, "commandId", or_null(why->command_id)) &&
-	       datum_set_span(record, "companyId", or_null(why->company_id)) &&
-	       datum_set_span(record, "environmentId", or_null(why->environment_id)) &&
-	       datum_set_span(record, "operation", or_null(why->operation)) &&
-	       datum_set_text(record, "sourceTopic", src->topic) &&
-	       datum_set_int(record, "sourcePartition", src->partition) &&
-	       datum_set_int(record, "sourceOffset", src->offset) &&
+	return avro_field_clear(record) &&
+	       avro_field_set_text(record, "reason", command_reject_name(why->reason)) &&
+	       avro_field_set_span(record, "message", buf_span(&l->message)) &&
+	       avro_field_set_span(record, "field", or_null(why->field)) &&
+	       avro_field_set_span(record, "commandId", or_null(why->command_id)) &&
+	       avro_field_set_span(record, "companyId", or_null(why->company_id)) &&
+	       avro_field_set_span(record, "environmentId", or_null(why->environment_id)) &&
+	       avro_field_set_span(record, "operation", or_null(why->operation)) &&
+	       avro_field_set_text(record, "sourceTopic", src->topic) &&
+	       avro_field_set_int(record, "sourcePartition", src->partition) &&
+	       avro_field_set_int(record, "sourceOffset", src->offset) &&
 	       (src->timestamp < 0 ||
-		datum_set_int(record, "sourceTimestamp", src->timestamp)) &&
-	       write_first(l->first, record) && datum_set_span(record, "key", l->key) &&
+		avro_field_set_int(record, "sourceTimestamp", src->timestamp)) &&
+	       write_first(l->first, record) && avro_field_set_span(record, "key", l->key) &&
 	       write_value(l, record) && write_headers(l, record) &&
-	       datum_set_int(record, "redriveCount", redrive_count(src)) &&
-	       datum_set_text(record, "instanceId", l->instance_id) &&
-	       datum_set_int(record, "deadLetteredAt", clock_wall_ms());
+	       avro_field_set_int(record, "redriveCount", redrive_count(src)) &&
+	       avro_field_set_text(record, "instanceId", l->instance_id) &&
+	       avro_field_set_int(record, "deadLetteredAt", clock_wall_ms());
 }
 
 static void

@@ -21,7 +21,7 @@ result_ctx_new(const struct schemas *schemas, const char *instance_id, struct re
 		goto out;
 	*ctx = (struct result_ctx){ .schemas = schemas, .limits = limits };
 	ctx->instance_id = buf_take(&id, NULL);
-	shape_init(&ctx->shape);
+	answer_init(&ctx->shape);
 	return ctx;
 out:
 	buf_release(&id);
@@ -42,7 +42,7 @@ result_ctx_free(struct result_ctx *ctx)
 			avro_value_decref(&ctx->records[i].value);
 	buf_release(&ctx->encoded);
 	buf_release(&ctx->text);
-	shape_release(&ctx->shape);
+	answer_release(&ctx->shape);
 	free(ctx->instance_id);
 	free(ctx);
 }
@@ -68,7 +68,7 @@ publish_result(struct result_job *job, size_t limit, struct events *ret)
 static int
 publish_too_large(struct result_job *job, struct events *ret)
 {
-	static const struct shape nothing = { .has_lease = false };
+	static const struct answer nothing = { .has_lease = false };
 	struct outcome o = OUTCOME_INIT;
 	struct chosen chosen = *job->chosen;
 	int r;
@@ -100,7 +100,7 @@ result_publish(struct result_job *job, struct events *ret)
 	int r = 0;
 
 	events_reset(ret);
-	if (shape_failed(job->shape) || job->outcome->message.failed ||
+	if (answer_failed(job->shape) || job->outcome->message.failed ||
 	    job->outcome->details.failed)
 		return ERR_NOMEM;
 	if (runs)
@@ -135,7 +135,7 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 		const struct trace *t, const struct rpc_answer *answer, struct events *ret,
 		struct buf *ret_lease_id)
 {
-	struct shape *s = &ctx->shape;
+	struct answer *s = &ctx->shape;
 	struct trace trace = *t;
 	struct span acquired = SPAN_NULL, id;
 	struct result_job job = {
@@ -154,19 +154,19 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 		trace.invocation_id = trace.call_token = NULL;
 		trace.started_at = 0;
 	}
-	shape_reset(s);
-	shape_answer(s, c, chosen, answer);
+	answer_reset(s);
+	answer_answer(s, c, chosen, answer);
 	if (c->op->id == OPERATION_ACQUIRE_LEASE) {
-		acquired = shape_text(s, SHAPE_LEASE_ID);
+		acquired = answer_text(s, ANSWER_LEASE_ID);
 		job.lease_id = acquired;
 		/* ENGINE section 1, P4. */
 		if (trace.attempt > 1 && trace.invocation_id)
-			shape_warn(s, "attempt %d of this AcquireLease: an earlier one, with the "
+			answer_warn(s, "attempt %d of this AcquireLease: an earlier one, with the "
 				      "same invocation id %s, may have left a lease behind",
 				   trace.attempt, trace.invocation_id);
 	}
-	job.streams[RESULT_STDOUT].text = or_empty(shape_text(s, SHAPE_STDOUT));
-	job.streams[RESULT_STDERR].text = or_empty(shape_text(s, SHAPE_STDERR));
+	job.streams[RESULT_STDOUT].text = or_empty(answer_text(s, ANSWER_STDOUT));
+	job.streams[RESULT_STDERR].text = or_empty(answer_text(s, ANSWER_STDERR));
 	/* Kept first: a result too large forgets the answer. */
 	id = acquired.ptr ? acquired : SPAN_LIT("");
 	if (keep_lease_id(id, ret_lease_id) < 0)
@@ -178,13 +178,13 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 
 /* OPERATIONS, "Resolution": a provider that is not there. */
 static void
-no_provider(struct shape *s, const struct command *c, const struct outcome *o)
+no_provider(struct answer *s, const struct command *c, const struct outcome *o)
 {
-	struct buf *details = &s->texts[SHAPE_DETAILS];
+	struct buf *details = &s->texts[ANSWER_DETAILS];
 
 	s->ok = false;
-	s->has[SHAPE_SUMMARY] = s->has[SHAPE_DETAILS] = true;
-	buf_addspan(&s->texts[SHAPE_SUMMARY], buf_span(&o->message));
+	s->has[ANSWER_SUMMARY] = s->has[ANSWER_DETAILS] = true;
+	buf_addspan(&s->texts[ANSWER_SUMMARY], buf_span(&o->message));
 	buf_adds(details, "{\"provider\":");
 	jtext_add_string(details, c->driver_key);
 	buf_addch(details, '}');
@@ -206,7 +206,7 @@ result_failed(struct result_ctx *ctx, const struct command *c, const struct chos
 		.own = result_record_own(c->op->result),
 	};
 
-	shape_reset(&ctx->shape);
+	answer_reset(&ctx->shape);
 	if (c->target == COMMAND_TARGET_PROVIDER && o->code == CODE_PROVIDER_NOT_AVAILABLE) {
 		if (c->op->id == OPERATION_PROBE) {
 			no_provider(&ctx->shape, c, o);

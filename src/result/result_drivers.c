@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/command/command.h"
 #include "result_job.h"
 #include "envdriver/plugin/supervisor.h"
@@ -52,7 +52,7 @@ add_capabilities(struct jtext entry, bool reusable, struct buf *out)
 		else
 			value = jtext_get(entry, capabilities[i]);
 		if (value.kind != JTEXT_MISSING)
-			shape_add_member(out, capabilities[i], value);
+			answer_add_member(out, capabilities[i], value);
 	}
 	buf_addch(out, '}');
 }
@@ -67,7 +67,7 @@ set_description(const struct result_job *job, struct jtext entry, avro_value_t *
 		return true;
 	buf_reset(text);
 	jtext_decode(description, text, /* ret_replaced= */ NULL);
-	return !text->failed && datum_set_span(driver, "description", buf_span(text));
+	return !text->failed && avro_field_set_span(driver, "description", buf_span(text));
 }
 
 static bool
@@ -77,16 +77,17 @@ write_driver(const struct result_job *job, const struct registry_plugin *p,
 	struct buf *text = &job->ctx->text;
 	avro_value_t driver;
 
-	if (!datum_append(drivers, &driver) || !datum_set_text(&driver, "pluginId", p->id) ||
-	    !datum_set_text(&driver, "pluginKey", p->key) ||
-	    !datum_set_text(&driver, "driverKey", d->driver_key) ||
-	    !datum_set_text(&driver, "displayName", d->display_name) ||
+	if (!avro_field_append(drivers, &driver) ||
+	    !avro_field_set_text(&driver, "pluginId", p->id) ||
+	    !avro_field_set_text(&driver, "pluginKey", p->key) ||
+	    !avro_field_set_text(&driver, "driverKey", d->driver_key) ||
+	    !avro_field_set_text(&driver, "displayName", d->display_name) ||
 	    !set_description(job, d->entry, &driver) ||
-	    !datum_set_span(&driver, "configSchema", shape_json(d->config_schema)))
+	    !avro_field_set_span(&driver, "configSchema", answer_json(d->config_schema)))
 		return false;
 	buf_reset(text);
 	add_capabilities(d->entry, reusable, text);
-	return !text->failed && datum_set_span(&driver, "capabilities", buf_span(text));
+	return !text->failed && avro_field_set_span(&driver, "capabilities", buf_span(text));
 }
 
 static bool
@@ -97,7 +98,7 @@ write_drivers(const struct result_job *job, avro_value_t *record)
 	avro_value_t drivers;
 	size_t i, k;
 
-	if (!datum_enter(record, "drivers", NULL, &drivers))
+	if (!avro_field_enter(record, "drivers", NULL, &drivers))
 		return false;
 	for (i = 0; (p = registry_at(from->registry, i)); i++) {
 		bool reusable;
@@ -131,6 +132,6 @@ result_drivers(struct result_ctx *ctx, const struct command *c, const struct tra
 		.arg = &from,
 	};
 
-	shape_reset(&ctx->shape);
+	answer_reset(&ctx->shape);
 	return result_publish(&job, ret);
 }

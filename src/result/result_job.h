@@ -13,7 +13,7 @@
 #include "envdriver/base/digest.h"
 #include "envdriver/kafka/event.h"
 #include "envdriver/result/result.h"
-#include "shape.h"
+#include "answer.h"
 
 struct schema;
 
@@ -30,7 +30,7 @@ struct result_ctx {
 	struct result_record records[TOPIC_COUNT];
 	struct buf encoded;
 	struct buf text;		/* scratch */
-	struct shape shape;
+	struct answer shape;
 };
 
 enum result_stream_id { RESULT_STDOUT, RESULT_STDERR, RESULT_STREAMS };
@@ -48,7 +48,7 @@ struct result_job {
 	const struct chosen *chosen;
 	const struct trace *trace;
 	const struct outcome *outcome;
-	const struct shape *shape;
+	const struct answer *shape;
 	struct span lease_id;		/* of CommandRef; ptr NULL: null */
 	struct result_stream streams[RESULT_STREAMS];
 	int final_records;

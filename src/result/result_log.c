@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/base/clock.h"
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
 #include "envdriver/command/command.h"
@@ -42,16 +42,16 @@ emit_piece(struct result_job *job, const struct piece *p, struct events *ret)
 	int64_t at = t->finished_at ? t->finished_at : clock_wall_ms();
 
 	if (!record || !result_record_command(job, record) ||
-	    !datum_set_enum(record, "origin", p->final ? "FINAL" : "LIVE") ||
-	    !datum_set_enum(record, "stream", stream_names[p->stream]) ||
-	    !datum_set_int(record, "attempt", t->attempt) ||
-	    !datum_set_text(record, "callToken", t->call_token ? t->call_token : "") ||
-	    !datum_set_int(record, "sequence", p->sequence) ||
-	    !datum_set_int(record, "byteOffset", p->byte_offset) ||
-	    !datum_set_span(record, "text", p->text) ||
-	    !datum_set_bool(record, "last", p->last) ||
-	    !datum_set_text(record, "instanceId", job->ctx->instance_id) ||
-	    !datum_set_int(record, "recordedAt", at))
+	    !avro_field_set_enum(record, "origin", p->final ? "FINAL" : "LIVE") ||
+	    !avro_field_set_enum(record, "stream", stream_names[p->stream]) ||
+	    !avro_field_set_int(record, "attempt", t->attempt) ||
+	    !avro_field_set_text(record, "callToken", t->call_token ? t->call_token : "") ||
+	    !avro_field_set_int(record, "sequence", p->sequence) ||
+	    !avro_field_set_int(record, "byteOffset", p->byte_offset) ||
+	    !avro_field_set_span(record, "text", p->text) ||
+	    !avro_field_set_bool(record, "last", p->last) ||
+	    !avro_field_set_text(record, "instanceId", job->ctx->instance_id) ||
+	    !avro_field_set_int(record, "recordedAt", at))
 		return ERR_NOMEM;
 	return result_record_emit(job, TOPIC_EXECUTION_LOGS, 0, ret);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/command/command.h"
@@ -19,7 +19,7 @@ result_record_get(struct result_ctx *ctx, enum topic topic)
 			return NULL;
 		r->schema = schema;
 	}
-	return datum_clear(&r->value) ? &r->value : NULL;
+	return avro_field_clear(&r->value) ? &r->value : NULL;
 }
 
 static struct span
@@ -34,16 +34,16 @@ result_record_command(const struct result_job *job, avro_value_t *record)
 	const struct command *c = job->command;
 	avro_value_t ref;
 
-	return datum_enter(record, "command", NULL, &ref) &&
-	       datum_set_span(&ref, "commandId", c->id) &&
-	       datum_set_text(&ref, "operation", c->op->name) &&
-	       datum_set_span(&ref, "companyId", c->company_id) &&
-	       datum_set_span(&ref, "environmentId", c->environment_id) &&
-	       datum_set_span(&ref, "issueId", c->issue_id) &&
-	       datum_set_span(&ref, "pluginId", job->chosen->plugin_id) &&
-	       datum_set_span(&ref, "pluginKey", key_of_plugin(job)) &&
-	       datum_set_span(&ref, "driverKey", c->driver_key) &&
-	       datum_set_span(&ref, "providerLeaseId", job->lease_id);
+	return avro_field_enter(record, "command", NULL, &ref) &&
+	       avro_field_set_span(&ref, "commandId", c->id) &&
+	       avro_field_set_text(&ref, "operation", c->op->name) &&
+	       avro_field_set_span(&ref, "companyId", c->company_id) &&
+	       avro_field_set_span(&ref, "environmentId", c->environment_id) &&
+	       avro_field_set_span(&ref, "issueId", c->issue_id) &&
+	       avro_field_set_span(&ref, "pluginId", job->chosen->plugin_id) &&
+	       avro_field_set_span(&ref, "pluginKey", key_of_plugin(job)) &&
+	       avro_field_set_span(&ref, "driverKey", c->driver_key) &&
+	       avro_field_set_span(&ref, "providerLeaseId", job->lease_id);
 }
 
 bool
@@ -53,8 +53,8 @@ result_record_outcome(const struct result_job *job, avro_value_t *record)
 	struct span message = buf_span(&o->message);
 	avro_value_t outcome, error;
 
-	if (!datum_enter(record, "outcome", NULL, &outcome) ||
-	    !datum_set_enum(&outcome, "status", outcome_status_name(o->status)))
+	if (!avro_field_enter(record, "outcome", NULL, &outcome) ||
+	    !avro_field_set_enum(&outcome, "status", outcome_status_name(o->status)))
 		return false;
 	if (o->status == OUTCOME_SUCCEEDED)
 		return true;
@@ -64,14 +64,14 @@ result_record_outcome(const struct result_job *job, avro_value_t *record)
 		jtext_add_repaired(&job->ctx->text, message);
 		message = buf_span(&job->ctx->text);
 	}
-	return !job->ctx->text.failed && datum_enter(&outcome, "error", NULL, &error) &&
-	       datum_set_text(&error, "code", outcome_code_name(o->code)) &&
-	       (!o->has_rpc_code || datum_set_int(&error, "rpcCode", o->rpc_code)) &&
-	       (!o->http_status || datum_set_int(&error, "httpStatus", o->http_status)) &&
-	       datum_set_span(&error, "message", message) &&
-	       datum_set_bool(&error, "retryable", o->retryable) &&
-	       datum_set_bool(&error, "mayHaveRun", o->may_have_run) &&
-	       (!o->details.len || datum_set_span(&error, "details", buf_span(&o->details)));
+	return !job->ctx->text.failed && avro_field_enter(&outcome, "error", NULL, &error) &&
+	       avro_field_set_text(&error, "code", outcome_code_name(o->code)) &&
+	       (!o->has_rpc_code || avro_field_set_int(&error, "rpcCode", o->rpc_code)) &&
+	       (!o->http_status || avro_field_set_int(&error, "httpStatus", o->http_status)) &&
+	       avro_field_set_span(&error, "message", message) &&
+	       avro_field_set_bool(&error, "retryable", o->retryable) &&
+	       avro_field_set_bool(&error, "mayHaveRun", o->may_have_run) &&
+	       (!o->details.len || avro_field_set_span(&error, "details", buf_span(&o->details)));
 }
 
 static bool
@@ -79,19 +79,19 @@ add_text(avro_value_t *array, struct span text)
 {
 	avro_value_t item;
 
-	return datum_append(array, &item) && datum_put_span(&item, text);
+	return avro_field_append(array, &item) && avro_field_put_span(&item, text);
 }
 
 static bool
-add_list(avro_value_t *record, const char *field, const struct shape_list *list)
+add_list(avro_value_t *record, const char *field, const struct answer_list *list)
 {
 	avro_value_t array;
 	size_t cursor = 0;
 	struct span text;
 
-	if (!datum_enter(record, field, NULL, &array))
+	if (!avro_field_enter(record, field, NULL, &array))
 		return false;
-	while (shape_list_next(list, &cursor, &text))
+	while (answer_list_next(list, &cursor, &text))
 		if (!add_text(&array, text))
 			return false;
 	return true;
@@ -105,7 +105,7 @@ add_flow_warnings(const struct trace *t, avro_value_t *trace)
 
 	if (!t->warnings)
 		return true;
-	if (!datum_enter(trace, "warnings", NULL, &array))
+	if (!avro_field_enter(trace, "warnings", NULL, &array))
 		return false;
 	for (i = 0; t->warnings[i]; i++)
 		if (!add_text(&array, span_of(t->warnings[i])))
@@ -119,18 +119,18 @@ result_record_trace(const struct result_job *job, avro_value_t *record)
 	const struct trace *t = job->trace;
 	avro_value_t trace;
 
-	return datum_enter(record, "trace", NULL, &trace) &&
-	       datum_set_text(&trace, "sourceTopic", t->topic) &&
-	       datum_set_int(&trace, "sourcePartition", t->partition) &&
-	       datum_set_int(&trace, "sourceOffset", t->offset) &&
-	       datum_set_int(&trace, "attempt", t->attempt) &&
-	       datum_set_text(&trace, "invocationId", t->invocation_id) &&
-	       datum_set_text(&trace, "callToken", t->call_token) &&
-	       datum_set_text(&trace, "instanceId", job->ctx->instance_id) &&
-	       datum_set_int(&trace, "receivedAt", t->received_at) &&
-	       (!t->started_at || datum_set_int(&trace, "startedAt", t->started_at)) &&
-	       datum_set_int(&trace, "finishedAt", t->finished_at) &&
-	       datum_set_span(&trace, "traceparent", job->command->traceparent) &&
+	return avro_field_enter(record, "trace", NULL, &trace) &&
+	       avro_field_set_text(&trace, "sourceTopic", t->topic) &&
+	       avro_field_set_int(&trace, "sourcePartition", t->partition) &&
+	       avro_field_set_int(&trace, "sourceOffset", t->offset) &&
+	       avro_field_set_int(&trace, "attempt", t->attempt) &&
+	       avro_field_set_text(&trace, "invocationId", t->invocation_id) &&
+	       avro_field_set_text(&trace, "callToken", t->call_token) &&
+	       avro_field_set_text(&trace, "instanceId", job->ctx->instance_id) &&
+	       avro_field_set_int(&trace, "receivedAt", t->received_at) &&
+	       (!t->started_at || avro_field_set_int(&trace, "startedAt", t->started_at)) &&
+	       avro_field_set_int(&trace, "finishedAt", t->finished_at) &&
+	       avro_field_set_span(&trace, "traceparent", job->command->traceparent) &&
 	       add_flow_warnings(t, &trace) && add_list(&trace, "warnings", &job->shape->warnings);
 }
 
@@ -141,30 +141,31 @@ write_probe(const struct result_job *job, avro_value_t *record)
 {
 	bool provider = job->command->target == COMMAND_TARGET_PROVIDER;
 
-	return datum_set_bool(record, "ok", job->shape->ok) &&
-	       datum_set_text(record, "driver", provider ? "sandbox" : "plugin") &&
-	       datum_set_span(record, "summary", shape_text(job->shape, SHAPE_SUMMARY)) &&
-	       datum_set_span(record, "details", shape_text(job->shape, SHAPE_DETAILS));
+	return avro_field_set_bool(record, "ok", job->shape->ok) &&
+	       avro_field_set_text(record, "driver", provider ? "sandbox" : "plugin") &&
+	       avro_field_set_span(record, "summary", answer_text(job->shape, ANSWER_SUMMARY)) &&
+	       avro_field_set_span(record, "details", answer_text(job->shape, ANSWER_DETAILS));
 }
 
 static bool
 write_lease(const struct result_job *job, avro_value_t *record)
 {
-	const struct shape *s = job->shape;
-	struct span state = shape_text(s, SHAPE_RECEIPT_STATE);
+	const struct answer *s = job->shape;
+	struct span state = answer_text(s, ANSWER_RECEIPT_STATE);
 	avro_value_t lease, receipt;
 
 	if (s->has_lease &&
-	    !(datum_enter(record, "lease", NULL, &lease) &&
-	      datum_set_span(&lease, "providerLeaseId", shape_text(s, SHAPE_LEASE_ID)) &&
-	      datum_set_span(&lease, "metadata", s->metadata) &&
-	      datum_set_span(&lease, "expiresAt", shape_text(s, SHAPE_EXPIRES_AT))))
+	    !(avro_field_enter(record, "lease", NULL, &lease) &&
+	      avro_field_set_span(&lease, "providerLeaseId", answer_text(s, ANSWER_LEASE_ID)) &&
+	      avro_field_set_span(&lease, "metadata", s->metadata) &&
+	      avro_field_set_span(&lease, "expiresAt", answer_text(s, ANSWER_EXPIRES_AT))))
 		return false;
-	if (state.ptr && !(datum_enter(record, "receipt", NULL, &receipt) &&
-			   datum_set_span(&receipt, "providerLeaseId", job->command->lease_id) &&
-			   datum_set_span(&receipt, "state", state)))
+	if (state.ptr &&
+	    !(avro_field_enter(record, "receipt", NULL, &receipt) &&
+	      avro_field_set_span(&receipt, "providerLeaseId", job->command->lease_id) &&
+	      avro_field_set_span(&receipt, "state", state)))
 		return false;
-	return datum_set_bool(record, "leaseLost", s->lease_lost);
+	return avro_field_set_bool(record, "leaseLost", s->lease_lost);
 }
 
 static bool
@@ -172,10 +173,10 @@ write_stream(const struct result_stream *s, avro_value_t *record, const char *co
 {
 	bool truncated = s->sha256[0] != '\0';
 
-	return datum_set_span(record, names[0], (struct span){ s->text.ptr, s->shown }) &&
-	       datum_set_int(record, names[1], (int64_t)s->text.len) &&
-	       datum_set_bool(record, names[2], truncated) &&
-	       (!truncated || datum_set_text(record, names[3], s->sha256));
+	return avro_field_set_span(record, names[0], (struct span){ s->text.ptr, s->shown }) &&
+	       avro_field_set_int(record, names[1], (int64_t)s->text.len) &&
+	       avro_field_set_bool(record, names[2], truncated) &&
+	       (!truncated || avro_field_set_text(record, names[3], s->sha256));
 }
 
 static bool
@@ -185,15 +186,15 @@ write_execution(const struct result_job *job, avro_value_t *record)
 					   "stdoutSha256" };
 	static const char *const err[] = { "stderr", "stderrBytes", "stderrTruncated",
 					   "stderrSha256" };
-	const struct shape *s = job->shape;
+	const struct answer *s = job->shape;
 
-	return (!s->has_exit_code || datum_set_int(record, "exitCode", s->exit_code)) &&
-	       datum_set_span(record, "signal", shape_text(s, SHAPE_SIGNAL)) &&
-	       datum_set_bool(record, "timedOut", s->timed_out) &&
+	return (!s->has_exit_code || avro_field_set_int(record, "exitCode", s->exit_code)) &&
+	       avro_field_set_span(record, "signal", answer_text(s, ANSWER_SIGNAL)) &&
+	       avro_field_set_bool(record, "timedOut", s->timed_out) &&
 	       write_stream(&job->streams[RESULT_STDOUT], record, out) &&
 	       write_stream(&job->streams[RESULT_STDERR], record, err) &&
-	       datum_set_int(record, "finalLogRecords", job->final_records) &&
-	       datum_set_span(record, "metadata", s->metadata);
+	       avro_field_set_int(record, "finalLogRecords", job->final_records) &&
+	       avro_field_set_span(record, "metadata", s->metadata);
 }
 
 static bool
@@ -202,17 +203,17 @@ write_config(const struct result_job *job, avro_value_t *record)
 	enum outcome_code code = job->outcome->code;
 
 	if ((code == CODE_NONE || code == CODE_CONFIG_REJECTED) &&
-	    !datum_set_bool(record, "ok", code == CODE_NONE))
+	    !avro_field_set_bool(record, "ok", code == CODE_NONE))
 		return false;
-	return datum_set_span(record, "config", job->shape->config) &&
+	return avro_field_set_span(record, "config", job->shape->config) &&
 	       add_list(record, "warnings", &job->shape->config_warnings);
 }
 
 static bool
 write_workspace(const struct result_job *job, avro_value_t *record)
 {
-	return datum_set_span(record, "cwd", shape_text(job->shape, SHAPE_CWD)) &&
-	       datum_set_span(record, "metadata", job->shape->metadata);
+	return avro_field_set_span(record, "cwd", answer_text(job->shape, ANSWER_CWD)) &&
+	       avro_field_set_span(record, "metadata", job->shape->metadata);
 }
 
 bool (*result_record_own(enum topic topic))(const struct result_job *, avro_value_t *)

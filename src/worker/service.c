@@ -21,15 +21,15 @@
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/cli/cli.h"
-#include "http.h"
-#include "envdriver/engine/flow.h"
-#include "envdriver/kafka/kafkaconf.h"
+#include "http_server.h"
+#include "envdriver/engine/engine.h"
+#include "envdriver/kafka/client_conf.h"
 
 enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, ARENAS = 2, FILES_MIN = 64 };
 
 struct service {
 	uv_loop_t loop;
-	struct flow *flow;
+	struct engine *flow;
 	struct http *http;
 	uv_signal_t term, intr;
 	uv_timer_t show;
@@ -114,8 +114,8 @@ publish_snapshot(struct service *s)
 	pthread_mutex_lock(&s->mutex);
 	buf_reset(&s->reasons);
 	buf_reset(&s->status);
-	flow_ready(s->flow, &s->reasons);
-	flow_status(s->flow, &s->status);
+	engine_ready(s->flow, &s->reasons);
+	engine_status(s->flow, &s->status);
 	s->shown_at = clock_mono_ms();
 	pthread_mutex_unlock(&s->mutex);
 }
@@ -212,31 +212,31 @@ on_signal(uv_signal_t *handle, int signum)
 		log_warn("second signal, ending at once");
 		_exit(CLI_SIGNAL + signum);
 	}
-	flow_stop(s->flow);
+	engine_stop(s->flow);
 	publish_snapshot(s);
 }
 
 static int
 start(struct service *s, const struct config *config, struct err *reterr)
 {
-	const struct flow_events ev = { on_exit_wanted, on_ready, on_stopped, s };
-	const struct http_source source = { show_healthy, show_reasons, show_metrics, show_status,
-					    s };
+	const struct engine_events ev = { on_exit_wanted, on_ready, on_stopped, s };
+	const struct http_server_source source = {show_healthy, show_reasons, show_metrics,
+						  show_status, s};
 	int ret;
 
-	ret = kafkaconf_assignor(rd_kafka_version(), config_str(config, "assignor"), reterr);
+	ret = client_conf_assignor(rd_kafka_version(), config_str(config, "assignor"), reterr);
 	if (ret == 0)
 		ret = check_descriptors(reterr);
 	if (ret == 0)
 		ret = take_lock(s, config, reterr);
 	if (ret < 0)
 		return ret;
-	s->flow = flow_new(&s->loop, config, &ev, reterr);
+	s->flow = engine_new(&s->loop, config, &ev, reterr);
 	if (!s->flow)
 		return reterr->code;
 	publish_snapshot(s);
 	if (config_str(config, "http.listen")) {
-		s->http = http_start(config, &source, reterr);
+		s->http = http_server_start(config, &source, reterr);
 		if (!s->http)
 			return reterr->code;
 	}
@@ -247,7 +247,7 @@ start(struct service *s, const struct config *config, struct err *reterr)
 	uv_signal_start(&s->term, on_signal, SIGTERM);
 	uv_signal_start(&s->intr, on_signal, SIGINT);
 	uv_timer_start(&s->show, on_show, 0, SHOW_MS);
-	flow_start(s->flow);
+	engine_start(s->flow);
 	return 0;
 }
 
@@ -255,12 +255,12 @@ start(struct service *s, const struct config *config, struct err *reterr)
 static int
 give_back(struct service *s)
 {
-	flow_free(s->flow);
+	engine_free(s->flow);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->intr, NULL);
 	uv_close((uv_handle_t *)&s->show, NULL);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
-	kafkaconf_settle(SETTLE_MS);
+	client_conf_settle(SETTLE_MS);
 	if (uv_loop_close(&s->loop) != 0)
 		log_error("bug: the loop has handles left");
 	buf_release(&s->reasons);
@@ -293,7 +293,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		_exit(s.exit_code);
 	}
 	uv_run(&s.loop, UV_RUN_DEFAULT);
-	http_stop(s.http);
+	http_server_stop(s.http);
 	if (hooks && hooks->on_end)
 		hooks->on_end(hooks->arg);
 #ifdef ENVDRIVER_TEST

@@ -3,7 +3,7 @@
  * pre-scan accepts avro-c must read, and everything after it must work. */
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/avro/plain.h"
+#include "envdriver/avro/avro_json.h"
 #include "envdriver/avro/schema.h"
 #include "avro/schema_text.h"
 #include "fuzz.h"
@@ -58,10 +58,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(schema_write(s, &v, &out, NULL) == 0);
 		datum = (struct span){ out.data + SCHEMA_FRAME_LEN, out.len - SCHEMA_FRAME_LEN };
 		MUST(schema_read(s, datum, &v, NULL) == 0);
-		MUST(plain_write(s, &v, &json, NULL) == 0);
+		MUST(avro_json_write(s, &v, &json, NULL) == 0);
 		MUST(jtext_check(buf_span(&json), JTEXT_DEPTH_LIMIT, NULL, NULL) == 0);
 		MUST(strcmp(schema_name(s), "Other") == 0 ||
-		     plain_read(s, buf_span(&json), &v, NULL) == 0);
+		     avro_json_read(s, buf_span(&json), &v, NULL) == 0);
 	}
 	avro_value_decref(&v);
 	buf_release(&out);

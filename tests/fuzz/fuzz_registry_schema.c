@@ -2,10 +2,10 @@
 /* A schema registry's answer, one line, and behind it a datum of the schema
  * that it holds. What is taken must read, write and print what the pre-scan
  * accepts, and be compared with ours without trouble. */
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/avro/plain.h"
+#include "envdriver/avro/avro_json.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/avro/schema_ids.h"
 #include "fuzz.h"
@@ -30,12 +30,12 @@ read_datum(const struct schema *s, struct span datum)
 	ret = schema_read(s, datum, &v, &err);
 	MUST(ret == 0 || ((ret == ERR_INVALID || ret == ERR_LIMIT) && *err.text));
 	if (ret == 0) {
-		datum_get_span(&v, "commandId");
-		datum_has(&v, "operation");
+		avro_field_get_span(&v, "commandId");
+		avro_field_has(&v, "operation");
 		MUST(schema_write(s, &v, &out, NULL) == 0);
 		datum = (struct span){ out.data + SCHEMA_FRAME_LEN, out.len - SCHEMA_FRAME_LEN };
 		MUST(schema_read(s, datum, &v, NULL) == 0);
-		MUST(plain_write(s, &v, &json, NULL) == 0);
+		MUST(avro_json_write(s, &v, &json, NULL) == 0);
 	}
 	avro_value_decref(&v);
 	buf_release(&out);

@@ -4,7 +4,7 @@
  * What is committed can be read back, and whoever reads it takes what was not
  * done, and nothing of what was. */
 #include "envdriver/engine/window.h"
-#include "envdriver/kafka/window_text.h"
+#include "envdriver/kafka/offset_metadata.h"
 #include "fuzz.h"
 
 enum { SPAN_MAX = 2000, STEPS_MAX = 600 };
@@ -19,22 +19,22 @@ struct model {
 static void
 see_metadata(struct span text, int64_t committed)
 {
-	int64_t offsets[WINDOW_TEXT_BYTES], end = -1;
-	int n = window_metadata_read(text, committed, &end, offsets, WINDOW_TEXT_BYTES);
+	int64_t offsets[OFFSET_METADATA_BYTES], end = -1;
+	int n = offset_metadata_read(text, committed, &end, offsets, OFFSET_METADATA_BYTES);
 	struct buf again = BUF_INIT;
 	struct window_text t;
 
 	if (n < 0)
 		return;
 	MUST(end >= committed && (n == 0) == (end == committed));
-	window_text_begin(&t, WINDOW_METADATA_MAX, committed, end);
+	offset_metadata_begin(&t, OFFSET_METADATA_MAX, committed, end);
 	for (int i = 0; i < n; i++) {
 		MUST(i ? offsets[i] > offsets[i - 1] : offsets[0] == committed);
 		MUST(offsets[i] < end);
-		window_text_add(&t, offsets[i]);
+		offset_metadata_add(&t, offsets[i]);
 	}
 	MUST(!t.full);
-	window_text_write(&t, &again);
+	offset_metadata_write(&t, &again);
 	MUST(span_eq(buf_span(&again), text));
 	buf_release(&again);
 }
@@ -78,7 +78,7 @@ seal(struct window *w, struct model *m, uint8_t choice)
 		if (m->at[o - m->base] == PENDING && (choice == 255 || (o * 7 + choice) % 3 == 0))
 			offsets[n++] = o;
 	took = window_seal(w, offsets, n, &offset, &text);
-	MUST(took <= n && text.len <= WINDOW_METADATA_MAX);
+	MUST(took <= n && text.len <= OFFSET_METADATA_MAX);
 	if (n && !took) {
 		MUST(offset == -1 && text.len == 0);
 		goto out;
@@ -88,7 +88,7 @@ seal(struct window *w, struct model *m, uint8_t choice)
 		m->at[offsets[i] - m->base] = DONE;
 	}
 	MUST(offset == window_committed(w));
-	MUST(window_metadata_read(buf_span(&text), offset, &end, NULL, 0) >= 0);
+	MUST(offset_metadata_read(buf_span(&text), offset, &end, NULL, 0) >= 0);
 	MUST(end == window_end(w));
 	see_successor(m, offset, buf_span(&text));
 out:
@@ -152,7 +152,7 @@ adopt(struct span text, int64_t committed)
 {
 	bool foreign = false;
 	struct window *w = window_new(committed, 0, text, &foreign);
-	int n = window_metadata_read(text, committed, NULL, NULL, 0);
+	int n = offset_metadata_read(text, committed, NULL, NULL, 0);
 	int64_t end;
 	size_t gone;
 

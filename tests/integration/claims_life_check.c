@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/claim/claim.h"
+#include "envdriver/claim/claims.h"
 #include "envdriver/registry/instance.h"
 #include "redis_rig.h"
 

@@ -79,7 +79,7 @@ test_predecessor_still(void **state)
 }
 
 static bool
-beat_other(void *arg)
+heartbeat_other(void *arg)
 {
 	rig_ask(&rig, "HINCRBY envdriver:instance:%s beat 1", (const char *)arg);
 	return instance_rig_settled(NULL);
@@ -94,7 +94,7 @@ test_predecessor_lives(void **state)
 	instance_rig_put("us", "old", "another-boot", 4242);
 	instance_check(instance, NULL);
 	instance_begin(instance);
-	rig_until(&rig, beat_other, us, PATIENCE_MS);
+	rig_until(&rig, heartbeat_other, us, PATIENCE_MS);
 	assert_int_equal(refused, 69);
 	assert_string_equal(why, "instance 'us' is alive (host there, pid 4242): give each worker "
 				 "its own instance.id");
@@ -115,7 +115,7 @@ test_another_is_faster(void **state)
 	instance_begin(instance);
 	rig_run(&rig, INSTANCE_WATCH_MS - 500);
 	instance_rig_put("us", "faster", "another-boot", 4243);
-	rig_until(&rig, beat_other, us, PATIENCE_MS);
+	rig_until(&rig, heartbeat_other, us, PATIENCE_MS);
 	assert_int_equal(refused, 69);
 	assert_non_null(strstr(why, "pid 4243"));
 }

@@ -9,8 +9,8 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/avro/schema.h"
-#include "envdriver/kafka/broker.h"
-#include "envdriver/kafka/notice.h"
+#include "envdriver/kafka/cluster.h"
+#include "envdriver/kafka/best_effort.h"
 #include "envdriver/kafka/offsets.h"
 #include "envdriver/kafka/publisher.h"
 #include "envdriver/plugin/supervisor.h"
@@ -20,7 +20,7 @@ enum { ITEMS_MAX = 2000 };
 static struct {
 	struct publisher *publisher;
 	struct schemas *schemas;
-	struct notices *notices;
+	struct best_effort *notices;
 	struct batch batch;
 	struct publish_item items[ITEMS_MAX];
 	struct events events[ITEMS_MAX];
@@ -175,7 +175,7 @@ send_close(char *rest)
 /* --- broker, notice --- */
 
 static void
-on_facts(void *arg, const struct broker_facts *f)
+on_facts(void *arg, const struct cluster_facts *f)
 {
 	(void)arg;
 	printf("{\"what\":\"facts\",\"reached\":%d,\"exit\":%d,\"cluster\":\"%s\","
@@ -191,7 +191,7 @@ send_look(char *rest)
 {
 	struct err err = { 0 };
 
-	if (!broker_look(me.loop, me.config, atoi(rest), on_facts, NULL, &err))
+	if (!cluster_look(me.loop, me.config, atoi(rest), on_facts, NULL, &err))
 		die("look", &err);
 }
 
@@ -203,7 +203,7 @@ need_notices(void)
 	if (!out.schemas)
 		out.schemas = schemas_new(&err);
 	if (out.schemas && !out.notices)
-		out.notices = notices_new(me.config, out.schemas, "w1",
+		out.notices = best_effort_new(me.config, out.schemas, "w1",
 		  (const char *const *)me.topics,
 					 &err);
 	if (!out.notices)
@@ -228,7 +228,7 @@ send_notice(char *rest)
 	};
 
 	need_notices();
-	notices_plugin(out.notices, &p);
+	best_effort_plugin(out.notices, &p);
 }
 
 /* "count bytes" of LIVE pieces */
@@ -246,8 +246,8 @@ send_flood(char *rest)
 				  (struct span){ value, (size_t)bytes }))
 		exit(3);
 	for (long i = 0; i < n; i++)
-		notices_send(out.notices, &e);
-	notices_poll(out.notices);
+		best_effort_send(out.notices, &e);
+	best_effort_poll(out.notices);
 	tell("flooded", ",\"took\":%" PRId64, clock_mono_ms() - began);
 	events_release(&e);
 	free(value);
@@ -285,7 +285,7 @@ send_committed(char *rest)
 void
 send_release(void)
 {
-	notices_free(out.notices, 2000);
+	best_effort_free(out.notices, 2000);
 	publisher_free(out.publisher);
 	schemas_free(out.schemas);
 	out.notices = NULL;

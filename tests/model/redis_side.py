@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Redis does with a claim: docs/engine.md section 4, src/claim/claim_scripts.c."""
+"""What Redis does with a claim: docs/engine.md section 4, src/claim/claims_scripts.c."""
 
 from state import Claim
 

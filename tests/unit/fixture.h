@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/avro/schema.h"
@@ -70,29 +70,29 @@ fixture_set(avro_value_t *record, const char *field, json_t *value)
 	size_t i;
 
 	if (json_is_null(value)) {
-		assert_true(datum_set_null(record, field));
+		assert_true(avro_field_set_null(record, field));
 	} else if (json_is_boolean(value)) {
-		assert_true(datum_set_bool(record, field, json_is_true(value)));
+		assert_true(avro_field_set_bool(record, field, json_is_true(value)));
 	} else if (json_is_integer(value)) {
-		assert_true(datum_set_int(record, field, json_integer_value(value)));
+		assert_true(avro_field_set_int(record, field, json_integer_value(value)));
 	} else if (json_is_string(value)) {
-		assert_true(datum_set_span(record, field, (struct span){
+		assert_true(avro_field_set_span(record, field, (struct span){
 			json_string_value(value), json_string_length(value) }));
 	} else if (branch) {
-		assert_true(datum_enter(record, field,
+		assert_true(avro_field_enter(record, field,
 			json_string_value(json_object_get(value, "type")), &inner));
 		fixture_fill(&inner, value);
 	} else if (strcmp(field, "args") == 0) {
-		assert_true(datum_enter(record, field, NULL, &inner));
+		assert_true(avro_field_enter(record, field, NULL, &inner));
 		json_array_foreach(value, i, text) {
-			assert_true(datum_append(&inner, &item));
-			assert_true(datum_put_span(&item, (struct span){
+			assert_true(avro_field_append(&inner, &item));
+			assert_true(avro_field_put_span(&item, (struct span){
 				json_string_value(text), json_string_length(text) }));
 		}
 	} else {
 		char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 
-		assert_true(datum_set_text(record, field, dump));
+		assert_true(avro_field_set_text(record, field, dump));
 		free(dump);
 	}
 }
@@ -121,8 +121,8 @@ fixture_encode(const char *json, struct buf *out)
 	if (!root)
 		fail_msg("%s: %s", json, error.text);
 	assert_int_equal(schema_value_new(schema, &record, NULL), 0);
-	assert_true(datum_clear(&record));
-	assert_true(datum_set_text(&record, "commandId", "c1"));
+	assert_true(avro_field_clear(&record));
+	assert_true(avro_field_set_text(&record, "commandId", "c1"));
 	fixture_fill(&record, root);
 	assert_int_equal(schema_write(schema, &record, out, NULL), 0);
 	avro_value_decref(&record);
@@ -189,7 +189,7 @@ fixture_print(avro_value_t *v, struct buf *out)
 		return;
 	case AVRO_STRING:
 	case AVRO_BYTES:
-		jtext_add_string(out, datum_span(v));
+		jtext_add_string(out, avro_field_span(v));
 		return;
 	case AVRO_ENUM:
 		avro_value_get_enum(v, &flag);

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "envdriver/base/config.h"
-#include "envdriver/claim/claim.h"
+#include "envdriver/claim/claims.h"
 #include "envdriver/result/deadletter.h"
 #include "engine/entry.h"
 #include "envdriver/command/request.h"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/claim/claim.h"
+#include "envdriver/claim/claims.h"
 
 #define CALLING_TEXT \
 	"v1|calling|environment.commands|0|17|1795409884120|host-a|5e9b|5e9b.12|1|" \

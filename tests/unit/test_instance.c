@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "registry/beat.h"
+#include "registry/heartbeat.h"
 #include "registry/process.h"
 
 /* The record itself is tested on a real Redis (tests/integration). */
@@ -60,29 +60,29 @@ test_beat(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(beat_rows) / sizeof(*beat_rows); i++) {
 		const struct beat_row *r = &beat_rows[i];
-		struct beat b = BEAT_INIT;
+		struct heartbeat b = HEARTBEAT_INIT;
 
 		for (size_t k = 0; k < LOOKS && r->looks[k].answered; k++)
-			beat_see(&b, r->looks[k].asked, r->looks[k].answered,
+			heartbeat_see(&b, r->looks[k].asked, r->looks[k].answered,
 				 span_of(r->looks[k].incarnation), span_of(r->looks[k].count));
-		if (beat_still_ms(&b) != r->still || beat_moved(&b) != r->moved)
-			fail_msg("%s: still %lld, moved %d", r->name, (long long)beat_still_ms(&b),
-				 beat_moved(&b));
+		if (heartbeat_still_ms(&b) != r->still || heartbeat_moved(&b) != r->moved)
+			fail_msg("%s: still %lld, moved %d", r->name,
+				 (long long)heartbeat_still_ms(&b), heartbeat_moved(&b));
 	}
 }
 
 static void
 test_beat_long(void **state)
 {
-	struct beat b = BEAT_INIT;
+	struct heartbeat b = HEARTBEAT_INIT;
 	char text[500];
 	const struct span endless = { text, sizeof(text) };
 
 	(void)state;
 	memset(text, 'x', sizeof(text));
-	beat_see(&b, 1, 2, endless, endless);
-	beat_see(&b, 10, 11, endless, endless);
-	assert_int_equal(beat_still_ms(&b), 8);
+	heartbeat_see(&b, 1, 2, endless, endless);
+	heartbeat_see(&b, 10, 11, endless, endless);
+	assert_int_equal(heartbeat_still_ms(&b), 8);
 }
 
 #define TO_START " 1 4242 4242 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 "

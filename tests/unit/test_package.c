@@ -14,7 +14,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "plugin/package.h"
-#include "plugin/workenv.h"
+#include "plugin/worker_env.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 
@@ -245,14 +245,14 @@ test_env(void **state)
 		if (row->one)
 			assert_int_equal(config_set(config, "plugin.env.acme.x", row->one, "test",
 				NULL), 0);
-		env = workenv_new(config, "p-1", "acme.x", (char *const *)row->own, NULL);
+		env = worker_env_new(config, "p-1", "acme.x", (char *const *)row->own, NULL);
 		assert_non_null(env);
 		for (char **e = env; *e; e++)
 			buf_addf(&got, "%s%s", e == env ? "" : "|", *e);
 		if (strcmp(got.data, row->out) != 0)
 			fail_msg("%s: %s", row->name, got.data);
-		assert_string_equal(workenv_get(env, "PAPERCLIP_PLUGIN_ID"), "p-1");
-		assert_null(workenv_get(env, "PAPERCLIP"));
+		assert_string_equal(worker_env_get(env, "PAPERCLIP_PLUGIN_ID"), "p-1");
+		assert_null(worker_env_get(env, "PAPERCLIP"));
 		free(env);
 		buf_release(&got);
 		config_free(config);

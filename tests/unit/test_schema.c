@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 
-#include "envdriver/avro/datum.h"
+#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/avro/schema.h"
 #include "avro/schema_text.h"
@@ -184,7 +184,7 @@ test_ids(void **state)
 	assert_string_equal(err.text, "id 3");
 	/* Nothing is written in the wrong framing meanwhile. */
 	assert_int_equal(schema_value_new(s, &v, NULL), 0);
-	assert_true(datum_clear(&v));
+	assert_true(avro_field_clear(&v));
 	schemas_want_ids(all);
 	assert_int_equal(schema_write(s, &v, &out, &err), ERR_UNAVAILABLE);
 	assert_int_equal(out.len, 0);
@@ -219,23 +219,23 @@ fill_log(avro_value_t *v)
 {
 	avro_value_t command;
 
-	assert_true(datum_clear(v));
-	assert_true(datum_enter(v, "command", NULL, &command));
-	assert_true(datum_set_text(&command, "commandId", "c1"));
-	assert_true(datum_set_text(&command, "operation", "Execute"));
-	assert_true(datum_set_text(&command, "companyId", "co"));
-	assert_true(datum_set_text(&command, "environmentId", "env"));
-	assert_true(datum_set_text(&command, "pluginId", "p1"));
-	assert_true(datum_set_text(&command, "providerLeaseId", "l-1"));
-	assert_true(datum_set_enum(v, "origin", "FINAL"));
-	assert_true(datum_set_enum(v, "stream", "STDERR"));
-	assert_true(datum_set_int(v, "attempt", 3));
-	assert_true(datum_set_text(v, "callToken", "i.12"));
-	assert_true(datum_set_int(v, "byteOffset", 150));
-	assert_true(datum_set_span(v, "text", SPAN_LIT("a\0\xe2\x82\xac\n")));
-	assert_true(datum_set_bool(v, "last", true));
-	assert_true(datum_set_text(v, "instanceId", "host-a"));
-	assert_true(datum_set_int(v, "recordedAt", INT64_C(1780000001000)));
+	assert_true(avro_field_clear(v));
+	assert_true(avro_field_enter(v, "command", NULL, &command));
+	assert_true(avro_field_set_text(&command, "commandId", "c1"));
+	assert_true(avro_field_set_text(&command, "operation", "Execute"));
+	assert_true(avro_field_set_text(&command, "companyId", "co"));
+	assert_true(avro_field_set_text(&command, "environmentId", "env"));
+	assert_true(avro_field_set_text(&command, "pluginId", "p1"));
+	assert_true(avro_field_set_text(&command, "providerLeaseId", "l-1"));
+	assert_true(avro_field_set_enum(v, "origin", "FINAL"));
+	assert_true(avro_field_set_enum(v, "stream", "STDERR"));
+	assert_true(avro_field_set_int(v, "attempt", 3));
+	assert_true(avro_field_set_text(v, "callToken", "i.12"));
+	assert_true(avro_field_set_int(v, "byteOffset", 150));
+	assert_true(avro_field_set_span(v, "text", SPAN_LIT("a\0\xe2\x82\xac\n")));
+	assert_true(avro_field_set_bool(v, "last", true));
+	assert_true(avro_field_set_text(v, "instanceId", "host-a"));
+	assert_true(avro_field_set_int(v, "recordedAt", INT64_C(1780000001000)));
 }
 
 static void
@@ -263,9 +263,9 @@ test_write_read(void **state)
 
 		assert_int_equal(schema_read(s, datum, &again, &err), 0);
 		assert_true(avro_value_equal(&v, &again));
-		assert_true(datum_get_int(&again, "recordedAt", &when));
+		assert_true(avro_field_get_int(&again, "recordedAt", &when));
 		assert_int_equal(when, INT64_C(1780000001000));
-		assert_true(span_eq(datum_get_span(&again, "text"),
+		assert_true(span_eq(avro_field_get_span(&again, "text"),
 				    (struct span)S("a\0\xe2\x82\xac\n")));
 	}
 	avro_value_decref(&v);
@@ -323,7 +323,7 @@ test_write_failure(void **state)
 	buf_adds(&out, "kept");
 	assert_int_equal(schema_write(s, &v, &out, &err), ERR_BUG);
 	assert_string_equal(out.data, "kept");
-	assert_true(datum_clear(&v));
+	assert_true(avro_field_clear(&v));
 	assert_int_equal(schema_write(s, &v, &out, &err), 0);
 	avro_value_decref(&v);
 	buf_release(&out);
@@ -344,7 +344,7 @@ write_many(void *arg)
 			continue;
 		}
 		buf_reset(&out);
-		bad += !datum_clear(&v) || !datum_set_text(&v, "callToken", "t") ||
+		bad += !avro_field_clear(&v) || !avro_field_set_text(&v, "callToken", "t") ||
 		       schema_write(s, &v, &out, NULL) < 0 ||
 		       schema_read(s, (struct span){ out.data + SCHEMA_FRAME_LEN,
 						     out.len - SCHEMA_FRAME_LEN }, &v, NULL) < 0;

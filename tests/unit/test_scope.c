@@ -10,7 +10,7 @@
 
 #include "plugin/execlog.h"
 #include "plugin/scope.h"
-#include "plugin/tail.h"
+#include "plugin/stderr_tail.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 #define NOTHING UINT64_MAX
@@ -169,13 +169,14 @@ test_tail(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(tail_rows); i++) {
 		const struct tail_row *row = &tail_rows[i];
-		struct tail t = { 0 };
+		struct stderr_tail t = { 0 };
 
 		for (size_t n = 0; n < 4 && row->lines[n]; n++)
-			tail_add(&t, span_of(row->lines[n]));
-		if (!span_is(tail_excerpt(&t, row->from), row->excerpt))
-			fail_msg("%s: %.*s", row->name, SPAN_FMT(tail_excerpt(&t, row->from)));
-		tail_release(&t);
+			stderr_tail_add(&t, span_of(row->lines[n]));
+		if (!span_is(stderr_tail_excerpt(&t, row->from), row->excerpt))
+			fail_msg("%s: %.*s", row->name,
+				 SPAN_FMT(stderr_tail_excerpt(&t, row->from)));
+		stderr_tail_release(&t);
 	}
 }
 
@@ -183,29 +184,29 @@ test_tail(void **state)
 static void
 test_tail_long(void **state)
 {
-	struct tail t = { 0 };
+	struct stderr_tail t = { 0 };
 	struct span got;
 	char line[64];
 
 	(void)state;
 	for (int i = 0; i < 100000; i++) {
 		snprintf(line, sizeof(line), "%06d", i);
-		tail_add(&t, span_of(line));
+		stderr_tail_add(&t, span_of(line));
 	}
-	got = tail_excerpt(&t, 0);
+	got = stderr_tail_excerpt(&t, 0);
 	/* 8,000 units end in a line end, which is trimmed; 7 are a line. */
 	assert_int_equal(got.len, 8000 - 1);
 	assert_memory_equal(got.ptr + got.len - 13, "099998\n099999", 13);
 	assert_true(t.kept.cap < 1 << 20);
-	assert_true(tail_end(&t) == 700000);
-	assert_true(span_is(tail_excerpt(&t, 700000 - 7), "099999"));
+	assert_true(stderr_tail_end(&t) == 700000);
+	assert_true(span_is(stderr_tail_excerpt(&t, 700000 - 7), "099999"));
 
 	for (int i = 0; i < 5000; i++)
-		tail_add(&t, SPAN_LIT("\xf0\x9f\x98\x80"));
-	got = tail_excerpt(&t, 0);
+		stderr_tail_add(&t, SPAN_LIT("\xf0\x9f\x98\x80"));
+	got = stderr_tail_excerpt(&t, 0);
 	/* Three units a line, two of them one character: the cut falls on one. */
 	assert_int_equal(got.len, 8000 / 3 * 5 + 4 - 1 - 4);
-	tail_release(&t);
+	stderr_tail_release(&t);
 }
 
 /* execlog */

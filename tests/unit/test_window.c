@@ -208,7 +208,7 @@ test_foreign(void **state)
 	for (size_t i = 0; i < sizeof(foreign_rows) / sizeof(*foreign_rows); i++) {
 		const struct foreign_row *r = &foreign_rows[i];
 		int64_t end = 0;
-		int count = window_metadata_read(span_of(r->text), r->committed, &end, NULL, 0);
+		int count = offset_metadata_read(span_of(r->text), r->committed, &end, NULL, 0);
 
 		if ((r->count < 0 ? count >= 0 : count != r->count) || end != r->end)
 			fail_msg("%s: %d, end %lld", r->name, count, (long long)end);
@@ -238,9 +238,9 @@ test_thousand_fit(void **state)
 
 	(void)state;
 	assert_int_equal(window_seal(w, &last, 1, &offset, &text), 1);
-	assert_true(text.len <= WINDOW_METADATA_MAX);
+	assert_true(text.len <= OFFSET_METADATA_MAX);
 	assert_int_equal(offset, INT64_C(1) << 40);
-	assert_int_equal(window_metadata_read(buf_span(&text), offset, &end, listed, WINDOW_LIMIT),
+	assert_int_equal(offset_metadata_read(buf_span(&text), offset, &end, listed, WINDOW_LIMIT),
 			 WINDOW_LIMIT);
 	assert_int_equal(end, last + 1);
 	assert_int_equal(listed[WINDOW_LIMIT - 1], last - ((1 << 21) - 1));
@@ -292,7 +292,7 @@ test_refused(void **state)
 	assert_int_equal(window_resume(w), 375);
 	/* What only shortens the committed list goes on. */
 	assert_int_equal(window_seal(w, offsets, 3, &offset, &text), 1);
-	assert_true(text.len > WINDOW_METADATA_MAX / 2);
+	assert_true(text.len > OFFSET_METADATA_MAX / 2);
 	assert_int_equal(window_seal(w, offsets + 1, 2, &offset, &text), 0);
 	for (int i = 0; i < 20; i++)
 		window_refused(w);
@@ -349,7 +349,7 @@ model_seal(struct model *m, struct window **w, uint64_t *seed)
 	want = model_committed(m, end, offsets, n);
 	assert_int_equal(window_seal(*w, offsets, n, &committed, &text), n);
 	assert_int_equal(committed, want);
-	assert_true(window_metadata_read(buf_span(&text), committed, &got_end, NULL, 0) >= 0);
+	assert_true(offset_metadata_read(buf_span(&text), committed, &got_end, NULL, 0) >= 0);
 	assert_int_equal(got_end, end);
 	assert_int_equal(window_end(*w), m->end);
 	if (roll(seed, 4)) {

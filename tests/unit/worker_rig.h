@@ -22,7 +22,7 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "plugin/conftell.h"
+#include "plugin/config_push.h"
 #include "plugin/spawn.h"
 #include "plugin/worker.h"
 
@@ -56,7 +56,7 @@ struct bench {
 	struct worker *worker;
 	uint64_t next_id;
 	struct test_call calls[CALLS];
-	struct conftell teller;
+	struct config_push teller;
 	struct buf out;		/* what happened */
 	int pid;
 	bool up, ended;
@@ -186,7 +186,7 @@ on_dead(void *arg, const struct worker_end *end)
 	buf_addf(&b->out, "%s%s%s%s%s\n", end->up ? "dead " : "failed ", end->asked ? "asked " : "",
 		 end->answered ? "answered " : "", end->failure ? end->failure : end->text,
 		 end->failure && end->answered ? " / " : "");
-	conftell_end(&b->teller);
+	config_push_end(&b->teller);
 }
 
 static void
@@ -244,7 +244,7 @@ finish(struct bench *b)
 	assert_int_equal(uv_loop_close(&b->loop), 0);
 	for (int i = 0; i < CALLS; i++)
 		assert_false(b->calls[i].used);
-	conftell_release(&b->teller);
+	config_push_release(&b->teller);
 	buf_release(&b->out);
 }
 

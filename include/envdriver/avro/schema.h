@@ -75,7 +75,7 @@ struct schema_field {
 const struct schema_field *schema_field(const struct schema *s, const char *record, size_t index);
 
 /* A new value of this record; the caller ends it with avro_value_decref. Its
- * unions have no branch yet: datum_clear gives it a beginning. */
+ * unions have no branch yet: avro_field_clear gives it a beginning. */
 int schema_value_new(const struct schema *s, avro_value_t *ret, struct err *reterr);
 
 /*

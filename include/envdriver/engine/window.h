@@ -31,7 +31,7 @@ struct window;
 enum {
 	WINDOW_LIMIT = 1000,		/* not-done offsets at first; then pause */
 	WINDOW_LIMIT_MIN = 16,		/* window_refused goes no lower */
-	WINDOW_METADATA_MAX = 4096,	/* characters */
+	OFFSET_METADATA_MAX = 4096,	/* characters */
 };
 
 /*
@@ -91,7 +91,7 @@ size_t window_seal(const struct window *w, const int64_t *offsets, size_t n, int
 		   struct buf *metadata);
 
 /* The broker refused the size of what window_seal made (its
- * offset.metadata.max.bytes is below WINDOW_METADATA_MAX): halves the limit
+ * offset.metadata.max.bytes is below OFFSET_METADATA_MAX): halves the limit
  * and the room for metadata. */
 void window_refused(struct window *w);
 
@@ -100,7 +100,7 @@ void window_refused(struct window *w);
  * not-done offsets, negative when it is not ours. `ret_end` and `ret_offsets`
  * may be NULL; the latter takes the first `max`.
  */
-int window_metadata_read(struct span metadata, int64_t committed, int64_t *ret_end,
+int offset_metadata_read(struct span metadata, int64_t committed, int64_t *ret_end,
 			 int64_t *ret_offsets, size_t max);
 
 #endif

@@ -9,7 +9,7 @@
  * answer, and for as long as somebody looks. Definite are: a body (200), and
  * a JSON error 404 or 404xx (a 404 of a proxy is not: a wrong URL must not
  * cost a command). Knows nothing of commands. Loop thread only. Used by: flow,
- * cli_schemas. May use: web, schema_ids, schema, config, clock.
+ * cli_schemas. May use: http_client, schema_ids, schema, config, clock.
  */
 #ifndef ENVDRIVER_REGISTRY_SCHEMA_REGISTRY_H
 #define ENVDRIVER_REGISTRY_SCHEMA_REGISTRY_H
@@ -35,7 +35,7 @@ struct schema_registry *schema_registry_new(uv_loop_t *loop, const struct config
 					    struct schemas *schemas,
 					    schema_registry_change_fn *on_change, void *arg,
 					    struct err *reterr);
-/* Accepts NULL. As web_free: not from within on_change. */
+/* Accepts NULL. As http_client_free: not from within on_change. */
 void schema_registry_free(struct schema_registry *r);
 
 /* A schema_lookup_fn, `arg` is the registry. ERR_UNAVAILABLE: it is being

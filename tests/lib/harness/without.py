@@ -19,36 +19,36 @@ else:
 
 PLACES = {
     "guard": (
-        "src/engine/flow_claim.c",
-        ("} else if (clock_boot_ms() - e->claim_sent_boot >= FLOW_STOOD_STILL_MS) {",
+        "src/engine/claiming.c",
+        ("} else if (clock_boot_ms() - e->claim_sent_boot >= ENGINE_STOOD_STILL_MS) {",
          "} else if (false) {"),
     ),
     "renew": (
-        "src/engine/flow_still.c",
+        "src/engine/stall.c",
         ("\t\trenew(f, e);\n",
          "\t\tif (f->verifying)\n\t\t\trenew(f, e);\n\t\tflow_claim_send(f, e);\n"),
     ),
     "nocall": (
-        "src/claim/claim_scripts.c",
+        "src/claim/claims_scripts.c",
         ("write(call and 'calling' or 'answered', ARGV[4]",
          "write(call and 'calling' or 'claimed', ARGV[4]"),
     ),
     "called": (
-        "src/claim/claim_scripts.c",
+        "src/claim/claims_scripts.c",
         ("if not call and tonumber(f[10]) > 1 then", "if false then"),
     ),
     "ownfin": (
-        "src/engine/flow_intake.c",
+        "src/engine/intake.c",
         ("\te->claimed = false;", "\te->claimed = true;"),
     ),
     "reread": (
-        "src/engine/flow_claim.c",
+        "src/engine/claiming.c",
         ("\tentry_list_remove(e);\n\tflow_step(f, e, ON_CLAIM_CHANGED);",
          "\tif (found && found->state != CLAIM_CLAIMED) {\n"
          "\t\tentry_list_remove(e);\n\t\tflow_step(f, e, ON_CLAIM_CHANGED);\n\t}"),
     ),
     "handwait": (
-        "src/engine/flow_claim.c",
+        "src/engine/claiming.c",
         ("\telse\n\t\tflow_step(f, e, ON_CALLING_ELSEWHERE);",
          "\telse if (strcmp(e->seen_incarnation, instance_incarnation(f->instance)) == 0)\n"
          "\t\tflow_step(f, e, ON_NEW_CALL);\n"
@@ -64,52 +64,52 @@ PLACES = {
         ("if now and now ~= ARGV[1] then", "if false then"),
     ),
     "sticky": (
-        "src/claim/claim_scripts.c",
+        "src/claim/claims_scripts.c",
         ("write('claimed', f[7], f[8], f[9], f[10], f[11], f[12])",
          "redis.call('DEL', KEYS[1])"),
     ),
     "finget": (
-        "src/claim/claim_scripts.c",
+        "src/claim/claims_scripts.c",
         ("if f and f.record == ARGV[1] and f[12] ~= '' and f[12] ~= ARGV[4] then", "if false then"),
     ),
     "fifo": (
-        "src/claim/claim.c",
+        "src/claim/claims.c",
         ("for (kind = 0; kind < KINDS; kind++)\n\t\tfor (r = c->lists[kind].head;",
          "for (kind = KINDS - 1; kind >= 0; kind--)\n\t\tfor (r = c->lists[kind].head;"),
     ),
     "drop": (
-        "src/engine/flow_move.c",
+        "src/engine/rebalance.c",
         ("return e->own ? ON_REVOKED : ON_REVOKED_FOREIGN;", "return ON_REVOKED;"),
     ),
     "cancel": (
-        "src/engine/flow_move.c",
+        "src/engine/rebalance.c",
         ("\tgive_up_old(f, &f->left, 0);", "\t(void)f;"),
     ),
     "watch": (
         "src/registry/instance_start.c",
-        ("beat_still_ms(&i->predecessor) >= INSTANCE_WATCH_MS",
-         "beat_still_ms(&i->predecessor) >= 3000"),
+        ("heartbeat_still_ms(&i->predecessor) >= INSTANCE_WATCH_MS",
+         "heartbeat_still_ms(&i->predecessor) >= 3000"),
     ),
     "recheck": (
-        "src/claim/claim.c",
+        "src/claim/claims.c",
         (".rank = REDIS_RANK_CLAIMS", ".rank = REDIS_RANK_INSTANCE - 1"),
     ),
     "doubtfin": (
-        "src/engine/flow_claim.c",
+        "src/engine/claiming.c",
         ("\tif (e->in_doubt)\n", "\tif (false)\n"),
     ),
     "bound": (
-        "src/engine/flow_claim.c",
-        ("now - f->waited_at < FLOW_STOOD_STILL_MS", "f->waited_at"),
-        ("\tif (now - before < FLOW_STOOD_STILL_MS)\n\t\treturn;", "\tif (before)\n\t\treturn;"),
+        "src/engine/claiming.c",
+        ("now - f->waited_at < ENGINE_STOOD_STILL_MS", "f->waited_at"),
+        ("\tif (now - before < ENGINE_STOOD_STILL_MS)\n\t\treturn;", "\tif (before)\n\t\treturn;"),
     ),
     "shapeorph": (
-        "src/engine/flow_seal.c",
+        "src/engine/committing.c",
         ("\tflow_call_orphan(f, e);\n\tif (e->reshaped++ > 1) {",
          "\tbuf_reset(&e->lease_id);\n\tif (e->reshaped++ > 1) {"),
     ),
     "onelease": (
-        "src/engine/flow_claim.c",
+        "src/engine/claiming.c",
         ("\t\tif (!events_succeeded(&e->events))\n\t\t\tbuf_reset(&e->lease_id);\n", ""),
     ),
 }  # fmt: skip

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * notice: best-effort, non-transactional records: LIVE pieces of output and
+ * plugin events. Never waits, never fails a command.
+ *
+ * Owns a plain producer with a bounded queue; what does not fit is dropped
+ * and counted. Used by: flow, worker. May use: kafkaconf, event, config,
+ * metrics, schema.
+ */
+#ifndef ENVDRIVER_KAFKA_BEST_EFFORT_H
+#define ENVDRIVER_KAFKA_BEST_EFFORT_H
+
+#include <stdbool.h>
+
+#include "envdriver/kafka/event.h"
+
+struct config;
+struct err;
+struct best_effort;
+struct plugin_notice;
+struct schemas;
+
+/* `topics[]`: full names by enum topic, borrowed. */
+struct best_effort *best_effort_new(const struct config *config, const struct schemas *schemas,
+			    const char *instance_id, const char *const *topics,
+			    struct err *reterr);
+/* Sends every event of the set (execution logs and plugin events; others are
+ * dropped); they are copied. */
+void best_effort_send(struct best_effort *n, const struct events *events);
+/* Encodes a PluginEvent and sends it. */
+void best_effort_plugin(struct best_effort *n, const struct plugin_notice *p);
+/* Serves delivery reports; called now and then from the loop. */
+void best_effort_poll(struct best_effort *n);
+/* Waits at most `timeout_ms` for what is queued (at the very end only). */
+void best_effort_free(struct best_effort *n, int timeout_ms);
+
+#endif

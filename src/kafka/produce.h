@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kafkarecord: an event on its way into librdkafka's queue.
+ *
+ * Owns nothing. Used by: publisher, notice. May use: event, librdkafka.
+ */
+#ifndef ENVDRIVER_KAFKA_PRODUCE_H
+#define ENVDRIVER_KAFKA_PRODUCE_H
+
+#include <librdkafka/rdkafka.h>
+
+struct event;
+
+/*
+ * Queues a copy of the event: librdkafka may hold it long after its producer
+ * was given up. `tag` is the message's _private in its delivery report. Does
+ * not block; _QUEUE_FULL also when memory is out.
+ */
+rd_kafka_resp_err_t produce_record(rd_kafka_t *rk, rd_kafka_topic_t *topic,
+				   const struct event *ev, void *tag);
+
+#endif

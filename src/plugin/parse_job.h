@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * longline: one long line of a plugin, parsed on a thread of libuv's pool, so
+ * that the loop does not stand still (DESIGN section 1).
+ *
+ * Owns the line's memory. Knows nothing of pipes or calls. Used by: channel.
+ * May use: rpc, libuv.
+ */
+#ifndef ENVDRIVER_PLUGIN_PARSE_JOB_H
+#define ENVDRIVER_PLUGIN_PARSE_JOB_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "envdriver/plugin/rpc.h"
+
+/* From here on it is worth a thread. */
+enum { PARSE_JOB_MIN = 1 << 20 };
+
+struct parse_job {
+	char *memory;			/* malloc'ed; whoever takes it leaves NULL */
+	bool repaired;			/* for its reader */
+	struct rpc_message message;	/* once it is parsed; points into the memory, as does */
+	struct rpc_answer answer;	/* what a response says; without its method */
+
+	struct span line;
+	uv_work_t work;
+	void (*on_parsed)(void *arg);
+	void *arg;
+};
+
+/* NULL when out of memory. */
+struct parse_job *parse_job_new(void);
+/* Sets the line off; `line` lies in `take_memory`. `on_parsed` comes from the
+ * loop, unless parse_job_free is called before; afterwards the owner frees it. */
+void parse_job_start(struct parse_job *l, uv_loop_t *loop, char *take_memory, struct span line,
+		    void (*on_parsed)(void *arg), void *arg);
+/* At any time: one at work ends by itself. Accepts NULL. */
+void parse_job_free(struct parse_job *l);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker_env.h"
+
+#include <stdlib.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+
+static const char *const fixed[] = {
+	"PATH=/usr/local/bin:/usr/bin:/bin",
+	"NODE_ENV=production",
+	"TZ=UTC",
+	"PAPERCLIP_DEPLOYMENT_MODE=local_trusted",
+	"PAPERCLIP_DEPLOYMENT_EXPOSURE=private",
+};
+
+/* "NAME=value" each, with a NUL behind it. */
+struct list {
+	struct buf text;
+	size_t n;
+};
+
+static bool
+is_name(const char *entry, struct span name)
+{
+	return strncmp(entry, name.ptr, name.len) == 0 && entry[name.len] == '=';
+}
+
+static void
+add(struct list *l, const char *entry)
+{
+	buf_add(&l->text, entry, strlen(entry) + 1);
+	l->n++;
+}
+
+static const char *
+find(char *const env[], struct span name)
+{
+	for (; name.len && *env; env++)
+		if (is_name(*env, name))
+			return *env;
+	return NULL;
+}
+
+/* Calls for each name of a list as "A B,C". */
+static bool
+next_name(const char **p, struct span *ret)
+{
+	*p += strspn(*p, " ,\t");
+	*ret = (struct span){ *p, strcspn(*p, " ,\t") };
+	*p += ret->len;
+	return ret->len > 0;
+}
+
+static bool
+is_named(const char *names, const char *entry)
+{
+	struct span name;
+
+	while (names && next_name(&names, &name))
+		if (is_name(entry, name))
+			return true;
+	return false;
+}
+
+static void
+pass_on(struct list *l, const char *names, const char *but, char *const own[])
+{
+	struct span name;
+	const char *entry;
+
+	while (names && next_name(&names, &name)) {
+		entry = find(own, name);
+		if (entry && entry[name.len + 1] && !is_named(but, entry) &&
+		    !span_is(name, "PAPERCLIP_PLUGIN_ID"))
+			add(l, entry);
+	}
+}
+
+static char **
+as_block(struct list *l)
+{
+	size_t table = (l->n + 1) * sizeof(char *);
+	char **env = l->text.failed ? NULL : malloc(table + l->text.len), *p;
+
+	if (!env)
+		return NULL;
+	p = (char *)env + table;
+	memcpy(p, buf_span(&l->text).ptr, l->text.len);
+	for (size_t i = 0; i < l->n; i++, p += strlen(p) + 1)
+		env[i] = p;
+	env[l->n] = NULL;
+	return env;
+}
+
+char **
+worker_env_new(const struct config *config, const char *plugin_id, const char *plugin_key,
+	    char *const own[], struct err *reterr)
+{
+	const char *all = config_str(config, "plugin.env"), *one;
+	struct list passed = { BUF_INIT, 0 }, l = { BUF_INIT, 0 };
+	struct buf text = BUF_INIT;
+	char **given = NULL, **env = NULL;
+
+	buf_addf(&text, "plugin.env.%s", plugin_key);
+	one = text.failed ? NULL : config_dynamic(config, text.data);
+	pass_on(&passed, one, /* but= */ NULL, own);
+	pass_on(&passed, all, one, own);
+	given = as_block(&passed);
+	if (!given || text.failed)
+		goto out;
+	buf_reset(&text);
+	buf_addf(&text, "PAPERCLIP_PLUGIN_ID=%s", plugin_id);
+	if (text.failed)
+		goto out;
+	add(&l, text.data);
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
+		if (!find(given, (struct span){ fixed[i], strcspn(fixed[i], "=") }))
+			add(&l, fixed[i]);
+	for (char **e = given; *e; e++)
+		add(&l, *e);
+	env = as_block(&l);
+out:
+	if (!env)
+		err_nomem(reterr);
+	free(given);
+	buf_release(&passed.text);
+	buf_release(&l.text);
+	buf_release(&text);
+	return env;
+}
+
+const char *
+worker_env_get(char *const env[], const char *name)
+{
+	const char *entry = find(env, span_of(name));
+
+	return entry ? entry + strlen(name) + 1 : NULL;
+}

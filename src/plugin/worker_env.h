@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * workenv: the environment of a worker, made from nothing (OPERATIONS, "What
+ * envdriver gives a worker at start").
+ *
+ * Owns nothing. Used by: handle. May use: config, err.
+ */
+#ifndef ENVDRIVER_PLUGIN_WORKER_ENV_H
+#define ENVDRIVER_PLUGIN_WORKER_ENV_H
+
+struct config;
+struct err;
+
+/*
+ * "NAME=value" strings, ended by NULL, in one block that the caller frees.
+ * Variables named by plugin.env and plugin.env.<pluginKey> are taken from
+ * `own`; one that is empty or missing there is left out. They win over the
+ * fixed ones, but for PAPERCLIP_PLUGIN_ID.
+ */
+char **worker_env_new(const struct config *config, const char *plugin_id, const char *plugin_key,
+		   char *const own[], struct err *reterr);
+/* The value of `name`; NULL when there is none. */
+const char *worker_env_get(char *const env[], const char *name);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * beat: how long another instance's beat provably stood still (ENGINE
+ * section 7 c).
+ *
+ * Owns nothing. A pure value; the times come from outside (one monotonic
+ * clock). Used by: instance. May use: buf.
+ *
+ * An answer tells how things stood at some time between question and answer.
+ * So a beat stood still from the answer that first showed it to the question
+ * that last did, and no longer. A gap between answers proves nothing: then it
+ * may have been Redis, or we, that stood still, and the count begins anew.
+ */
+#ifndef ENVDRIVER_REGISTRY_HEARTBEAT_H
+#define ENVDRIVER_REGISTRY_HEARTBEAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "envdriver/base/buf.h"
+
+enum { HEARTBEAT_GAP_MS = 3000 };
+
+struct heartbeat {
+	bool seen, moved;
+	char incarnation[100];	/* "" and "": the record is absent */
+	char count[24];
+	int64_t since_ms;	/* answered: stands as it is from here on */
+	int64_t asked_ms;	/* the last question that was answered so */
+	int64_t answered_ms;
+};
+
+#define HEARTBEAT_INIT { .seen = false }
+
+/* One look. An absent record is one that stands still: both ptr NULL. */
+void heartbeat_see(struct heartbeat *b, int64_t asked_ms, int64_t answered_ms,
+		   struct span incarnation, struct span count);
+/* 0 before anything was seen. */
+int64_t heartbeat_still_ms(const struct heartbeat *b);
+/* It has advanced under one incarnation since the count began. */
+bool heartbeat_moved(const struct heartbeat *b);
+
+#endif

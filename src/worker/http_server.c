@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http_server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/config.h"
+#include "envdriver/base/err.h"
+
+enum { CONNECTIONS_MAX = 64, IDLE_S = 10, BACKLOG = 64, TOKEN_MAX = 4096, HOST_MAX = 256 };
+enum { CONNECTION_MEMORY = 16 * 1024 };
+
+#define BEARER "Bearer "
+
+struct http {
+	struct MHD_Daemon *daemon;
+	struct http_server_source source;
+	struct buf token;	/* empty: none is asked for */
+	int port;
+	int fd;			/* listens */
+	pthread_t thread;	/* accepts */
+	bool accepts;
+	atomic_bool over;
+};
+
+struct page {
+	const char *path;
+	const char *type;
+	bool open;	/* also without the token */
+	unsigned (*write)(struct http *h, bool trusted, struct buf *out);
+};
+
+static unsigned
+healthz(struct http *h, bool trusted, struct buf *out)
+{
+	bool ok = h->source.healthy(h->source.arg);
+
+	(void)trusted;
+	buf_adds(out, ok ? "ok\n" : "the event loop stands still\n");
+	return ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+static unsigned
+readyz(struct http *h, bool trusted, struct buf *out)
+{
+	unsigned code;
+
+	h->source.reasons(h->source.arg, out);
+	code = out->len ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
+	if (out->len && !trusted)
+		buf_reset(out);
+	if (out->len == 0)
+		buf_adds(out, code == MHD_HTTP_OK ? "ready\n" : "not ready\n");
+	return code;
+}
+
+static unsigned
+metrics(struct http *h, bool trusted, struct buf *out)
+{
+	(void)trusted;
+	h->source.metrics(h->source.arg, out);
+	return MHD_HTTP_OK;
+}
+
+static unsigned
+status(struct http *h, bool trusted, struct buf *out)
+{
+	(void)trusted;
+	h->source.status(h->source.arg, out);
+	return MHD_HTTP_OK;
+}
+
+static void
+add_html(struct buf *out, struct span text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		switch (text.ptr[i]) {
+		case '<':
+			buf_adds(out, "&lt;");
+			break;
+		case '>':
+			buf_adds(out, "&gt;");
+			break;
+		case '&':
+			buf_adds(out, "&amp;");
+			break;
+		default:
+			buf_addch(out, text.ptr[i]);
+		}
+	}
+}
+
+static unsigned
+front(struct http *h, bool trusted, struct buf *out)
+{
+	struct buf part = BUF_INIT;
+	unsigned ready = readyz(h, trusted, &part);
+
+	buf_addf(out, "<!doctype html><html lang=en><meta charset=utf-8>"
+		      "<meta http-equiv=refresh content=5><title>envdriver</title>"
+		      "<style>body{font:15px sans-serif;margin:2em;max-width:60em}"
+		      "pre{background:#f4f4f4;padding:1em;overflow:auto}</style>"
+		      "<h1>envdriver</h1><h2>%s</h2>",
+		 ready == MHD_HTTP_OK ? "Ready" : "Not ready");
+	if (ready != MHD_HTTP_OK) {
+		buf_adds(out, "<pre>");
+		add_html(out, buf_span(&part));
+		buf_adds(out, "</pre>");
+	}
+	buf_reset(&part);
+	h->source.status(h->source.arg, &part);
+	buf_adds(out, "<h2>Status</h2><pre>");
+	add_html(out, buf_span(&part));
+	buf_reset(&part);
+	h->source.metrics(h->source.arg, &part);
+	buf_adds(out, "</pre><h2>Metrics</h2><pre>");
+	add_html(out, buf_span(&part));
+	buf_adds(out, "</pre></html>\n");
+	out->failed |= part.failed;
+	buf_release(&part);
+	return MHD_HTTP_OK;
+}
+
+static const struct page pages[] = {
+	{ "/healthz", "text/plain; charset=utf-8", true, healthz },
+	{ "/readyz", "text/plain; charset=utf-8", true, readyz },
+	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", false, metrics },
+	{ "/status", "application/json", false, status },
+	{ "/", "text/html; charset=utf-8", false, front },
+};
+
+/* A name of this machine, with or without a port. */
+static bool
+is_local_host(const char *host)
+{
+	char name[HOST_MAX];
+	const char *end;
+	struct in_addr v4;
+	size_t len;
+
+	if (!host)
+		return false;
+	if (host[0] == '[') {
+		end = strchr(host, ']');
+		return end && strncmp(host, "[::1]", 5) == 0 && (!end[1] || end[1] == ':');
+	}
+	end = strchr(host, ':');
+	len = end ? (size_t)(end - host) : strlen(host);
+	if (len >= sizeof(name))
+		return false;
+	memcpy(name, host, len);
+	name[len] = '\0';
+	if (strcasecmp(name, "localhost") == 0)
+		return true;
+	return inet_pton(AF_INET, name, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == IN_LOOPBACKNET;
+}
+
+/* In a time that does not depend on where the first difference is. */
+static bool
+has_token(const struct http *h, const char *authorization)
+{
+	const char *given;
+	unsigned char diff = 0;
+
+	if (!authorization || strncasecmp(authorization, BEARER, strlen(BEARER)) != 0)
+		return false;
+	given = authorization + strlen(BEARER);
+	if (strlen(given) != h->token.len)
+		return false;
+	for (size_t i = 0; i < h->token.len; i++)
+		diff |= (unsigned char)(given[i] ^ h->token.data[i]);
+	return diff == 0;
+}
+
+static enum MHD_Result
+reply(struct MHD_Connection *connection, unsigned code, const char *type, struct buf *body)
+{
+	struct MHD_Response *response;
+	enum MHD_Result ret;
+
+	if (body->failed) {
+		buf_release(body);
+		return MHD_NO;
+	}
+	response = MHD_create_response_from_buffer(body->len, body->len ? body->data : (char *)"",
+						   MHD_RESPMEM_MUST_COPY);
+	buf_release(body);
+	if (!response)
+		return MHD_NO;
+	MHD_add_response_header(response, "Content-Type", type);
+	MHD_add_response_header(response, "Cache-Control", "no-store");
+	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	MHD_add_response_header(response, "Content-Security-Policy",
+				"default-src 'none'; style-src 'unsafe-inline'");
+	if (code == MHD_HTTP_UNAUTHORIZED)
+		MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+	if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(response, "Allow", "GET, HEAD");
+	ret = MHD_queue_response(connection, code, response);
+	MHD_destroy_response(response);
+	return ret;
+}
+
+static enum MHD_Result
+refuse(struct MHD_Connection *connection, unsigned code, const char *text)
+{
+	struct buf body = BUF_INIT;
+
+	buf_addf(&body, "%s\n", text);
+	return reply(connection, code, "text/plain; charset=utf-8", &body);
+}
+
+static enum MHD_Result
+answer(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+       const char *version, const char *upload, size_t *upload_size, void **state)
+{
+	struct http *h = arg;
+	const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
+	const char *auth =
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
+	bool trusted = h->token.len == 0 || has_token(h, auth);
+	struct buf body = BUF_INIT;
+
+	(void)version;
+	(void)upload;
+	(void)state;
+	*upload_size = 0;
+	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+		return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
+	if (h->token.len == 0 && !is_local_host(host))
+		return refuse(connection, MHD_HTTP_FORBIDDEN,
+			      "this host name is not answered; use 127.0.0.1 or localhost");
+	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
+		const struct page *p = &pages[i];
+		unsigned code;
+
+		if (strcmp(p->path, url) != 0)
+			continue;
+		if (!trusted && !p->open)
+			return refuse(connection, MHD_HTTP_UNAUTHORIZED,
+				      "a bearer token is needed");
+		code = p->write(h, trusted, &body);
+		return reply(connection, code, p->type, &body);
+	}
+	return refuse(connection, MHD_HTTP_NOT_FOUND,
+		      "there are /healthz /readyz /metrics /status and /");
+}
+
+/* With no descriptor left libmicrohttpd would try its accept in a circle. */
+static void *
+accept_all(void *arg)
+{
+	const struct timespec pause = { 1, 0 };
+	struct http *h = arg;
+	struct sockaddr_storage from;
+	sigset_t all;
+
+	sigfillset(&all);	/* signals are the loop's */
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	while (!atomic_load(&h->over)) {
+		socklen_t len = sizeof(from);
+		int fd = accept4(h->fd, (struct sockaddr *)&from, &len,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		/* It closes what it does not take. */
+		if (fd >= 0)
+			(void)MHD_add_connection(h->daemon, fd, (struct sockaddr *)&from, len);
+		else if (errno != EINTR && errno != ECONNABORTED && !atomic_load(&h->over))
+			nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+static int
+read_token(const char *path, struct buf *ret, struct err *reterr)
+{
+	char text[TOKEN_MAX + 1];
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(reterr, ERR_CONFIG, "http.token.file: cannot open '%s': %s", path,
+			       strerror(errno));
+	n = read(fd, text, sizeof(text));
+	close(fd);
+	while (n > 0 && strchr(" \t\r\n", text[n - 1]))
+		n--;
+	if (n <= 0 || n > TOKEN_MAX || memchr(text, '\0', (size_t)n))
+		return err_set(reterr, ERR_CONFIG,
+			       "http.token.file: '%s' holds no token (1 to %d bytes of text)", path,
+			       TOKEN_MAX);
+	buf_add(ret, text, (size_t)n);
+	return ret->failed ? err_nomem(reterr) : 0;
+}
+
+/* "127.0.0.1:9464", "[::1]:9464", "localhost:9464". */
+static int
+resolve(const char *address, struct addrinfo **ret, struct err *reterr)
+{
+	const struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+	};
+	const char *colon = strrchr(address, ':'), *start = address;
+	char host[HOST_MAX];
+	size_t len = (size_t)(colon - address);
+	int rc;
+
+	if (len >= 2 && address[0] == '[' && colon[-1] == ']') {
+		start++;
+		len -= 2;
+	}
+	if (len >= sizeof(host))
+		return err_set(reterr, ERR_CONFIG, "http.listen: '%s' is too long", address);
+	memcpy(host, start, len);
+	host[len] = '\0';
+	rc = getaddrinfo(host, colon + 1, &hints, ret);
+	if (rc != 0)
+		return err_set(reterr, ERR_CONFIG, "http.listen: '%s': %s", address,
+			       gai_strerror(rc));
+	return 0;
+}
+
+static int
+listen_on(const char *address, int *ret_port, struct err *reterr)
+{
+	struct addrinfo *ai = NULL;
+	struct sockaddr_storage bound;
+	socklen_t len = sizeof(bound);
+	int fd = -1, one = 1, ret;
+
+	ret = resolve(address, &ai, reterr);
+	if (ret < 0)
+		return ret;
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&bound, &len) < 0) {
+		ret = err_set(reterr, ERR_IO, "http.listen: cannot listen on %s: %s", address,
+			      strerror(errno));
+		if (fd >= 0)
+			close(fd);
+	} else {
+		*ret_port = ntohs(bound.ss_family == AF_INET6
+					  ? ((struct sockaddr_in6 *)&bound)->sin6_port
+					  : ((struct sockaddr_in *)&bound)->sin_port);
+		ret = fd;
+	}
+	freeaddrinfo(ai);
+	return ret;
+}
+
+struct http *
+http_server_start(const struct config *config, const struct http_server_source *source,
+		  struct err *reterr)
+{
+	const char *token_file = config_str(config, "http.token.file");
+	struct http *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	h->fd = -1;
+	h->source = *source;
+	if (token_file && read_token(token_file, &h->token, reterr) < 0)
+		goto fail;
+	h->fd = listen_on(config_str(config, "http.listen"), &h->port, reterr);
+	if (h->fd < 0)
+		goto fail;
+	h->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+				     MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0,
+				     /* apc= */ NULL, NULL, answer, h,
+				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+				     MHD_OPTION_END);
+	h->accepts = h->daemon && pthread_create(&h->thread, NULL, accept_all, h) == 0;
+	if (!h->accepts) {
+		err_set(reterr, ERR_IO, "http.listen: cannot start the server");
+		goto fail;
+	}
+	return h;
+fail:
+	http_server_stop(h);
+	return NULL;
+}
+
+int
+http_server_port(const struct http *h)
+{
+	return h->port;
+}
+
+void
+http_server_stop(struct http *h)
+{
+	if (!h)
+		return;
+	atomic_store(&h->over, true);
+	if (h->accepts) {
+		(void)shutdown(h->fd, SHUT_RDWR);	/* its accept returns */
+		(void)pthread_join(h->thread, NULL);
+	}
+	if (h->daemon)
+		MHD_stop_daemon(h->daemon);
+	if (h->fd >= 0)
+		close(h->fd);
+	buf_release(&h->token);
+	free(h);
+}

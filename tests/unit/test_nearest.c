@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/nearest.h"
+
+#define same(name, got, want) \
+	do { \
+		if (strcmp((got), (want)) != 0) \
+			fail_msg("%s: got '%s', want '%s'", (name), (got), (want)); \
+	} while (0)
+
+static const char *const vocabulary[] = { "publish", "probe", "watch", "replay", "topics", NULL };
+
+static const char *
+word_at(const void *arg, size_t i)
+{
+	return ((const char *const *)arg)[i];
+}
+
+static const struct word_row {
+	const char *word, *nearest;
+} word_rows[] = {
+	{ "publish", "publish" }, { "pulbish", "publish" }, { "wathc", "watch" },
+	{ "wtch", "watch" },	  { "replays", "replay" },  { "topic", "topics" },
+	{ "x", NULL },		  { "", NULL },		    { "encyclopaedia", NULL },
+	{ "0123456789012345678901234567890123456789012345678901234567890123456789", NULL },
+};
+
+static void
+test_nearest(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(word_rows) / sizeof(*word_rows); i++) {
+		const char *got = nearest_word(word_rows[i].word, word_at, vocabulary);
+
+		same(word_rows[i].word, got ? got : "-",
+		     word_rows[i].nearest ? word_rows[i].nearest : "-");
+	}
+	assert_int_equal(nearest_distance("abcd", "acbd"), 1);
+	assert_int_equal(nearest_distance("", "abc"), 3);
+	assert_int_equal(nearest_distance("kitten", "sitting"), 3);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nearest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
