@@ -26,7 +26,7 @@ PLACES = {
     "renew": (
         "src/engine/stall.c",
         ("\t\trenew(f, e);\n",
-         "\t\tif (f->verifying)\n\t\t\trenew(f, e);\n\t\tflow_claim_send(f, e);\n"),
+         "\t\tif (f->verifying)\n\t\t\trenew(f, e);\n\t\tengine_claim_send(f, e);\n"),
     ),
     "nocall": (
         "src/claim/claims_scripts.c",
@@ -43,16 +43,16 @@ PLACES = {
     ),
     "reread": (
         "src/engine/claiming.c",
-        ("\tentry_list_remove(e);\n\tflow_step(f, e, ON_CLAIM_CHANGED);",
+        ("\tentry_list_remove(e);\n\tengine_step(f, e, ON_CLAIM_CHANGED);",
          "\tif (found && found->state != CLAIM_CLAIMED) {\n"
-         "\t\tentry_list_remove(e);\n\t\tflow_step(f, e, ON_CLAIM_CHANGED);\n\t}"),
+         "\t\tentry_list_remove(e);\n\t\tengine_step(f, e, ON_CLAIM_CHANGED);\n\t}"),
     ),
     "handwait": (
         "src/engine/claiming.c",
-        ("\telse\n\t\tflow_step(f, e, ON_CALLING_ELSEWHERE);",
+        ("\telse\n\t\tengine_step(f, e, ON_CALLING_ELSEWHERE);",
          "\telse if (strcmp(e->seen_incarnation, instance_incarnation(f->instance)) == 0)\n"
-         "\t\tflow_step(f, e, ON_NEW_CALL);\n"
-         "\telse\n\t\tflow_step(f, e, ON_CALLING_ELSEWHERE);"),
+         "\t\tengine_step(f, e, ON_NEW_CALL);\n"
+         "\telse\n\t\tengine_step(f, e, ON_CALLING_ELSEWHERE);"),
     ),
     "killold": (
         "src/redis/redis_greet.c",
@@ -105,7 +105,7 @@ PLACES = {
     ),
     "shapeorph": (
         "src/engine/committing.c",
-        ("\tflow_call_orphan(f, e);\n\tif (e->reshaped++ > 1) {",
+        ("\tcalling_orphan(f, e);\n\tif (e->reshaped++ > 1) {",
          "\tbuf_reset(&e->lease_id);\n\tif (e->reshaped++ > 1) {"),
     ),
     "onelease": (
