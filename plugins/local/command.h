@@ -3,7 +3,6 @@
  * command: what an execute request asks for, checked and made ready to start.
  *
  * Owns the arrays that a process is started with. Knows nothing of processes.
- * Used by: exec. May use: config, lease, rpc (for errors).
  */
 #ifndef LOCAL_COMMAND_H
 #define LOCAL_COMMAND_H

@@ -6,8 +6,7 @@
  * there is nothing to remember between calls. The fields are one table, which
  * has to agree with configSchema in plugin.json.
  *
- * Owns nothing. Knows nothing of folders or processes. Used by: lease, exec,
- * probe. May use: rpc (for errors).
+ * Owns nothing. Knows nothing of folders or processes.
  */
 #ifndef LOCAL_CONFIG_H
 #define LOCAL_CONFIG_H

@@ -8,8 +8,7 @@
  * the background, say); jobs_end waits for that.
  *
  * Owns the processes (through a keeper, see there) and the text they wrote.
- * Knows nothing of JSON-RPC. Used by: exec, lease_calls, main. May use: keeper,
- * text, libuv.
+ * Knows nothing of JSON-RPC.
  */
 #ifndef LOCAL_JOB_H
 #define LOCAL_JOB_H

@@ -16,16 +16,15 @@
  *
  * The keeper lives as long as anything below it does. It holds one end of a
  * socket, the leash, as descriptor 3:
- *     plugin to keeper   'T': SIGTERM to the command's process group
+ *     plugin to keeper 'T': SIGTERM to the command's process group
  *                        'K': SIGKILL to everything, until nothing is left
  *                        end of file (the plugin is gone, even by kill -9): 'K'
- *     keeper to plugin   "pid N\n", then one of "exit N\n", "signal N\n",
+ *     keeper to plugin "pid N\n", then one of "exit N\n", "signal N\n",
  *                        "error N\n" (an errno: it could not be started); end
  *                        of file: nothing is left
  *
  * Owns the command's processes. Knows nothing of leases, JSON or libuv: it is
- * plain blocking code. Used by: main (when started with "--keep"), job. May
- * use: nothing.
+ * plain blocking code.
  */
 #ifndef LOCAL_KEEPER_H
 #define LOCAL_KEEPER_H

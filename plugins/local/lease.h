@@ -10,8 +10,7 @@
  * invocation id, so that a request which is sent again, because nobody knows
  * what became of the first, finds the lease that the first one made.
  *
- * Owns the folders' layout. Knows nothing of processes. Used by: lease_calls,
- * exec, probe. May use: config, rpc (for errors).
+ * Owns the folders' layout. Knows nothing of processes.
  */
 #ifndef LOCAL_LEASE_H
 #define LOCAL_LEASE_H

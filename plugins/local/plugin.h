@@ -4,7 +4,7 @@
  *
  * A method is a function that takes a call and answers it, now or later, with
  * rpc_reply or rpc_fail. Which name leads to which function is a table in
- * main.c. Used by: main and the files whose names end in _calls, exec, probe.
+ * main.c.
  */
 #ifndef LOCAL_PLUGIN_H
 #define LOCAL_PLUGIN_H

@@ -9,7 +9,6 @@
  *   - every request is answered once, in any order, however long it takes.
  *
  * Owns the wire and the calls not yet answered. Knows nothing of methods.
- * Used by: every file that answers calls. May use: wire, text.
  */
 #ifndef LOCAL_RPC_H
 #define LOCAL_RPC_H

@@ -2,8 +2,7 @@
 /*
  * spawn: starts a keeper, with pipes to its command.
  *
- * Owns nothing. Knows nothing of time limits or output. Used by: job. May use:
- * keeper, libuv.
+ * Owns nothing. Knows nothing of time limits or output.
  */
 #ifndef LOCAL_SPAWN_H
 #define LOCAL_SPAWN_H

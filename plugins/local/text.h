@@ -7,7 +7,7 @@
  * would have it. NUL is legal and stays.
  *
  * Owns the text gathered so far. Knows nothing of JSON values, of pipes or of
- * limits. Used by: job, exec, rpc. May use: nothing.
+ * limits.
  */
 #ifndef LOCAL_TEXT_H
 #define LOCAL_TEXT_H

@@ -11,7 +11,7 @@
  * crash finds what was left of it.
  *
  * Owns nothing. Knows nothing of leases but the name. Blocks: call it off the
- * loop. Used by: lease_calls. May use: rpc (for errors).
+ * loop.
  */
 #ifndef LOCAL_TRASH_H
 #define LOCAL_TRASH_H

@@ -6,7 +6,7 @@
  * us, and we who are busy writing to it, would wait for each other for ever.
  *
  * Owns the two streams, the line not yet complete and the lines not yet
- * written. Knows nothing of JSON. Used by: rpc. May use: libuv.
+ * written. Knows nothing of JSON.
  */
 #ifndef LOCAL_WIRE_H
 #define LOCAL_WIRE_H

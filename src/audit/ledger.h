@@ -6,8 +6,7 @@
  * Owns about a hundred bytes a command: its place, its id and where its event
  * stands; of output that did not fit into a result, counts and a digest.
  * Knows nothing of Kafka, Avro or time: it is told what was read, in the order
- * of each partition, and says what is wrong. Used by: audit. May use: topic,
- * digest, buf, err.
+ * of each partition, and says what is wrong.
  *
  * The order of calls: ledger_partition for each partition of the range,
  * ledger_command for all of their records, ledger_position, then events and

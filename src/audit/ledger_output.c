@@ -3,7 +3,7 @@
  * Output that did not fit into its result (P5): the result names a call
  * token, the pieces carry it. Either may be read first. Pieces of a token
  * that no result names, or only one with finalLogRecords 0, are left over
- * from an attempt that was lost. A piece may be there twice, the same (ENGINE
+ * from an attempt that was lost. A piece may be there twice, the same (docs/engine.md
  * section 6), so each one's hash is kept.
  */
 #include "ledger_impl.h"

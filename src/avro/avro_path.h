@@ -4,7 +4,7 @@
  * "args[3]".
  *
  * Owns nothing: a place is a local variable of each step of the walk and
- * points up the call stack. Used by: prescan, plain. May use: nothing.
+ * points up the call stack.
  */
 #ifndef ENVDRIVER_AVRO_AVRO_PATH_H
 #define ENVDRIVER_AVRO_AVRO_PATH_H

@@ -5,8 +5,7 @@
  * Owns a compact copy of one schema's shape. avro-c's reader trusts lengths,
  * leaks what it has read when it fails, and recurses without limit; bytes
  * that this has accepted it reads without failing. Read-only after
- * prescan_new, so any thread may use it. Used by: schema. May use: place,
- * utf8, buf, err, avro-c.
+ * prescan_new, so any thread may use it.
  */
 #ifndef ENVDRIVER_AVRO_PRESCAN_H
 #define ENVDRIVER_AVRO_PRESCAN_H

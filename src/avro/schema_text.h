@@ -2,8 +2,7 @@
 /*
  * schema_text: the .avsc files of schemas/, inside the program.
  *
- * The table is written by scripts/embed-schemas at build time. Used by:
- * schema and `envdriver schema`. May use: nothing.
+ * The table is written by scripts/embed-schemas at build time.
  */
 #ifndef ENVDRIVER_AVRO_SCHEMA_TEXT_H
 #define ENVDRIVER_AVRO_SCHEMA_TEXT_H

@@ -31,7 +31,7 @@ enum claim_script {
 
 extern const char *const claim_scripts[CLAIM_SCRIPTS];
 
-/* In the order in which they are sent after a reconnect (ENGINE section 4). */
+/* In the order in which they are sent after a reconnect (docs/engine.md section 4). */
 enum claim_kind {
 	KIND_RELEASE,
 	KIND_CLAIM,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command_check: the limits of SCHEMAS.md ("Limits checked before anything
+ * command_check: the limits of docs/schemas.md ("Limits checked before anything
  * is claimed"), and how a reject is worded.
  *
  * Private to src/pipeline/command*.c.

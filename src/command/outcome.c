@@ -5,7 +5,7 @@
 
 #include "envdriver/result/result.h"
 
-/* OPERATIONS.md, "Outcomes". PLUGIN_ERROR's retryable hangs on its code;
+/* docs/operations.md, "Outcomes". PLUGIN_ERROR's retryable hangs on its code;
  * INTERNAL's may_have_run on where it happened. */
 static const struct row {
 	const char *name;

@@ -204,7 +204,7 @@ request_secret_collapse(struct jtext json, struct jtext schema, struct buf *out,
 
 /*
  * Appends the value of secret `id` as a JSON string to `out`. The one place
- * where secrets come in (DESIGN D21); until they are offered, none resolves.
+ * where secrets come in (docs/decisions.md D21); until they are offered, none resolves.
  */
 static int
 secret_resolve(const struct command *c, struct span id, struct buf *out)

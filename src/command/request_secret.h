@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * request_secret: references to secrets on their way to a plugin (DESIGN
- * D21, OPERATIONS, ValidateConfig).
+ * request_secret: references to secrets on their way to a plugin (docs/decisions.md
+ * D21, docs/operations.md, ValidateConfig).
  *
- * Owns nothing. Private to src/pipeline/request*.c. May use: command, jtext,
- * result (struct outcome).
+ * Owns nothing. Private to src/pipeline/request*.c.
  */
 #ifndef ENVDRIVER_COMMAND_REQUEST_SECRET_H
 #define ENVDRIVER_COMMAND_REQUEST_SECRET_H

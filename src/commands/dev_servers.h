@@ -5,7 +5,7 @@
  *
  * Owns the cluster, the child process and its folder; all of it goes with
  * the process. Nothing in it lasts: the mock keeps no transactional offset
- * commits. Used by: dev. May use: event (topic names), err.
+ * commits.
  */
 #ifndef ENVDRIVER_COMMANDS_DEV_SERVERS_H
 #define ENVDRIVER_COMMANDS_DEV_SERVERS_H

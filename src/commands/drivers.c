@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * drivers: `envdriver drivers`: which drivers the registry has, and how a
- * driver or provider resolves (OPERATIONS, "Resolution"). Here a worker runs
+ * driver or provider resolves (docs/operations.md, "Resolution"). Here a worker runs
  * when it does so in any instance.
  */
 #include <stdarg.h>

@@ -4,7 +4,7 @@
  * of an execution's output are still to be shown, its exit code, and what is
  * known of a lease.
  *
- * Owns nothing. Used by: exec. May use: reader, record.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_COMMANDS_EXEC_H
 #define ENVDRIVER_COMMANDS_EXEC_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plugin: `envdriver plugin …`: the registry's records of SCHEMAS, for those
+ * plugin: `envdriver plugin …`: the registry's records of docs/schemas.md, for those
  * who have no orchestrator that writes them.
  */
 #include <errno.h>

@@ -2,7 +2,7 @@
 /*
  * topics: what the topics should be and what they are.
  *
- * Owns a Kafka client and what it found. Used by: topics. May use: kafka.
+ * Owns a Kafka client and what it found.
  */
 #ifndef ENVDRIVER_COMMANDS_TOPICS_H
 #define ENVDRIVER_COMMANDS_TOPICS_H

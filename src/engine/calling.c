@@ -306,7 +306,7 @@ on_chunk(void *arg, bool is_stderr, struct span text)
 	struct trace t;
 
 	if (!e || e->lost)
-		return;		/* readers ignore it (ENGINE section 7) */
+		return;		/* readers ignore it (docs/engine.md section 7) */
 	chosen = calling_chosen(e);
 	calling_trace(f, e, &t);
 	if (result_live(f->results, e->cmd, &chosen, &t, is_stderr, text,

@@ -261,7 +261,7 @@ holder_dead(struct engine *f, struct entry *e, const char *why)
 	engine_step(f, e, ON_HOLDER_DEAD);
 }
 
-/* ENGINE section 7, WAITING. */
+/* docs/engine.md section 7, WAITING. */
 static void
 judge(struct engine *f, struct entry *e)
 {

@@ -204,7 +204,7 @@ batch_new(struct engine *f)
 	return b;
 }
 
-/* ENGINE section 6, "Sealing": one step on the loop thread. */
+/* docs/engine.md section 6, "Sealing": one step on the loop thread. */
 static void
 seal(struct engine *f)
 {

@@ -198,7 +198,7 @@ run_entry(struct engine *f, struct entry *e)
 }
 
 /* Nothing is claimed while Redis or our own record is in doubt, nor after a
- * stand-still that was not looked into (ENGINE section 3, CLAIMING). */
+ * stand-still that was not looked into (docs/engine.md section 3, CLAIMING). */
 static bool
 may_claim(struct engine *f)
 {

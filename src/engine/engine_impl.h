@@ -4,7 +4,7 @@
  *
  *	flow.c		one step of one entry; the turn of the loop
  *	flow_life.c	made and unmade, start-up
- *	engine_stop.c	shutdown, in the order of ENGINE section 8
+ *	engine_stop.c	shutdown, in the order of docs/engine.md section 8
  *	flow_show.c	readiness and status
  *	flow_intake.c	messages become entries; back-pressure
  *	flow_schema.c	the schema registry: our ids, commands whose schema is not known yet
@@ -56,7 +56,7 @@ _Static_assert((int)ENTRY_TOKEN_MAX == (int)CLAIM_TOKEN_MAX, "an entry keeps a c
 enum {
 	ENGINE_TICK_MS = 1000,
 	ENGINE_CLOSE_MS = 5000,		/* for librdkafka's handles to end */
-	ENGINE_STOOD_STILL_MS = 5000,	/* ENGINE section 3, CLAIMING */
+	ENGINE_STOOD_STILL_MS = 5000,	/* docs/engine.md section 3, CLAIMING */
 	ENGINE_REDIS_GONE_MS = 10000,	/* LEFT calls are given up then (section 7) */
 	ENGINE_BATCH_BYTES = 8 << 20,
 	ENGINE_RECORD_BYTES = (1 << 20) - 4096,	/* max.message.bytes less head room */

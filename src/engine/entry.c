@@ -7,7 +7,7 @@
 
 #include "envdriver/command/command.h"
 
-/* ENGINE section 3, one row a line. */
+/* docs/engine.md section 3, one row a line. */
 static const struct entry_row table[] = {
 	{ ENTRY_READ, ON_REJECTED, DO_DEAD_LETTER, ENTRY_READY },
 	{ ENTRY_READ, ON_RUN, DO_CLAIM, ENTRY_CLAIMING },

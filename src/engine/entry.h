@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * entry: one command record in this worker, and the table of its states
- * (ENGINE section 3).
+ * (docs/engine.md section 3).
  *
  * Owns the record's bytes, the command, its events. The table says what an
  * event does in a state; flow runs the actions. The table is pure: a unit
- * test walks every row. Used by: flow, scheduler. May use: command, event,
- * source.
+ * test walks every row.
  */
 #ifndef ENVDRIVER_ENGINE_ENTRY_H
 #define ENVDRIVER_ENGINE_ENTRY_H

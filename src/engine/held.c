@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Partitions that are ours and are not read: Redis is away while they are
- * assigned, or their offset was rewound (ENGINE sections 7 and 9). */
+ * assigned, or their offset was rewound (docs/engine.md sections 7 and 9). */
 #include "engine_impl.h"
 
 #include <stdlib.h>

@@ -108,7 +108,7 @@ letter(struct engine *f, struct entry *e, const struct reject *why,
 	return ret;
 }
 
-/* ENGINE section 9: a key that is not the ordering key may put one key into
+/* docs/engine.md section 9: a key that is not the ordering key may put one key into
  * two partitions. */
 static void
 check_key(struct engine *f, const struct entry *e)
@@ -269,7 +269,7 @@ intake_rebuild_letter(struct engine *f, struct entry *e)
 		letter(f, e, e->reject, NULL);
 }
 
-/* --- back-pressure, DESIGN D9 --- */
+/* --- back-pressure, docs/decisions.md D9 --- */
 
 static bool
 over(size_t now, size_t limit, bool paused)

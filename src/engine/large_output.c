@@ -4,7 +4,7 @@
  *
  * FINAL pieces of output that are too much for the result's transaction, or
  * for Redis when the answer is handed over, are committed before it in
- * transactions of their own, without offsets, a set each (ENGINE section 6,
+ * transactions of their own, without offsets, a set each (docs/engine.md section 6,
  * "Large output"). The entry is READY or HANDING meanwhile; a set is dropped
  * when its commit is certain and published again when it is not.
  */

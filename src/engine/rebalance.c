@@ -36,7 +36,7 @@ rebalance_unlink(struct partition *p, struct entry *e)
 	e->part = NULL;
 }
 
-/* --- assign, ENGINE section 7 --- */
+/* --- assign, docs/engine.md section 7 --- */
 
 static bool
 make_room(struct engine *f, int32_t id)
@@ -66,7 +66,7 @@ partition_free(struct partition *p)
 }
 
 /* Rewound, expired or made anew: what is committed lies below what was
- * certain once (ENGINE section 9). */
+ * certain once (docs/engine.md section 9). */
 bool
 rebalance_rewound(const struct partition *p, int64_t recorded)
 {
@@ -264,7 +264,7 @@ rebalance_gap(void *arg, int32_t partition, int64_t log_start, bool beyond)
 	p->dirty = true;
 }
 
-/* --- revoke, ENGINE section 7 --- */
+/* --- revoke, docs/engine.md section 7 --- */
 
 void
 rebalance_revoke(void *arg, const int32_t *partitions, size_t n, bool lost)

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resolver: which plugin serves a command, and whether its worker runs
- * (OPERATIONS.md, "Resolution"; reference: resolvePluginEnvironmentDriver,
+ * (docs/operations.md, "Resolution"; reference: resolvePluginEnvironmentDriver,
  * ...ByKey).
  *
  * Owns nothing. Asks the mirrored registry and the supervisor; never waits:
- * it says when waiting may help. Used by: flow. May use: registry,
- * supervisor, command, result (outcome).
+ * it says when waiting may help.
  */
 #ifndef ENVDRIVER_ENGINE_RESOLVER_H
 #define ENVDRIVER_ENGINE_RESOLVER_H

@@ -4,8 +4,7 @@
  * after another, in log order; all others side by side (P2).
  *
  * Owns the key queues of one partition. Knows nothing of plugins or Redis:
- * what may run is pushed to the list given at scheduler_new. Used by: flow.
- * May use: entry.
+ * what may run is pushed to the list given at scheduler_new.
  */
 #ifndef ENVDRIVER_ENGINE_SCHEDULER_H
 #define ENVDRIVER_ENGINE_SCHEDULER_H

@@ -3,7 +3,7 @@
  * DESIGN
  *
  * The loop stood still for so long that others may have judged this process
- * (ENGINE section 3, CLAIMING): before anything is claimed or called, is the
+ * (docs/engine.md section 3, CLAIMING): before anything is claimed or called, is the
  * instance record still ours?
  */
 #include "engine_impl.h"

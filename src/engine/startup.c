@@ -18,7 +18,7 @@ static const int64_t DAY_MS = 24LL * 3600 * 1000;
 /* When the command topic's retention cannot be read. */
 enum { BACKSTOP_DAYS = 9, BACKSTOP_DAYS_MAX = 3650 };
 
-/* ENGINE section 4: retention plus one day. */
+/* docs/engine.md section 4: retention plus one day. */
 static int64_t
 backstop_ms(int64_t retention_ms)
 {
@@ -27,7 +27,7 @@ backstop_ms(int64_t retention_ms)
 	return retention_ms == -2 ? BACKSTOP_DAYS * DAY_MS : BACKSTOP_DAYS_MAX * DAY_MS;
 }
 
-/* --- start-up, ENGINE section 9 --- */
+/* --- start-up, docs/engine.md section 9 --- */
 
 static void
 on_facts(void *arg, const struct cluster_facts *facts)
@@ -371,7 +371,7 @@ make_stages(struct engine *f, struct err *reterr)
 	if (f->channel.failed)
 		return err_nomem(reterr);
 	redis_subscribe(f->redis, f->channel.data, claiming_handover, f);
-	/* Listeners come in the order of ENGINE section 4: the instance record,
+	/* Listeners come in the order of docs/engine.md section 4: the instance record,
 	 * releases and claims, then what flow re-asserts. */
 	if (!(f->instance = instance_new(f->loop, f->redis, f->config, &instance_ev, reterr)))
 		return -1;

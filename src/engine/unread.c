@@ -5,7 +5,7 @@
  * A command that is framed with a registry's id cannot be scheduled before
  * its schema is known: its ordering key is inside. So everything behind it in
  * its partition waits too, undecoded and in log order; other partitions go on
- * (ENGINE section 3, "Unread").
+ * (docs/engine.md section 3, "Unread").
  */
 #include "engine_impl.h"
 

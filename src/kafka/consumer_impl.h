@@ -5,7 +5,7 @@
  * consumer_move.c (assign and revoke), consumer_read.c (helpers that block),
  * consumer_state.c (errors and gaps).
  *
- * All of it belongs to the loop's thread. Used by: consumer.
+ * All of it belongs to the loop's thread.
  */
 #ifndef ENVDRIVER_KAFKA_CONSUMER_IMPL_H
 #define ENVDRIVER_KAFKA_CONSUMER_IMPL_H

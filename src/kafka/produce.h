@@ -2,7 +2,7 @@
 /*
  * kafkarecord: an event on its way into librdkafka's queue.
  *
- * Owns nothing. Used by: publisher, notice. May use: event, librdkafka.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_KAFKA_PRODUCE_H
 #define ENVDRIVER_KAFKA_PRODUCE_H

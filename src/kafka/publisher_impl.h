@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * publisher_impl: the publisher's thread: does what txn.h decides, state by
- * state (ENGINE section 6).
+ * state (docs/engine.md section 6).
  *
  * Owns the transactional producer and the batch while it is at work. Knows
  * nothing of the loop: it asks for batches and tells verdicts through
- * `struct publisher_desk`, which publisher.c implements. Used by: publisher.
- * May use: txn, offsets, kafkaconf, group_meta, event, window (to read
- * metadata), config, metrics, crash.
+ * `struct publisher_desk`, which publisher.c implements.
  */
 #ifndef ENVDRIVER_KAFKA_PUBLISHER_IMPL_H
 #define ENVDRIVER_KAFKA_PUBLISHER_IMPL_H

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * channel: requests and answers over a pair of pipes: ids, pending calls,
- * time limits (PROTOCOL sections 3 and 7).
+ * time limits (docs/protocol.md sections 3 and 7).
  *
  * Owns the pipes, the queue of bytes to write and the table of calls; the
  * calls themselves live in their owners' structs. What is queued during a
  * turn of the loop goes out in one write before the loop waits. Knows nothing
- * of processes or companies. Used by: worker. May use: frame, longline, rpc,
- * imap, deadline, libuv.
+ * of processes or companies.
  */
 #ifndef ENVDRIVER_PLUGIN_CHANNEL_H
 #define ENVDRIVER_PLUGIN_CHANNEL_H

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * conftell: tells a worker the stored config of each company, one after the
- * other (`configChanged`, PROTOCOL section 2 step 5).
+ * other (`configChanged`, docs/protocol.md section 2 step 5).
  *
  * Owns a copy of what is still to be told. Knows nothing of the registry.
- * Used by: handle. May use: worker, jtext, libuuid.
  */
 #ifndef ENVDRIVER_PLUGIN_CONFIG_PUSH_H
 #define ENVDRIVER_PLUGIN_CONFIG_PUSH_H

@@ -3,8 +3,7 @@
  * deadline: points in time that live in their owners' structs, the earliest
  * on top: one timer serves them all.
  *
- * Owns the heap of pointers. Knows nothing of clocks. Used by: channel,
- * supervisor_call. May use: buf.
+ * Owns the heap of pointers. Knows nothing of clocks.
  */
 #ifndef ENVDRIVER_PLUGIN_DEADLINE_H
 #define ENVDRIVER_PLUGIN_DEADLINE_H

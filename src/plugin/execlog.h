@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * execlog: whose live output an `execute.log` notification is, and whether it
- * may be delivered (PROTOCOL section 8).
+ * may be delivered (docs/protocol.md section 8).
  *
  * Owns nothing. Every worker sees the invocation ids of all its calls, so an
  * id alone proves nothing: output is delivered only while all executions
- * running on a worker are of one company. Used by: worker. May use: scope,
- * rpc, jtext.
+ * running on a worker are of one company.
  */
 #ifndef ENVDRIVER_PLUGIN_EXECLOG_H
 #define ENVDRIVER_PLUGIN_EXECLOG_H

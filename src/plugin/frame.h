@@ -4,8 +4,7 @@
  *
  * Owns the bytes of the line not yet complete, never more than the longest
  * line allowed. Knows nothing of JSON, of pipes or of time. What is not UTF-8
- * becomes U+FFFD before a line is handed over, as Node's decoder has it. Used
- * by: channel (stdout), worker (stderr). May use: buf, err, utf8.
+ * becomes U+FFFD before a line is handed over, as Node's decoder has it.
  */
 #ifndef ENVDRIVER_PLUGIN_FRAME_H
 #define ENVDRIVER_PLUGIN_FRAME_H

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host: answers what plugins ask of the host while they work (DESIGN D20,
- * PROTOCOL sections 8 and 9): config, state, activity, events, streams, logs.
+ * host: answers what plugins ask of the host while they work (docs/decisions.md D20,
+ * docs/protocol.md sections 8 and 9): config, state, activity, events, streams, logs.
  *
  * Owns the rules: which method needs which capability, and that nothing a
  * plugin asks reaches another company's data. One per worker process. Knows
- * nothing of Redis: the world is reached through struct host_ops. Used by:
- * handle. May use: rpc, scope, jtext.
+ * nothing of Redis: the world is reached through struct host_ops.
  */
 #ifndef ENVDRIVER_PLUGIN_HOST_H
 #define ENVDRIVER_PLUGIN_HOST_H

@@ -3,7 +3,7 @@
  * imap: an intrusive map from 64-bit keys to nodes that live in their owners'
  * structs: nothing is allocated for an entry.
  *
- * Owns the slots. Keys may repeat. Used by: channel, scope. May use: buf.
+ * Owns the slots. Keys may repeat.
  */
 #ifndef ENVDRIVER_PLUGIN_IMAP_H
 #define ENVDRIVER_PLUGIN_IMAP_H

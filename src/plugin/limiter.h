@@ -2,7 +2,7 @@
 /*
  * limiter: at most so many a second, and how many were held back.
  *
- * Owns nothing. The clock is passed in. Used by: handle. May use: nothing.
+ * Owns nothing. The clock is passed in.
  */
 #ifndef ENVDRIVER_PLUGIN_LIMITER_H
 #define ENVDRIVER_PLUGIN_LIMITER_H

@@ -6,7 +6,6 @@
  * Owns the strings. Who can write Redis must not be able to run any program
  * on the host: the folder, and what it names by a path, must really lie under
  * one of plugin.dirs. Reads a few small files; blocks as long as these take.
- * Used by: handle, commands. May use: err, buf, jtext.
  */
 #ifndef ENVDRIVER_PLUGIN_PACKAGE_H
 #define ENVDRIVER_PLUGIN_PACKAGE_H

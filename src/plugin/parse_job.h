@@ -3,8 +3,7 @@
  * longline: one long line of a plugin, parsed on a thread of libuv's pool, so
  * that the loop does not stand still (DESIGN section 1).
  *
- * Owns the line's memory. Knows nothing of pipes or calls. Used by: channel.
- * May use: rpc, libuv.
+ * Owns the line's memory. Knows nothing of pipes or calls.
  */
 #ifndef ENVDRIVER_PLUGIN_PARSE_JOB_H
 #define ENVDRIVER_PLUGIN_PARSE_JOB_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * scope: for whom a worker works right now: the running calls, by invocation
- * id and company (PROTOCOL sections 8 and 9).
+ * id and company (docs/protocol.md sections 8 and 9).
  *
  * Owns the list of calls (not the calls) and, for the texts of a death, the
  * place in stderr where each other company was last at work. Knows nothing of
- * pipes. Used by: worker, host, execlog. May use: imap, buf.
+ * pipes.
  */
 #ifndef ENVDRIVER_PLUGIN_SCOPE_H
 #define ENVDRIVER_PLUGIN_SCOPE_H

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spawn: starts a program in a process group of its own, with three pipes and
- * nothing else (DESIGN D18), and learns of its end.
+ * nothing else (docs/decisions.md D18), and learns of its end.
  *
  * Owns the process until it is reaped. The child has its own session, the
  * environment given, no descriptor but 0 to 2, default signal dispositions,
  * dies with us (PR_SET_PDEATHSIG) and cannot gain privileges. Knows nothing
- * of plugins. Used by: worker. May use: err, libuv.
+ * of plugins.
  */
 #ifndef ENVDRIVER_PLUGIN_SPAWN_H
 #define ENVDRIVER_PLUGIN_SPAWN_H

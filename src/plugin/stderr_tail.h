@@ -3,8 +3,7 @@
  * tail: the end of what a worker wrote to stderr, for the text of its death.
  *
  * Owns the last lines, and counts all bytes there ever were, so that a place
- * in them can be named. Knows nothing of companies. Used by: worker. May use:
- * buf, rpc (trim), utf8.
+ * in them can be named. Knows nothing of companies.
  */
 #ifndef ENVDRIVER_PLUGIN_STDERR_TAIL_H
 #define ENVDRIVER_PLUGIN_STDERR_TAIL_H

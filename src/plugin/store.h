@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store: what plugins keep through state.*, in Redis: one hash for each
- * plugin and company (SCHEMAS, `state:<pluginId>:<companyId>`).
+ * plugin and company (docs/schemas.md, `state:<pluginId>:<companyId>`).
  *
- * Owns nothing but the requests under way. Used by: handle. May use: redis,
- * host (types).
+ * Owns nothing but the requests under way.
  */
 #ifndef ENVDRIVER_PLUGIN_STORE_H
 #define ENVDRIVER_PLUGIN_STORE_H

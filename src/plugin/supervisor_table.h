@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_table: when a plugin's worker is started, stopped and started
- * again (DESIGN D17): state x event -> what to do, next state.
+ * again (docs/decisions.md D17): state x event -> what to do, next state.
  *
  * Owns nothing; the clock and the dice are passed in. Knows nothing of
- * processes. Used by: handle. May use: nothing.
+ * processes.
  */
 #ifndef ENVDRIVER_PLUGIN_SUPERVISOR_TABLE_H
 #define ENVDRIVER_PLUGIN_SUPERVISOR_TABLE_H

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * worker: one child process of a plugin: its start, hand-shake, calls, stop
- * ladder and death (PROTOCOL sections 1, 2, 8 and 10).
+ * ladder and death (docs/protocol.md sections 1, 2, 8 and 10).
  *
  * Owns the process, its channel, the end of its stderr and the scope of its
- * calls. Knows nothing of Redis, the registry or restarts; logs nothing. Used
- * by: handle. May use: spawn, channel, scope, execlog, tail, frame.
+ * calls. Knows nothing of Redis, the registry or restarts; logs nothing.
  */
 #ifndef ENVDRIVER_PLUGIN_WORKER_H
 #define ENVDRIVER_PLUGIN_WORKER_H
@@ -35,7 +34,7 @@ struct worker_limits {
 	uint64_t log_max;	/* live output of one call */
 };
 
-/* Those of PROTOCOL section 7; start_ms, line_max and log_max, which come from
+/* Those of docs/protocol.md section 7; start_ms, line_max and log_max, which come from
  * the configuration, are 0. */
 extern const struct worker_limits worker_limits_default;
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * workenv: the environment of a worker, made from nothing (OPERATIONS, "What
+ * workenv: the environment of a worker, made from nothing (docs/operations.md, "What
  * envdriver gives a worker at start").
  *
- * Owns nothing. Used by: handle. May use: config, err.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_PLUGIN_WORKER_ENV_H
 #define ENVDRIVER_PLUGIN_WORKER_ENV_H

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * worker_record: how a plugin's worker is, in Redis, for others to see
- * (SCHEMAS, `worker:<pluginId>:<instanceId>`).
+ * (docs/schemas.md, `worker:<pluginId>:<instanceId>`).
  *
  * Owns nothing. A record that is not written again is gone after
- * WORKER_RECORD_EXPIRY_MS. While Redis is away nothing is written. Used by:
- * handle. May use: redis, clock.
+ * WORKER_RECORD_EXPIRY_MS. While Redis is away nothing is written.
  */
 #ifndef ENVDRIVER_PLUGIN_WORKER_RECORD_H
 #define ENVDRIVER_PLUGIN_WORKER_RECORD_H

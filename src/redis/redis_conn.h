@@ -3,8 +3,7 @@
  * redis_conn: one connection to Redis: commands out, replies in.
  *
  * Owns the socket, the bytes on their way, and who waits for which reply.
- * Knows nothing of what is sent. Used by: redis. May use: hiredis (its reply
- * parser), libuv.
+ * Knows nothing of what is sent.
  *
  * The asynchronous part of hiredis is not used: version 0.14 resolves names
  * blocking, has no bound on what a reply's header claims, mistakes the answer

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * beat: how long another instance's beat provably stood still (ENGINE
+ * beat: how long another instance's beat provably stood still (docs/engine.md
  * section 7 c).
  *
  * Owns nothing. A pure value; the times come from outside (one monotonic
- * clock). Used by: instance. May use: buf.
+ * clock).
  *
  * An answer tells how things stood at some time between question and answer.
  * So a beat stood still from the answer that first showed it to the question

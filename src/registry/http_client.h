@@ -6,8 +6,7 @@
  * URL, which no text of this module shows. The loop never blocks; a request
  * has one deadline for all of it (names, connection, a body that drips), its
  * answer a size limit; redirects are not followed. Knows nothing of what is
- * asked. Loop thread only. Used by: schema_registry. May use: buf, err,
- * libcurl.
+ * asked. Loop thread only.
  */
 #ifndef ENVDRIVER_REGISTRY_HTTP_CLIENT_H
 #define ENVDRIVER_REGISTRY_HTTP_CLIENT_H

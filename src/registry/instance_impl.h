@@ -16,7 +16,7 @@
 
 enum {
 	INSTANCE_EXPIRE_MS = 60000,	/* of the record; for display */
-	INSTANCE_DEAD_MS = 15000,	/* another's beat (ENGINE section 7 c) */
+	INSTANCE_DEAD_MS = 15000,	/* another's beat (docs/engine.md section 7 c) */
 	INSTANCE_PAIRS = 12,		/* fields of the record but the beat */
 };
 

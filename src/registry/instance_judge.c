@@ -129,7 +129,7 @@ verdict(const struct instance_watcher *w, struct span incarnation, int64_t since
 
 	if (!w->beat.seen || w->beat.asked_ms <= since_ms)
 		return INSTANCE_UNKNOWN;
-	/* (b) and (a) of ENGINE section 7, then (c). */
+	/* (b) and (a) of docs/engine.md section 7, then (c). */
 	if (w->incarnation[0] && !named)
 		return INSTANCE_DEAD;
 	if (named && w->gone)

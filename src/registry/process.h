@@ -3,7 +3,7 @@
  * process: a process named so that nobody else can be meant: boot, pid
  * namespace, pid and start time; and whether it is gone.
  *
- * Owns nothing. Reads /proc. Used by: instance. May use: buf.
+ * Owns nothing. Reads /proc.
  */
 #ifndef ENVDRIVER_REGISTRY_PROCESS_H
 #define ENVDRIVER_REGISTRY_PROCESS_H

@@ -3,7 +3,7 @@
  * registry_record: one plugin's hash of Redis, taken apart.
  *
  * Owns the values and what was made of them. A pure value: knows nothing of
- * Redis. Private to registry and its tests. May use: jtext, err.
+ * Redis. Private to registry and its tests.
  */
 #ifndef ENVDRIVER_REGISTRY_REGISTRY_RECORD_H
 #define ENVDRIVER_REGISTRY_REGISTRY_RECORD_H

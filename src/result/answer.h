@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shape: what a plugin answered, as the fields of a result (OPERATIONS.md,
+ * shape: what a plugin answered, as the fields of a result (docs/operations.md,
  * both tables and "Outcomes").
  *
  * Owns the texts that it makes; JSON values are borrowed from the answer or
  * the command. Strict where the original let JavaScript decide. Knows nothing
- * of Avro, Kafka or time. Private to src/pipeline/{shape,result}*.c. May use:
- * command, rpc, jtext, result (struct outcome).
+ * of Avro, Kafka or time. Private to src/pipeline/{shape,result}*.c.
  */
 #ifndef ENVDRIVER_RESULT_ANSWER_H
 #define ENVDRIVER_RESULT_ANSWER_H

@@ -159,7 +159,7 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	if (c->op->id == OPERATION_ACQUIRE_LEASE) {
 		acquired = answer_text(s, ANSWER_LEASE_ID);
 		job.lease_id = acquired;
-		/* ENGINE section 1, P4. */
+		/* docs/engine.md section 1, P4. */
 		if (trace.attempt > 1 && trace.invocation_id)
 			answer_warn(s, "attempt %d of this AcquireLease: an earlier one, with the "
 				      "same invocation id %s, may have left a lease behind",
@@ -176,7 +176,7 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	return result_publish(&job, ret);
 }
 
-/* OPERATIONS, "Resolution": a provider that is not there. */
+/* docs/operations.md, "Resolution": a provider that is not there. */
 static void
 no_provider(struct answer *s, const struct command *c, const struct outcome *o)
 {

@@ -231,7 +231,7 @@ bool (*result_record_own(enum topic topic))(const struct result_job *, avro_valu
 
 /* --- the event --- */
 
-/* SCHEMAS, "Message keys". */
+/* docs/schemas.md, "Message keys". */
 static struct span
 event_key(const struct result_job *job, enum topic topic)
 {
@@ -256,7 +256,7 @@ add_header(struct event_header *headers, size_t *n, const char *name, struct spa
 		headers[(*n)++] = (struct event_header){ span_of(name), value };
 }
 
-/* SCHEMAS, "Headers"; what is unknown or empty is left out. */
+/* docs/schemas.md, "Headers"; what is unknown or empty is left out. */
 static size_t
 event_headers(const struct result_job *job, enum topic topic,
 	      struct event_header headers[EVENT_HEADERS_MAX])

@@ -7,8 +7,7 @@
  * source gives it. Only GET and HEAD. Answers the Host names of this machine
  * only, so that a http_client page cannot be pointed at it, unless `http.token.file`
  * is set: then everything wants that bearer token but /healthz, and /readyz
- * without it tells no reasons. Used by: worker, dev. May use: config, buf,
- * err, libmicrohttpd.
+ * without it tells no reasons.
  */
 #ifndef ENVDRIVER_WORKER_HTTP_SERVER_H
 #define ENVDRIVER_WORKER_HTTP_SERVER_H

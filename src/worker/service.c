@@ -302,7 +302,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		return give_back(&s);
 #endif
 	/* Nothing that must last is left to do, and librdkafka's threads may
-	 * hang or crash in an orderly end when brokers are away (ENGINE
+	 * hang or crash in an orderly end when brokers are away (docs/engine.md
 	 * section 8). */
 	_exit(s.exit_code);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What one transaction costs: one record and one offset, one after the other
- * (DESIGN D4: 4 to 5 ms are the floor to stand on).
+ * (docs/decisions.md D4: 4 to 5 ms are the floor to stand on).
  *
  *	publisher N GAP key=value…	topics must exist; prints milliseconds
  *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every operation on a claim, on a real Redis: ENGINE section 4, twice each. */
+/* Every operation on a claim, on a real Redis: docs/engine.md section 4, twice each. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

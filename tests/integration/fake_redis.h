@@ -2,7 +2,7 @@
 /*
  * fake_redis: a server that answers as it is told, in the test's own loop.
  *
- * Owns its sockets. Used by: redis_check.
+ * Owns its sockets.
  */
 #ifndef TESTS_INTEGRATION_FAKE_REDIS_H
 #define TESTS_INTEGRATION_FAKE_REDIS_H

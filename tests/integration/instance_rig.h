@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * instance_rig: an instance on a redis-server of the test's own.
- *
- * Used by: instance_check, instance_judge_check.
  */
 #ifndef TESTS_INTEGRATION_INSTANCE_RIG_H
 #define TESTS_INTEGRATION_INSTANCE_RIG_H

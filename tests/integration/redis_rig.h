@@ -3,8 +3,7 @@
  * redis_rig: a redis-server of the test's own, and our connection to it.
  *
  * Owns the server (a child on a unix socket in a folder of its own), an
- * administrator's connection beside ours, and the loop. Used by: the checks
- * of src/state and claim. Whatever goes wrong here ends the program.
+ * administrator's connection beside ours, and the loop. Whatever goes wrong here ends the program.
  */
 #ifndef TESTS_INTEGRATION_REDIS_RIG_H
 #define TESTS_INTEGRATION_REDIS_RIG_H

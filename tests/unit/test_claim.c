@@ -154,7 +154,7 @@ test_longest(void **state)
 
 enum { ABSENT = -1 };
 
-/* ENGINE section 4, row "claim". The record asked for is that of `calling`,
+/* docs/engine.md section 4, row "claim". The record asked for is that of `calling`,
  * the token "me". */
 static const struct decide_row {
 	const char *name;

@@ -110,7 +110,7 @@ test_set(void **state)
 	}
 }
 
-/* Every key that ENGINE section 9 names, and what would slip past it under
+/* Every key that docs/engine.md section 9 names, and what would slip past it under
  * another name. */
 static void
 test_refusals(void **state)

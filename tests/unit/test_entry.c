@@ -9,7 +9,7 @@
 
 #include "engine/entry.h"
 
-/* ENGINE section 3, as it is written there: state, event, next state. */
+/* docs/engine.md section 3, as it is written there: state, event, next state. */
 static const struct row {
 	const char *state, *event, *next;
 } rows[] = {
@@ -84,7 +84,7 @@ table_is_the_specification(void **state)
 		const struct row *want = find(r);
 
 		if (!want)
-			fail_msg("row not in ENGINE: %s, %s", entry_state_name(r->state),
+			fail_msg("row not in docs/engine.md: %s, %s", entry_state_name(r->state),
 				 entry_event_name(r->event));
 		if (strcmp(want->next, entry_state_name(r->next)) != 0)
 			fail_msg("%s, %s: goes to %s, not %s", want->state, want->event,

@@ -74,7 +74,7 @@ test_same_as_schema(void **state)
 	avro_value_decref(&record);
 }
 
-/* OPERATIONS.md, "Time limits" and the two tables. */
+/* docs/operations.md, "Time limits" and the two tables. */
 static const struct row {
 	const char *name;
 	enum operation_limit limit;

@@ -233,7 +233,7 @@ test_failures(void **state)
 	result_ctx_free(ctx);
 }
 
-/* OPERATIONS, "Outcomes": what hangs on the code alone. */
+/* docs/operations.md, "Outcomes": what hangs on the code alone. */
 static const struct code_row {
 	enum outcome_code code;
 	const char *name;

@@ -13,7 +13,7 @@ enum { R = 1, F = 2, A = 4, START = 8, REPEATED = 16 };
 
 #define E(code) RD_KAFKA_RESP_ERR_##code
 
-/* ENGINE section 6, row by row; `age` of the transaction in ms. */
+/* docs/engine.md section 6, row by row; `age` of the transaction in ms. */
 static const struct row {
 	const char *name;
 	enum txn_state state;

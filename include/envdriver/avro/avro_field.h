@@ -9,7 +9,7 @@
  * because a record is read with the schema that wrote it, of an older release
  * or of somebody else. Strings are set through this module only: avro-c's own
  * setters need a NUL behind the text, and what they leave behind a reset is
- * written as a string of -1 bytes. Used by: pipeline, plain, commands. May use: buf, avro-c.
+ * written as a string of -1 bytes.
  */
 #ifndef ENVDRIVER_AVRO_AVRO_FIELD_H
 #define ENVDRIVER_AVRO_AVRO_FIELD_H

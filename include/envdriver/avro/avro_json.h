@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plain: records as the plain JSON of SCHEMAS.md ("As plain JSON"): unions
+ * plain: records as the plain JSON of docs/schemas.md ("As plain JSON"): unions
  * without tags except `{"type": "<Record>", ...}` where several records may
  * stand, times as RFC 3339, bytes as base64, JSON-text fields as JSON.
  *
- * Owns the table of the fields that hold JSON text. Used by: publish, watch,
- * replay, dev. May use: schema, datum, jtext, base64, words, clock, buf.
+ * Owns the table of the fields that hold JSON text.
  */
 #ifndef ENVDRIVER_AVRO_AVRO_JSON_H
 #define ENVDRIVER_AVRO_AVRO_JSON_H
@@ -18,7 +17,7 @@
 struct err;
 struct schema;
 
-/* Whether a string field holds JSON text (SCHEMAS.md: "JSON object", "JSON
+/* Whether a string field holds JSON text (docs/schemas.md: "JSON object", "JSON
  * value"). */
 bool avro_json_is(const char *record, const char *field);
 

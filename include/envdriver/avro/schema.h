@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * schema: the Avro schemas of schemas/, their fingerprints, and the way in
- * and out of bytes (DESIGN D13, D14; SCHEMAS.md).
+ * and out of bytes (docs/decisions.md D13, D14; docs/schemas.md).
  *
  * Owns the parsed schemas and their avro-c classes. Knows nothing of what a
  * record means, nor of how a schema registry is asked. Every decode is
@@ -9,8 +9,7 @@
  * (prescan.h), because avro-c trusts lengths, leaks on failure and recurses
  * without limit. Read-only once schemas_set_lookup and schemas_set_id are
  * through, so any thread may use it; an
- * avro_value_t belongs to one thread. Used by: pipeline, commands. May use:
- * prescan, jtext, buf, err, avro-c, jansson.
+ * avro_value_t belongs to one thread.
  */
 #ifndef ENVDRIVER_AVRO_SCHEMA_H
 #define ENVDRIVER_AVRO_SCHEMA_H

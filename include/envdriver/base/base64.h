@@ -2,7 +2,7 @@
 /*
  * base64: RFC 4648, standard alphabet, with padding.
  *
- * Owns nothing. Used by: plain, and whoever masks secrets. May use: buf.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_BASE_BASE64_H
 #define ENVDRIVER_BASE_BASE64_H

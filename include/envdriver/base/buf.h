@@ -4,7 +4,7 @@
  *
  * Owns its bytes. Knows nothing of text encodings. An allocation that fails
  * marks the buf as failed; further appends do nothing, so that a writer
- * checks once, at the end. Used by: everybody. May use: nothing.
+ * checks once, at the end.
  */
 #ifndef ENVDRIVER_BASE_BUF_H
 #define ENVDRIVER_BASE_BUF_H

@@ -2,7 +2,7 @@
 /*
  * clock: what time it is, three ways, and RFC 3339 text.
  *
- * Owns nothing. Used by: everybody. May use: err.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_BASE_CLOCK_H
 #define ENVDRIVER_BASE_CLOCK_H

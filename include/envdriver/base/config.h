@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config: one table of parameters; `key = value` files, ENVDRIVER_KEY
- * variables and -X key=value, later wins (DESIGN D3, section 10).
+ * variables and -X key=value, later wins (docs/decisions.md D3, section 10).
  *
  * Owns the values. The table (name, type, range, default, unit, description)
  * feeds the parser, `config print`, the manual page and README. Keys starting
  * "kafka." other than those of the table go to librdkafka untouched; those
- * that would break a promise are refused with the reason (ENGINE section 9).
- * Used by: everybody who has a limit. May use: buf, err, units, words.
+ * that would break a promise are refused with the reason (docs/engine.md section 9).
  */
 #ifndef ENVDRIVER_BASE_CONFIG_H
 #define ENVDRIVER_BASE_CONFIG_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crash: signals the process at a named stage of a command's way, in test
- * builds only (RELIABILITY, fault 1).
+ * builds only (docs/reliability.md, fault 1).
  *
  * ENVDRIVER_CRASH_AT=<stage> or <stage>:<n> (the n-th time; default the
  * first) sends it SIGKILL there, or what ENVDRIVER_CRASH_SIGNAL says: TERM to
@@ -13,7 +13,7 @@
  * is about to be written), recorded, handing (an answer is about to be handed
  * over), handed, begun, produced, offsets, committing, committed (its OK is
  * there, its verdict not yet told), pieces (a set of large output is committed
- * ahead of its result). Used by: flow, publisher. May use: nothing.
+ * ahead of its result).
  */
 #ifndef ENVDRIVER_BASE_CRASH_H
 #define ENVDRIVER_BASE_CRASH_H

@@ -2,8 +2,7 @@
 /*
  * digest: SHA-256 as lower-case hex, of bytes at once or piece by piece.
  *
- * Owns the state between pieces. Used by: result, deadletter, plugin
- * packages. May use: buf, libcrypto.
+ * Owns the state between pieces.
  */
 #ifndef ENVDRIVER_BASE_DIGEST_H
 #define ENVDRIVER_BASE_DIGEST_H

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * jtext: JSON as text. A validating scanner that allocates nothing and
- * yields spans, and a writer that appends to a buf (DESIGN D15: foreign JSON
+ * yields spans, and a writer that appends to a buf (docs/decisions.md D15: foreign JSON
  * passes through byte for byte; re-dumping would change numbers).
  *
  * Owns nothing. Knows nothing of jansson, which does manifests and config
  * files. All spans are borrowed from the text that was given. Everything but
- * jtext_check expects text that jtext_check has accepted. Used by: pipeline,
- * plugin, state, plain. May use: buf, err, utf8.
+ * jtext_check expects text that jtext_check has accepted.
  */
 #ifndef ENVDRIVER_BASE_JTEXT_H
 #define ENVDRIVER_BASE_JTEXT_H

@@ -3,8 +3,7 @@
  * log: one line a decision, on stderr, for people (text) or machines (json).
  *
  * Owns the level, the format and a table of values to be masked. Whoever
- * decides logs; nobody else does. Thread safe. Used by: the mains, flow,
- * supervisor. May use: buf, clock.
+ * decides logs; nobody else does. Thread safe.
  */
 #ifndef ENVDRIVER_BASE_LOG_H
 #define ENVDRIVER_BASE_LOG_H

@@ -6,7 +6,7 @@
  * Owns a few fingerprints, no text. Says a text once, counts it for `quiet_ms`
  * and then says it again with the count. When more texts take turns than it
  * holds, it says too much rather than too little. Not for several threads:
- * the owner locks. Used by: kafkaconf. May use: buf.
+ * the owner locks.
  */
 #ifndef ENVDRIVER_BASE_LOG_ONCE_H
 #define ENVDRIVER_BASE_LOG_ONCE_H

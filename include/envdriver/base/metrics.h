@@ -3,8 +3,7 @@
  * metrics: counters and gauges, and their Prometheus text.
  *
  * Owns the numbers of one process: a fixed table, one row an id, incremented
- * with relaxed atomics so that any thread may. Knows nothing of HTTP. Used
- * by: flow, publisher, supervisor, http. May use: buf.
+ * with relaxed atomics so that any thread may. Knows nothing of HTTP.
  */
 #ifndef ENVDRIVER_BASE_METRICS_H
 #define ENVDRIVER_BASE_METRICS_H

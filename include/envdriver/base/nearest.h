@@ -2,7 +2,7 @@
 /*
  * words: the nearest right word to a wrong one, for error texts.
  *
- * Owns nothing. Used by: config, cli. May use: nothing.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_BASE_NEAREST_H
 #define ENVDRIVER_BASE_NEAREST_H

@@ -3,7 +3,7 @@
  * units: durations and sizes as people write them: "500ms", "10s", "5min",
  * "24h", "9d"; "64KiB", "1MiB", "2GiB", plain bytes.
  *
- * Owns nothing. Used by: config, cli. May use: buf, err.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_BASE_UNITS_H
 #define ENVDRIVER_BASE_UNITS_H

@@ -3,8 +3,7 @@
  * utf8: is it UTF-8, and where is it not.
  *
  * Owns nothing. Well-formed is what Unicode's table 3-7 lists: no overlong
- * forms, no surrogates, nothing above U+10FFFF. Used by: jtext, prescan. May
- * use: nothing.
+ * forms, no surrogates, nothing above U+10FFFF.
  */
 #ifndef ENVDRIVER_BASE_UTF8_H
 #define ENVDRIVER_BASE_UTF8_H

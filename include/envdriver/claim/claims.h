@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * claim: the one record in Redis that decides who calls a plugin and who
- * publishes (ENGINE section 4, DESIGN D6).
+ * publishes (docs/engine.md section 4, docs/decisions.md D6).
  *
  * Owns the packed form, the decision on what was found (a pure function),
  * the scripts, and the outstanding requests. Retries what was lost with a
- * connection, in the order of ENGINE section 4: releases first, then claims.
- * Knows nothing of commands or Kafka. Used by: flow. May use: redis,
- * instance, clock, log (a claim that nobody can read).
+ * connection, in the order of docs/engine.md section 4: releases first, then claims.
+ * Knows nothing of commands or Kafka.
  */
 #ifndef ENVDRIVER_CLAIM_CLAIMS_H
 #define ENVDRIVER_CLAIM_CLAIMS_H
@@ -52,7 +51,7 @@ struct claim {
 	struct span lease;
 };
 
-/* The packed form of SCHEMAS.md. claim_parse decodes percent codes into
+/* The packed form of docs/schemas.md. claim_parse decodes percent codes into
  * `scratch`, which it empties and which the spans then borrow beside `text`.
  * It takes only what claim_format writes: two texts are equal exactly when
  * the claims are, so that scripts may compare texts. ERR_INVALID names the
@@ -66,7 +65,7 @@ void claim_encode(struct span value, struct buf *out);
 
 bool claim_record_eq(const struct claim_record *a, const struct claim_record *b);
 
-/* What a claim meets (ENGINE section 4, row "claim"). */
+/* What a claim meets (docs/engine.md section 4, row "claim"). */
 enum claim_answer {
 	CLAIM_NEW,		/* ours: call, or publish what was recorded */
 	CLAIM_NEED_SCRIPT,	/* `claimed` by somebody: the script takes it; flow never sees it */

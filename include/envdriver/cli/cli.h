@@ -5,8 +5,7 @@
  *
  * Owns the parsed words and the configuration they lead to. Knows nothing of
  * what a command does. Every name and text in a table lasts as long as the
- * process. Used by: main and everything under commands/. May use: config,
- * words, log, jtext, buf, err.
+ * process.
  */
 #ifndef ENVDRIVER_CLI_CLI_H
 #define ENVDRIVER_CLI_CLI_H

@@ -2,8 +2,7 @@
 /*
  * cli_redis: a blocking connection to Redis for the command line.
  *
- * Owns the connection; every wait is bounded. Used by: catalog, plugin,
- * config. May use: redis_url, config, hiredis.
+ * Owns the connection; every wait is bounded.
  */
 #ifndef ENVDRIVER_CLI_CLI_REDIS_H
 #define ENVDRIVER_CLI_CLI_REDIS_H

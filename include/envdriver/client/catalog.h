@@ -3,8 +3,7 @@
  * catalog: the plugins of Redis as they are now, for the command line: read
  * once, in install order, with the workers that run them.
  *
- * Owns what it read. Used by: drivers, plugin, config. May use: cli_redis,
- * jtext.
+ * Owns what it read.
  */
 #ifndef ENVDRIVER_CLIENT_CATALOG_H
 #define ENVDRIVER_CLIENT_CATALOG_H

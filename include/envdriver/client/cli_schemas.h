@@ -3,8 +3,7 @@
  * cli_schemas: the schemas as the command line has them: ours, and with
  * schema.registry.url those of the registry too, asked for and waited for.
  *
- * Owns the schemas and a loop of its own. Used by: watch, replay, audit,
- * publish, exec, send. May use: schema_registry, schema, config, clock.
+ * Owns the schemas and a loop of its own.
  */
 #ifndef ENVDRIVER_CLIENT_CLI_SCHEMAS_H
 #define ENVDRIVER_CLIENT_CLI_SCHEMAS_H

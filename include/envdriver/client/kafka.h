@@ -4,8 +4,7 @@
  * names, and errors that name the address, the topic and the way out.
  *
  * Owns one librdkafka client. What it logs goes to our log, as debug: an
- * error that matters comes back as an err. Used by: topics, publish, reader,
- * config. May use: config, event (names), log, librdkafka.
+ * error that matters comes back as an err.
  */
 #ifndef ENVDRIVER_CLIENT_KAFKA_H
 #define ENVDRIVER_CLIENT_KAFKA_H

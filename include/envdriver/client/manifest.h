@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * manifest: what a plugin package says of itself, read from its folder and
- * checked (PROTOCOL section 11).
+ * checked (docs/protocol.md section 11).
  *
  * A package is a folder with plugin.json {manifest: {…} or a path, command:
  * […]}, or with a package.json whose paperclipPlugin names manifest and
- * worker. A manifest in JavaScript is read by running `node`. Used by:
- * plugin, dev. May use: cli (to read files), jtext.
+ * worker. A manifest in JavaScript is read by running `node`.
  */
 #ifndef ENVDRIVER_CLIENT_MANIFEST_H
 #define ENVDRIVER_CLIENT_MANIFEST_H

@@ -4,8 +4,7 @@
  * the log to its end in the order of time, or on and on as they come.
  *
  * Owns a Kafka client that is in no group and commits nothing. Knows nothing
- * of what a record means. Used by: watch, replay, audit, publish (--wait),
- * exec. May use: kafka, offsets, event (names), config, units, clock.
+ * of what a record means.
  */
 #ifndef ENVDRIVER_CLIENT_READER_H
 #define ENVDRIVER_CLIENT_READER_H

@@ -3,8 +3,7 @@
  * record: what a record of our topics says about itself, whatever its kind:
  * which command, environment and lease, how it ended; and how it is shown.
  *
- * Owns the decoded value. Used by: watch, replay, publish (--wait), exec. May
- * use: reader, schema, datum, plain, jtext, base64, cli.
+ * Owns the decoded value.
  */
 #ifndef ENVDRIVER_CLIENT_RECORD_H
 #define ENVDRIVER_CLIENT_RECORD_H

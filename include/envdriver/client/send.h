@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * send: commands in plain JSON on their way to the command topic, as every
- * publisher must do it (ENGINE section 9): key = ordering key, else command
+ * publisher must do it (docs/engine.md section 9): key = ordering key, else command
  * id; partitioner murmur2_random; idempotent; checked as a worker would.
  *
- * Owns a Kafka producer. Used by: publish, exec. May use: kafka, command,
- * plain, schema.
+ * Owns a Kafka producer.
  */
 #ifndef ENVDRIVER_CLIENT_SEND_H
 #define ENVDRIVER_CLIENT_SEND_H

@@ -3,8 +3,7 @@
  * wait: the final events of commands that we published, each found by the
  * position of its command's record.
  *
- * Owns a reader that was opened before the commands were published. Used by:
- * publish, exec. May use: reader, record, schema.
+ * Owns a reader that was opened before the commands were published.
  */
 #ifndef ENVDRIVER_CLIENT_WAIT_H
 #define ENVDRIVER_CLIENT_WAIT_H

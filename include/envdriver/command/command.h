@@ -4,9 +4,7 @@
  *
  * Owns all its bytes. Knows nothing of Kafka. Decoding never trusts a byte:
  * pre-scan, avro-c with the writer's schema, copy by field name, then the
- * limits of SCHEMAS.md ("Limits checked before anything is claimed"). Used
- * by: flow and every stage after it, publish. May use: schema, datum, jtext,
- * operation.
+ * limits of docs/schemas.md ("Limits checked before anything is claimed").
  */
 #ifndef ENVDRIVER_COMMAND_COMMAND_H
 #define ENVDRIVER_COMMAND_COMMAND_H
@@ -112,13 +110,13 @@ struct jtext command_config(const struct command *c);
 const char *command_reject_name(enum reject_reason reason);
 
 /* "<pluginKey>:<driverKey>" of a PluginDriver, the provider of a
- * SandboxProvider: K and P of OPERATIONS.md. */
+ * SandboxProvider: K and P of docs/operations.md. */
 void command_provider_key(const struct command *c, struct buf *out);
 
-/* UUID v5 of the command id, 36 characters and a NUL (ENGINE section 2). */
+/* UUID v5 of the command id, 36 characters and a NUL (docs/engine.md section 2). */
 void command_invocation_id(const struct command *c, char ret[37]);
 
-/* The time limit of the plugin call in ms (OPERATIONS, "Time limits"). */
+/* The time limit of the plugin call in ms (docs/operations.md, "Time limits"). */
 int64_t command_timeout_ms(const struct command *c, int64_t default_ms);
 
 #endif

@@ -4,8 +4,7 @@
  *
  * Owns the table and nothing else: operation -> RPC method, fields in the
  * order they are sent, how null is sent, time limit, repeatable or not,
- * result topic (OPERATIONS.md, SCHEMAS.md). Used by: command, request,
- * result, publish, flow. May use: event (topics).
+ * result topic (docs/operations.md, docs/schemas.md).
  */
 #ifndef ENVDRIVER_COMMAND_OPERATION_H
 #define ENVDRIVER_COMMAND_OPERATION_H
@@ -63,7 +62,7 @@ struct operation_field {
 	int64_t min, max;	/* of an INT; 0, 0: any */
 };
 
-/* Where the time limit of the call comes from (OPERATIONS, "Time limits"). */
+/* Where the time limit of the call comes from (docs/operations.md, "Time limits"). */
 enum operation_limit {
 	LIMIT_NONE,		/* no call is made */
 	LIMIT_DEFAULT,		/* plugin.call.timeout */

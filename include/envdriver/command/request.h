@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * request: the parameters that a plugin is sent, to the byte (SCHEMAS.md,
+ * request: the parameters that a plugin is sent, to the byte (docs/schemas.md,
  * "Rules for all records"; golden cases).
  *
- * Owns nothing. Used by: flow. May use: command, operation, jtext, secret.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_COMMAND_REQUEST_H
 #define ENVDRIVER_COMMAND_REQUEST_H

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * commands: what main puts into its table; one file under commands/ each.
- *
- * Used by: main. May use: nothing.
  */
 #ifndef ENVDRIVER_COMMANDS_COMMANDS_H
 #define ENVDRIVER_COMMANDS_COMMANDS_H

@@ -2,8 +2,6 @@
 /*
  * publish: commands from options: the tables of `envdriver publish`'s
  * subcommands, and the plain JSON that is made from them.
- *
- * Used by: publish, exec. May use: cli, jtext.
  */
 #ifndef ENVDRIVER_COMMANDS_PUBLISH_H
 #define ENVDRIVER_COMMANDS_PUBLISH_H

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * flow: the sentence that joins the stages. A command record comes in, its
- * final event goes out, exactly once (ENGINE; DESIGN section 1).
+ * final event goes out, exactly once (docs/engine.md; DESIGN section 1).
  *
  * Owns every stage and the entries between them. Runs on the loop thread
- * only. Knows the stages' headers and nothing of their insides. Used by:
- * worker, dev. May use: everything below.
+ * only. Knows the stages' headers and nothing of their insides.
  */
 #ifndef ENVDRIVER_ENGINE_ENGINE_H
 #define ENVDRIVER_ENGINE_ENGINE_H
@@ -31,13 +30,13 @@ struct engine_events {
 
 struct engine *engine_new(uv_loop_t *loop, const struct config *config,
 			  const struct engine_events *ev, struct err *reterr);
-/* Start-up in the order of ENGINE section 9; returns at once. */
+/* Start-up in the order of docs/engine.md section 9; returns at once. */
 void engine_start(struct engine *f);
 /* Why it is not ready, one reason a line; nothing when it is. */
 bool engine_ready(const struct engine *f, struct buf *reasons);
 /* JSON object for /status. */
 void engine_status(const struct engine *f, struct buf *out);
-/* Shutdown in the order of ENGINE section 8. */
+/* Shutdown in the order of docs/engine.md section 8. */
 void engine_stop(struct engine *f);
 /* After on_stopped only, or before engine_start. The loop must turn once more
  * for the last handles to close. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * window: which offsets of one partition are done, and what to commit
- * (ENGINE section 5).
+ * (docs/engine.md section 5).
  *
  * Owns the offsets not done. A pure value: knows nothing of Kafka, commands
- * or time. Used by: flow. May use: buf.
+ * or time.
  *
  * The metadata committed with an offset lists what is not done below `end`;
  * everything else below `end` is done. Its bytes, in base64 without padding:

@@ -4,8 +4,7 @@
  * plugin events. Never waits, never fails a command.
  *
  * Owns a plain producer with a bounded queue; what does not fit is dropped
- * and counted. Used by: flow, worker. May use: kafkaconf, event, config,
- * metrics, schema.
+ * and counted.
  */
 #ifndef ENVDRIVER_KAFKA_BEST_EFFORT_H
 #define ENVDRIVER_KAFKA_BEST_EFFORT_H

@@ -4,9 +4,7 @@
  * keys untouched, our settings over and under them, its log in ours.
  *
  * Owns what a handle's callbacks need (hooks, values to be masked) until the
- * handle is closed. Knows nothing of transactions or groups. Used by:
- * publisher, consumer, offsets, broker, notice, commands. May use: config,
- * log, err, buf.
+ * handle is closed. Knows nothing of transactions or groups.
  */
 #ifndef ENVDRIVER_KAFKA_CLIENT_CONF_H
 #define ENVDRIVER_KAFKA_CLIENT_CONF_H

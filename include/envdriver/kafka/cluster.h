@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * broker: what must be known of the cluster before the work starts (ENGINE
+ * broker: what must be known of the cluster before the work starts (docs/engine.md
  * section 9 steps 4 to 6): its id, whether our topics exist, how the command
  * topic is cleaned.
  *
- * Owns an admin client while a look is under way; runs off the loop. Used
- * by: worker. May use: kafkaconf, config, event (names).
+ * Owns an admin client while a look is under way; runs off the loop.
  */
 #ifndef ENVDRIVER_KAFKA_CLUSTER_H
 #define ENVDRIVER_KAFKA_CLUSTER_H

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * consumer: the way from Kafka into the loop, and the dance of assign and
- * revoke (ENGINE section 7).
+ * revoke (docs/engine.md section 7).
  *
  * Owns the consumer, its wake-up descriptor in the loop, the helper that
  * reads committed offsets with their metadata, and the group metadata taken
  * at the last assign event. Polling never stops. Knows nothing of commands
- * or windows. Used by: flow. May use: offsets, kafkaconf, config.
+ * or windows.
  */
 #ifndef ENVDRIVER_KAFKA_CONSUMER_H
 #define ENVDRIVER_KAFKA_CONSUMER_H

@@ -3,13 +3,12 @@
  * event: encoded records on their way to Kafka.
  *
  * Owns the bytes of one command's events in their packed form, which is also
- * the `answer` record of Redis (SCHEMAS.md): "v1", then an Avro array of
+ * the `answer` record of Redis (docs/schemas.md): "v1", then an Avro array of
  * {topic: string, key: null|bytes, headers: array of {name: string, value:
  * null|bytes}, value: bytes}. So an answer that was handed over is published
  * as it is. What is too much for one transaction is several sets, each
  * behind the one that is committed before it. Knows nothing of what a record
- * means. Used by: result, deadletter, claim, publisher, flow. May use: buf,
- * err.
+ * means.
  */
 #ifndef ENVDRIVER_KAFKA_EVENT_H
 #define ENVDRIVER_KAFKA_EVENT_H

@@ -5,8 +5,7 @@
  *
  * Owns the object. Says whether it can be used: without a generation or a
  * member id the broker accepts it while the group is active, and so lets a
- * member that was thrown out commit (F2). Any thread may hold it. Used by:
- * consumer, publisher, flow. May use: librdkafka.
+ * member that was thrown out commit (F2). Any thread may hold it.
  */
 #ifndef ENVDRIVER_KAFKA_GROUP_META_H
 #define ENVDRIVER_KAFKA_GROUP_META_H

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * offsets: the group's committed offsets and their metadata, read until they
- * are definite (ENGINE section 7, assign step 1; section 6, RECONCILE).
+ * are definite (docs/engine.md section 7, assign step 1; section 6, RECONCILE).
  *
  * Owns a read_committed consumer of our group that never joins it: on such a
  * one a pending transaction makes the read wait instead of answering with
  * what was before (F3). Its calls block, so they run on helper threads; any
  * number of threads may read at the same time. Knows nothing of windows.
- * Used by: publisher, consumer, reader. May use: kafkaconf, config, clock, err.
  */
 #ifndef ENVDRIVER_KAFKA_OFFSETS_H
 #define ENVDRIVER_KAFKA_OFFSETS_H

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * publisher: the transaction loop (ENGINE section 6): results and consumed
+ * publisher: the transaction loop (docs/engine.md section 6): results and consumed
  * offsets in one Kafka transaction, one batch at a time.
  *
  * Owns the transactional producer and the thread that drives it; its
  * decisions are the pure table of txn.h. Knows nothing of commands, windows
  * or claims: batches are sealed on the loop thread by flow, verdicts come
- * back to the loop. Used by: flow. May use: txn, offsets, kafkaconf, event,
- * window (to read metadata), config, metrics.
+ * back to the loop.
  */
 #ifndef ENVDRIVER_KAFKA_PUBLISHER_H
 #define ENVDRIVER_KAFKA_PUBLISHER_H

@@ -3,8 +3,7 @@
  * source: a record of the command topic as it came, and the place of another
  * one. Plain values.
  *
- * Owns nothing: the spans are their giver's. Used by: entry, deadletter,
- * flow. May use: event (headers).
+ * Owns nothing: the spans are their giver's.
  */
 #ifndef ENVDRIVER_KAFKA_SOURCE_H
 #define ENVDRIVER_KAFKA_SOURCE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * topic: the topics of SCHEMAS.md, by number, name and record.
+ * topic: the topics of docs/schemas.md, by number, name and record.
  *
- * Owns the table. Used by: everybody in pipeline and commands. May use: buf.
+ * Owns the table.
  */
 #ifndef ENVDRIVER_KAFKA_TOPIC_H
 #define ENVDRIVER_KAFKA_TOPIC_H

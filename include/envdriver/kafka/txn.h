@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * txn: what follows from each answer of librdkafka's transaction calls, as a
- * table (ENGINE section 6, RELIABILITY T1 to T11).
+ * table (docs/engine.md section 6, docs/reliability.md T1 to T11).
  *
- * Owns nothing. Pure: knows the codes of librdkafka, but calls nothing. Used
- * by: publisher. May use: librdkafka's names.
+ * Owns nothing. Pure: knows the codes of librdkafka, but calls nothing.
  *
- * Three rows are stricter than ENGINE section 6, because librdkafka can say
+ * Three rows are stricter than docs/engine.md section 6, because librdkafka can say
  * "requires abort" of a commit that the broker carried out (source of 2.0.2
  * and 2.15, rd_kafka_txn_handle_EndTxn: "the transaction will have failed
  * locally but the EndTxn(commit) may have succeeded"), and because a

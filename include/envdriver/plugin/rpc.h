@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rpc: JSON-RPC 2.0 lines of the plugin protocol: what one is, and how a
- * request is written (PROTOCOL sections 3 and 6).
+ * request is written (docs/protocol.md sections 3 and 6).
  *
- * Owns the error codes. Knows nothing of pipes or of time. Used by: channel,
- * worker, host, result. May use: jtext, buf.
+ * Owns the error codes. Knows nothing of pipes or of time.
  */
 #ifndef ENVDRIVER_PLUGIN_RPC_H
 #define ENVDRIVER_PLUGIN_RPC_H
@@ -36,7 +35,7 @@ struct rpc_message {
 	struct jtext invocation_id;	/* paperclipInvocationId */
 };
 
-/* Classifies one line (PROTOCOL section 3, order a to c). */
+/* Classifies one line (docs/protocol.md section 3, order a to c). */
 void rpc_parse(struct span line, struct rpc_message *ret);
 
 /* How a call ended. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor: one worker process for every plugin that is ready and present
- * on this host; keeps it alive, calls it, stops it (DESIGN D17-D20, PROTOCOL
+ * on this host; keeps it alive, calls it, stops it (docs/decisions.md D17-D20, docs/protocol.md
  * sections 1, 2, 7, 10).
  *
  * Owns the workers. The rules are a pure table (supervisor_table.h): state x
@@ -9,9 +9,7 @@
  * records with heartbeats to Redis. A running worker whose manifest or
  * package changed in the registry is started anew as soon as it has no call;
  * calls go on meanwhile. SIGPIPE must be ignored. Knows nothing of commands,
- * Kafka or claims. Used by: flow, resolver, result (drivers). May use:
- * worker, host, conftell, package, store, worker_record, registry, redis,
- * config.
+ * Kafka or claims.
  */
 #ifndef ENVDRIVER_PLUGIN_SUPERVISOR_H
 #define ENVDRIVER_PLUGIN_SUPERVISOR_H
@@ -45,7 +43,7 @@ const char *worker_status_name(enum worker_status s);
 
 /* Something for the plugin-events topic; spans with ptr NULL: null. */
 struct plugin_notice {
-	const char *type;	/* WORKER_STARTED, ... (SCHEMAS, PluginEvent) */
+	const char *type;	/* WORKER_STARTED, ... (docs/schemas.md, PluginEvent) */
 	struct span plugin_id, plugin_key;
 	int pid;		/* 0: null */
 	int exit_code;		/* -1: null */
@@ -108,7 +106,7 @@ struct supervisor_request {
 struct supervisor_call_events {
 	/* Exactly once, never before supervisor_call returned. */
 	void (*on_answer)(void *arg, const struct rpc_answer *answer);
-	/* A piece of live output, in order (PROTOCOL section 8); never after
+	/* A piece of live output, in order (docs/protocol.md section 8); never after
 	 * on_answer. NULL: not wanted. */
 	void (*on_chunk)(void *arg, bool is_stderr, struct span text);
 	/* Once after on_answer with RPC_TIMED_OUT: the late answer; or

@@ -6,11 +6,9 @@
  * Owns both connections, their reconnection with back-off, the deadline on
  * replies, and the scripts that are loaded there. After a loss it first kills
  * the lost command connection by its id, so that nothing sent on it runs late
- * (ENGINE section 4), and only then says that it is up. Knows nothing of keys
+ * (docs/engine.md section 4), and only then says that it is up. Knows nothing of keys
  * but "<prefix>probe", which it writes before it says that it is up: a Redis
- * that takes no writes counts as down (D10). Used by: registry, instance,
- * claim, supervisor, flow. May use: redis_conn, redis_url, config, metrics,
- * hiredis, libuv.
+ * that takes no writes counts as down (D10).
  */
 #ifndef ENVDRIVER_REDIS_REDIS_H
 #define ENVDRIVER_REDIS_REDIS_H
@@ -42,7 +40,7 @@ struct redis_listener {
 	void (*on_tick)(void *arg);
 };
 
-/* ENGINE section 4: the instance record before releases and claims, so that
+/* docs/engine.md section 4: the instance record before releases and claims, so that
  * nothing is called under a name that another process has taken; both before
  * what others re-assert. */
 enum { REDIS_RANK_INSTANCE = -2, REDIS_RANK_CLAIMS = -1 };
@@ -104,7 +102,7 @@ void redis_drop(struct redis *r, const char *why);
 bool redis_is_error(const redisReply *reply, const char *code);
 
 /* True while every reply has come in time for `ms` on end: what a judge of
- * others' beats needs (ENGINE section 7). */
+ * others' beats needs (docs/engine.md section 7). */
 bool redis_answering_for(const struct redis *r, int64_t ms);
 
 /* "envdriver:" + rest. */

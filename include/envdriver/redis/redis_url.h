@@ -2,7 +2,7 @@
 /*
  * redis_url: where Redis is, from redis.url.
  *
- * Owns nothing; a plain value. Used by: redis. May use: err.
+ * Owns nothing; a plain value.
  *
  *	redis://[user:password@]host[:port][/db]	also [:password@], [::1]
  *	unix://[user:password@]/path[?db=n]

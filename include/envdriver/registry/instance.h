@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * instance: who this process is, that it lives, and whether others do
- * (ENGINE sections 2, 4, 7 and 9).
+ * (docs/engine.md sections 2, 4, 7 and 9).
  *
  * Owns the instance record and its beat (+1 every second, written only while
  * the record still names this incarnation), the checks at start (`meta`, a
  * living predecessor, what Redis is worth), and the judgement on other
- * instances. Used by: flow, claim. May use: redis, config, beat, process, log
- * (warnings about how Redis is set up).
+ * instances.
  */
 #ifndef ENVDRIVER_REGISTRY_INSTANCE_H
 #define ENVDRIVER_REGISTRY_INSTANCE_H
@@ -48,7 +47,7 @@ struct instance *instance_new(uv_loop_t *loop, struct redis *redis, const struct
 			      const struct instance_events *ev, struct err *reterr);
 /* Accepts NULL. After redis_close has reported, or before redis_start. */
 void instance_free(struct instance *i);
-/* ENGINE section 9 step 3: `meta`. Once; what is lost with a connection is
+/* docs/engine.md section 9 step 3: `meta`. Once; what is lost with a connection is
  * asked again. `cluster_id` NULL: unknown, then it is not compared. */
 void instance_check(struct instance *i, const char *cluster_id);
 /* Step 5: the record, once no predecessor lives. Once, after instance_check. */
@@ -63,13 +62,13 @@ bool instance_ready(const struct instance *i);
 /* What the record shows to people. */
 void instance_show(struct instance *i, const int32_t *partitions, size_t n, size_t in_flight);
 
-/* The guard of CLAIMING (ENGINE section 3): reads the own record now (and
+/* The guard of CLAIMING (docs/engine.md section 3): reads the own record now (and
  * beats) and says whether it still names this incarnation. `fn` may be called
  * with false and Redis down, also before this returns: then ask again. When
  * it names another one, on_refused has been called before. */
 void instance_verify(struct instance *i, void (*fn)(void *arg, bool ours), void *arg);
 
-/* Is the holder of a claim provably dead (ENGINE section 7)? Starts watching
+/* Is the holder of a claim provably dead (docs/engine.md section 7)? Starts watching
  * its beat at the first question; ask again every second (who is not asked
  * about for 5 s is watched from the start again). UNKNOWN: not yet known to
  * be dead. */

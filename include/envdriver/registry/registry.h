@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * registry: the plugins of Redis, mirrored in memory and kept true by client
- * tracking (DESIGN D12): a look-up costs no round trip.
+ * tracking (docs/decisions.md D12): a look-up costs no round trip.
  *
  * Owns the mirror. Nothing is answered from a mirror that is not being kept
  * true: registry_fresh says whether it is. A malformed record makes that
- * plugin not ready, with one warning that names the key. Used by: resolver,
- * supervisor, result, drivers. May use: redis, jtext, config.
+ * plugin not ready, with one warning that names the key.
  */
 #ifndef ENVDRIVER_REGISTRY_REGISTRY_H
 #define ENVDRIVER_REGISTRY_REGISTRY_H

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * schema_registry: a Confluent-compatible schema registry, asked in the loop:
- * which schema an id stands for, and under which ids ours are known (DESIGN
- * D14; ENGINE sections 3 and 9).
+ * which schema an id stands for, and under which ids ours are known (docs/decisions.md
+ * D14; docs/engine.md sections 3 and 9).
  *
  * Owns the HTTP client and what it learned. An id is asked for when somebody
  * looks it up, again with back-off while the registry gives no definite
  * answer, and for as long as somebody looks. Definite are: a body (200), and
  * a JSON error 404 or 404xx (a 404 of a proxy is not: a wrong URL must not
- * cost a command). Knows nothing of commands. Loop thread only. Used by: flow,
- * cli_schemas. May use: http_client, schema_ids, schema, config, clock.
+ * cost a command). Knows nothing of commands. Loop thread only.
  */
 #ifndef ENVDRIVER_REGISTRY_SCHEMA_REGISTRY_H
 #define ENVDRIVER_REGISTRY_SCHEMA_REGISTRY_H

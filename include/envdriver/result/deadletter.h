@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * deadletter: a command record that could not become a command, byte for
- * byte, with the reason (SCHEMAS.md, DeadLetter and its headers).
+ * byte, with the reason (docs/schemas.md, DeadLetter and its headers).
  *
- * Owns nothing. Used by: flow. May use: event, command (reject), schema,
- * datum, digest.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_RESULT_DEADLETTER_H
 #define ENVDRIVER_RESULT_DEADLETTER_H

@@ -4,8 +4,7 @@
  *
  * Owns nothing but what struct outcome holds. Turns a plugin's answer (or
  * its want) into the result record of the operation, with the exact texts of
- * OPERATIONS.md. Knows nothing of Kafka or Redis. Used by: flow. May use:
- * command, operation, event, schema, datum, jtext.
+ * docs/operations.md. Knows nothing of Kafka or Redis.
  */
 #ifndef ENVDRIVER_RESULT_RESULT_H
 #define ENVDRIVER_RESULT_RESULT_H
@@ -26,7 +25,7 @@ struct supervisor;
 
 enum outcome_status { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_INTERRUPTED, OUTCOME_EXPIRED };
 
-/* The rows of OPERATIONS.md, "Outcomes": name, retryable, mayHaveRun. */
+/* The rows of docs/operations.md, "Outcomes": name, retryable, mayHaveRun. */
 enum outcome_code {
 	CODE_NONE,
 	CODE_DRIVER_NOT_READY,
@@ -124,7 +123,7 @@ int result_answered(struct result_ctx *ctx, const struct command *c, const struc
 
 /* An end without a plugin's answer: resolution failed, expired, interrupted,
  * too large. A Probe by provider that found none is an ordinary result
- * (OPERATIONS): result_failed knows. */
+ * (docs/operations.md): result_failed knows. */
 int result_failed(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
 		  const struct trace *t, const struct outcome *o, struct events *ret);
 

@@ -2,8 +2,7 @@
 /*
  * service: the life of a worker process: loop, signals, HTTP, flow.
  *
- * Owns the loop and the lock on instance.id. Used by: worker, dev. May use:
- * flow, http, config.
+ * Owns the loop and the lock on instance.id.
  */
 #ifndef ENVDRIVER_WORKER_SERVICE_H
 #define ENVDRIVER_WORKER_SERVICE_H
