@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/command/outcome.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "envdriver/result/result.h"
 
 /* docs/operations.md, "Outcomes". PLUGIN_ERROR's retryable hangs on its code;
  * INTERNAL's may_have_run on where it happened. */

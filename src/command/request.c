@@ -6,8 +6,8 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/command/command.h"
+#include "envdriver/command/outcome.h"
 #include "request_secret.h"
-#include "envdriver/result/result.h"
 
 static void
 add_key(struct buf *out, const char *name)

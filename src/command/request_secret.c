@@ -7,7 +7,7 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/command/command.h"
-#include "envdriver/result/result.h"
+#include "envdriver/command/outcome.h"
 
 /* A value to be replaced, and by what: bytes `at` to `at` + `len` of
  * walk.texts, JSON text. */

@@ -2,9 +2,10 @@
 /*
  * result: how a command ended, and the event that says so.
  *
- * Owns nothing but what struct outcome holds. Turns a plugin's answer (or
- * its want) into the result record of the operation, with the exact texts of
- * docs/operations.md. Knows nothing of Kafka or Redis.
+ * Owns its context: the reused records and scratch memory of one thread. Turns
+ * a plugin's answer, or the lack of one, into the result record of the
+ * operation, with the exact texts of docs/operations.md. Knows nothing of
+ * Kafka's client or of Redis.
  */
 #ifndef ENVDRIVER_RESULT_RESULT_H
 #define ENVDRIVER_RESULT_RESULT_H
@@ -14,6 +15,7 @@
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/jtext.h"
+#include "envdriver/command/outcome.h"
 
 struct command;
 struct err;
@@ -22,55 +24,6 @@ struct registry;
 struct rpc_answer;
 struct schemas;
 struct supervisor;
-
-enum outcome_status { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_INTERRUPTED, OUTCOME_EXPIRED };
-
-/* The rows of docs/operations.md, "Outcomes": name, retryable, mayHaveRun. */
-enum outcome_code {
-	CODE_NONE,
-	CODE_DRIVER_NOT_READY,
-	CODE_DRIVER_NOT_DECLARED,
-	CODE_NO_RUNNING_WORKER,
-	CODE_PROVIDER_NOT_AVAILABLE,
-	CODE_CONFIG_REJECTED,
-	CODE_PLUGIN_ERROR,
-	CODE_METHOD_NOT_IMPLEMENTED,
-	CODE_WORKER_UNAVAILABLE,
-	CODE_TIMEOUT,
-	CODE_BAD_RESPONSE,
-	CODE_EXPIRED,
-	CODE_INTERRUPTED,
-	CODE_SECRET_UNRESOLVED,
-	CODE_RELEASE_UNCONFIRMED,
-	CODE_RESULT_TOO_LARGE,
-	CODE_OPERATION_NOT_SUPPORTED,
-	CODE_INTERNAL,
-	CODE_COUNT
-};
-
-struct outcome {
-	enum outcome_status status;
-	enum outcome_code code;
-	bool has_rpc_code;
-	int64_t rpc_code;
-	int http_status;	/* 0: null */
-	bool retryable, may_have_run;
-	struct buf message;
-	struct buf details;	/* JSON object; empty: "{}" */
-};
-
-#define OUTCOME_INIT { .message = BUF_INIT, .details = BUF_INIT }
-void outcome_release(struct outcome *o);
-/* Fills status and flags of a code from the table; message and details are
- * empty. */
-void outcome_begin(struct outcome *o, enum outcome_code code);
-/* The same, with a message. */
-void outcome_fail(struct outcome *o, enum outcome_code code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-/* "TIMEOUT"; "" for CODE_NONE. */
-const char *outcome_code_name(enum outcome_code code);
-/* "SUCCEEDED", ... */
-const char *outcome_status_name(enum outcome_status status);
 
 /* Where the command came from and where its answer does (record Trace). */
 struct trace {
