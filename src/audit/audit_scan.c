@@ -16,8 +16,8 @@
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/kafka.h"
 #include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/offset_metadata.h"
 #include "envdriver/kafka/offsets.h"
-#include "envdriver/engine/window.h"
 
 enum {
 	POLL_MS = 200,

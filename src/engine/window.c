@@ -4,8 +4,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "envdriver/kafka/offset_metadata.h"
-
 /*
  * DESIGN: a delivery removes every old offset up to its own, so all entries
  * lie below all old offsets: the not-done offsets are `entries`, then `old`,
@@ -259,7 +257,7 @@ walk_next(struct walk *k, int64_t *ret)
 
 /* The commit with offsets[0 .. n) done; false when it does not fit. */
 static bool
-encode(const struct window *w, const int64_t *offsets, size_t n, struct window_text *t,
+encode(const struct window *w, const int64_t *offsets, size_t n, struct offset_metadata *t,
        int64_t *ret_offset)
 {
 	struct walk k = walk_begin(w, offsets, n);
@@ -280,7 +278,7 @@ encode(const struct window *w, const int64_t *offsets, size_t n, struct window_t
  * the former, halving finds the edge.
  */
 static size_t
-longest_fit(const struct window *w, const int64_t *offsets, size_t n, struct window_text *t)
+longest_fit(const struct window *w, const int64_t *offsets, size_t n, struct offset_metadata *t)
 {
 	size_t lo = 0, hi = n;
 	int64_t ignored;
@@ -311,7 +309,7 @@ size_t
 window_seal(const struct window *w, const int64_t *offsets, size_t n, int64_t *ret_offset,
 	    struct buf *metadata)
 {
-	struct window_text t;
+	struct offset_metadata t;
 	struct window wide = *w;
 	size_t i, took = n;
 	int64_t offset;

@@ -72,6 +72,12 @@ best_effort_send(struct best_effort *n, const struct events *events)
 		publish(n, &ev);
 }
 
+void
+best_effort_dropped(struct best_effort *n, enum topic topic)
+{
+	count(n, topic, false);
+}
+
 /* --- plugin events --- */
 
 static bool
@@ -135,7 +141,7 @@ best_effort_plugin(struct best_effort *n, const struct plugin_notice *p)
 		       buf_span(&n->framed)))
 		best_effort_send(n, &n->events);
 	else
-		count(n, TOPIC_PLUGIN_EVENTS, false);
+		best_effort_dropped(n, TOPIC_PLUGIN_EVENTS);
 }
 
 /* --- life --- */

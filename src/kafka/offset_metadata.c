@@ -8,7 +8,7 @@ enum { VERSION = 0xE1, VARINT_MAX = 10 };
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static void
-put(struct window_text *t, uint64_t v)
+put(struct offset_metadata *m, uint64_t v)
 {
 	unsigned char bytes[VARINT_MAX];
 	size_t n = 0;
@@ -20,46 +20,46 @@ put(struct window_text *t, uint64_t v)
 			bytes[n] |= 0x80;
 		n++;
 	} while (v);
-	if (t->full || t->len + n > t->max) {
-		t->full = true;
+	if (m->full || m->len + n > m->max) {
+		m->full = true;
 		return;
 	}
-	memcpy(t->bytes + t->len, bytes, n);
-	t->len += n;
+	memcpy(m->bytes + m->len, bytes, n);
+	m->len += n;
 }
 
 void
-offset_metadata_begin(struct window_text *t, size_t max_chars, int64_t committed, int64_t end)
+offset_metadata_begin(struct offset_metadata *m, size_t max_chars, int64_t committed, int64_t end)
 {
 	assert(max_chars <= OFFSET_METADATA_MAX && committed <= end);
-	t->bytes[0] = VERSION;
-	t->len = 1;
-	t->max = max_chars * 3 / 4;
-	t->full = false;
-	t->last = committed;
-	put(t, (uint64_t)(end - committed));
+	m->bytes[0] = VERSION;
+	m->len = 1;
+	m->max = max_chars * 3 / 4;
+	m->full = false;
+	m->last = committed;
+	put(m, (uint64_t)(end - committed));
 }
 
 void
-offset_metadata_add(struct window_text *t, int64_t offset)
+offset_metadata_add(struct offset_metadata *m, int64_t offset)
 {
-	put(t, (uint64_t)(offset - t->last));
-	t->last = offset;
+	put(m, (uint64_t)(offset - m->last));
+	m->last = offset;
 }
 
 void
-offset_metadata_write(const struct window_text *t, struct buf *out)
+offset_metadata_write(const struct offset_metadata *m, struct buf *out)
 {
 	size_t i;
 
-	assert(!t->full);
-	for (i = 0; i < t->len; i += 3) {
-		size_t left = t->len - i;
-		unsigned v = (unsigned)t->bytes[i] << 16;
+	assert(!m->full);
+	for (i = 0; i < m->len; i += 3) {
+		size_t left = m->len - i;
+		unsigned v = (unsigned)m->bytes[i] << 16;
 		char text[4];
 
-		v |= left > 1 ? (unsigned)t->bytes[i + 1] << 8 : 0;
-		v |= left > 2 ? t->bytes[i + 2] : 0;
+		v |= left > 1 ? (unsigned)m->bytes[i + 1] << 8 : 0;
+		v |= left > 2 ? m->bytes[i + 2] : 0;
 		text[0] = digits[v >> 18];
 		text[1] = digits[v >> 12 & 63];
 		text[2] = digits[v >> 6 & 63];

@@ -6,9 +6,9 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/offset_metadata.h"
 #include "envdriver/kafka/offsets.h"
 #include "produce.h"
-#include "envdriver/engine/window.h"
 #include "publisher_impl.h"
 
 enum { STEP_MS = 1000, PREWARM_MS = 5000, TOPIC_BITS = 8, V_2_10 = 0x020a0000 };
@@ -269,11 +269,9 @@ publisher_batch_flush(struct publisher_run *r)
 
 /* --- a batch in doubt --- */
 
-enum { LISTED_MAX = 8 * WINDOW_LIMIT };
-
 struct position {
 	int64_t committed, end;
-	int64_t listed[LISTED_MAX];
+	int64_t listed[OFFSET_METADATA_BYTES];
 	int n_listed;		/* negative: the metadata is not ours */
 };
 
@@ -284,7 +282,7 @@ is_done(const struct position *p, int64_t offset)
 		return true;
 	if (p->n_listed < 0 || offset >= p->end)
 		return false;
-	for (int i = 0; i < p->n_listed && i < LISTED_MAX; i++)
+	for (int i = 0; i < p->n_listed; i++)
 		if (p->listed[i] == offset)
 			return false;
 	return true;
@@ -298,7 +296,7 @@ mark(struct batch *b, const rd_kafka_topic_partition_t *at, struct position *p)
 	p->committed = at->offset;
 	p->n_listed = at->offset < 0 ? -1
 				     : offset_metadata_read(metadata, at->offset, &p->end,
-							    p->listed, LISTED_MAX);
+							    p->listed, OFFSET_METADATA_BYTES);
 	for (size_t i = 0; i < b->n_items; i++)
 		if (b->items[i].partition == at->partition)
 			b->items[i].done = is_done(p, b->items[i].offset);

@@ -22,7 +22,7 @@ see_metadata(struct span text, int64_t committed)
 	int64_t offsets[OFFSET_METADATA_BYTES], end = -1;
 	int n = offset_metadata_read(text, committed, &end, offsets, OFFSET_METADATA_BYTES);
 	struct buf again = BUF_INIT;
-	struct window_text t;
+	struct offset_metadata t;
 
 	if (n < 0)
 		return;

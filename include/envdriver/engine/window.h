@@ -5,18 +5,7 @@
  *
  * Owns the offsets not done. A pure value: knows nothing of Kafka, commands
  * or time.
- *
- * The metadata committed with an offset lists what is not done below `end`;
- * everything else below `end` is done. Its bytes, in base64 without padding:
- *
- *	0xE1		version
- *	varint		end - committed offset
- *	varint ...	the not-done offsets, ascending: the first one minus the
- *			committed offset (always 0), each other one minus the
- *			one before it
- *
- * Varints are little-endian groups of 7 bits, as short as can be. The list is
- * empty exactly when `end` is the committed offset.
+ * The metadata committed with an offset is kafka/offset_metadata.h's.
  */
 #ifndef ENVDRIVER_ENGINE_WINDOW_H
 #define ENVDRIVER_ENGINE_WINDOW_H
@@ -25,13 +14,13 @@
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
+#include "envdriver/kafka/offset_metadata.h"
 
 struct window;
 
 enum {
 	WINDOW_LIMIT = 1000,		/* not-done offsets at first; then pause */
 	WINDOW_LIMIT_MIN = 16,		/* window_refused goes no lower */
-	OFFSET_METADATA_MAX = 4096,	/* characters */
 };
 
 /*
@@ -94,13 +83,5 @@ size_t window_seal(const struct window *w, const int64_t *offsets, size_t n, int
  * offset.metadata.max.bytes is below OFFSET_METADATA_MAX): halves the limit
  * and the room for metadata. */
 void window_refused(struct window *w);
-
-/*
- * Reads metadata of ours, for audits and tests. Returns the number of
- * not-done offsets, negative when it is not ours. `ret_end` and `ret_offsets`
- * may be NULL; the latter takes the first `max`.
- */
-int offset_metadata_read(struct span metadata, int64_t committed, int64_t *ret_end,
-			 int64_t *ret_offsets, size_t max);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * notice: best-effort, non-transactional records: LIVE pieces of output and
+ * best_effort: best-effort, non-transactional records: LIVE pieces of output and
  * plugin events. Never waits, never fails a command.
  *
  * Owns a plain producer with a bounded queue; what does not fit is dropped
@@ -26,6 +26,8 @@ struct best_effort *best_effort_new(const struct config *config, const struct sc
 /* Sends every event of the set (execution logs and plugin events; others are
  * dropped); they are copied. */
 void best_effort_send(struct best_effort *n, const struct events *events);
+/* A record of `topic` could not even be encoded: counts it as dropped. */
+void best_effort_dropped(struct best_effort *n, enum topic topic);
 /* Encodes a PluginEvent and sends it. */
 void best_effort_plugin(struct best_effort *n, const struct plugin_notice *p);
 /* Serves delivery reports; called now and then from the loop. */
