@@ -52,7 +52,7 @@ JOBS ?= $(shell nproc)
 
 # The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
 folders := base avro redis registry plugin claim kafka command result engine cli client audit worker commands
-base := base64 buf clock config config_load config_params config_print crash digest err jtext \
+base := backoff base64 buf clock config config_load config_params config_print crash digest err jtext \
 	jtext_text log log_once metrics nearest units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_resolve

@@ -117,7 +117,7 @@ help_main(struct cli *cli)
 	struct err err = { 0 };
 	const char *words[2];
 	size_t n = 0;
-	int ret = CLI_DONE;
+	int ret = EXIT_DONE;
 
 	while (cli_arg(cli, n)) {
 		words[n] = cli_arg(cli, n);
@@ -147,7 +147,7 @@ show_version(struct cli *cli)
 	buf_addf(&out, "jansson %s\n", jansson_version_str());
 	cli_write_buf(cli, &out);
 	buf_release(&out);
-	return cli_end(cli, CLI_DONE);
+	return cli_end(cli, EXIT_DONE);
 }
 
 /* "--help" behind a command is `envdriver help` of it. */
@@ -164,7 +164,7 @@ show_help(struct cli *cli)
 	(void)cli_help(&root, words, n, cli_colours(cli), &out, /* reterr= */ NULL);
 	cli_write_buf(cli, &out);
 	buf_release(&out);
-	return cli_end(cli, CLI_DONE);
+	return cli_end(cli, EXIT_DONE);
 }
 
 static int
@@ -198,7 +198,7 @@ main(int argc, char *argv[], char *envp[])
 	signal(SIGPIPE, SIG_IGN);
 	cli = cli_new(&root);
 	if (!cli)
-		return CLI_AGAIN;
+		return EXIT_AGAIN;
 	ret = run(cli, argc, argv, envp);
 	cli_free(cli);
 	return ret;

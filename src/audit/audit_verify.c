@@ -250,7 +250,7 @@ conclude(struct audit *a)
 	out.failed |= a->notes.failed;
 	cli_write_buf(a->cli, &out);
 	buf_release(&out);
-	return count_findings(&s) ? CLI_FINDINGS : CLI_DONE;
+	return count_findings(&s) ? EXIT_FINDINGS : EXIT_DONE;
 }
 
 static int

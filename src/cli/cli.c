@@ -442,5 +442,5 @@ cli_write_buf(struct cli *cli, struct buf *out)
 int
 cli_end(const struct cli *cli, int code)
 {
-	return cli->write_failed && code == CLI_DONE ? CLI_FAILED : code;
+	return cli->write_failed && code == EXIT_DONE ? EXIT_TROUBLE : code;
 }

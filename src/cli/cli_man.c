@@ -118,19 +118,19 @@ static const struct exit_row {
 	int code;
 	const char *meaning;
 } exits[] = {
-	{ CLI_DONE, "done" },
-	{ CLI_FINDINGS, "findings, or a command whose outcome is not SUCCEEDED" },
-	{ CLI_FAILED, "could not do it" },
-	{ CLI_USAGE, "wrong usage" },
-	{ CLI_UNAVAILABLE, "fenced by another worker, or a peer (Kafka, Redis) is away" },
-	{ CLI_BUG, "a bug in envdriver" },
-	{ CLI_AGAIN, "try again: no result within the time, or a passing lack" },
-	{ CLI_DENIED, "not permitted" },
-	{ CLI_CONFIG, "wrong configuration" },
-	{ CLI_EXEC_TIMEOUT, "exec: the command passed its time limit" },
-	{ CLI_EXEC_FAILED,
+	{ EXIT_DONE, "done" },
+	{ EXIT_FINDINGS, "findings, or a command whose outcome is not SUCCEEDED" },
+	{ EXIT_TROUBLE, "could not do it" },
+	{ EXIT_USAGE, "wrong usage" },
+	{ EXIT_UNAVAILABLE, "fenced by another worker, or a peer (Kafka, Redis) is away" },
+	{ EXIT_BUG, "a bug in envdriver" },
+	{ EXIT_AGAIN, "try again: no result within the time, or a passing lack" },
+	{ EXIT_DENIED, "not permitted" },
+	{ EXIT_CONFIG, "wrong configuration" },
+	{ EXIT_EXEC_TIMEOUT, "exec: the command passed its time limit" },
+	{ EXIT_EXEC_FAILED,
 	  "exec: envdriver, the plugin or Kafka failed; reason on standard error" },
-	{ CLI_EXEC_INTERRUPTED, "exec: interrupted; it is not known whether the command ran" },
+	{ EXIT_EXEC_INTERRUPTED, "exec: interrupted; it is not known whether the command ran" },
 };
 
 void

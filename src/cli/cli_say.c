@@ -92,18 +92,18 @@ cli_code(const struct err *err)
 {
 	switch (err->code) {
 	case ERR_CONFIG:
-		return CLI_CONFIG;
+		return EXIT_CONFIG;
 	case ERR_UNAVAILABLE:
-		return CLI_UNAVAILABLE;
+		return EXIT_UNAVAILABLE;
 	case ERR_DENIED:
-		return CLI_DENIED;
+		return EXIT_DENIED;
 	case ERR_TIMEOUT:
 	case ERR_NOMEM:
-		return CLI_AGAIN;
+		return EXIT_AGAIN;
 	case ERR_BUG:
-		return CLI_BUG;
+		return EXIT_BUG;
 	default:
-		return CLI_FAILED;
+		return EXIT_TROUBLE;
 	}
 }
 
@@ -124,5 +124,5 @@ cli_misuse(const struct cli *cli, const char *fmt, ...)
 	line(cli, fmt, ap);
 	va_end(ap);
 	cli_complain(cli, "`envdriver help%s` shows how", words ? words : "");
-	return CLI_USAGE;
+	return EXIT_USAGE;
 }

@@ -54,7 +54,7 @@ print_main(struct cli *cli)
 		config_print(cli_config(cli), &out);
 	cli_write_buf(cli, &out);
 	buf_release(&out);
-	return cli_end(cli, CLI_DONE);
+	return cli_end(cli, EXIT_DONE);
 }
 
 /* Says it, and counts it. */
@@ -180,7 +180,7 @@ check_main(struct cli *cli)
 		check_redis(cli, &n);
 	if (n == 0)
 		cli_note(cli, "the configuration is good");
-	return cli_end(cli, n ? CLI_FINDINGS : CLI_DONE);
+	return cli_end(cli, n ? EXIT_FINDINGS : EXIT_DONE);
 }
 
 static const struct cli_command print_command = {

@@ -65,7 +65,7 @@ list(struct cli *cli, const struct catalog *c)
 			add_row(table, &c->plugins[i], driver);
 	}
 	cli_table_end(table);
-	return CLI_DONE;
+	return EXIT_DONE;
 }
 
 static bool
@@ -90,7 +90,7 @@ print(struct cli *cli, const struct catalog_plugin *p, struct span driver_key, s
 	buf_adds(&out, "}\n");
 	cli_write_buf(cli, &out);
 	buf_release(&out);
-	return CLI_DONE;
+	return EXIT_DONE;
 }
 
 /* The texts of OPERATIONS to the letter, nothing around them. */
@@ -102,7 +102,7 @@ unresolved(const char *fmt, ...)
 	va_start(ap, fmt);
 	vdprintf(STDERR_FILENO, fmt, ap);
 	va_end(ap);
-	return CLI_FINDINGS;
+	return EXIT_FINDINGS;
 }
 
 static int
@@ -139,7 +139,7 @@ by_provider(struct cli *cli, const struct catalog *c, const char *provider)
 			return print(cli, p, span_of(provider), driver);
 	}
 	cli_write(cli, SPAN_LIT("null\n"));
-	return CLI_DONE;
+	return EXIT_DONE;
 }
 
 static int

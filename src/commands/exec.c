@@ -96,7 +96,7 @@ static int
 failed(struct exec *x, const struct record *r)
 {
 	cli_complain(x->cli, "%.*s", SPAN_FMT(buf_span(&r->summary)));
-	return span_is(r->status, "INTERRUPTED") ? CLI_EXEC_INTERRUPTED : CLI_EXEC_FAILED;
+	return span_is(r->status, "INTERRUPTED") ? EXIT_EXEC_INTERRUPTED : EXIT_EXEC_FAILED;
 }
 
 /* Shows what the result holds beyond what was shown; gives the exit code. */
@@ -125,7 +125,7 @@ on_result(struct exec *x, const struct record *r)
 		cli_note(x->cli, "the command passed its time limit");
 	if (ret < 0) {
 		cli_complain(x->cli, "the command ended without exit code");
-		ret = CLI_EXEC_FAILED;
+		ret = EXIT_EXEC_FAILED;
 	}
 	return ret;
 }
@@ -151,7 +151,7 @@ follow(struct exec *x, int64_t patience_ms, struct err *reterr)
 
 		if (interrupted) {
 			cli_note(x->cli, "interrupted; the command goes on in its lease");
-			return CLI_SIGNAL + interrupted;
+			return EXIT_SIGNAL + interrupted;
 		}
 		if (code < 0 && patience_ms && now - start > patience_ms)
 			return err_set(reterr, ERR_TIMEOUT, "no result within --wait; the command "
@@ -266,7 +266,7 @@ exec_main(struct cli *cli)
 		ret = cli_misuse(cli, "%s", err.text);
 	} else if (ret < 0) {
 		cli_complain(cli, "%s", err.text);
-		ret = CLI_EXEC_FAILED;
+		ret = EXIT_EXEC_FAILED;
 	}
 	ret = cli_end(cli, ret);
 	send_free(x.send);

@@ -55,9 +55,9 @@ exec_code(bool timed_out, bool has_code, int64_t code, struct span signal)
 	int n = signal.ptr ? signal_number(signal) : 0;
 
 	if (timed_out)
-		return CLI_EXEC_TIMEOUT;
+		return EXIT_EXEC_TIMEOUT;
 	if (n)
-		return CLI_SIGNAL + n;
+		return EXIT_SIGNAL + n;
 	if (!has_code)
 		return -1;
 	/* A shell has room for 8 bits; what is not zero stays so. */

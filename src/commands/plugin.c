@@ -270,7 +270,7 @@ add_main(struct cli *cli)
 			      "give them plugin.dirs = %s:%s", p.dir, dirs, dirs, p.dir);
 	cli_redis_free(redis);
 	package_release(&p);
-	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : CLI_DONE);
+	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : EXIT_DONE);
 }
 
 static int
@@ -365,7 +365,7 @@ other_main(struct cli *cli)
 				 &err);
 	catalog_release(&c);
 	cli_redis_free(redis);
-	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : CLI_DONE);
+	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : EXIT_DONE);
 }
 
 static const struct cli_option add_options[] = {

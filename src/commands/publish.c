@@ -105,7 +105,7 @@ await(struct publish *p, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + p->timeout_ms;
 	struct record_list *list = record_list_new(p->cli, false);
-	int ret = CLI_DONE, rc = 0;
+	int ret = EXIT_DONE, rc = 0;
 
 	while (wait_pending(p->wait) > 0) {
 		int64_t left = deadline - clock_mono_ms();
@@ -127,7 +127,7 @@ await(struct publish *p, struct err *reterr)
 			continue;
 		record_list_add(list, &r);
 		if (!wait_succeeded(&r))
-			ret = CLI_FINDINGS;
+			ret = EXIT_FINDINGS;
 		record_release(&r);
 	}
 	record_list_end(list);

@@ -95,7 +95,7 @@ read_all(struct replay *r, struct err *reterr)
 	int64_t seen = 0;
 	int rc;
 
-	while ((!r->limit || seen < r->limit) && cli_end(r->cli, CLI_DONE) == CLI_DONE &&
+	while ((!r->limit || seen < r->limit) && cli_end(r->cli, EXIT_DONE) == EXIT_DONE &&
 	       (rc = reader_next(r->reader, 0, &raw, reterr)) != READER_DONE) {
 		struct record record;
 
@@ -109,7 +109,7 @@ read_all(struct replay *r, struct err *reterr)
 		}
 		record_release(&record);
 	}
-	return CLI_DONE;
+	return EXIT_DONE;
 }
 
 static int

@@ -152,7 +152,7 @@ run(struct cli *cli, bool making)
 	if (ret < 0)
 		ret = cli_fail(cli, &err);
 	else
-		ret = show(&p, cli) ? CLI_FINDINGS : CLI_DONE;
+		ret = show(&p, cli) ? EXIT_FINDINGS : EXIT_DONE;
 	topics_release(&p);
 	return cli_end(cli, ret);
 }

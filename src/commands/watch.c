@@ -70,13 +70,13 @@ follow(struct watch *w, struct err *reterr)
 	int64_t deadline = clock_mono_ms() + w->timeout_ms, seen = 0;
 
 	/* Nobody waits for what cannot be written. */
-	while ((!w->limit || seen < w->limit) && cli_end(w->cli, CLI_DONE) == CLI_DONE) {
+	while ((!w->limit || seen < w->limit) && cli_end(w->cli, EXIT_DONE) == EXIT_DONE) {
 		struct reader_record raw;
 		struct record r;
 		int rc;
 
 		if (w->timeout_ms && clock_mono_ms() >= deadline)
-			return w->limit ? CLI_AGAIN : CLI_DONE;
+			return w->limit ? EXIT_AGAIN : EXIT_DONE;
 		rc = reader_next(w->reader, POLL_MS < w->timeout_ms || !w->timeout_ms
 						    ? POLL_MS : (int)w->timeout_ms, &raw, reterr);
 		if (rc < 0)
@@ -92,7 +92,7 @@ follow(struct watch *w, struct err *reterr)
 		}
 		record_release(&r);
 	}
-	return CLI_DONE;
+	return EXIT_DONE;
 }
 
 static int

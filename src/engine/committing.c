@@ -4,14 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "envdriver/base/backoff.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 
 enum {
-	BACKOFF_MIN_MS = 50,
-	BACKOFF_MAX_MS = 5000,
 	ALONE_AFTER = 3,	/* failed batches; then each entry alone */
 	SHELF_MS = 30000,
 	PARK_SAY_MS = 30000,
@@ -333,12 +332,10 @@ reshape(struct engine *f, struct entry *e, enum publish_trouble trouble)
 static void
 back_off(struct engine *f)
 {
-	int64_t ms = BACKOFF_MIN_MS;
+	static const struct backoff backoff = { .min_ms = 50, .max_ms = 5000 };
 
 	f->failures++;
-	for (int i = 1; i < f->failures && ms < BACKOFF_MAX_MS; i++)
-		ms *= 2;
-	f->retry_at = clock_mono_ms() + (ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS);
+	f->retry_at = clock_mono_ms() + backoff_ms(&backoff, (unsigned)f->failures);
 }
 
 static void

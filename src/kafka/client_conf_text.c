@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "envdriver/base/exit.h"
 #include "envdriver/kafka/client_conf.h"
 
 #include <errno.h>
@@ -10,8 +11,6 @@
 #include "envdriver/base/err.h"
 
 enum {
-	EXIT_DENIED = 77,
-	EXIT_CONFIG = 78,
 	V_2_6_1 = 0x02060100,
 	V_2_10 = 0x020a0000,
 	SECRET_MIN = 3,		/* shorter ones would mask every other word */

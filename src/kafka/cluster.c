@@ -9,10 +9,11 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
+#include "envdriver/base/exit.h"
 #include "envdriver/kafka/event.h"
 #include "envdriver/kafka/client_conf.h"
 
-enum { EXIT_CONFIG = 78, RETENTION_UNKNOWN = -2, STEP_MS = 500 };
+enum { RETENTION_UNKNOWN = -2, STEP_MS = 500 };
 
 struct cluster_job {
 	uv_work_t work;

@@ -4,12 +4,12 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
+#include "envdriver/base/exit.h"
 #include "envdriver/base/log.h"
 #include "envdriver/kafka/client_conf.h"
 #include "consumer_impl.h"
 
 enum {
-	EXIT_UNAVAILABLE = 69,
 	SLOW_READ_MS = 2000,
 	LEAVE_MS = 5000,
 	START_MS = 5000,

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "envdriver/base/backoff.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/crash.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/exit.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/kafka/group_meta.h"
@@ -19,12 +21,11 @@ enum {
 	STEP_MS = 1000,			/* one try of a call that can be resumed */
 	SEND_OFFSETS_MS = 5000,		/* cannot be resumed: a time-out costs an abort */
 	IDLE_MS = 500,			/* then the producer's events are served */
-	BACKOFF_MIN_MS = 50,
-	BACKOFF_MAX_MS = 5000,
 	FENCES_WITHIN_MS = 60000,
 	SUSPECT_TIMES = 3,
-	EXIT_FENCED = 69,
 };
+
+static const struct backoff backoff = { .min_ms = 50, .max_ms = 5000 };
 
 /* --- what the loop is told --- */
 
@@ -70,16 +71,6 @@ tell_fatal(struct publisher_run *r, int exit_code, const char *text)
 
 /* --- what a step does --- */
 
-static int64_t
-back_off(int tries)
-{
-	int64_t ms = BACKOFF_MIN_MS;
-
-	for (int i = 1; i < tries && ms < BACKOFF_MAX_MS; i++)
-		ms *= 2;
-	return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
-}
-
 static void
 enter(struct publisher_run *r, enum txn_state next)
 {
@@ -100,7 +91,7 @@ act_repeat(struct publisher_run *r, const struct txn_step *s)
 	r->repeated |= r->call == TXN_CALL_COMMIT;
 	r->tries++;
 	tell_not_ready(r, s->why);
-	r->desk.pause(r->desk.arg, back_off(r->tries));
+	r->desk.pause(r->desk.arg, backoff_ms(&backoff, (unsigned)r->tries));
 }
 
 static void
@@ -197,7 +188,7 @@ count_fence(struct publisher_run *r)
 			 "another producer uses the transactional id '%.150s': two workers run "
 			 "with the same instance.id",
 			 r->id);
-		tell_fatal(r, EXIT_FENCED, text);
+		tell_fatal(r, EXIT_UNAVAILABLE, text);
 	}
 	r->fenced_ms = now;
 }
@@ -430,7 +421,7 @@ do_recreate(struct publisher_run *r)
 	tell_not_ready(r, text);
 	/* At once the first time; then as often as the cause allows. */
 	if (r->recreated++ > 0)
-		r->desk.pause(r->desk.arg, back_off(r->recreated));
+		r->desk.pause(r->desk.arg, backoff_ms(&backoff, (unsigned)r->recreated));
 	publisher_batch_drop(r);
 	if (publisher_batch_open(r, &err) < 0) {
 		log_warn("no producer could be made: %s", err.text);
@@ -472,7 +463,7 @@ publisher_run_loop(struct publisher_run *r)
 {
 	while (!r->desk.over(r->desk.arg, r->batch != NULL)) {
 		if (r->dead)
-			r->desk.pause(r->desk.arg, BACKOFF_MAX_MS);
+			r->desk.pause(r->desk.arg, backoff.max_ms);
 		else
 			states[r->state](r);
 	}

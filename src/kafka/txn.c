@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-enum { EXIT_FENCED = 69, EXIT_BUG = 70, EXIT_DENIED = 77, EXIT_CONFIG = 78 };
+#include "envdriver/base/exit.h"
 
 /* What else an answer must be for a row to hold. */
 enum cond {

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "envdriver/base/backoff.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
@@ -74,16 +75,6 @@ on_due(uv_timer_t *t)
 	handle_event(t->data, SUPERVISOR_DUE);
 }
 
-static double
-dice(void)
-{
-	unsigned n = 0;
-
-	if (uv_random(NULL, NULL, &n, sizeof(n), 0, NULL) < 0)
-		return 0;
-	return (double)(n % 20001) / 10000 - 1;
-}
-
 static void
 wait_for_restart(struct managed *h)
 {
@@ -133,7 +124,8 @@ handle_event(struct managed *h, enum supervisor_event event)
 	enum worker_status before = h->row.status;
 	enum supervisor_action action;
 
-	action = supervisor_table_step(&h->row, &h->s->rules, event, clock_mono_ms(), dice());
+	action = supervisor_table_step(&h->row, &h->s->rules, event, clock_mono_ms(),
+				       backoff_dice());
 	act(h, action);
 	if (h->row.status != before)
 		changed(h);

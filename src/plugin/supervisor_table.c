@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor_table.h"
 
+#include "envdriver/base/backoff.h"
+
 /* What a cell of the table does beyond its plain action and next state. */
 enum special {
 	PLAIN,
@@ -102,16 +104,15 @@ static const struct cell table[][SUPERVISOR_EVENTS] = {
 };
 
 static int64_t
-backoff_ms(int consecutive, double dice)
+restart_delay(int consecutive, double dice)
 {
-	int64_t delay = SUPERVISOR_BACKOFF_MIN_MS;
+	static const struct backoff backoff = {
+		.min_ms = SUPERVISOR_BACKOFF_MIN_MS,
+		.max_ms = SUPERVISOR_BACKOFF_MAX_MS,
+	};
+	int64_t ms = backoff_spread(backoff_ms(&backoff, (unsigned)consecutive), dice);
 
-	for (int i = 1; i < consecutive && delay < SUPERVISOR_BACKOFF_MAX_MS; i++)
-		delay *= 2;
-	if (delay > SUPERVISOR_BACKOFF_MAX_MS)
-		delay = SUPERVISOR_BACKOFF_MAX_MS;
-	delay += (int64_t)((double)delay * 0.25 * dice);
-	return delay < SUPERVISOR_BACKOFF_MAX_MS ? delay : SUPERVISOR_BACKOFF_MAX_MS;
+	return ms < backoff.max_ms ? ms : backoff.max_ms;
 }
 
 static bool
@@ -147,7 +148,7 @@ crash(struct supervisor_row *row, const struct supervisor_rules *rules, bool fai
 		return row->gave_up ? SUPERVISOR_GIVE_UP : SUPERVISOR_REST;
 	}
 	row->status = WORKER_BACKOFF;
-	row->next_restart_ms = now + backoff_ms(row->consecutive, dice);
+	row->next_restart_ms = now + restart_delay(row->consecutive, dice);
 	return SUPERVISOR_WAIT;
 }
 

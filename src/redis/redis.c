@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "envdriver/base/backoff.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/metrics.h"
@@ -17,10 +18,10 @@ enum {
 	ATTEMPT_MS = 5000,	/* connecting and greeting */
 	PING_MS = 5000,
 	STOOD_STILL_MS = 3000,	/* between two ticks: it was us */
-	BACKOFF_MIN_MS = 100,
-	BACKOFF_MAX_MS = 5000,
 	STEADY_MS = 10000,	/* up this long: the next back-off starts small */
 };
+
+static const struct backoff backoff = { .min_ms = 100, .max_ms = 5000 };
 
 static int64_t
 now_ms(const struct redis *r)
@@ -173,8 +174,6 @@ on_retry(uv_timer_t *t)
 static uint64_t
 next_delay(struct redis *r, bool reached)
 {
-	int64_t delay = r->backoff_ms;
-
 	if (!reached && r->address && r->address->ai_next) {
 		r->address = r->address->ai_next;
 		return 0;
@@ -182,8 +181,7 @@ next_delay(struct redis *r, bool reached)
 	/* Resolve anew: a name may have moved. */
 	uv_freeaddrinfo(r->addresses);
 	r->addresses = r->address = NULL;
-	r->backoff_ms = delay * 2 < BACKOFF_MAX_MS ? delay * 2 : BACKOFF_MAX_MS;
-	return (uint64_t)(delay * 3 / 4) + uv_hrtime() / 1000 % (uint64_t)(delay / 2 + 1);
+	return (uint64_t)backoff_spread(backoff_ms(&backoff, ++r->failures), backoff_dice());
 }
 
 static void
@@ -226,7 +224,7 @@ redis_lost(struct redis *r, const char *why)
 		r->lost_id = r->id;
 		memcpy(r->lost_run_id, r->run_id, sizeof(r->run_id));
 		if (now_ms(r) - r->up_ms >= STEADY_MS)
-			r->backoff_ms = BACKOFF_MIN_MS;
+			r->failures = 0;
 	}
 	close_conns(r);
 	uv_timer_start(&r->retry, on_retry, next_delay(r, reached), 0);
@@ -347,7 +345,6 @@ redis_new(uv_loop_t *loop, const struct config *config, struct err *reterr)
 	}
 	memset(r, 0, sizeof(*r));
 	r->loop = loop;
-	r->backoff_ms = BACKOFF_MIN_MS;
 	if (redis_url_parse(config_str(config, "redis.url"), &r->url, reterr) < 0) {
 		free(r);
 		return NULL;

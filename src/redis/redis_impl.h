@@ -54,7 +54,8 @@ struct redis {
 	char why[REDIS_WHY_MAX];
 	uv_timer_t retry, tick;
 	int64_t silent_ms;		/* before it was found down */
-	int64_t backoff_ms, attempt_ms, up_ms, last_tick, last_ping;
+	unsigned failures;	/* in a row, for the back-off */
+	int64_t attempt_ms, up_ms, last_tick, last_ping;
 	int64_t answering_since;
 
 	uv_getaddrinfo_t resolve;

@@ -12,6 +12,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/exit.h"
 #include "instance_impl.h"
 
 enum { HASH_FIELDS_ROOM = 1024 };
@@ -126,7 +127,7 @@ beaten(struct instance *i, const redisReply *reply)
 		return false;
 	if (reply->type == REDIS_REPLY_INTEGER)
 		return true;
-	instance_refuse(i, 69,
+	instance_refuse(i, EXIT_UNAVAILABLE,
 			"another worker has taken over the name '%s' (host %.*s, pid %.*s): give "
 			"each worker its own instance.id",
 			i->id, SPAN_FMT(element(reply, 1)), SPAN_FMT(element(reply, 2)));

@@ -6,6 +6,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/exit.h"
 #include "envdriver/base/log.h"
 #include "instance_impl.h"
 
@@ -93,7 +94,7 @@ on_meta(void *arg, const redisReply *reply)
 	}
 	name = reply->elements == 2 ? redis_span(reply->element[0]) : SPAN_NULL;
 	theirs = reply->elements == 2 ? redis_span(reply->element[1]) : SPAN_NULL;
-	instance_refuse(i, 78,
+	instance_refuse(i, EXIT_CONFIG,
 			"redis.prefix '%s' serves %.*s '%.*s', this worker has '%s': one prefix "
 			"is for one group on one cluster, give another redis.prefix",
 			redis_prefix(i->redis), SPAN_FMT(name), SPAN_FMT(theirs),
@@ -189,7 +190,7 @@ judge_predecessor(struct instance *i, const struct span f[LOOK_FIELDS])
 	}
 	heartbeat_see(&i->predecessor, i->asked_ms, clock_mono_ms(), f[INCARNATION], f[BEAT]);
 	if (heartbeat_moved(&i->predecessor))
-		instance_refuse(i, 69,
+		instance_refuse(i, EXIT_UNAVAILABLE,
 				"instance '%s' is alive (host %.*s, pid %.*s): give each worker "
 				"its own instance.id",
 				i->id, SPAN_FMT(f[HOST]), SPAN_FMT(f[PID]));
@@ -240,7 +241,7 @@ instance_check(struct instance *i, const char *cluster_id)
 	if (cluster_id) {
 		i->cluster_id = strdup(cluster_id);
 		if (!i->cluster_id) {
-			instance_refuse(i, 75, "out of memory");
+			instance_refuse(i, EXIT_AGAIN, "out of memory");
 			return;
 		}
 	}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "envdriver/base/backoff.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
@@ -18,13 +19,12 @@ enum {
 	ASKS_MAX = 64,			/* ids asked for at a time */
 	SUBJECTS_MAX = 16,
 	AT_ONCE = 4,			/* requests */
-	BACKOFF_MIN_MS = 250,
-	BACKOFF_MAX_MS = 15000,
 	UNWANTED_MS = 60000,		/* nobody looked an ask's id up for so long */
 	SAID_MAX = 120,			/* of what a registry says */
 	SUBJECT_MAX = 512,
 };
 
+static const struct backoff backoff = { .min_ms = 250, .max_ms = 15000 };
 static const char media[] = "application/vnd.schemaregistry.v1+json";
 
 /* An id, or a subject of ours. */
@@ -58,29 +58,6 @@ struct schema_registry {
 static void pump(struct schema_registry *r);
 
 /* --- what goes wrong --- */
-
-/* 0.75 to 1.25 */
-static double
-jitter(void)
-{
-	unsigned n = 0;
-
-	if (uv_random(NULL, NULL, &n, sizeof(n), 0, NULL) < 0)
-		return 1;
-	return 0.75 + (double)(n % 1024) / 2048;
-}
-
-static int64_t
-backoff_ms(unsigned failures)
-{
-	int64_t ms = BACKOFF_MIN_MS;
-
-	while (--failures > 0 && ms < BACKOFF_MAX_MS)
-		ms *= 2;
-	if (ms > BACKOFF_MAX_MS)
-		ms = BACKOFF_MAX_MS;
-	return (int64_t)((double)ms * jitter());
-}
 
 static void
 describe(const struct ask *a, char *text, size_t size)
@@ -145,7 +122,8 @@ fail(struct schema_registry *r, const struct ask *ask, const struct http_client_
 	snprintf(r->why, sizeof(r->why), "%s", text.failed ? "out of memory" : text.data);
 	buf_release(&text);
 	r->failures++;
-	r->not_before_ms = clock_mono_ms() + backoff_ms(r->failures);
+	r->not_before_ms = clock_mono_ms() +
+			   backoff_spread(backoff_ms(&backoff, r->failures), backoff_dice());
 }
 
 static void
@@ -338,7 +316,7 @@ pump(struct schema_registry *r)
 	uv_timer_stop(&r->retry);
 	while ((a = next_ask(r, &running)) && running < AT_ONCE) {
 		if (wait <= 0 && submit(a) < 0)
-			wait = BACKOFF_MIN_MS;	/* memory is short */
+			wait = backoff.min_ms;	/* memory is short */
 		if (wait > 0) {
 			uv_timer_start(&r->retry, on_retry, (uint64_t)wait, 0);
 			return;

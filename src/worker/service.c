@@ -199,7 +199,7 @@ static void
 on_stopped(void *arg)
 {
 	log_info("stopped");
-	end(arg, CLI_DONE);
+	end(arg, EXIT_DONE);
 }
 
 /* The first one asks for an orderly end, the second one takes it. */
@@ -210,7 +210,7 @@ on_signal(uv_signal_t *handle, int signum)
 
 	if (s->signals++) {
 		log_warn("second signal, ending at once");
-		_exit(CLI_SIGNAL + signum);
+		_exit(EXIT_SIGNAL + signum);
 	}
 	engine_stop(s->flow);
 	publish_snapshot(s);
@@ -284,7 +284,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	(void)mallopt(M_ARENA_MAX, ARENAS);
 	if (uv_loop_init(&s.loop) < 0) {
 		cli_complain(cli, "cannot make an event loop");
-		return CLI_AGAIN;
+		return EXIT_AGAIN;
 	}
 	if (start(&s, config, &err) < 0) {
 		/* What was made so far goes with the process, as at its end. */
@@ -298,7 +298,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		hooks->on_end(hooks->arg);
 #ifdef ENVDRIVER_TEST
 	/* The sanitizers want to see everything given back. */
-	if (s.exit_code == CLI_DONE)
+	if (s.exit_code == EXIT_DONE)
 		return give_back(&s);
 #endif
 	/* Nothing that must last is left to do, and librdkafka's threads may

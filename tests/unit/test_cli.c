@@ -23,7 +23,7 @@ static int
 nothing(struct cli *cli)
 {
 	(void)cli;
-	return CLI_DONE;
+	return EXIT_DONE;
 }
 
 static const struct cli_option globals[] = {

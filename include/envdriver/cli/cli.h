@@ -14,28 +14,11 @@
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
+#include "envdriver/base/exit.h"
 
 struct cli;
 struct config;
 struct err;
-
-/* Exit codes, fixed by name (DESIGN section 10). */
-enum cli_exit {
-	CLI_DONE = 0,
-	CLI_FINDINGS = 1,	/* findings, or a failed outcome */
-	CLI_FAILED = 2,		/* could not do it */
-	CLI_USAGE = 64,
-	CLI_UNAVAILABLE = 69,	/* fenced, or a peer is away */
-	CLI_BUG = 70,
-	CLI_AGAIN = 75,
-	CLI_DENIED = 77,
-	CLI_CONFIG = 78,
-	/* of `exec` besides the command's own */
-	CLI_EXEC_TIMEOUT = 124,
-	CLI_EXEC_FAILED = 125,
-	CLI_EXEC_INTERRUPTED = 126,
-	CLI_SIGNAL = 128,	/* plus the signal's number */
-};
 
 struct cli_option {
 	const char *name;	/* without "--" */
@@ -117,7 +100,7 @@ bool cli_colours(const struct cli *cli);
 bool cli_verbose(const struct cli *cli);
 /* Writes to standard output at once. A reader that went away ends the
  * process as SIGPIPE does everywhere; any other failure is reported and
- * remembered: cli_end then turns success into CLI_FAILED. */
+ * remembered: cli_end then turns success into EXIT_TROUBLE. */
 void cli_write(struct cli *cli, struct span text);
 /* The buf is written and reset; out of memory in it is a failure, too. */
 void cli_write_buf(struct cli *cli, struct buf *out);
@@ -133,7 +116,7 @@ void cli_note(const struct cli *cli, const char *fmt, ...)
 int cli_code(const struct err *err);
 /* Complains, and gives that. */
 int cli_fail(const struct cli *cli, const struct err *err);
-/* Complains and points to the help; gives CLI_USAGE. */
+/* Complains and points to the help; gives EXIT_USAGE. */
 int cli_misuse(const struct cli *cli, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
