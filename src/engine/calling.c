@@ -134,7 +134,7 @@ static void
 write_orphan(struct engine *f, struct span command_id, const struct chosen *by, const char *token,
 	     const struct buf *call, struct span lease_id)
 {
-	const struct plugin_notice n = {
+	const struct plugin_event n = {
 		.type = "LEASE_ORPHANED",
 		.plugin_id = by->plugin_id,
 		.plugin_key = by->plugin_key,
@@ -176,7 +176,7 @@ void
 calling_free(struct engine_call *c)
 {
 	if (c->call)
-		supervisor_call_forget(c->call);
+		plugin_call_free(c->call);
 	buf_release(&c->late_command_id);
 	buf_release(&c->orphan);
 	free(c);
@@ -318,14 +318,14 @@ on_chunk(void *arg, bool is_stderr, struct span text)
 void
 calling_start(struct engine *f, struct entry *e)
 {
-	const struct supervisor_call_events ev = {
+	const struct plugin_call_events ev = {
 		.on_answer = on_answer,
 		.on_chunk = on_chunk,
 		.on_late = e->cmd->op->id == OPERATION_ACQUIRE_LEASE ? on_late : NULL,
 		.arg = calloc(1, sizeof(struct engine_call)),
 	};
 	struct engine_call *c = ev.arg;
-	struct supervisor_request r;
+	struct plugin_request r;
 
 	if (!c) {
 		engine_nomem(f);
@@ -336,7 +336,7 @@ calling_start(struct engine *f, struct entry *e)
 	e->call_limit_ms = command_timeout_ms(e->cmd, f->limits.call_timeout);
 	e->started_at = clock_wall_ms();
 	e->lost = false;
-	r = (struct supervisor_request){
+	r = (struct plugin_request){
 		.plugin_id = e->plugin_id,
 		.method = e->cmd->op->rpc,
 		.params = buf_span(&e->params),

@@ -100,7 +100,7 @@ struct engine_shape;
 struct engine_call {
 	struct engine *flow;
 	struct entry *entry;		/* NULL once nobody waits for the answer */
-	struct supervisor_call *call;
+	struct plugin_call *call;
 	struct buf late_command_id;	/* of a late lease: what the orphan list needs */
 	struct buf orphan;		/* calling_json */
 	char token[CLAIM_TOKEN_MAX];

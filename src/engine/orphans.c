@@ -29,7 +29,7 @@ struct orphan {
 	struct buf value;	/* {"lease":…,"call":…} */
 	struct buf command_id, plugin_id, plugin_key, company_id, lease;
 	struct jtext call;	/* in value */
-	struct supervisor_call *running;
+	struct plugin_call *running;
 };
 
 static void
@@ -38,7 +38,7 @@ orphan_free(struct orphan *o)
 	struct engine *f = o->flow;
 
 	if (o->running)
-		supervisor_call_forget(o->running);
+		plugin_call_free(o->running);
 	buf_release(&o->field);
 	buf_release(&o->value);
 	buf_release(&o->command_id);
@@ -85,7 +85,7 @@ parse(struct orphan *o)
 static void
 notice(struct orphan *o, const char *type, const char *message)
 {
-	const struct plugin_notice n = {
+	const struct plugin_event n = {
 		.type = type,
 		.plugin_id = buf_span(&o->plugin_id),
 		.plugin_key = buf_span(&o->plugin_key),
@@ -148,9 +148,9 @@ add_raw(struct buf *out, const char *name, struct jtext object)
 static void
 destroy(struct orphan *o)
 {
-	const struct supervisor_call_events ev = { .on_answer = on_destroyed, .arg = o };
+	const struct plugin_call_events ev = { .on_answer = on_destroyed, .arg = o };
 	struct buf params = BUF_INIT;
-	struct supervisor_request r;
+	struct plugin_request r;
 
 	buf_adds(&params, "{\"driverKey\":");
 	jtext_add_flat(&params, jtext_get(o->call, "driverKey").raw);
@@ -161,7 +161,7 @@ destroy(struct orphan *o)
 	buf_adds(&params, ",\"providerLeaseId\":");
 	jtext_add_string(&params, buf_span(&o->lease));
 	buf_addch(&params, '}');
-	r = (struct supervisor_request){
+	r = (struct plugin_request){
 		.plugin_id = o->plugin_id.data,
 		.method = "environmentDestroyLease",
 		.params = buf_span(&params),

@@ -230,7 +230,7 @@ on_redis_down(void *arg, const char *why)
 }
 
 static void
-on_notice(void *arg, const struct plugin_notice *n)
+on_notice(void *arg, const struct plugin_event *n)
 {
 	struct engine *f = arg;
 

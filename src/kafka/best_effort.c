@@ -13,7 +13,7 @@
 #include "envdriver/avro/schema.h"
 #include "envdriver/kafka/client_conf.h"
 #include "produce.h"
-#include "envdriver/plugin/supervisor.h"
+#include "envdriver/plugin/plugin_event.h"
 
 enum { LOG_EVERY_MS = 60000 };
 
@@ -87,7 +87,7 @@ set_when(avro_value_t *v, const char *field, int64_t value, int64_t none)
 }
 
 static bool
-fill(struct best_effort *n, const struct plugin_notice *p)
+fill(struct best_effort *n, const struct plugin_event *p)
 {
 	avro_value_t *v = &n->value;
 	char id[37];
@@ -124,7 +124,7 @@ add_header(struct event_header *to, const char *name, struct span value)
 }
 
 void
-best_effort_plugin(struct best_effort *n, const struct plugin_notice *p)
+best_effort_plugin(struct best_effort *n, const struct plugin_event *p)
 {
 	struct event_header headers[3];
 	size_t n_headers = 0;

@@ -26,7 +26,7 @@ channel_broken(struct channel *c)
 /* The calls that timed out */
 
 static void
-late_add(struct channel *c, struct channel_call *call)
+late_add(struct channel *c, struct channel_pending *call)
 {
 	call->late = true;
 	call->newer = NULL;
@@ -40,7 +40,7 @@ late_add(struct channel *c, struct channel_call *call)
 }
 
 static void
-late_remove(struct channel *c, struct channel_call *call)
+late_remove(struct channel *c, struct channel_pending *call)
 {
 	if (call->older)
 		call->older->newer = call->newer;
@@ -55,7 +55,7 @@ late_remove(struct channel *c, struct channel_call *call)
 }
 
 static void
-forget(struct channel *c, struct channel_call *call)
+forget(struct channel *c, struct channel_pending *call)
 {
 	imap_remove(&c->calls, &call->node);
 	if (call->late)
@@ -66,7 +66,7 @@ forget(struct channel *c, struct channel_call *call)
 }
 
 void
-channel_end_call(struct channel *c, struct channel_call *call, const struct rpc_answer *answer)
+channel_end_call(struct channel *c, struct channel_pending *call, const struct rpc_answer *answer)
 {
 	bool late = call->late;
 
@@ -89,7 +89,7 @@ give_up_oldest(struct channel *c)
 }
 
 static void
-time_out(struct channel *c, struct channel_call *call)
+time_out(struct channel *c, struct channel_pending *call)
 {
 	char text[160];
 	struct rpc_answer a = { .end = RPC_TIMED_OUT, .method = call->method, .text = text };
@@ -125,7 +125,7 @@ on_timer(uv_timer_t *t)
 	int64_t now = clock_mono_ms();
 
 	while (!c->closing && (first = deadline_first(&c->deadlines)) && first->at_ms <= now)
-		time_out(c, CONTAINER_OF(first, struct channel_call, deadline));
+		time_out(c, CONTAINER_OF(first, struct channel_pending, deadline));
 	arm(c);
 }
 
@@ -204,7 +204,7 @@ channel_write(struct channel *c, struct span line)
 }
 
 static int
-add_call(struct channel *c, struct channel_call *call, struct err *reterr)
+add_call(struct channel *c, struct channel_pending *call, struct err *reterr)
 {
 	if (!imap_add(&c->calls, &call->node, *c->next_id))
 		return err_nomem(reterr);
@@ -221,7 +221,7 @@ add_call(struct channel *c, struct channel_call *call, struct err *reterr)
 }
 
 int
-channel_send(struct channel *c, struct channel_call *call, const struct channel_request *r,
+channel_send(struct channel *c, struct channel_pending *call, const struct channel_request *r,
 	     struct err *reterr)
 {
 	size_t before = c->queued.len;
@@ -256,7 +256,7 @@ channel_send(struct channel *c, struct channel_call *call, const struct channel_
 }
 
 void
-channel_drop(struct channel *c, struct channel_call *call)
+channel_drop(struct channel *c, struct channel_pending *call)
 {
 	if (call->pending)
 		forget(c, call);
@@ -291,16 +291,16 @@ channel_finish(struct channel *c)
 }
 
 void
-channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_call *call),
+channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_pending *call),
 	     void *arg)
 {
 	while (c->deadlines.count > 0 || c->oldest) {
-		struct channel_call *call = c->oldest;
+		struct channel_pending *call = c->oldest;
 		struct rpc_answer a = { .end = RPC_DIED };
 
 		if (c->deadlines.count > 0)
 			call = CONTAINER_OF(c->deadlines.heap[c->deadlines.count - 1],
-					    struct channel_call, deadline);
+					    struct channel_pending, deadline);
 		a.method = call->method;
 		a.text = text(arg, call);
 		channel_end_call(c, call, &a);

@@ -29,21 +29,21 @@ enum { CHANNEL_LATE_MAX = 1024 };
 
 /* The first five are set by the owner, who keeps the struct until on_end
  * has been called (and, after RPC_TIMED_OUT, on_late), or until channel_drop. */
-struct channel_call {
+struct channel_pending {
 	const char *method;
 	int64_t timeout_ms;
 	int64_t spent_ms;	/* of it, before it is sent */
 	/* Exactly once. The call is not pending any more; it may be freed,
 	 * but not after RPC_TIMED_OUT. */
-	void (*on_end)(struct channel_call *c, const struct rpc_answer *answer);
+	void (*on_end)(struct channel_pending *c, const struct rpc_answer *answer);
 	/* Exactly once after RPC_TIMED_OUT: the late answer, or RPC_DIED or
 	 * RPC_TIMED_OUT when none will be waited for. */
-	void (*on_late)(struct channel_call *c, const struct rpc_answer *answer);
+	void (*on_late)(struct channel_pending *c, const struct rpc_answer *answer);
 
 	bool pending, late;
 	struct imap_node node;		/* the key is the id */
 	struct deadline deadline;
-	struct channel_call *older, *newer;	/* among the late */
+	struct channel_pending *older, *newer;	/* among the late */
 };
 
 /* None of them may close the channel's loop; all may call the channel. Spans
@@ -80,13 +80,13 @@ struct channel_request {
 
 /* Queues a request. ERR_CLOSED, ERR_LIMIT (the queue) or ERR_NOMEM: nothing
  * was queued and the call is not pending. */
-int channel_send(struct channel *c, struct channel_call *call, const struct channel_request *r,
+int channel_send(struct channel *c, struct channel_pending *call, const struct channel_request *r,
 		 struct err *reterr);
 /* Queues a line as it is. False when it was not taken (broken, or a worker
  * that asks and never reads). */
 bool channel_write(struct channel *c, struct span line);
 /* The call is forgotten; its answer will be an unknown id. */
-void channel_drop(struct channel *c, struct channel_call *call);
+void channel_drop(struct channel *c, struct channel_pending *call);
 /* Nothing more will be read: the channel is at the end of its stream. */
 bool channel_ended(const struct channel *c);
 /* How often something was read: answers that give the same number were in the
@@ -99,7 +99,7 @@ bool channel_parsing(const struct channel *c);
 void channel_finish(struct channel *c);
 /* Ends every call with RPC_DIED. `text` gives the words for each, borrowed
  * until it is called again. */
-void channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_call *call),
+void channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_pending *call),
 		  void *arg);
 /* Ends without a word to pending calls. Accepts NULL. The memory is given
  * back when the loop has turned. */

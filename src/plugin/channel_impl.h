@@ -35,12 +35,12 @@ struct channel {
 	struct imap calls;
 	struct deadlines deadlines;
 	size_t late;
-	struct channel_call *oldest, *newest;
+	struct channel_pending *oldest, *newest;
 };
 
 /* channel.c */
 void channel_broken(struct channel *c);
-void channel_end_call(struct channel *c, struct channel_call *call,
+void channel_end_call(struct channel *c, struct channel_pending *call,
 		      const struct rpc_answer *answer);
 
 /* channel_read.c */

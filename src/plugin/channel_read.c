@@ -13,7 +13,7 @@ static void
 on_response(struct channel *c, const struct rpc_message *m, struct rpc_answer *answer)
 {
 	struct imap_node *node = NULL;
-	struct channel_call *call;
+	struct channel_pending *call;
 	int64_t id;
 
 	if (jtext_int(m->id, &id) && id > 0)
@@ -22,7 +22,7 @@ on_response(struct channel *c, const struct rpc_message *m, struct rpc_answer *a
 		c->ev.on_bad(c->ev.arg, "a response to an unknown request");
 		return;
 	}
-	call = CONTAINER_OF(node, struct channel_call, node);
+	call = CONTAINER_OF(node, struct channel_pending, node);
 	answer->method = call->method;
 	channel_end_call(c, call, answer);
 }

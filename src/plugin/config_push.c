@@ -8,7 +8,7 @@
 
 /* One company's; lives until the plugin is through with it. */
 struct telling {
-	struct worker_call call;
+	struct worker_invocation call;
 	struct config_push *teller;	/* NULL: it has gone on without us */
 	struct buf company;
 	char invocation_id[UUID_STR_LEN];
@@ -17,7 +17,7 @@ struct telling {
 static void next(struct config_push *t);
 
 static void
-on_answer(struct worker_call *c, const struct rpc_answer *answer)
+on_answer(struct worker_invocation *c, const struct rpc_answer *answer)
 {
 	struct telling *one = CONTAINER_OF(c, struct telling, call);
 	struct config_push *t = one->teller;
@@ -29,14 +29,14 @@ on_answer(struct worker_call *c, const struct rpc_answer *answer)
 }
 
 static void
-on_late(struct worker_call *c, const struct rpc_answer *answer)
+on_late(struct worker_invocation *c, const struct rpc_answer *answer)
 {
 	(void)c;
 	(void)answer;
 }
 
 static void
-on_chunk(struct worker_call *c, bool is_stderr, struct span text)
+on_chunk(struct worker_invocation *c, bool is_stderr, struct span text)
 {
 	(void)c;
 	(void)is_stderr;
@@ -44,7 +44,7 @@ on_chunk(struct worker_call *c, bool is_stderr, struct span text)
 }
 
 static void
-on_gone(struct worker_call *c)
+on_gone(struct worker_invocation *c)
 {
 	struct telling *one = CONTAINER_OF(c, struct telling, call);
 
@@ -71,7 +71,7 @@ tell(struct config_push *t, struct span key, struct jtext config)
 	buf_adds(&params, ",\"companyId\":");
 	buf_addspan(&params, key);
 	buf_addch(&params, '}');
-	one->call = (struct worker_call){
+	one->call = (struct worker_invocation){
 		.rpc = { .method = "configChanged", .timeout_ms = t->timeout_ms },
 		.on_answer = on_answer, .on_late = on_late,
 		.on_chunk = on_chunk, .on_gone = on_gone,
@@ -80,7 +80,7 @@ tell(struct config_push *t, struct span key, struct jtext config)
 	if (one->call.scope.company.len)
 		one->call.scope.invocation_id = one->invocation_id;
 	told = !params.failed && !one->company.failed &&
-	       worker_call(t->worker, &one->call, buf_span(&params), SPAN_NULL, NULL) == 0;
+	       worker_invoke(t->worker, &one->call, buf_span(&params), SPAN_NULL, NULL) == 0;
 	buf_release(&params);
 	if (!told)
 		on_gone(&one->call);

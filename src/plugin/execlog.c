@@ -18,10 +18,10 @@ utf16_units(struct span text)
 	return n;
 }
 
-static struct scope_call *
+static struct scope_entry *
 find_route(const struct scope *s, struct jtext invocation_id, struct buf *scratch)
 {
-	struct scope_call *c;
+	struct scope_entry *c;
 
 	buf_reset(scratch);
 	jtext_decode(invocation_id, scratch, /* ret_replaced= */ NULL);
@@ -32,7 +32,7 @@ find_route(const struct scope *s, struct jtext invocation_id, struct buf *scratc
 /* Closes every route when executions of two companies run; true when `c`'s is
  * closed. */
 static bool
-latched(struct scope *s, struct scope_call *c)
+latched(struct scope *s, struct scope_entry *c)
 {
 	bool two = false;
 
@@ -40,9 +40,9 @@ latched(struct scope *s, struct scope_call *c)
 		return true;
 	if (!s->shared)
 		return false;
-	for (struct scope_call *o = s->calls; o && !two; o = o->next)
+	for (struct scope_entry *o = s->calls; o && !two; o = o->next)
 		two = o->wants_log && !o->settled && !span_eq(o->company, c->company);
-	for (struct scope_call *o = s->calls; two && o; o = o->next)
+	for (struct scope_entry *o = s->calls; two && o; o = o->next)
 		o->latched |= o->wants_log && !o->settled;
 	return two;
 }
@@ -52,7 +52,7 @@ execlog_take(struct scope *s, const struct rpc_message *m, uint64_t total_max, s
 	     struct execlog_chunk *ret)
 {
 	struct jtext stream = jtext_get(m->params, "stream"), chunk = jtext_get(m->params, "chunk");
-	struct scope_call *c;
+	struct scope_entry *c;
 	size_t units;
 
 	if (!jtext_is(stream, "stdout") && !jtext_is(stream, "stderr"))

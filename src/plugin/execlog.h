@@ -21,7 +21,7 @@
 enum { EXECLOG_CHUNK_MAX = 1000000 };
 
 struct execlog_chunk {
-	struct scope_call *call;
+	struct scope_entry *call;
 	bool is_stderr;
 	struct span text;	/* in `text` */
 };

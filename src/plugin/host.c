@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/supervisor.h"
+#include "envdriver/plugin/plugin_event.h"
 #include "host_impl.h"
 
 enum {
@@ -236,10 +236,10 @@ secrets_resolve(const struct host_ask *a)
 		    "This host hands secrets to plugins in the config of a call only");
 }
 
-static struct plugin_notice
-new_notice(const struct host_ask *a, const char *type)
+static struct plugin_event
+new_event(const struct host_ask *a, const char *type)
 {
-	return (struct plugin_notice){
+	return (struct plugin_event){
 		.type = type,
 		.plugin_id = span_of(a->host->plugin->id),
 		.plugin_key = span_of(a->host->plugin->key),
@@ -283,11 +283,11 @@ static void
 activity_log(const struct host_ask *a)
 {
 	static const char *const names[] = { "entityType", "entityId", "metadata", NULL };
-	struct plugin_notice n = new_notice(a, "ACTIVITY");
+	struct plugin_event n = new_event(a, "ACTIVITY");
 
 	n.message = text_of(jtext_get(a->m->params, "message"), &a->host->text);
 	n.details = details(&a->host->more, names, a->m->params);
-	a->host->ops.notice(a->host->ops.arg, &n);
+	a->host->ops.event(a->host->ops.arg, &n);
 	nothing(a);
 }
 
@@ -295,11 +295,11 @@ static void
 events_emit(const struct host_ask *a)
 {
 	static const char *const names[] = { "payload", NULL };
-	struct plugin_notice n = new_notice(a, "EVENT_EMITTED");
+	struct plugin_event n = new_event(a, "EVENT_EMITTED");
 
 	n.name = text_of(jtext_get(a->m->params, "name"), &a->host->text);
 	n.details = details(&a->host->more, names, a->m->params);
-	a->host->ops.notice(a->host->ops.arg, &n);
+	a->host->ops.event(a->host->ops.arg, &n);
 	nothing(a);
 }
 

@@ -20,7 +20,7 @@
 
 struct err;
 struct host;
-struct plugin_notice;
+struct plugin_event;
 
 /* Of one worker: requests for state that Redis has not answered, and open
  * stream channels. What goes beyond is refused. */
@@ -45,7 +45,7 @@ struct host_ops {
 	void (*write)(void *arg, struct span line);
 	/* What the plugin logs. `meta` is MISSING when there is none. */
 	void (*log)(void *arg, enum log_level level, struct span message, struct jtext meta);
-	void (*notice)(void *arg, const struct plugin_notice *n);
+	void (*event)(void *arg, const struct plugin_event *n);
 	/* `field` and `value` are borrowed for the call. Returns negative when
 	 * it could not be asked; else `done` is called once, not before this
 	 * returns. */

@@ -14,7 +14,7 @@ struct host_ask {
 	struct host *host;
 	const struct rpc_message *m;
 	struct span method;	/* decoded */
-	const struct scope_call *call;	/* whose invocation; NULL: none */
+	const struct scope_entry *call;	/* whose invocation; NULL: none */
 	bool invalid;		/* a missing, expired or unknown invocation */
 	struct span company;	/* in whose scope; ptr NULL: nobody's */
 };

@@ -4,16 +4,16 @@
 
 #include <stdlib.h>
 
-#include "envdriver/plugin/supervisor.h"
+#include "envdriver/plugin/plugin_event.h"
 #include "host_impl.h"
 
 enum { NAME_LEN_MAX = 1024 };
 
 static void
-notice(struct host *h, const char *type, struct span channel, struct span company,
+stream_event(struct host *h, const char *type, struct span channel, struct span company,
        struct span command_id, struct span details)
 {
-	struct plugin_notice n = {
+	struct plugin_event n = {
 		.type = type,
 		.plugin_id = span_of(h->plugin->id), .plugin_key = span_of(h->plugin->key),
 		.exit_code = -1, .will_restart = -1,
@@ -22,7 +22,7 @@ notice(struct host *h, const char *type, struct span channel, struct span compan
 		.name = channel, .details = details,
 	};
 
-	h->ops.notice(h->ops.arg, &n);
+	h->ops.event(h->ops.arg, &n);
 }
 
 /* Companies may use one name: the close of one must not forget the other's. */
@@ -93,17 +93,18 @@ host_stream(const struct host_ask *a)
 	if (span_is(a->method, "streams.open")) {
 		if (channel.len)
 			remember(h, channel, a->company);
-		notice(h, "STREAM_OPENED", channel, a->company, command, SPAN_NULL);
+		stream_event(h, "STREAM_OPENED", channel, a->company, command, SPAN_NULL);
 	} else if (span_is(a->method, "streams.close")) {
 		forget(h, find(h, channel, a->company));
-		notice(h, "STREAM_CLOSED", channel, a->company, command, SPAN_NULL);
+		stream_event(h, "STREAM_CLOSED", channel, a->company, command, SPAN_NULL);
 	} else {
 		buf_reset(&h->more);
 		buf_adds(&h->more, "{\"event\":");
 		buf_addspan(&h->more, event.kind ? event.raw : SPAN_LIT("null"));
 		buf_addch(&h->more, '}');
 		if (!h->more.failed)
-			notice(h, "STREAM_EVENT", channel, a->company, command, buf_span(&h->more));
+			stream_event(h, "STREAM_EVENT", channel, a->company, command,
+				     buf_span(&h->more));
 	}
 }
 
@@ -111,8 +112,8 @@ void
 host_stream_close_all(struct host *h)
 {
 	while (h->streams) {
-		notice(h, "STREAM_CLOSED", h->streams->channel, h->streams->company, SPAN_NULL,
-		       SPAN_NULL);
+		stream_event(h, "STREAM_CLOSED", h->streams->channel, h->streams->company,
+			     SPAN_NULL, SPAN_NULL);
 		forget(h, &h->streams);
 	}
 }

@@ -373,7 +373,7 @@ managed_new(struct supervisor *s, const char *id)
 	h->plugin = (struct host_plugin){ .id = h->id, .key = "" };
 	h->next_id = 1;
 	h->log_limit = h->stderr_limit = h->bad_limit = lines;
-	h->notice_limit.per_second = BEST_EFFORT_PER_SECOND;
+	h->event_limit.per_second = BEST_EFFORT_PER_SECOND;
 	h->teller = (struct config_push){
 		.timeout_ms = s->call_ms, .on_answer = managed_say_configured, .arg = h};
 	uv_timer_init(s->loop, &h->timer);

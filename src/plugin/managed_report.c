@@ -7,7 +7,7 @@
 
 enum {
 	TEXT_MAX = 2048,		/* of a line of the log */
-	NOTICE_MAX = 512 << 10,		/* of an event */
+	EVENT_MAX = 512 << 10,		/* of an event */
 };
 
 /* printf would count all of it, however much there is. */
@@ -65,18 +65,18 @@ on_log(void *arg, enum log_level level, struct span message, struct jtext meta)
 }
 
 static void
-on_notice(void *arg, const struct plugin_notice *n)
+on_event(void *arg, const struct plugin_event *n)
 {
 	struct managed *h = arg;
 
-	if (n->name.len + n->message.len + n->details.len > NOTICE_MAX)
+	if (n->name.len + n->message.len + n->details.len > EVENT_MAX)
 		log_warn("plugin %s: an event of more than %d bytes was left out", h->plugin.key,
-			 NOTICE_MAX);
-	else if (pass(&h->notice_limit, h, "of its events"))
-		h->s->ev.on_notice(h->s->ev.arg, n);
+			 EVENT_MAX);
+	else if (pass(&h->event_limit, h, "of its events"))
+		h->s->ev.on_plugin_event(h->s->ev.arg, n);
 }
 
-const struct host_ops managed_host_says = { .log = on_log, .notice = on_notice };
+const struct host_ops managed_host_says = { .log = on_log, .event = on_event };
 
 void
 managed_say_configured(void *arg, struct span company, const struct rpc_answer *answer)
@@ -96,10 +96,10 @@ managed_say_configured(void *arg, struct span company, const struct rpc_answer *
 
 /* Its life */
 
-static struct plugin_notice
-new_notice(const struct managed *h, const char *type)
+static struct plugin_event
+new_event(const struct managed *h, const char *type)
 {
-	return (struct plugin_notice){
+	return (struct plugin_event){
 		.type = type,
 		.plugin_id = span_of(h->id),
 		.plugin_key = span_of(h->plugin.key),
@@ -111,15 +111,15 @@ new_notice(const struct managed *h, const char *type)
 }
 
 static void
-tell(const struct managed *h, const struct plugin_notice *n)
+tell(const struct managed *h, const struct plugin_event *n)
 {
-	h->s->ev.on_notice(h->s->ev.arg, n);
+	h->s->ev.on_plugin_event(h->s->ev.arg, n);
 }
 
 void
 managed_say_started(struct managed *h)
 {
-	struct plugin_notice n = new_notice(h, "WORKER_STARTING");
+	struct plugin_event n = new_event(h, "WORKER_STARTING");
 
 	n.pid = worker_pid(h->worker);
 	log_debug("plugin %s: worker %d starts", h->plugin.key, n.pid);
@@ -129,7 +129,7 @@ managed_say_started(struct managed *h)
 void
 managed_say_up(struct managed *h)
 {
-	struct plugin_notice n = new_notice(h, h->again ? "WORKER_RESTARTED" : "WORKER_STARTED");
+	struct plugin_event n = new_event(h, h->again ? "WORKER_RESTARTED" : "WORKER_STARTED");
 
 	n.pid = worker_pid(h->worker);
 	log_info("plugin %s: worker %d runs", h->plugin.key, n.pid);
@@ -137,7 +137,7 @@ managed_say_up(struct managed *h)
 }
 
 static void
-say_crash(struct managed *h, struct plugin_notice *n, const char *what)
+say_crash(struct managed *h, struct plugin_event *n, const char *what)
 {
 	n->will_restart = h->row.status == WORKER_BACKOFF;
 	n->next_restart_at = n->will_restart ? h->next_restart_at : 0;
@@ -158,7 +158,7 @@ say_crash(struct managed *h, struct plugin_notice *n, const char *what)
 void
 managed_say_dead(struct managed *h, const struct worker_end *end, enum worker_status before)
 {
-	struct plugin_notice n = new_notice(h, "WORKER_STOPPED");
+	struct plugin_event n = new_event(h, "WORKER_STOPPED");
 	struct buf text = BUF_INIT;
 	char name[16];
 
@@ -183,7 +183,7 @@ managed_say_dead(struct managed *h, const struct worker_end *end, enum worker_st
 void
 managed_say_not_started(struct managed *h, const char *why)
 {
-	struct plugin_notice n = new_notice(h, "WORKER_CRASHED");
+	struct plugin_event n = new_event(h, "WORKER_CRASHED");
 	struct buf text = BUF_INIT;
 
 	buf_addf(&text, "Worker process failed to start: %s", why);

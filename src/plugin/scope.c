@@ -34,7 +34,7 @@ note_company(struct scope *s, struct span company)
 }
 
 bool
-scope_begin(struct scope *s, struct scope_call *c)
+scope_begin(struct scope *s, struct scope_entry *c)
 {
 	c->settled = c->latched = false;
 	c->log_bytes = 0;
@@ -50,7 +50,7 @@ scope_begin(struct scope *s, struct scope_call *c)
 }
 
 void
-scope_settle(struct scope *s, struct scope_call *c)
+scope_settle(struct scope *s, struct scope_entry *c)
 {
 	if (c->invocation_id && !c->settled)
 		imap_remove(&s->live, &c->node);
@@ -74,7 +74,7 @@ mark(struct scope *s, struct span company, uint64_t at)
 }
 
 void
-scope_end(struct scope *s, struct scope_call *c, uint64_t at)
+scope_end(struct scope *s, struct scope_entry *c, uint64_t at)
 {
 	scope_settle(s, c);
 	if (c->prev)
@@ -89,13 +89,13 @@ scope_end(struct scope *s, struct scope_call *c, uint64_t at)
 		s->nameless_at = at;
 }
 
-struct scope_call *
+struct scope_entry *
 scope_find(const struct scope *s, struct span invocation_id)
 {
 	struct imap_node *n = imap_find(&s->live, span_hash(invocation_id));
 
 	for (; n; n = imap_more(n)) {
-		struct scope_call *c = CONTAINER_OF(n, struct scope_call, node);
+		struct scope_entry *c = CONTAINER_OF(n, struct scope_entry, node);
 
 		if (span_is(invocation_id, c->invocation_id))
 			return c;
@@ -110,7 +110,7 @@ scope_any(const struct scope *s)
 }
 
 uint64_t
-scope_from(const struct scope *s, const struct scope_call *c)
+scope_from(const struct scope *s, const struct scope_entry *c)
 {
 	uint64_t from = s->nameless_at;
 
@@ -118,7 +118,7 @@ scope_from(const struct scope *s, const struct scope_call *c)
 		return UINT64_MAX;
 	if (!s->shared)
 		return 0;
-	for (const struct scope_call *o = s->calls; o; o = o->next)
+	for (const struct scope_entry *o = s->calls; o; o = o->next)
 		if (o != c && (!c->company.len || !span_eq(o->company, c->company)))
 			return UINT64_MAX;
 	for (size_t i = 0; i < 2; i++) {

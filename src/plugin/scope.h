@@ -18,7 +18,7 @@
 
 /* Of one call; lives in its owner's struct. The first four are set before
  * scope_begin and stay as they are until scope_end. */
-struct scope_call {
+struct scope_entry {
 	const char *invocation_id;	/* NULL: the call has no envelope */
 	struct span company;		/* trimmed; empty: none */
 	struct span command_id;
@@ -28,7 +28,7 @@ struct scope_call {
 	bool latched;			/* its route was closed for good */
 	uint64_t log_bytes;		/* delivered */
 	struct imap_node node;
-	struct scope_call *prev, *next;
+	struct scope_entry *prev, *next;
 };
 
 struct scope_mark {
@@ -38,7 +38,7 @@ struct scope_mark {
 };
 
 struct scope {
-	struct scope_call *calls;	/* running, settled ones too */
+	struct scope_entry *calls;	/* running, settled ones too */
 	struct imap live;		/* not settled, by invocation id */
 	/* The two companies whose calls ended last, the later one first. */
 	struct scope_mark marks[2];
@@ -49,21 +49,21 @@ struct scope {
 };
 
 /* False when out of memory: the call is not in. */
-bool scope_begin(struct scope *s, struct scope_call *c);
+bool scope_begin(struct scope *s, struct scope_entry *c);
 /* The caller has its answer (a time-out): the invocation is over and its
  * route closed, but the plugin may still work on it. */
-void scope_settle(struct scope *s, struct scope_call *c);
+void scope_settle(struct scope *s, struct scope_entry *c);
 /* The plugin has answered, or is dead. `at`: place in stderr. */
-void scope_end(struct scope *s, struct scope_call *c, uint64_t at);
+void scope_end(struct scope *s, struct scope_entry *c, uint64_t at);
 
 /* The live call of that invocation id; NULL when there is none. */
-struct scope_call *scope_find(const struct scope *s, struct span invocation_id);
+struct scope_entry *scope_find(const struct scope *s, struct span invocation_id);
 /* Some invocation is live. */
 bool scope_any(const struct scope *s);
 /* From where on stderr was written since another company last had a call
  * here, as seen by the running call `c`. UINT64_MAX: another one has a call
  * now. Calls without a company count as of different companies. */
-uint64_t scope_from(const struct scope *s, const struct scope_call *c);
+uint64_t scope_from(const struct scope *s, const struct scope_entry *c);
 /* The work that ended last went on up to `at`. */
 void scope_touch(struct scope *s, uint64_t at);
 void scope_release(struct scope *s);

@@ -9,7 +9,7 @@
 #include "supervisor_impl.h"
 
 static void
-list_add(struct supervisor_call_list *l, struct supervisor_call *c)
+list_add(struct supervisor_call_list *l, struct plugin_call *c)
 {
 	c->next = NULL;
 	c->prev = l->tail;
@@ -21,7 +21,7 @@ list_add(struct supervisor_call_list *l, struct supervisor_call *c)
 }
 
 static void
-list_remove(struct supervisor_call_list *l, struct supervisor_call *c)
+list_remove(struct supervisor_call_list *l, struct plugin_call *c)
 {
 	if (c->prev)
 		c->prev->next = c->next;
@@ -35,7 +35,7 @@ list_remove(struct supervisor_call_list *l, struct supervisor_call *c)
 }
 
 static void
-free_call(struct supervisor_call *c)
+free_call(struct plugin_call *c)
 {
 	buf_release(&c->params);
 	buf_release(&c->text);
@@ -44,7 +44,7 @@ free_call(struct supervisor_call *c)
 
 /* Nothing will come to it any more. */
 static void
-over(struct supervisor_call *c)
+over(struct plugin_call *c)
 {
 	c->state = SUPERVISOR_CALL_GONE;
 	c->h = NULL;
@@ -53,7 +53,7 @@ over(struct supervisor_call *c)
 }
 
 static void
-discount(struct supervisor_call *c)
+discount(struct plugin_call *c)
 {
 	if (!c->counted)
 		return;
@@ -64,14 +64,14 @@ discount(struct supervisor_call *c)
 /* Tells the caller how it ended. The call itself may be freed meanwhile only
  * when it is over, which none is while this runs. */
 static void
-answer(struct supervisor_call *c, const struct rpc_answer *a)
+answer(struct plugin_call *c, const struct rpc_answer *a)
 {
 	if (!c->forgotten)
 		c->ev.on_answer(c->ev.arg, a);
 }
 
 static void
-answer_by_us(struct supervisor_call *c, enum rpc_end end)
+answer_by_us(struct plugin_call *c, enum rpc_end end)
 {
 	struct rpc_answer a = {
 		.end = end,
@@ -88,43 +88,43 @@ answer_by_us(struct supervisor_call *c, enum rpc_end end)
 
 /* From the worker */
 
-static struct supervisor_call *
-of(struct worker_call *call)
+static struct plugin_call *
+of(struct worker_invocation *call)
 {
-	return CONTAINER_OF(call, struct supervisor_call, call);
+	return CONTAINER_OF(call, struct plugin_call, call);
 }
 
 static void
-on_answer(struct worker_call *call, const struct rpc_answer *a)
+on_answer(struct worker_invocation *call, const struct rpc_answer *a)
 {
-	struct supervisor_call *c = of(call);
+	struct plugin_call *c = of(call);
 
 	answer(c, a);
 	discount(c);
 }
 
 static void
-on_late(struct worker_call *call, const struct rpc_answer *a)
+on_late(struct worker_invocation *call, const struct rpc_answer *a)
 {
-	struct supervisor_call *c = of(call);
+	struct plugin_call *c = of(call);
 
 	if (!c->forgotten && c->ev.on_late)
 		c->ev.on_late(c->ev.arg, a);
 }
 
 static void
-on_chunk(struct worker_call *call, bool is_stderr, struct span text)
+on_chunk(struct worker_invocation *call, bool is_stderr, struct span text)
 {
-	struct supervisor_call *c = of(call);
+	struct plugin_call *c = of(call);
 
 	if (!c->forgotten && c->ev.on_chunk)
 		c->ev.on_chunk(c->ev.arg, is_stderr, text);
 }
 
 static void
-on_gone(struct worker_call *call)
+on_gone(struct worker_invocation *call)
 {
-	struct supervisor_call *c = of(call);
+	struct plugin_call *c = of(call);
 
 	/* Not answered: the whole supervisor ends. */
 	c->counted = false;
@@ -134,7 +134,7 @@ on_gone(struct worker_call *call)
 /* Sending, holding, refusing */
 
 static void
-refuse(struct supervisor_call *c)
+refuse(struct plugin_call *c)
 {
 	c->state = SUPERVISOR_CALL_DUE;
 	list_add(&c->s->due, c);
@@ -142,7 +142,7 @@ refuse(struct supervisor_call *c)
 }
 
 static void
-count(struct supervisor_call *c)
+count(struct plugin_call *c)
 {
 	if (c->counted)
 		return;
@@ -151,13 +151,13 @@ count(struct supervisor_call *c)
 }
 
 static void
-send_now(struct supervisor_call *c, struct span params)
+send_now(struct plugin_call *c, struct span params)
 {
 	struct err err = { 0 };
 
 	c->state = SUPERVISOR_CALL_SENT;
 	c->call.rpc.spent_ms = clock_mono_ms() - c->began_ms;
-	if (worker_call(c->h->worker, &c->call, params, c->traceparent, &err) == 0) {
+	if (worker_invoke(c->h->worker, &c->call, params, c->traceparent, &err) == 0) {
 		count(c);
 		return;
 	}
@@ -180,7 +180,7 @@ arm_held(struct managed *h)
 }
 
 static void
-hold(struct supervisor_call *c, struct span params)
+hold(struct plugin_call *c, struct span params)
 {
 	struct managed *h = c->h;
 
@@ -199,7 +199,7 @@ hold(struct supervisor_call *c, struct span params)
 }
 
 static void
-take_held(struct managed *h, struct supervisor_call *c)
+take_held(struct managed *h, struct plugin_call *c)
 {
 	deadline_remove(&h->held_deadlines, &c->deadline);
 	list_remove(&h->held, c);
@@ -213,7 +213,7 @@ supervisor_call_on_held_timer(uv_timer_t *timer)
 	int64_t now = clock_mono_ms();
 
 	while ((first = deadline_first(&h->held_deadlines)) && first->at_ms <= now) {
-		struct supervisor_call *c = CONTAINER_OF(first, struct supervisor_call, deadline);
+		struct plugin_call *c = CONTAINER_OF(first, struct plugin_call, deadline);
 
 		take_held(h, c);
 		c->state = SUPERVISOR_CALL_SENT;
@@ -229,7 +229,7 @@ supervisor_call_on_held_timer(uv_timer_t *timer)
 void
 supervisor_call_release(struct managed *h)
 {
-	struct supervisor_call *c;
+	struct plugin_call *c;
 
 	while ((c = h->held.head)) {
 		take_held(h, c);
@@ -239,7 +239,7 @@ supervisor_call_release(struct managed *h)
 }
 
 static void
-say_cannot(struct supervisor_call *c)
+say_cannot(struct plugin_call *c)
 {
 	buf_addf(&c->text, "Cannot call \"%s\" \xe2\x80\x94 worker for \"%s\" is %s",
 		 c->call.rpc.method, c->h->id, worker_status_name(c->h->row.status));
@@ -248,7 +248,7 @@ say_cannot(struct supervisor_call *c)
 void
 supervisor_call_refuse(struct managed *h)
 {
-	struct supervisor_call *c;
+	struct plugin_call *c;
 
 	if (h->row.status == WORKER_RUNNING)
 		return;
@@ -263,7 +263,7 @@ supervisor_call_refuse(struct managed *h)
 void
 supervisor_call_deliver_due(struct supervisor *s)
 {
-	struct supervisor_call *c;
+	struct plugin_call *c;
 	size_t n = 0;
 
 	/* Not those that are added meanwhile. */
@@ -282,7 +282,7 @@ supervisor_call_deliver_due(struct supervisor *s)
 void
 supervisor_call_drop(struct supervisor_call_list *list)
 {
-	struct supervisor_call *c;
+	struct plugin_call *c;
 
 	while ((c = list->head)) {
 		list_remove(list, c);
@@ -304,20 +304,20 @@ put(char **at, struct span text)
 	return to;
 }
 
-static struct supervisor_call *
-new_call(struct supervisor *s, const struct supervisor_request *r,
-	 const struct supervisor_call_events *ev)
+static struct plugin_call *
+new_call(struct supervisor *s, const struct plugin_request *r,
+	 const struct plugin_call_events *ev)
 {
 	struct span company = rpc_trim(r->company_id), method = span_of(r->method);
 	struct span invocation = span_of(r->invocation_id ? r->invocation_id : "");
-	struct supervisor_call *c;
+	struct plugin_call *c;
 	char *at;
 
 	c = malloc(sizeof(*c) + company.len + method.len + invocation.len + r->command_id.len +
 		   r->traceparent.len + 5);
 	if (!c)
 		return NULL;
-	*c = (struct supervisor_call){ .s = s, .ev = *ev, .began_ms = clock_mono_ms() };
+	*c = (struct plugin_call){ .s = s, .ev = *ev, .began_ms = clock_mono_ms() };
 	at = c->strings;
 	c->call.rpc.method = put(&at, method);
 	c->call.rpc.timeout_ms = r->timeout_ms;
@@ -345,11 +345,11 @@ find(const struct supervisor *s, const char *plugin_id)
 	return h && h->row.status != WORKER_NONE ? h : NULL;
 }
 
-struct supervisor_call *
-supervisor_call(struct supervisor *s, const struct supervisor_request *r,
-		const struct supervisor_call_events *ev)
+struct plugin_call *
+supervisor_call(struct supervisor *s, const struct plugin_request *r,
+		const struct plugin_call_events *ev)
 {
-	struct supervisor_call *c = new_call(s, r, ev);
+	struct plugin_call *c = new_call(s, r, ev);
 
 	if (!c)
 		return NULL;
@@ -372,7 +372,7 @@ supervisor_call(struct supervisor *s, const struct supervisor_request *r,
 }
 
 void
-supervisor_call_forget(struct supervisor_call *c)
+plugin_call_free(struct plugin_call *c)
 {
 	c->forgotten = true;
 	switch (c->state) {

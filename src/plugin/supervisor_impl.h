@@ -28,15 +28,15 @@ enum supervisor_call_state {
 	SUPERVISOR_CALL_GONE,	/* over; waits to be forgotten */
 };
 
-struct supervisor_call {
-	struct worker_call call;
+struct plugin_call {
+	struct worker_invocation call;
 	enum supervisor_call_state state;
 	struct supervisor *s;
 	struct managed *h;	/* NULL: none, or over */
-	struct supervisor_call_events ev;
+	struct plugin_call_events ev;
 	bool forgotten;
 	bool counted;		/* among the handle's calls */
-	struct supervisor_call *next, *prev;	/* while HELD or DUE */
+	struct plugin_call *next, *prev;	/* while HELD or DUE */
 	int64_t began_ms;
 	struct deadline deadline;	/* while HELD */
 	struct buf params;		/* while HELD */
@@ -46,7 +46,7 @@ struct supervisor_call {
 };
 
 struct supervisor_call_list {
-	struct supervisor_call *head, *tail;
+	struct plugin_call *head, *tail;
 };
 
 /* One plugin's worker, over its restarts. */
@@ -84,7 +84,7 @@ struct managed {
 	bool change_due;	/* who waits for a change is to be told */
 	struct supervisor_call_list held;
 	struct deadlines held_deadlines;
-	struct limiter log_limit, stderr_limit, notice_limit, bad_limit;
+	struct limiter log_limit, stderr_limit, event_limit, bad_limit;
 };
 
 struct supervisor {
@@ -143,7 +143,7 @@ void managed_say_configured(void *arg, struct span company, const struct rpc_ans
 void managed_say_not_started(struct managed *h, const char *why);
 void managed_say_gone_wrong(struct managed *h, const char *why);
 extern const struct worker_events managed_worker_says;	/* on_stderr, on_bad */
-extern const struct host_ops managed_host_says;		/* log, notice */
+extern const struct host_ops managed_host_says;		/* log, event */
 
 /* --- supervisor.c --- */
 

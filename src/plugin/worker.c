@@ -111,9 +111,9 @@ place_of_end(struct worker *w, enum rpc_end end)
 /* Calls */
 
 static void
-on_call_end(struct channel_call *rpc, const struct rpc_answer *answer)
+on_call_end(struct channel_pending *rpc, const struct rpc_answer *answer)
 {
-	struct worker_call *c = CONTAINER_OF(rpc, struct worker_call, rpc);
+	struct worker_invocation *c = CONTAINER_OF(rpc, struct worker_invocation, rpc);
 	struct worker *w = c->worker;
 
 	if (answer->end == RPC_TIMED_OUT) {
@@ -127,9 +127,9 @@ on_call_end(struct channel_call *rpc, const struct rpc_answer *answer)
 }
 
 static void
-on_call_late(struct channel_call *rpc, const struct rpc_answer *answer)
+on_call_late(struct channel_pending *rpc, const struct rpc_answer *answer)
 {
-	struct worker_call *c = CONTAINER_OF(rpc, struct worker_call, rpc);
+	struct worker_invocation *c = CONTAINER_OF(rpc, struct worker_invocation, rpc);
 	struct worker *w = c->worker;
 
 	/* Given up, it may be at work for ever: nobody is shown its stderr. */
@@ -141,8 +141,8 @@ on_call_late(struct channel_call *rpc, const struct rpc_answer *answer)
 }
 
 int
-worker_call(struct worker *w, struct worker_call *c, struct span params, struct span traceparent,
-	    struct err *reterr)
+worker_invoke(struct worker *w, struct worker_invocation *c, struct span params,
+	      struct span traceparent, struct err *reterr)
 {
 	struct channel_request r = { params, c->scope.invocation_id, c->scope.company,
 				     traceparent };
@@ -188,7 +188,7 @@ on_notification(void *arg, const struct rpc_message *m)
 {
 	struct worker *w = arg;
 	struct execlog_chunk chunk;
-	struct worker_call *c;
+	struct worker_invocation *c;
 	const char *why;
 
 	if (!jtext_is(m->method, "execute.log")) {
@@ -200,7 +200,7 @@ on_notification(void *arg, const struct rpc_message *m)
 		w->ev.on_bad(w->ev.arg, why);
 		return;
 	}
-	c = CONTAINER_OF(chunk.call, struct worker_call, scope);
+	c = CONTAINER_OF(chunk.call, struct worker_invocation, scope);
 	c->on_chunk(c, chunk.is_stderr, chunk.text);
 }
 
@@ -252,7 +252,7 @@ hello_error(struct worker *w, const struct rpc_answer *a)
 }
 
 static void
-on_hello(struct channel_call *c, const struct rpc_answer *a)
+on_hello(struct channel_pending *c, const struct rpc_answer *a)
 {
 	struct worker *w = CONTAINER_OF(c, struct worker, hello);
 
@@ -289,8 +289,9 @@ say_hello(struct worker *w, const struct worker_spec *spec, struct err *reterr)
 			  "\"deploymentMode\":\"local_trusted\","
 			  "\"deploymentExposure\":\"private\"},\"apiVersion\":1,"
 			  "\"databaseNamespace\":null}");
-	w->hello = (struct channel_call){ .method = "initialize", .timeout_ms = w->limits.start_ms,
-					  .on_end = on_hello };
+	w->hello = (struct channel_pending){
+		.method = "initialize", .timeout_ms = w->limits.start_ms, .on_end = on_hello,
+	};
 	r.params = buf_span(&params);
 	ret = params.failed ? err_nomem(reterr) : channel_send(w->channel, &w->hello, &r, reterr);
 	buf_release(&params);
@@ -342,14 +343,14 @@ on_closed(uv_handle_t *h)
 void
 worker_free(struct worker *w)
 {
-	struct scope_call *sc;
+	struct scope_entry *sc;
 
 	if (!w || w->closing)
 		return;
 	w->closing = true;
 	w->phase = WORKER_IN_DONE;
 	while ((sc = w->scope.calls)) {
-		struct worker_call *c = CONTAINER_OF(sc, struct worker_call, scope);
+		struct worker_invocation *c = CONTAINER_OF(sc, struct worker_invocation, scope);
 
 		channel_drop(w->channel, &c->rpc);
 		scope_end(&w->scope, sc, 0);

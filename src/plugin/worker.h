@@ -87,23 +87,23 @@ struct worker *worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint6
  * A call. `rpc.method`, `rpc.timeout_ms`, `rpc.spent_ms`, the first four of
  * `scope` and the functions are set by the owner and stay until on_gone.
  */
-struct worker_call {
-	struct channel_call rpc;
-	struct scope_call scope;
+struct worker_invocation {
+	struct channel_pending rpc;
+	struct scope_entry scope;
 	struct worker *worker;
 	/* Exactly once. */
-	void (*on_answer)(struct worker_call *c, const struct rpc_answer *answer);
+	void (*on_answer)(struct worker_invocation *c, const struct rpc_answer *answer);
 	/* Before on_answer. */
-	void (*on_chunk)(struct worker_call *c, bool is_stderr, struct span text);
+	void (*on_chunk)(struct worker_invocation *c, bool is_stderr, struct span text);
 	/* Once after RPC_TIMED_OUT: the late answer, or RPC_DIED or
 	 * RPC_TIMED_OUT when none will come. */
-	void (*on_late)(struct worker_call *c, const struct rpc_answer *answer);
+	void (*on_late)(struct worker_invocation *c, const struct rpc_answer *answer);
 	/* Last: the plugin works on it no more and the struct may be freed. */
-	void (*on_gone)(struct worker_call *c);
+	void (*on_gone)(struct worker_invocation *c);
 };
 
 /* Only after on_up. On failure nothing is called back. */
-int worker_call(struct worker *w, struct worker_call *c, struct span params,
+int worker_invoke(struct worker *w, struct worker_invocation *c, struct span params,
 		struct span traceparent, struct err *reterr);
 /* Queues a line to the plugin, as far as there is room. */
 void worker_write(struct worker *w, struct span line);

@@ -22,7 +22,7 @@ exit_text(struct worker *w)
 /* The words of its death for one call: with what it wrote to stderr, if that
  * can only be about this call's company. */
 static const char *
-death_text(void *arg, struct channel_call *rpc)
+death_text(void *arg, struct channel_pending *rpc)
 {
 	struct worker *w = arg;
 	uint64_t from = 0;
@@ -30,7 +30,8 @@ death_text(void *arg, struct channel_call *rpc)
 
 	exit_text(w);
 	if (rpc != &w->hello && rpc != &w->bye)
-		from = scope_from(&w->scope, &CONTAINER_OF(rpc, struct worker_call, rpc)->scope);
+		from = scope_from(&w->scope,
+				  &CONTAINER_OF(rpc, struct worker_invocation, rpc)->scope);
 	excerpt = stderr_tail_excerpt(&w->tail, from);
 	if (excerpt.len) {
 		buf_adds(&w->text, "\n\nWorker stderr:\n");
@@ -116,7 +117,7 @@ on_timer(uv_timer_t *t)
 }
 
 static void
-on_bye(struct channel_call *c, const struct rpc_answer *a)
+on_bye(struct channel_pending *c, const struct rpc_answer *a)
 {
 	struct worker *w = CONTAINER_OF(c, struct worker, bye);
 
@@ -131,8 +132,9 @@ say_bye(struct worker *w)
 {
 	struct channel_request r = { .params = SPAN_LIT("{}") };
 
-	w->bye = (struct channel_call){ .method = "shutdown", .timeout_ms = w->limits.shutdown_ms,
-					.on_end = on_bye };
+	w->bye = (struct channel_pending){
+		.method = "shutdown", .timeout_ms = w->limits.shutdown_ms, .on_end = on_bye,
+	};
 	if (channel_send(w->channel, &w->bye, &r, /* reterr= */ NULL) < 0)
 		worker_enter(w, WORKER_IN_LINGER);
 }

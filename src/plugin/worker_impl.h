@@ -40,7 +40,7 @@ struct worker {
 	struct frame *err_frame;
 	struct stderr_tail tail;
 	struct scope scope;
-	struct channel_call hello, bye;
+	struct channel_pending hello, bye;
 	struct buf methods, failure, text, chunk;
 	bool answered;
 	char err_buf[WORKER_STDERR_READ];

@@ -4,7 +4,7 @@
  * it; what is a response ends a call in one of the known ways. */
 #include "envdriver/base/err.h"
 #include "plugin/host.h"
-#include "envdriver/plugin/supervisor.h"
+#include "envdriver/plugin/plugin_event.h"
 #include "fuzz.h"
 
 #define MINE "company-2"	/* of the running call */
@@ -64,7 +64,7 @@ add_channel(struct buf *out, struct span name)
 }
 
 static void
-on_notice(void *arg, const struct plugin_notice *n)
+on_plugin_event(void *arg, const struct plugin_event *n)
 {
 	struct seen *s = arg;
 
@@ -136,11 +136,11 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct scope scope = { 0 };
-	struct scope_call call = { .invocation_id = "i", .company = SPAN_LIT(MINE),
+	struct scope_entry call = { .invocation_id = "i", .company = SPAN_LIT(MINE),
 				   .command_id = SPAN_LIT("c") };
 	struct host_plugin plugin = { .id = "plugin-1", .key = "acme.x" };
 	struct seen s = { 0 };
-	struct host_ops ops = { on_write, on_log, on_notice, on_state, &s };
+	struct host_ops ops = { on_write, on_log, on_plugin_event, on_state, &s };
 	const char *p = (const char *)data, *end = p + size, *eol;
 
 	MUST(jtext_check(span_of(manifest), 64, &plugin.manifest, NULL) == 0);

@@ -24,7 +24,7 @@ enum { ARGS = 7, LINE_MAX_BYTES = 128 << 20, START_MS = 15000, LATE_MS = 1000 };
 
 struct program {
 	struct worker *worker;
-	struct worker_call call;
+	struct worker_invocation call;
 	struct buf manifest, params, out;
 	const char *method, *company;
 	int64_t timeout_ms;
@@ -80,7 +80,7 @@ on_stop_timer(uv_timer_t *t)
 }
 
 static void
-on_answer(struct worker_call *c, const struct rpc_answer *a)
+on_answer(struct worker_invocation *c, const struct rpc_answer *a)
 {
 	struct program *p = CONTAINER_OF(c, struct program, call);
 
@@ -93,7 +93,7 @@ on_answer(struct worker_call *c, const struct rpc_answer *a)
 }
 
 static void
-on_chunk(struct worker_call *c, bool is_stderr, struct span text)
+on_chunk(struct worker_invocation *c, bool is_stderr, struct span text)
 {
 	(void)c;
 	(void)is_stderr;
@@ -101,14 +101,14 @@ on_chunk(struct worker_call *c, bool is_stderr, struct span text)
 }
 
 static void
-on_late(struct worker_call *c, const struct rpc_answer *a)
+on_late(struct worker_invocation *c, const struct rpc_answer *a)
 {
 	(void)c;
 	(void)a;
 }
 
 static void
-on_gone(struct worker_call *c)
+on_gone(struct worker_invocation *c)
 {
 	(void)c;
 }
@@ -119,7 +119,7 @@ on_up(void *arg)
 	struct program *p = arg;
 	struct err err;
 
-	p->call = (struct worker_call){
+	p->call = (struct worker_invocation){
 		.rpc = { .method = p->method, .timeout_ms = p->timeout_ms },
 		.scope = { .invocation_id = "9b2ff2a6-3f4c-4a56-8a6e-0a2f5f1d7c11",
 			   .company = rpc_trim(span_of(p->company)) },
@@ -128,7 +128,7 @@ on_up(void *arg)
 	};
 	if (p->stop_ms)
 		uv_timer_start(&p->stop, on_stop_timer, p->stop_ms, 0);
-	if (worker_call(p->worker, &p->call, buf_span(&p->params), SPAN_NULL, &err) == 0)
+	if (worker_invoke(p->worker, &p->call, buf_span(&p->params), SPAN_NULL, &err) == 0)
 		return;
 	fprintf(stderr, "call: %s\n", err.text);
 	p->failed = true;

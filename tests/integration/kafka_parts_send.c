@@ -214,7 +214,7 @@ need_notices(void)
 void
 send_notice(char *rest)
 {
-	const struct plugin_notice p = {
+	const struct plugin_event p = {
 		.type = "WORKER_CRASHED",
 		.plugin_id = span_of(rest),
 		.plugin_key = SPAN_LIT("acme.plugin"),

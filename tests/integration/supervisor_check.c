@@ -35,7 +35,7 @@ test_start_call_stop(void **state)
 	expect_answer(&t, "unsent Cannot call \"environmentProbe\" \xe2\x80\x94 worker for "
 		"\"p1\" is "
 			  "stopped;");
-	expect_notices("p1", "WORKER_STARTING\nWORKER_STARTED\nWORKER_STOPPED code=0\n");
+	expect_events("p1", "WORKER_STARTING\nWORKER_STARTED\nWORKER_STOPPED code=0\n");
 	rig_ask(&rig, "HSET envdriver:plugin:p1 status ready");
 	await("p1", WORKER_RUNNING);
 }
@@ -63,7 +63,7 @@ test_crash_and_restart(void **state)
 		"\"p2\" is "
 			  "backoff;");
 	await("p2", WORKER_RUNNING);
-	expect_notices("p2", "WORKER_STARTING\nWORKER_STARTED\nWORKER_CRASHED code=5 restart=1 "
+	expect_events("p2", "WORKER_STARTING\nWORKER_STARTED\nWORKER_CRASHED code=5 restart=1 "
 		"Worker "
 		       "process exited (code=5, signal=null)\nWORKER_STARTING\nWORKER_RESTARTED\n");
 	await_record("p2", "status", "running");
@@ -84,7 +84,7 @@ test_held_calls(void **state)
 	call(&t, "p3", "environmentProbe", 5000);
 	call(&u, "p3", "tooLate", 100);
 	call(&v, "p3", "forgotten", 5000);
-	supervisor_call_forget(v.call);
+	plugin_call_free(v.call);
 	expect_answer(&u, "timeout RPC call \"tooLate\" timed out after 100ms;late unsent RPC call "
 			  "\"tooLate\" timed out after 100ms;");
 	assert_int_equal(supervisor_status(supervisor, "p3"), WORKER_STARTING);
@@ -109,7 +109,7 @@ test_failed_hand_shake(void **state)
 	/* What it lacked is there now: the next try succeeds. */
 	make_package("p4", ECHOES);
 	await("p4", WORKER_RUNNING);
-	expect_notices("p4", "WORKER_STARTING\nWORKER_CRASHED signal=SIGKILL restart=1 Worker "
+	expect_events("p4", "WORKER_STARTING\nWORKER_CRASHED signal=SIGKILL restart=1 Worker "
 		"initialize "
 		       "failed for \"p4\": Worker initialize returned ok=false\n"
 		       "WORKER_STARTING\nWORKER_RESTARTED\n");
@@ -167,11 +167,11 @@ test_gives_up(void **state)
 	assert_int_equal(supervisor_status(supervisor, "p6"), WORKER_CRASHED);
 	assert_false(supervisor_startable(supervisor, "p6"));
 	await_record("p6", "status", "crashed");
-	assert_non_null(strstr(notices.data, "p6 WORKER_GAVE_UP"));
+	assert_non_null(strstr(events.data, "p6 WORKER_GAVE_UP"));
 	make_package("p6", ECHOES);
 	rig_ask(&rig, "HSET envdriver:plugin:p6 manifest %s", "{\"n\":2}");
 	await("p6", WORKER_RUNNING);
-	buf_reset(&notices);
+	buf_reset(&events);
 }
 
 static void
@@ -198,7 +198,7 @@ test_changed_manifest(void **state)
 	call(&t, "p7", "environmentProbe", 5000);
 	expect_answer(&t, "result {};");
 	assert_string_not_equal(record("p7", "pid"), pid);
-	expect_notices("p7", "WORKER_STARTING\nWORKER_STARTED\nWORKER_STOPPED "
+	expect_events("p7", "WORKER_STARTING\nWORKER_STARTED\nWORKER_STOPPED "
 		"code=0\nWORKER_STARTING\n"
 		       "WORKER_STARTED\n");
 }
@@ -262,7 +262,7 @@ test_host_requests(void **state)
 	await("pa", WORKER_RUNNING);
 	call(&t, "pa", "probe", 5000);
 	expect_answer(&t, "result \"all well\";");
-	expect_notices("pa", "WORKER_STARTING\nWORKER_STARTED\nACTIVITY did it command=c-1\n");
+	expect_events("pa", "WORKER_STARTING\nWORKER_STARTED\nACTIVITY did it command=c-1\n");
 	assert_string_equal(rig_ask(&rig, "EXISTS envdriver:state:pa:co-1"), "0");
 }
 
@@ -334,7 +334,7 @@ on_redis_up(void *arg)
 static int
 set_up(void **state)
 {
-	struct supervisor_events ev = { on_change, on_notice, NULL };
+	struct supervisor_events ev = { on_change, on_plugin_event, NULL };
 	struct redis_listener listener = { .on_up = on_redis_up };
 	struct err err;
 
@@ -363,7 +363,7 @@ tear_down(void **state)
 	supervisor_free(supervisor);
 	registry_free(registry);
 	rig_close(&rig);
-	buf_release(&notices);
+	buf_release(&events);
 	return 0;
 }
 

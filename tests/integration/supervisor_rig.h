@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_rig: a supervisor on a registry and a real Redis, its calls, its
- * notices, and plugins in a folder: this program plays them, as
+ * events, and plugins in a folder: this program plays them, as
  * tests/fake/fake_plugin.c says. Included by supervisor_check.c alone.
  */
 #ifndef TESTS_INTEGRATION_SUPERVISOR_RIG_H
@@ -39,7 +39,7 @@ enum { PATIENCE_MS = 20000, CALLS = 4 };
 #define V "{\\\"jsonrpc\\\":\\\"2.0\\\""
 
 struct test_call {
-	struct supervisor_call *call;
+	struct plugin_call *call;
 	struct buf answers;
 	int n;
 	bool keep_late;
@@ -48,7 +48,7 @@ struct test_call {
 static struct rig rig;
 static struct registry *registry;
 static struct supervisor *supervisor;
-static struct buf notices;
+static struct buf events;
 static int changes;
 static char dirs[PATH_MAX];
 
@@ -70,21 +70,21 @@ on_change(void *arg, const char *plugin_id)
 }
 
 static void
-on_notice(void *arg, const struct plugin_notice *n)
+on_plugin_event(void *arg, const struct plugin_event *n)
 {
 	(void)arg;
-	buf_addf(&notices, "%.*s %s", SPAN_FMT(n->plugin_id), n->type);
+	buf_addf(&events, "%.*s %s", SPAN_FMT(n->plugin_id), n->type);
 	if (n->exit_code >= 0)
-		buf_addf(&notices, " code=%d", n->exit_code);
+		buf_addf(&events, " code=%d", n->exit_code);
 	if (n->signal)
-		buf_addf(&notices, " signal=%s", n->signal);
+		buf_addf(&events, " signal=%s", n->signal);
 	if (n->will_restart >= 0)
-		buf_addf(&notices, " restart=%d", n->will_restart);
+		buf_addf(&events, " restart=%d", n->will_restart);
 	if (n->message.ptr)
-		buf_addf(&notices, " %.*s", SPAN_FMT(n->message));
+		buf_addf(&events, " %.*s", SPAN_FMT(n->message));
 	if (n->command_id.len)
-		buf_addf(&notices, " command=%.*s", SPAN_FMT(n->command_id));
-	buf_addch(&notices, '\n');
+		buf_addf(&events, " command=%.*s", SPAN_FMT(n->command_id));
+	buf_addch(&events, '\n');
 }
 
 /* Calls */
@@ -101,7 +101,7 @@ on_answer(void *arg, const struct rpc_answer *a)
 	t->n++;
 	if (a->end == RPC_TIMED_OUT && t->keep_late)
 		return;
-	supervisor_call_forget(t->call);
+	plugin_call_free(t->call);
 	t->call = NULL;
 }
 
@@ -118,12 +118,12 @@ on_late(void *arg, const struct rpc_answer *a)
 static void
 call(struct test_call *t, const char *plugin, const char *method, int64_t timeout)
 {
-	struct supervisor_request r = {
+	struct plugin_request r = {
 		.plugin_id = plugin, .method = method, .params = SPAN_LIT("{}"),
 		.company_id = SPAN_LIT("co-1"), .invocation_id = "i-1", .timeout_ms = timeout,
 		.command_id = SPAN_LIT("c-1"),
 	};
-	struct supervisor_call_events ev = { on_answer, NULL, t->keep_late ? on_late : NULL, t };
+	struct plugin_call_events ev = { on_answer, NULL, t->keep_late ? on_late : NULL, t };
 
 	buf_reset(&t->answers);
 	t->n = 0;
@@ -229,15 +229,15 @@ await_record(const char *id, const char *field, const char *value)
 }
 
 static void
-expect_notices(const char *id, const char *wanted)
+expect_events(const char *id, const char *wanted)
 {
 	struct buf got = BUF_INIT;
-	char *save = NULL, *text = notices.data ? notices.data : (char *)"";
+	char *save = NULL, *text = events.data ? events.data : (char *)"";
 
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (strncmp(line, id, strlen(id)) == 0 && line[strlen(id)] == ' ')
 			buf_addf(&got, "%s\n", line + strlen(id) + 1);
-	buf_reset(&notices);
+	buf_reset(&events);
 	assert_string_equal(got.data ? got.data : "", wanted);
 	buf_release(&got);
 }

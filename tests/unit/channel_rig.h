@@ -27,7 +27,7 @@ struct bench {
 };
 
 struct test_call {
-	struct channel_call rpc;
+	struct channel_pending rpc;
 	struct bench *b;
 	bool drop_in_end;
 };
@@ -42,7 +42,7 @@ add_answer(struct bench *b, const char *tag, const struct rpc_answer *a)
 }
 
 static inline void
-on_end(struct channel_call *rpc, const struct rpc_answer *a)
+on_end(struct channel_pending *rpc, const struct rpc_answer *a)
 {
 	struct test_call *c = CONTAINER_OF(rpc, struct test_call, rpc);
 
@@ -52,7 +52,7 @@ on_end(struct channel_call *rpc, const struct rpc_answer *a)
 }
 
 static inline void
-on_late(struct channel_call *rpc, const struct rpc_answer *a)
+on_late(struct channel_pending *rpc, const struct rpc_answer *a)
 {
 	add_answer(CONTAINER_OF(rpc, struct test_call, rpc)->b, "late", a);
 }

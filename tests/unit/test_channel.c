@@ -152,7 +152,7 @@ test_late_limit(void **state)
 }
 
 static const char *
-death(void *arg, struct channel_call *c)
+death(void *arg, struct channel_pending *c)
 {
 	(void)arg;
 	(void)c;

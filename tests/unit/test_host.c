@@ -10,7 +10,7 @@
 
 #include "envdriver/base/err.h"
 #include "plugin/host.h"
-#include "envdriver/plugin/supervisor.h"
+#include "envdriver/plugin/plugin_event.h"
 
 #define V "{\"jsonrpc\":\"2.0\""
 #define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
@@ -25,7 +25,7 @@
 	"company \\\"" a "\\\""
 
 /* What came out of the host, and the answer that state gives. */
-static struct buf lines, logs, notices, asked;
+static struct buf lines, logs, events, asked;
 static int state_code;
 static host_state_fn *state_done;
 static void *state_token;
@@ -45,11 +45,11 @@ on_log(void *arg, enum log_level level, struct span message, struct jtext meta)
 }
 
 static void
-on_notice(void *arg, const struct plugin_notice *n)
+on_plugin_event(void *arg, const struct plugin_event *n)
 {
 	(void)arg;
 	assert_true(span_is(n->plugin_id, "plugin-1") && span_is(n->plugin_key, "acme.x"));
-	buf_addf(&notices, "%s company=%.*s command=%.*s name=%.*s message=%.*s details=%.*s;",
+	buf_addf(&events, "%s company=%.*s command=%.*s name=%.*s message=%.*s details=%.*s;",
 		n->type,
 		 SPAN_FMT(n->company_id), SPAN_FMT(n->command_id), SPAN_FMT(n->name),
 		 SPAN_FMT(n->message), SPAN_FMT(n->details));
@@ -68,7 +68,7 @@ on_state(void *arg, enum host_state_op op, struct span company, struct span fiel
 	return state_code;
 }
 
-static const struct host_ops ops = { on_write, on_log, on_notice, on_state, NULL };
+static const struct host_ops ops = { on_write, on_log, on_plugin_event, on_state, NULL };
 
 static const char manifest_all[] =
 	"{\"capabilities\":[\"plugin.state.read\",\"plugin.state.write\",\"secrets.read-ref\","
@@ -155,7 +155,7 @@ static const struct row {
 };
 
 static struct scope scope;
-static struct scope_call call = { .invocation_id = "i-2" };
+static struct scope_entry call = { .invocation_id = "i-2" };
 
 static struct host *
 begin(struct host_plugin *p, const char *manifest, bool running)
@@ -167,7 +167,7 @@ begin(struct host_plugin *p, const char *manifest, bool running)
 	assert_int_equal(jtext_check(span_of(configs), 64, &p->config, NULL), 0);
 	buf_reset(&lines);
 	buf_reset(&logs);
-	buf_reset(&notices);
+	buf_reset(&events);
 	buf_reset(&asked);
 	call.company = SPAN_LIT("company-2");
 	call.command_id = SPAN_LIT("c-9");
@@ -360,7 +360,7 @@ test_state_limits(void **state)
 }
 
 static void
-test_notices(void **state)
+test_plugin_events(void **state)
 {
 	struct host_plugin p;
 	struct host *h = begin(&p, manifest_all, true);
@@ -376,7 +376,7 @@ test_notices(void **state)
 		"\"companyId\":\"company-1\"}");
 	ask(h, "\"method\":\"events.emit\",\"params\":{\"name\":\"e\",\"companyId\":\"company-1\"},"
 	       "\"paperclipInvocationId\":\"i-2\"");
-	expect("notices", &notices,
+	expect("events", &events,
 	       "ACTIVITY company=company-2 command=c-9 name= message=did it "
 	       "details={\"entityType\":\"lease\",\"metadata\":{\"a\":1}};"
 	       "EVENT_EMITTED company=company-2 command=c-9 name=e message= "
@@ -390,7 +390,7 @@ test_notices(void **state)
 static void
 test_streams(void **state)
 {
-	struct scope_call other = { .invocation_id = "i-1", .company = SPAN_LIT("company-1"),
+	struct scope_entry other = { .invocation_id = "i-1", .company = SPAN_LIT("company-1"),
 				    .command_id = SPAN_LIT("c-1") };
 	struct host_plugin p;
 	struct host *h = begin(&p, manifest_all, true);
@@ -414,7 +414,7 @@ test_streams(void **state)
 	tell(h, OTHER_STREAM("close"));
 	host_end(h);
 	host_end(h);
-	expect("streams", &notices,
+	expect("streams", &events,
 	       "STREAM_OPENED company=company-2 command=c-9 name=ch message= details=;"
 	       "STREAM_EVENT company=company-2 command=c-9 name=ch message= "
 	  "details={\"event\":{\"a\":1}};"
@@ -454,7 +454,7 @@ main(void)
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_state_limits),
-		cmocka_unit_test(test_notices),
+		cmocka_unit_test(test_plugin_events),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_log),
 	};
@@ -462,7 +462,7 @@ main(void)
 
 	buf_release(&lines);
 	buf_release(&logs);
-	buf_release(&notices);
+	buf_release(&events);
 	buf_release(&asked);
 	return ret;
 }

@@ -45,12 +45,12 @@ static const struct place_row {
 };
 
 static void
-run_steps(struct scope *s, struct scope_call *calls, const char *steps)
+run_steps(struct scope *s, struct scope_entry *calls, const char *steps)
 {
 	uint64_t at = 0;
 
 	for (; *steps; steps += 2, at += 10) {
-		struct scope_call *c = &calls[steps[1] - '0'];
+		struct scope_entry *c = &calls[steps[1] - '0'];
 
 		if (*steps == 'b')
 			assert_true(scope_begin(s, c));
@@ -69,7 +69,7 @@ test_places(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(place_rows); i++) {
 		const struct place_row *row = &place_rows[i];
-		struct scope_call calls[CALLS] = { 0 };
+		struct scope_entry calls[CALLS] = { 0 };
 		struct scope s = { 0 };
 		uint64_t from;
 
@@ -86,7 +86,7 @@ test_places(void **state)
 static void
 test_find(void **state)
 {
-	struct scope_call calls[100] = { 0 };
+	struct scope_entry calls[100] = { 0 };
 	char ids[100][16];
 	struct scope s = { 0 };
 
@@ -122,7 +122,7 @@ failing(void *ptr, size_t size)
 static void
 test_blind(void **state)
 {
-	struct scope_call calls[3] = { 0 };
+	struct scope_entry calls[3] = { 0 };
 	struct scope s = { 0 };
 
 	(void)state;
@@ -271,7 +271,7 @@ take(struct scope *s, const char *name, const char *notification, uint64_t max, 
 static void
 test_execlog(void **state)
 {
-	struct scope_call calls[] = {
+	struct scope_entry calls[] = {
 		{ .invocation_id = "i-1", .company = SPAN_LIT("a"), .wants_log = true },
 		{ .invocation_id = "i-2", .company = SPAN_LIT("b") },
 		{ .invocation_id = "i-3", .company = SPAN_LIT("b"), .wants_log = true },
@@ -296,7 +296,7 @@ test_execlog(void **state)
 static void
 test_execlog_total(void **state)
 {
-	struct scope_call call = { .invocation_id = "i", .company = SPAN_LIT("a"),
+	struct scope_entry call = { .invocation_id = "i", .company = SPAN_LIT("a"),
 		.wants_log = true };
 	struct scope s = { 0 };
 
@@ -314,7 +314,7 @@ test_execlog_total(void **state)
 static void
 test_execlog_chunk_max(void **state)
 {
-	struct scope_call call = { .invocation_id = "i", .company = SPAN_LIT("a"),
+	struct scope_entry call = { .invocation_id = "i", .company = SPAN_LIT("a"),
 		.wants_log = true };
 	struct scope s = { 0 };
 
@@ -341,11 +341,11 @@ test_execlog_chunk_max(void **state)
 static void
 test_execlog_latch(void **state)
 {
-	struct scope_call a = { .invocation_id = "a", .company = SPAN_LIT("co-1"),
+	struct scope_entry a = { .invocation_id = "a", .company = SPAN_LIT("co-1"),
 		.wants_log = true };
-	struct scope_call b = { .invocation_id = "b", .company = SPAN_LIT("co-2"),
+	struct scope_entry b = { .invocation_id = "b", .company = SPAN_LIT("co-2"),
 		.wants_log = true };
-	struct scope_call c = { .invocation_id = "c", .company = SPAN_LIT("co-1"),
+	struct scope_entry c = { .invocation_id = "c", .company = SPAN_LIT("co-1"),
 		.wants_log = true };
 	struct scope s = { 0 };
 

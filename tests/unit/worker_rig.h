@@ -38,7 +38,7 @@ enum { STEPS = 24, CALLS = 4, TIMEOUT_MS = 20000 };
 static char self[PATH_MAX];
 
 struct test_call {
-	struct worker_call call;
+	struct worker_invocation call;
 	struct bench *b;
 	bool used;
 };
@@ -66,7 +66,7 @@ struct bench {
 /* Calls */
 
 static void
-on_answer(struct worker_call *call, const struct rpc_answer *a)
+on_answer(struct worker_invocation *call, const struct rpc_answer *a)
 {
 	struct bench *b = CONTAINER_OF(call, struct test_call, call)->b;
 	static const char *const ends[] = { "result", "error", "bad", "timeout", "died", "unsent" };
@@ -76,7 +76,7 @@ on_answer(struct worker_call *call, const struct rpc_answer *a)
 }
 
 static void
-on_late(struct worker_call *call, const struct rpc_answer *a)
+on_late(struct worker_invocation *call, const struct rpc_answer *a)
 {
 	struct bench *b = CONTAINER_OF(call, struct test_call, call)->b;
 
@@ -85,7 +85,7 @@ on_late(struct worker_call *call, const struct rpc_answer *a)
 }
 
 static void
-on_chunk(struct worker_call *call, bool is_stderr, struct span text)
+on_chunk(struct worker_invocation *call, bool is_stderr, struct span text)
 {
 	struct bench *b = CONTAINER_OF(call, struct test_call, call)->b;
 
@@ -94,7 +94,7 @@ on_chunk(struct worker_call *call, bool is_stderr, struct span text)
 }
 
 static void
-on_gone(struct worker_call *call)
+on_gone(struct worker_invocation *call)
 {
 	CONTAINER_OF(call, struct test_call, call)->used = false;
 }
@@ -115,7 +115,7 @@ make_call(struct bench *b, int i, const char *method, const char *company, const
 	c->call.on_late = on_late;
 	c->call.on_chunk = on_chunk;
 	c->call.on_gone = on_gone;
-	return worker_call(b->worker, &c->call, SPAN_LIT("{\"p\":1}"), SPAN_NULL, NULL);
+	return worker_invoke(b->worker, &c->call, SPAN_LIT("{\"p\":1}"), SPAN_NULL, NULL);
 }
 
 /* The worker */

@@ -16,7 +16,7 @@
 struct config;
 struct err;
 struct best_effort;
-struct plugin_notice;
+struct plugin_event;
 struct schemas;
 
 /* `topics[]`: full names by enum topic, borrowed. */
@@ -29,7 +29,7 @@ void best_effort_send(struct best_effort *n, const struct events *events);
 /* A record of `topic` could not even be encoded: counts it as dropped. */
 void best_effort_dropped(struct best_effort *n, enum topic topic);
 /* Encodes a PluginEvent and sends it. */
-void best_effort_plugin(struct best_effort *n, const struct plugin_notice *p);
+void best_effort_plugin(struct best_effort *n, const struct plugin_event *p);
 /* Serves delivery reports; called now and then from the loop. */
 void best_effort_poll(struct best_effort *n);
 /* Waits at most `timeout_ms` for what is queued (at the very end only). */

@@ -18,15 +18,14 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "envdriver/base/buf.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/plugin/plugin_call.h"
+#include "envdriver/plugin/plugin_event.h"
 
 struct config;
 struct err;
 struct redis;
 struct registry;
 struct supervisor;
-struct supervisor_call;
 
 enum worker_status {
 	WORKER_NONE,		/* no handle: never started */
@@ -41,27 +40,12 @@ enum worker_status {
 /* "starting", as in Redis and in error texts. */
 const char *worker_status_name(enum worker_status s);
 
-/* Something for the plugin-events topic; spans with ptr NULL: null. */
-struct plugin_notice {
-	const char *type;	/* WORKER_STARTED, ... (docs/schemas.md, PluginEvent) */
-	struct span plugin_id, plugin_key;
-	int pid;		/* 0: null */
-	int exit_code;		/* -1: null */
-	const char *signal;	/* NULL: null */
-	int will_restart;	/* -1: null */
-	int64_t next_restart_at;	/* wall ms, 0: null */
-	int consecutive_crashes, total_crashes;	/* -1: null */
-	struct span message;
-	struct span company_id, command_id, name;
-	struct span details;	/* JSON object; ptr NULL: {} */
-};
-
 /* Both must be there. */
 struct supervisor_events {
 	/* A worker's status, or its free slots, changed: what waited for it
 	 * may go on. Always from the loop. `plugin_id` is borrowed. */
 	void (*on_change)(void *arg, const char *plugin_id);
-	void (*on_notice)(void *arg, const struct plugin_notice *n);
+	void (*on_plugin_event)(void *arg, const struct plugin_event *e);
 	void *arg;
 };
 
@@ -91,31 +75,6 @@ void supervisor_start(struct supervisor *s, const char *plugin_id);
 bool supervisor_slot_take(struct supervisor *s, const char *plugin_id);
 void supervisor_slot_give(struct supervisor *s, const char *plugin_id);
 
-struct supervisor_request {
-	const char *plugin_id;
-	const char *method;
-	struct span params;		/* JSON text */
-	struct span company_id;		/* blank: no envelope */
-	const char *invocation_id;
-	struct span traceparent;	/* ptr NULL: none */
-	int64_t timeout_ms;
-	bool wants_log;			/* an Execute: route execute.log to on_chunk */
-	struct span command_id;		/* for notices about what the plugin says */
-};
-
-struct supervisor_call_events {
-	/* Exactly once, never before supervisor_call returned. */
-	void (*on_answer)(void *arg, const struct rpc_answer *answer);
-	/* A piece of live output, in order (docs/protocol.md section 8); never after
-	 * on_answer. NULL: not wanted. */
-	void (*on_chunk)(void *arg, bool is_stderr, struct span text);
-	/* Once after on_answer with RPC_TIMED_OUT: the late answer; or
-	 * RPC_DIED, RPC_TIMED_OUT (too many are waited for) or RPC_NOT_SENT
-	 * (it never left) when none will come. NULL: not wanted. */
-	void (*on_late)(void *arg, const struct rpc_answer *answer);
-	void *arg;		/* must live until supervisor_call_forget */
-};
-
 /*
  * Calls a worker that is starting (the call then waits for its hand-shake
  * within its own time limit) or running. What is called in one turn of the
@@ -124,14 +83,8 @@ struct supervisor_call_events {
  * the text of OPERATIONS ("No worker registered ...", "Cannot call ..."),
  * delivered from the loop like any other. NULL only when out of memory.
  */
-struct supervisor_call *supervisor_call(struct supervisor *s, const struct supervisor_request *r,
-					const struct supervisor_call_events *ev);
-/* No callback comes any more; the call itself runs on in the plugin. Also
- * ends the wait for a late answer. To be called exactly once for every call,
- * in on_answer at the latest when no late answer is waited for; the call is
- * gone then. Also after supervisor_free. */
-void supervisor_call_forget(struct supervisor_call *c);
-
+struct plugin_call *supervisor_call(struct supervisor *s, const struct plugin_request *r,
+				    const struct plugin_call_events *ev);
 /* Stops every worker that has no call, then the others as they end; with
  * `now` the stop ladder starts at once for all. Nothing is started any more.
  * `on_stopped` (may be NULL) from the loop when none is left and the records
