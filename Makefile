@@ -74,12 +74,11 @@ result := answer answer_config answer_execute answer_lease deadletter result res
 engine := answering calling claiming committing dispatch engine entry held intake large_output \
 	orphans rebalance resolver scheduler shutdown stall startup status unread window
 cli := cli cli_help cli_load cli_man cli_redis cli_say cli_table
-client := catalog cli_schemas kafka manifest manifest_read publish_build reader reader_parse \
-	record record_list send wait
+client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read publish_build \
+	reader reader_parse record record_list send topics_plan wait
 audit := audit_read audit_scan audit_verify ledger ledger_end ledger_ids ledger_output
-worker := http_server service
-commands := audit config dev dev_servers drivers exec exec_lease exec_output plugin publish \
-	publish_ops replay topics topics_admin watch worker
+worker := dev_servers http_server service
+commands := audit config dev drivers exec plugin publish publish_ops replay topics watch worker
 lib_src := $(foreach f,$(folders),$(patsubst %,src/$f/%.c,$($f)))
 test_src := $(wildcard tests/unit/test_*.c)
 schemas := $(sort $(wildcard schemas/*.avsc))

@@ -168,7 +168,7 @@ show_help(struct cli *cli)
 }
 
 static int
-run(struct cli *cli, int argc, char *argv[], char *envp[])
+run_command(struct cli *cli, int argc, char *argv[], char *envp[])
 {
 	struct err err = { 0 };
 	int ret = cli_parse(cli, argc, argv, &err);
@@ -199,7 +199,7 @@ main(int argc, char *argv[], char *envp[])
 	cli = cli_new(&root);
 	if (!cli)
 		return EXIT_AGAIN;
-	ret = run(cli, argc, argv, envp);
+	ret = run_command(cli, argc, argv, envp);
 	cli_free(cli);
 	return ret;
 }

@@ -33,21 +33,9 @@ read_range(struct audit *a, struct err *reterr)
 		return err_set(reterr, ERR_INVALID, "--partition: '%.64s' is no partition",
 			       partition);
 	a->range.partition = (int32_t)n;
-	if (offsets && (from || to))
-		return err_set(reterr, ERR_INVALID, "--offsets stands in place of --from and --to");
 	if (offsets && !partition)
 		return err_set(reterr, ERR_INVALID, "--offsets needs --partition");
-	if (offsets)
-		return reader_parse_offsets(offsets, &a->range.from, &a->range.to, reterr);
-	if (reader_parse_place(from ? from : "beginning", &a->range.from, reterr) < 0) {
-		err_prefix(reterr, "--from");
-		return ERR_INVALID;
-	}
-	if (reader_parse_place(to ? to : "end", &a->range.to, reterr) < 0) {
-		err_prefix(reterr, "--to");
-		return ERR_INVALID;
-	}
-	return 0;
+	return reader_parse_range(from, to, offsets, &a->range.from, &a->range.to, reterr);
 }
 
 static int

@@ -2,17 +2,13 @@
 #include "envdriver/cli/cli.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/units.h"
 #include "envdriver/base/nearest.h"
+#include "envdriver/base/units.h"
 
 enum { PATH_MAX_DEPTH = 4, PATH_TEXT = 128 };
 
@@ -30,11 +26,11 @@ struct cli {
 	const char **args;
 	size_t n_args;
 	struct config *config;
-	bool write_failed;
+	bool output_lost;
 };
 
 static void
-enter(struct cli *cli, const struct cli_command *command)
+enter_command(struct cli *cli, const struct cli_command *command)
 {
 	size_t len = strlen(cli->path_text);
 
@@ -52,7 +48,7 @@ cli_new(const struct cli_command *root)
 	if (!cli)
 		return NULL;
 	*cli = (struct cli){ 0 };
-	enter(cli, root);
+	enter_command(cli, root);
 	return cli;
 }
 
@@ -183,35 +179,43 @@ parse_short(struct cli *cli, const char *letters, const char *next, struct err *
 }
 
 static const char *
-sub_at(const void *arg, size_t i)
+sub_name_at(const void *arg, size_t i)
 {
 	const struct cli_command *const *subs = arg;
 
-	return subs[i] ? subs[i]->name : NULL;
+	return subs && subs[i] ? subs[i]->name : NULL;
+}
+
+const struct cli_command *
+cli_sub(const struct cli_command *command, const char *word, const char **ret_near)
+{
+	for (size_t i = 0; command->subs && command->subs[i]; i++)
+		if (strcmp(command->subs[i]->name, word) == 0)
+			return command->subs[i];
+	*ret_near = nearest_word(word, sub_name_at, command->subs);
+	return NULL;
 }
 
 /* A word that is no option: a command below, or an argument. */
 static int
 parse_word(struct cli *cli, const char *word, struct err *reterr)
 {
-	const struct cli_command *here = cli->path[cli->depth - 1];
+	const struct cli_command *here = cli_found(cli), *sub;
 	const char *near;
 
-	if (cli->n_args == 0 && here->subs) {
-		for (size_t i = 0; here->subs[i]; i++) {
-			if (strcmp(here->subs[i]->name, word) == 0) {
-				enter(cli, here->subs[i]);
-				return 0;
-			}
-		}
-		near = nearest_word(word, sub_at, here->subs);
-		if (near)
-			return err_set(reterr, ERR_INVALID,
-				       "unknown command '%.64s'; did you mean '%s'?", word, near);
-		return err_set(reterr, ERR_INVALID, "unknown command '%.64s'", word);
+	if (cli->n_args || !here->subs) {
+		cli->args[cli->n_args++] = word;
+		return 0;
 	}
-	cli->args[cli->n_args++] = word;
-	return 0;
+	sub = cli_sub(here, word, &near);
+	if (sub) {
+		enter_command(cli, sub);
+		return 0;
+	}
+	if (near)
+		return err_set(reterr, ERR_INVALID, "unknown command '%.64s'; did you mean '%s'?",
+			       word, near);
+	return err_set(reterr, ERR_INVALID, "unknown command '%.64s'", word);
 }
 
 /* One word or two; returns how many, or a negative code. */
@@ -279,13 +283,6 @@ cli_parse(struct cli *cli, int argc, char *const *argv, struct err *reterr)
 	if (cli_has(cli, "help") || cli_has(cli, "version"))
 		return 0;
 	return check_args(cli, reterr);
-}
-
-int
-cli_configure(struct cli *cli, char *const envp[], struct err *reterr)
-{
-	cli->config = cli_load(cli, envp, reterr);
-	return cli->config ? 0 : ERR_CONFIG;
 }
 
 const struct cli_command *
@@ -370,77 +367,28 @@ cli_duration(const struct cli *cli, const char *name, int64_t *ret_ms, struct er
 	return ret;
 }
 
-bool
-cli_json(const struct cli *cli)
+void
+cli_take_config(struct cli *cli, struct config **take_config)
 {
-	if (cli_has(cli, "json") || cli_has(cli, "table"))
-		return cli_has(cli, "json");
-	return !isatty(STDOUT_FILENO);
-}
-
-bool
-cli_colours(const struct cli *cli)
-{
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	return !cli_json(cli) && isatty(STDOUT_FILENO) && !(no && *no) &&
-	       !(term && strcmp(term, "dumb") == 0);
-}
-
-bool
-cli_verbose(const struct cli *cli)
-{
-	return cli_has(cli, "verbose");
-}
-
-static void
-write_failed(struct cli *cli)
-{
-	struct pollfd wait = { .fd = STDOUT_FILENO, .events = POLLOUT };
-
-	if (errno == EINTR)
-		return;
-	if (errno == EAGAIN) {
-		(void)poll(&wait, 1, -1);
-		return;
-	}
-	if (errno == EPIPE) {
-		signal(SIGPIPE, SIG_DFL);
-		raise(SIGPIPE);
-	}
-	if (!cli->write_failed)
-		cli_complain(cli, "cannot write to standard output: %s", strerror(errno));
-	cli->write_failed = true;
+	config_free(cli->config);
+	cli->config = *take_config;
+	*take_config = NULL;
 }
 
 void
-cli_write(struct cli *cli, struct span text)
+cli_output_lost(struct cli *cli)
 {
-	while (text.len && !cli->write_failed) {
-		ssize_t n = write(STDOUT_FILENO, text.ptr, text.len);
-
-		if (n < 0) {
-			write_failed(cli);
-			continue;
-		}
-		text.ptr += n;
-		text.len -= (size_t)n;
-	}
+	cli->output_lost = true;
 }
 
-void
-cli_write_buf(struct cli *cli, struct buf *out)
+bool
+cli_output_is_lost(const struct cli *cli)
 {
-	if (out->failed && !cli->write_failed) {
-		cli_complain(cli, "out of memory");
-		cli->write_failed = true;
-	}
-	cli_write(cli, buf_span(out));
-	buf_reset(out);
+	return cli->output_lost;
 }
 
 int
 cli_end(const struct cli *cli, int code)
 {
-	return cli->write_failed && code == EXIT_DONE ? EXIT_TROUBLE : code;
+	return cli->output_lost && code == EXIT_DONE ? EXIT_TROUBLE : code;
 }

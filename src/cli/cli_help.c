@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/base/nearest.h"
 
 enum { DEPTH_MAX = 4, HELP_COLUMN = 34, SUMMARY_COLUMN = 16 };
 
@@ -55,7 +54,7 @@ add_option_help(struct buf *out, const struct cli_option *o)
 }
 
 static void
-add_options(struct buf *out, bool bold, const struct cli_command *c, const char *title)
+add_option_lines(struct buf *out, bool bold, const struct cli_command *c, const char *title)
 {
 	if (!c->options || !c->options->name)
 		return;
@@ -124,36 +123,26 @@ help_of(const struct way *w, bool bold, struct buf *out)
 	if (c->subs)
 		add_subs(out, bold, c);
 	for (size_t i = w->depth; i-- > 0;)
-		add_options(out, bold, w->at[i],
-			    i == 0 ? "Options of every command"
-				   : i + 1 == w->depth ? "Options" : "Options of all of these");
-}
-
-static const char *
-sub_at(const void *arg, size_t i)
-{
-	const struct cli_command *const *subs = arg;
-
-	return subs[i] ? subs[i]->name : NULL;
+		add_option_lines(out, bold, w->at[i],
+				 i == 0		     ? "Options of every command"
+				 : i + 1 == w->depth ? "Options"
+						     : "Options of all of these");
 }
 
 static int
-follow(struct way *w, const char *word, struct err *reterr)
+step_down(struct way *w, const char *word, struct err *reterr)
 {
-	const struct cli_command *const *subs = leaf(w)->subs;
-	const char *near;
+	const char *near = NULL;
+	const struct cli_command *sub = cli_sub(leaf(w), word, &near);
 
-	for (size_t i = 0; subs && subs[i]; i++) {
-		if (strcmp(subs[i]->name, word) == 0 && w->depth < DEPTH_MAX) {
-			w->at[w->depth++] = subs[i];
-			return 0;
-		}
+	if (sub && w->depth < DEPTH_MAX) {
+		w->at[w->depth++] = sub;
+		return 0;
 	}
-	near = subs ? nearest_word(word, sub_at, subs) : NULL;
 	if (near)
-		return err_set(reterr, ERR_INVALID,
-			       "there is no command '%.64s'; did you mean '%s'?", word, near);
-	return err_set(reterr, ERR_INVALID, "there is no command '%.64s'", word);
+		return err_set(reterr, ERR_INVALID, "unknown command '%.64s'; did you mean '%s'?",
+			       word, near);
+	return err_set(reterr, ERR_INVALID, "unknown command '%.64s'", word);
 }
 
 int
@@ -163,7 +152,7 @@ cli_help(const struct cli_command *root, const char *const *words, size_t n_word
 	struct way w = { { root }, 1 };
 
 	for (size_t i = 0; i < n_words; i++) {
-		int ret = follow(&w, words[i], reterr);
+		int ret = step_down(&w, words[i], reterr);
 
 		if (ret < 0)
 			return ret;

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli_load: the configuration and files that a command line names. It stands
+ * above cli.c, which only reads the command line.
+ */
 #include "envdriver/cli/cli.h"
 
 #include <errno.h>
@@ -48,7 +52,7 @@ cli_read(const char *path, size_t max, struct buf *out, struct err *reterr)
 
 /* The files, then the variables, then -X: later wins. */
 static int
-load(const struct cli *cli, struct config *config, char *const envp[], struct err *reterr)
+load_sources(const struct cli *cli, struct config *config, char *const envp[], struct err *reterr)
 {
 	const char *from = getenv("ENVDRIVER_CONFIG"), *value;
 	int ret = 0;
@@ -108,10 +112,21 @@ cli_load(const struct cli *cli, char *const envp[], struct err *reterr)
 
 	if (!config)
 		return NULL;
-	if (load(cli, config, envp, reterr) < 0) {
+	if (load_sources(cli, config, envp, reterr) < 0) {
 		config_free(config);
 		return NULL;
 	}
 	set_up_log(cli, config);
 	return config;
+}
+
+int
+cli_configure(struct cli *cli, char *const envp[], struct err *reterr)
+{
+	struct config *config = cli_load(cli, envp, reterr);
+
+	if (!config)
+		return ERR_CONFIG;
+	cli_take_config(cli, &config);
+	return 0;
 }

@@ -11,7 +11,7 @@
 
 /* '-' that can be copied, no macros. */
 static void
-add_roff(struct buf *out, const char *text, size_t len)
+add_roff_text(struct buf *out, const char *text, size_t len)
 {
 	for (const char *p = text; p < text + len; p++) {
 		if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
@@ -25,7 +25,7 @@ add_roff(struct buf *out, const char *text, size_t len)
 /* Lines that begin with a space are examples; an empty line parts
  * paragraphs. */
 static void
-add_text(struct buf *out, const char *text)
+add_paragraphs(struct buf *out, const char *text)
 {
 	bool literal = false;
 
@@ -39,7 +39,7 @@ add_text(struct buf *out, const char *text)
 		if (len)
 			literal = now;
 		if (len)
-			add_roff(out, text, len);
+			add_roff_text(out, text, len);
 		else
 			buf_adds(out, literal ? "" : ".PP");
 		if (len || !literal)
@@ -51,19 +51,19 @@ add_text(struct buf *out, const char *text)
 }
 
 static void
-add_options(struct buf *out, const struct cli_option *options)
+add_option_entries(struct buf *out, const struct cli_option *options)
 {
 	for (const struct cli_option *o = options; o && o->name; o++) {
 		buf_adds(out, ".TP\n\\fB");
 		if (o->letter)
 			buf_addf(out, "\\-%c\\fR, \\fB", o->letter);
 		buf_adds(out, "\\-\\-");
-		add_roff(out, o->name, strlen(o->name));
+		add_roff_text(out, o->name, strlen(o->name));
 		buf_adds(out, "\\fR");
 		if (o->value)
 			buf_addf(out, " \\fI%s\\fR", o->value);
 		buf_addch(out, '\n');
-		add_roff(out, o->help, strlen(o->help));
+		add_roff_text(out, o->help, strlen(o->help));
 		buf_adds(out, o->required ? " (needed).\n"
 			      : o->many	  ? " (again and again).\n"
 					  : ".\n");
@@ -77,38 +77,38 @@ add_command(struct buf *out, const char *above, const struct cli_command *c)
 
 	buf_addf(&name, "%s%s%s", above, *above ? " " : "", c->name);
 	buf_adds(out, ".SS ");
-	add_roff(out, name.data ? name.data : "", name.len);
+	add_roff_text(out, name.data ? name.data : "", name.len);
 	if (c->args) {
 		buf_addch(out, ' ');
-		add_roff(out, c->args, strlen(c->args));
+		add_roff_text(out, c->args, strlen(c->args));
 	}
 	buf_addf(out, "\n");
-	add_roff(out, c->summary, strlen(c->summary));
+	add_roff_text(out, c->summary, strlen(c->summary));
 	buf_adds(out, ".\n");
 	if (c->text) {
 		buf_adds(out, ".PP\n");
-		add_text(out, c->text);
+		add_paragraphs(out, c->text);
 	}
-	add_options(out, c->options);
+	add_option_entries(out, c->options);
 	for (size_t i = 0; c->subs && c->subs[i]; i++) {
 		const struct cli_command *s = c->subs[i];
 
 		/* One level below is all that there is. */
 		buf_adds(out, ".PP\n\\fB");
-		add_roff(out, s->name, strlen(s->name));
+		add_roff_text(out, s->name, strlen(s->name));
 		buf_adds(out, "\\fR");
 		if (s->args) {
 			buf_addch(out, ' ');
-			add_roff(out, s->args, strlen(s->args));
+			add_roff_text(out, s->args, strlen(s->args));
 		}
 		buf_adds(out, ": ");
-		add_roff(out, s->summary, strlen(s->summary));
+		add_roff_text(out, s->summary, strlen(s->summary));
 		buf_adds(out, ".\n");
 		if (s->text) {
 			buf_adds(out, ".PP\n");
-			add_text(out, s->text);
+			add_paragraphs(out, s->text);
 		}
-		add_options(out, s->options);
+		add_option_entries(out, s->options);
 	}
 	out->failed |= name.failed;
 	buf_release(&name);
@@ -139,12 +139,12 @@ cli_man(const struct cli_command *root, struct buf *out)
 	buf_adds(out, ".\\\" Made by `envdriver help --man` from the tables of the program.\n"
 		      ".TH ENVDRIVER 1 \"\" \"envdriver " ENVDRIVER_VERSION "\"\n"
 		      ".SH NAME\nenvdriver \\- ");
-	add_roff(out, root->summary, strlen(root->summary));
+	add_roff_text(out, root->summary, strlen(root->summary));
 	buf_adds(out, "\n.SH SYNOPSIS\n.B envdriver\n[\\fIoptions\\fR] \\fICOMMAND\\fR ...\n"
 		      ".SH DESCRIPTION\n");
-	add_text(out, root->text);
+	add_paragraphs(out, root->text);
 	buf_adds(out, ".SH OPTIONS\n");
-	add_options(out, root->options);
+	add_option_entries(out, root->options);
 	buf_adds(out, ".SH COMMANDS\n");
 	for (size_t i = 0; root->subs[i]; i++)
 		add_command(out, "", root->subs[i]);
@@ -158,7 +158,7 @@ cli_man(const struct cli_command *root, struct buf *out)
 	buf_adds(out, ".SH EXIT STATUS\n");
 	for (size_t i = 0; i < sizeof(exits) / sizeof(*exits); i++) {
 		buf_addf(out, ".TP\n.B %d\n", exits[i].code);
-		add_roff(out, exits[i].meaning, strlen(exits[i].meaning));
+		add_roff_text(out, exits[i].meaning, strlen(exits[i].meaning));
 		buf_adds(out, ".\n");
 	}
 	buf_adds(out, ".SH ENVIRONMENT\n.TP\n.B ENVDRIVER_CONFIG\nConfiguration file when there "

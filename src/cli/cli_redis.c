@@ -38,7 +38,7 @@ static const struct refusal {
 
 /* Takes the reply: gives it back unless it is missing or an error. */
 static redisReply *
-judge(struct cli_redis *r, redisReply *reply, struct err *reterr)
+judge_reply(struct cli_redis *r, redisReply *reply, struct err *reterr)
 {
 	enum err_code code = ERR_IO;
 
@@ -60,7 +60,7 @@ redisReply *
 cli_redis_argv(struct cli_redis *r, struct err *reterr, int argc, const char **argv,
 	       const size_t *lens)
 {
-	return judge(r, redisCommandArgv(r->context, argc, argv, lens), reterr);
+	return judge_reply(r, redisCommandArgv(r->context, argc, argv, lens), reterr);
 }
 
 redisReply *
@@ -72,7 +72,7 @@ cli_redis_do(struct cli_redis *r, struct err *reterr, const char *fmt, ...)
 	va_start(ap, fmt);
 	reply = redisvCommand(r->context, fmt, ap);
 	va_end(ap);
-	return judge(r, reply, reterr);
+	return judge_reply(r, reply, reterr);
 }
 
 static int

@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli_say: what a command writes: results on standard output, one-line
+ * messages on standard error, and the exit code that fits an error. It stands
+ * above cli.c, which only reads the command line.
+ */
 #include "envdriver/cli/cli.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
@@ -125,4 +134,73 @@ cli_misuse(const struct cli *cli, const char *fmt, ...)
 	va_end(ap);
 	cli_complain(cli, "`envdriver help%s` shows how", words ? words : "");
 	return EXIT_USAGE;
+}
+
+bool
+cli_json(const struct cli *cli)
+{
+	if (cli_has(cli, "json") || cli_has(cli, "table"))
+		return cli_has(cli, "json");
+	return !isatty(STDOUT_FILENO);
+}
+
+bool
+cli_colours(const struct cli *cli)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return !cli_json(cli) && isatty(STDOUT_FILENO) && !(no && *no) &&
+	       !(term && strcmp(term, "dumb") == 0);
+}
+
+bool
+cli_verbose(const struct cli *cli)
+{
+	return cli_has(cli, "verbose");
+}
+
+/* A failed write that may be tried again, or never. */
+static void
+handle_failed_write(struct cli *cli)
+{
+	struct pollfd wait = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	if (errno == EINTR)
+		return;
+	if (errno == EAGAIN) {
+		(void)poll(&wait, 1, -1);
+		return;
+	}
+	if (errno == EPIPE) {
+		signal(SIGPIPE, SIG_DFL);
+		raise(SIGPIPE);
+	}
+	cli_complain(cli, "cannot write to standard output: %s", strerror(errno));
+	cli_output_lost(cli);
+}
+
+void
+cli_write(struct cli *cli, struct span text)
+{
+	while (text.len && !cli_output_is_lost(cli)) {
+		ssize_t n = write(STDOUT_FILENO, text.ptr, text.len);
+
+		if (n < 0) {
+			handle_failed_write(cli);
+			continue;
+		}
+		text.ptr += n;
+		text.len -= (size_t)n;
+	}
+}
+
+void
+cli_write_buf(struct cli *cli, struct buf *out)
+{
+	if (out->failed && !cli_output_is_lost(cli)) {
+		cli_complain(cli, "out of memory");
+		cli_output_lost(cli);
+	}
+	cli_write(cli, buf_span(out));
+	buf_reset(out);
 }

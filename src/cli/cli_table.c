@@ -140,7 +140,7 @@ row_now(struct cli_table *t, const struct buf *cells)
 
 /* Keeps the row's cells as they will be shown. */
 static bool
-hold(struct cli_table *t, const struct span *cells)
+hold_row(struct cli_table *t, const struct span *cells)
 {
 	struct buf *grown = buf_realloc(t->cells,
 					(t->n_cells + t->n_columns) * sizeof(*grown));
@@ -166,7 +166,7 @@ hold(struct cli_table *t, const struct span *cells)
 }
 
 static void
-forget(struct cli_table *t)
+release_cells(struct cli_table *t)
 {
 	for (size_t i = 0; i < t->n_cells; i++)
 		buf_release(&t->cells[i]);
@@ -183,10 +183,10 @@ cli_table_row(struct cli_table *t, const struct span *cells)
 		cli_write_buf(t->cli, &t->out);
 		return;
 	}
-	if (!hold(t, cells) || !t->columns[0].width)
+	if (!hold_row(t, cells) || !t->columns[0].width)
 		return;
 	row_now(t, t->cells);
-	forget(t);
+	release_cells(t);
 	cli_write_buf(t->cli, &t->out);
 }
 
@@ -198,7 +198,7 @@ cli_table_end(struct cli_table *t)
 	for (size_t i = 0; i < t->n_cells; i += t->n_columns)
 		row_now(t, t->cells + i);
 	cli_write_buf(t->cli, &t->out);
-	forget(t);
+	release_cells(t);
 	free(t->cells);
 	buf_release(&t->out);
 	free(t);

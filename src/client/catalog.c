@@ -31,7 +31,7 @@ catalog_release(struct catalog *c)
 
 /* A field of a hash's reply (HGETALL), as a C string of our own; a missing one is "". */
 static char *
-field(const redisReply *hash, const char *name)
+hash_field(const redisReply *hash, const char *name)
 {
 	for (size_t i = 0; i + 1 < hash->elements; i += 2)
 		if (strcmp(hash->element[i]->str, name) == 0)
@@ -41,7 +41,7 @@ field(const redisReply *hash, const char *name)
 
 /* What a glob pattern would read as something else gets a backslash. */
 static void
-add_escaped(struct buf *out, const char *text)
+add_glob_escaped(struct buf *out, const char *text)
 {
 	for (; *text; text++) {
 		if (strchr("*?[]\\^", *text))
@@ -52,8 +52,8 @@ add_escaped(struct buf *out, const char *text)
 
 /* The keys that match; each "prefix + rest", without duplicates of SCAN. */
 static int
-scan(struct cli_redis *redis, const char *pattern, int (*fn)(void *arg, const char *key), void *arg,
-     struct err *reterr)
+scan_keys(struct cli_redis *redis, const char *pattern, int (*fn)(void *arg, const char *key),
+	  void *arg, struct err *reterr)
 {
 	char cursor[32] = "0";
 	size_t seen = 0;
@@ -88,7 +88,7 @@ struct workers {
 /* The plugin of "<pluginId>:<instanceId>": ids may hold ':' themselves, so
  * the longest that fits is it. */
 static struct catalog_plugin *
-plugin_of(struct catalog *c, const char *rest, const char **ret_instance)
+plugin_of_key(struct catalog *c, const char *rest, const char **ret_instance)
 {
 	struct catalog_plugin *best = NULL;
 	size_t longest = 0;
@@ -112,7 +112,7 @@ add_worker(void *arg, const char *key)
 {
 	struct workers *w = arg;
 	const char *instance = "";
-	struct catalog_plugin *p = plugin_of(w->catalog, key + w->skip, &instance);
+	struct catalog_plugin *p = plugin_of_key(w->catalog, key + w->skip, &instance);
 	redisReply *reply = p ? cli_redis_do(w->redis, NULL, "HGET %s status", key) : NULL;
 	struct buf list = BUF_INIT;
 
@@ -136,11 +136,11 @@ find_workers(struct cli_redis *redis, struct catalog *c, struct err *reterr)
 	struct buf pattern = BUF_INIT;
 	int ret;
 
-	add_escaped(&pattern, cli_redis_prefix(redis));
+	add_glob_escaped(&pattern, cli_redis_prefix(redis));
 	buf_adds(&pattern, "worker:*");
 	w.skip = strlen(cli_redis_prefix(redis)) + strlen("worker:");
 	ret = pattern.failed ? err_nomem(reterr)
-			     : scan(redis, pattern.data, add_worker, &w, reterr);
+			     : scan_keys(redis, pattern.data, add_worker, &w, reterr);
 	buf_release(&pattern);
 	return ret;
 }
@@ -158,10 +158,10 @@ read_plugin(struct cli_redis *redis, const char *id, struct catalog_plugin *ret,
 		hash = NULL;
 	}
 	ret->id = strdup(id);
-	ret->key = field(hash ? hash : &none, "pluginKey");
-	ret->status = field(hash ? hash : &none, "status");
-	ret->package = field(hash ? hash : &none, "package");
-	ret->text = field(hash ? hash : &none, "manifest");
+	ret->key = hash_field(hash ? hash : &none, "pluginKey");
+	ret->status = hash_field(hash ? hash : &none, "status");
+	ret->package = hash_field(hash ? hash : &none, "package");
+	ret->text = hash_field(hash ? hash : &none, "manifest");
 	ret->workers = strdup("");
 	freeReplyObject(hash);
 	if (!ret->id || !ret->key || !ret->status || !ret->package || !ret->text || !ret->workers)
@@ -261,7 +261,7 @@ add_instance(void *arg, const char *key)
 		if (grown) {
 			all->list = grown;
 			grown[all->n].id = strdup(key + all->skip);
-			grown[all->n++].group = field(reply, "group");
+			grown[all->n++].group = hash_field(reply, "group");
 		}
 		ret = grown && grown[all->n - 1].id && grown[all->n - 1].group ? 0 : ERR_NOMEM;
 	}
@@ -277,11 +277,11 @@ catalog_instances(struct cli_redis *redis, struct catalog_instance **ret, size_t
 	struct buf pattern = BUF_INIT;
 	int rc;
 
-	add_escaped(&pattern, cli_redis_prefix(redis));
+	add_glob_escaped(&pattern, cli_redis_prefix(redis));
 	buf_adds(&pattern, "instance:*");
 	all.skip = strlen(cli_redis_prefix(redis)) + strlen("instance:");
 	rc = pattern.failed ? err_nomem(reterr)
-			    : scan(redis, pattern.data, add_instance, &all, reterr);
+			    : scan_keys(redis, pattern.data, add_instance, &all, reterr);
 	buf_release(&pattern);
 	if (rc < 0) {
 		catalog_instances_free(all.list, all.n);

@@ -23,7 +23,7 @@ struct cli_schemas {
 };
 
 static void
-on_change(void *arg)
+on_registry_change(void *arg)
 {
 	(void)arg;	/* whoever waits looks after each turn of the loop */
 }
@@ -49,7 +49,7 @@ turn(struct cli_schemas *s, int64_t deadline_ms)
 }
 
 static int
-find(void *arg, uint32_t id, const struct schema **ret, struct err *reterr)
+find_by_id(void *arg, uint32_t id, const struct schema **ret, struct err *reterr)
 {
 	struct cli_schemas *s = arg;
 	int64_t deadline = clock_mono_ms() + PATIENCE_MS;
@@ -70,10 +70,11 @@ connect_registry(struct cli_schemas *s, const struct config *config, struct err 
 		return err_set(reterr, ERR_IO, "cannot make an event loop");
 	s->has_loop = true;
 	uv_timer_init(&s->loop, &s->patience);
-	s->registry = schema_registry_new(&s->loop, config, s->schemas, on_change, s, reterr);
+	s->registry =
+		schema_registry_new(&s->loop, config, s->schemas, on_registry_change, s, reterr);
 	if (!s->registry)
 		return ERR_CONFIG;
-	schemas_set_lookup(s->schemas, find, s);
+	schemas_set_lookup(s->schemas, find_by_id, s);
 	return 0;
 }
 

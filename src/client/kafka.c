@@ -33,7 +33,7 @@ struct kafka {
 };
 
 static void
-on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+on_client_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
 	(void)rk;
 	(void)level;
@@ -44,7 +44,7 @@ on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
  * last ": " of "ssl://h:1/bootstrap: Connect to … failed: reason (after…)" is
  * kept whole, the place before it is not. */
 static void
-on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+on_client_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
 	struct kafka *k = opaque;
 	const char *text = strstr(reason, ": ");
@@ -65,8 +65,8 @@ on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 
 /* Changes nothing of the verdict; librdkafka's own text leaves the cause out. */
 static int
-on_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *error, int depth,
-	       const char *der, size_t size, char *text, size_t text_size, void *opaque)
+on_broker_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *error, int depth,
+		      const char *der, size_t size, char *text, size_t text_size, void *opaque)
 {
 	struct kafka *k = opaque;
 
@@ -96,7 +96,7 @@ on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 }
 
 static int
-set(void *arg, const char *name, const char *value, struct err *reterr)
+set_property(void *arg, const char *name, const char *value, struct err *reterr)
 {
 	char text[ERRSTR];
 
@@ -139,7 +139,7 @@ apply(rd_kafka_conf_t *conf, enum kafka_role role, bool must, struct err *reterr
 
 		if (settings[i].role != role || settings[i].must != must)
 			continue;
-		ret = set(conf, settings[i].name, settings[i].value, reterr);
+		ret = set_property(conf, settings[i].name, settings[i].value, reterr);
 		if (ret < 0)
 			return ret;
 	}
@@ -147,28 +147,28 @@ apply(rd_kafka_conf_t *conf, enum kafka_role role, bool must, struct err *reterr
 }
 
 static rd_kafka_conf_t *
-configure(struct kafka *k, enum kafka_role role, struct err *reterr)
+make_conf(struct kafka *k, enum kafka_role role, struct err *reterr)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	char size[32];
 
 	snprintf(size, sizeof(size), "%lld",
 		 (long long)config_int(k->config, "command.max.bytes") + 65536);
-	if ((role == KAFKA_WRITER && set(conf, "message.max.bytes", size, reterr) < 0) ||
-	    set(conf, "client.id", "envdriver", reterr) < 0 ||
+	if ((role == KAFKA_WRITER && set_property(conf, "message.max.bytes", size, reterr) < 0) ||
+	    set_property(conf, "client.id", "envdriver", reterr) < 0 ||
 	    apply(conf, role, false, reterr) < 0 ||
-	    config_each_kafka(k->config, set, conf, reterr) < 0 ||
-	    set(conf, "bootstrap.servers", config_str(k->config, "kafka.bootstrap.servers"),
-		reterr) < 0 ||
+	    config_each_kafka(k->config, set_property, conf, reterr) < 0 ||
+	    set_property(conf, "bootstrap.servers",
+			 config_str(k->config, "kafka.bootstrap.servers"), reterr) < 0 ||
 	    apply(conf, role, true, reterr) < 0) {
 		rd_kafka_conf_destroy(conf);
 		return NULL;
 	}
 	rd_kafka_conf_set_opaque(conf, k);
-	rd_kafka_conf_set_log_cb(conf, on_log);
-	rd_kafka_conf_set_error_cb(conf, on_error);
+	rd_kafka_conf_set_log_cb(conf, on_client_log);
+	rd_kafka_conf_set_error_cb(conf, on_client_error);
 	if (!config_dynamic(k->config, "kafka.enable.ssl.certificate.verification"))
-		(void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
+		(void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_broker_certificate);
 	if (role == KAFKA_WRITER)
 		rd_kafka_conf_set_dr_msg_cb(conf, on_delivered);
 	return conf;
@@ -192,7 +192,7 @@ kafka_new(const struct config *config, enum kafka_role role,
 	k->on_delivery = on_delivery;
 	k->arg = arg;
 	pthread_mutex_init(&k->lock, NULL);
-	conf = configure(k, role, reterr);
+	conf = make_conf(k, role, reterr);
 	if (!conf)
 		goto fail;
 	k->rk = rd_kafka_new(role == KAFKA_WRITER ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf,

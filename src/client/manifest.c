@@ -66,7 +66,7 @@ manifest_add_compact(struct buf *out, struct span json)
 
 /* A string's own text; "" for anything else. The caller resets `out`. */
 static struct span
-text_of(struct jtext value, struct buf *out)
+string_of(struct jtext value, struct buf *out)
 {
 	buf_reset(out);
 	if (value.kind == JTEXT_STRING)
@@ -83,7 +83,7 @@ length_of(struct jtext value)
 	size_t n = 0;
 
 	if (value.kind == JTEXT_STRING) {
-		struct span s = text_of(value, &text);
+		struct span s = string_of(value, &text);
 
 		for (size_t i = 0; i < s.len; i++)
 			n += ((unsigned char)s.ptr[i] & 0xc0) != 0x80;
@@ -129,7 +129,7 @@ is_semver(struct span v)
 }
 
 static bool
-fits(enum jtext_kind wanted, enum jtext_kind kind)
+kind_fits(enum jtext_kind wanted, enum jtext_kind kind)
 {
 	return kind == wanted || (wanted == JTEXT_TRUE && kind == JTEXT_FALSE);
 }
@@ -141,7 +141,7 @@ check_member(const char *at, const struct member *m, struct jtext value, struct 
 
 	if (value.kind == JTEXT_MISSING && !m->required)
 		return 0;
-	if (!fits(m->kind, value.kind))
+	if (!kind_fits(m->kind, value.kind))
 		return err_set(reterr, ERR_INVALID, "%s.%s: expected %s, got %s", at, m->name,
 			       jtext_kind_name(m->kind), jtext_kind_name(value.kind));
 	if (n < m->min)
@@ -164,7 +164,7 @@ check_unknown(const char *at, struct jtext driver, struct err *reterr)
 	while (ret == 0 && jtext_iter_next(&it, &key, &value)) {
 		size_t i = 0, n = sizeof(members) / sizeof(*members);
 
-		text_of((struct jtext){ JTEXT_STRING, key }, &name);
+		string_of((struct jtext){JTEXT_STRING, key}, &name);
 		while (i < n && !span_is(buf_span(&name), members[i].name))
 			i++;
 		if (i == n)
@@ -191,7 +191,7 @@ check_driver(struct jtext driver, size_t index, struct buf *key, struct err *ret
 		if (ret < 0)
 			return ret;
 	}
-	if (!manifest_key_ok(text_of(jtext_get(driver, "driverKey"), key)))
+	if (!manifest_key_ok(string_of(jtext_get(driver, "driverKey"), key)))
 		return err_set(reterr, ERR_INVALID,
 			       "%s.driverKey: '%.64s' is not lower case letters, "
 			       "digits, '.', '_' and '-'", at, key->data);
@@ -236,7 +236,7 @@ check_drivers(struct jtext drivers, struct err *reterr)
 }
 
 static bool
-has_capability(struct jtext capabilities, const char *name)
+lists_capability(struct jtext capabilities, const char *name)
 {
 	struct jtext_iter it;
 	struct jtext item;
@@ -257,13 +257,13 @@ check_head(struct jtext manifest, struct buf *text, struct err *reterr)
 	if (manifest.kind != JTEXT_OBJECT)
 		return err_set(reterr, ERR_INVALID, "expected object, got %s",
 			       jtext_kind_name(manifest.kind));
-	if (!manifest_key_ok(text_of(jtext_get(manifest, "id"), text)))
+	if (!manifest_key_ok(string_of(jtext_get(manifest, "id"), text)))
 		return err_set(reterr, ERR_INVALID,
 			       "id: expected lower case letters, digits, '.', '_' "
 			       "and '-'");
 	if (!jtext_int(jtext_get(manifest, "apiVersion"), &version) || version != 1)
 		return err_set(reterr, ERR_INVALID, "apiVersion: expected 1");
-	if (!is_semver(text_of(jtext_get(manifest, "version"), text)))
+	if (!is_semver(string_of(jtext_get(manifest, "version"), text)))
 		return err_set(reterr, ERR_INVALID, "version: expected MAJOR.MINOR.PATCH");
 	if (capabilities.kind != JTEXT_ARRAY || length_of(capabilities) == 0)
 		return err_set(reterr, ERR_INVALID, "capabilities: expected at least one");
@@ -282,7 +282,7 @@ manifest_check(struct jtext manifest, struct err *reterr)
 		return ret;
 	ret = check_drivers(drivers, reterr);
 	if (ret == 0 && length_of(drivers) > 0 &&
-	    !has_capability(jtext_get(manifest, "capabilities"), REGISTER))
+	    !lists_capability(jtext_get(manifest, "capabilities"), REGISTER))
 		return err_set(reterr, ERR_INVALID,
 			       "capabilities: %s is needed by environmentDrivers",
 			       REGISTER);

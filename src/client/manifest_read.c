@@ -26,7 +26,7 @@ static const char script[] =
 
 /* The child's output until it ends or the time is over. */
 static int
-drain(int fd, struct buf *out, struct err *reterr)
+read_output(int fd, struct buf *out, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + NODE_MS;
 	char chunk[65536];
@@ -96,7 +96,7 @@ run_node(const char *path, struct buf *out, struct err *reterr)
 		close(fds[0]);
 		return ret;
 	}
-	ret = drain(fds[0], out, reterr);
+	ret = read_output(fds[0], out, reterr);
 	close(fds[0]);
 	kill(-pid, SIGKILL);	/* what it left behind, and itself when it hangs */
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -124,7 +124,7 @@ path_in(const char *dir, struct jtext name, char *ret, struct err *reterr)
 }
 
 static int
-load(const char *path, struct buf *out, struct err *reterr)
+load_manifest(const char *path, struct buf *out, struct err *reterr)
 {
 	const char *dot = strrchr(path, '.');
 	int ret;
@@ -159,7 +159,7 @@ open_json(const char *dir, const char *name, struct buf *text, struct jtext *ret
 
 /* Which of the two it is, and its member that names or holds the manifest. */
 static int
-find(const char *dir, struct buf *text, struct jtext *ret, struct err *reterr)
+find_manifest(const char *dir, struct buf *text, struct jtext *ret, struct err *reterr)
 {
 	struct jtext package;
 	int rc = open_json(dir, "plugin.json", text, &package, reterr);
@@ -196,12 +196,12 @@ manifest_read(const char *dir, struct buf *out, struct err *reterr)
 	struct buf text = BUF_INIT, loaded = BUF_INIT;
 	struct jtext found;
 	char path[PATH_LEN];
-	int ret = find(dir, &text, &found, reterr);
+	int ret = find_manifest(dir, &text, &found, reterr);
 
 	if (ret == 0 && found.kind == JTEXT_STRING) {
 		ret = path_in(dir, found, path, reterr);
 		if (ret == 0)
-			ret = load(path, &loaded, reterr);
+			ret = load_manifest(path, &loaded, reterr);
 		if (ret == 0) {
 			ret = jtext_check(buf_span(&loaded), JTEXT_DEPTH_MAX, &found, reterr);
 			if (ret < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/commands/publish.h"
+#include "envdriver/client/publish_build.h"
 
 #include <stdio.h>
 
@@ -21,7 +21,7 @@ static const struct top {
 };
 
 static int
-add_string(struct buf *out, const char *option, struct span text, struct err *reterr)
+add_option_string(struct buf *out, const char *option, struct span text, struct err *reterr)
 {
 	if (!jtext_utf8_ok(text))
 		return err_set(reterr, ERR_INVALID, "--%s: not UTF-8", option);
@@ -65,7 +65,7 @@ add_lease(struct buf *out, const char *option, const char *value, struct err *re
 	if (value[0] == '{' || value[0] == '@')
 		return add_json(out, option, value, reterr);
 	buf_adds(out, "{\"providerLeaseId\":");
-	if (add_string(out, option, span_of(value), reterr) < 0)
+	if (add_option_string(out, option, span_of(value), reterr) < 0)
 		return ERR_INVALID;
 	buf_addch(out, '}');
 	return 0;
@@ -78,10 +78,10 @@ add_text_or_file(struct buf *out, const char *option, const char *value, struct 
 	int ret;
 
 	if (value[0] != '@')
-		return add_string(out, option, span_of(value), reterr);
+		return add_option_string(out, option, span_of(value), reterr);
 	ret = cli_read(value + 1, FILE_MAX, &file, reterr);
 	if (ret == 0)
-		ret = add_string(out, option, buf_span(&file), reterr);
+		ret = add_option_string(out, option, buf_span(&file), reterr);
 	else
 		err_prefix(reterr, "--%s", option);
 	buf_release(&file);
@@ -102,13 +102,13 @@ add_pairs(const struct cli *cli, struct buf *out, const struct cli_option *o, st
 				       pair, o->value);
 		if (out->data[out->len - 1] != '{')
 			buf_addch(out, ',');
-		if (add_string(out, o->name, (struct span){ pair, (size_t)(eq - pair) },
-			       reterr) < 0)
+		if (add_option_string(out, o->name, (struct span){pair, (size_t)(eq - pair)},
+				      reterr) < 0)
 			return ERR_INVALID;
 		buf_addch(out, ':');
 		if (o->kind == PUBLISH_SECRET)
 			buf_adds(out, "{\"type\":\"secret_ref\",\"secretId\":");
-		if (add_string(out, o->name, span_of(eq + 1), reterr) < 0)
+		if (add_option_string(out, o->name, span_of(eq + 1), reterr) < 0)
 			return ERR_INVALID;
 		if (o->kind == PUBLISH_SECRET)
 			buf_addch(out, '}');
@@ -138,7 +138,8 @@ add_env(const struct cli *cli, struct buf *out, const struct cli_option *options
 }
 
 static int
-add_number(struct buf *out, const struct cli_option *o, const char *value, struct err *reterr)
+add_option_number(struct buf *out, const struct cli_option *o, const char *value,
+		  struct err *reterr)
 {
 	int64_t n;
 	int ret = o->kind == PUBLISH_INT ? units_int(value, &n, reterr)
@@ -159,7 +160,7 @@ add_field(const struct cli *cli, struct buf *out, const struct cli_option *o, st
 	add_name(out, o->field);
 	switch (o->kind) {
 	case PUBLISH_TEXT:
-		return add_string(out, o->name, span_of(value), reterr);
+		return add_option_string(out, o->name, span_of(value), reterr);
 	case PUBLISH_STDIN:
 		return add_text_or_file(out, o->name, value, reterr);
 	case PUBLISH_PIPE:
@@ -170,7 +171,7 @@ add_field(const struct cli *cli, struct buf *out, const struct cli_option *o, st
 		return add_lease(out, o->name, value, reterr);
 	case PUBLISH_INT:
 	case PUBLISH_DURATION:
-		return add_number(out, o, value, reterr);
+		return add_option_number(out, o, value, reterr);
 	default:
 		buf_adds(out, "true");
 		return 0;
@@ -203,12 +204,12 @@ add_operation(const struct cli *cli, const char *operation, struct span lease, s
 		ret = add_env(cli, out, options, reterr);
 	if (ret == 0 && cli_found(cli)->passes_on) {
 		add_name(out, "command");
-		ret = add_string(out, "command", span_of(cli_arg(cli, 0)), reterr);
+		ret = add_option_string(out, "command", span_of(cli_arg(cli, 0)), reterr);
 		add_name(out, "args");
 		buf_addch(out, '[');
 		for (size_t i = 1; cli_arg(cli, i) && ret == 0; i++) {
 			buf_adds(out, i > 1 ? "," : "");
-			ret = add_string(out, "args", span_of(cli_arg(cli, i)), reterr);
+			ret = add_option_string(out, "args", span_of(cli_arg(cli, i)), reterr);
 		}
 		buf_addch(out, ']');
 	}
@@ -241,17 +242,17 @@ add_target(const struct cli *cli, struct span given, struct buf *out, struct err
 	buf_adds(out, target ? "{\"type\":\"PluginDriver\",\"pluginKey\":"
 			     : "{\"type\":\"SandboxProvider\",\"provider\":");
 	if (target)
-		ret = add_string(out, "target", (struct span){ target, (size_t)(colon - target) },
-				 reterr);
+		ret = add_option_string(out, "target",
+					(struct span){target, (size_t)(colon - target)}, reterr);
 	else
-		ret = add_string(out, "provider", span_of(provider), reterr);
+		ret = add_option_string(out, "provider", span_of(provider), reterr);
 	if (target && ret == 0) {
 		buf_adds(out, ",\"driverKey\":");
-		ret = add_string(out, "target", span_of(colon + 1), reterr);
+		ret = add_option_string(out, "target", span_of(colon + 1), reterr);
 	}
 	if (pinned && ret == 0) {
 		buf_adds(out, ",\"pluginId\":");
-		ret = add_string(out, "plugin-id", span_of(pinned), reterr);
+		ret = add_option_string(out, "plugin-id", span_of(pinned), reterr);
 	}
 	buf_addch(out, '}');
 	return ret;
@@ -289,7 +290,7 @@ add_tops(const struct cli *cli, struct buf *out, struct err *reterr)
 		if (!value)
 			continue;
 		add_name(out, tops[i].field);
-		ret = add_string(out, tops[i].option, span_of(value), reterr);
+		ret = add_option_string(out, tops[i].option, span_of(value), reterr);
 	}
 	for (const struct cli_option *o = cli_found(cli)->options; o && o->name; o++) {
 		if (o->kind == PUBLISH_NOW && cli_has(cli, o->name)) {
@@ -310,8 +311,11 @@ add_id(const struct cli *cli, const char *option, const char *field, struct span
 	const char *value = cli_flag(cli, option);
 
 	add_name(out, field);
-	return add_string(out, option, value ? span_of(value) : given.ptr ? given : SPAN_LIT(""),
-			  reterr);
+	return add_option_string(out, option,
+				 value	     ? span_of(value)
+				 : given.ptr ? given
+					     : SPAN_LIT(""),
+				 reterr);
 }
 
 int

@@ -187,8 +187,8 @@ offsets_at(struct reader *r, const struct reader_place *place, int64_t *ret, str
 
 /* Where `place` is; past the last record of that time is the end. */
 static int
-resolve(struct reader *r, const struct reader_place *place, const int64_t *ends, int64_t *ret,
-	struct err *reterr)
+resolve_place(struct reader *r, const struct reader_place *place, const int64_t *ends, int64_t *ret,
+	      struct err *reterr)
 {
 	int rc;
 
@@ -236,7 +236,7 @@ reader_caught_up(const struct reader *r)
 }
 
 static int
-start(struct reader *r, struct part *p, struct err *reterr)
+start_part(struct reader *r, struct part *p, struct err *reterr)
 {
 	int rc = r->queue ? rd_kafka_consume_start_queue(p->rkt, p->partition, p->next, r->queue)
 			  : rd_kafka_consume_start(p->rkt, p->partition, p->next);
@@ -263,11 +263,11 @@ reader_open(struct reader *r, const struct reader_place *from, const struct read
 	if (ret == 0)
 		ret = offsets_at(r, &low, lows, reterr);
 	if (ret == 0)
-		ret = resolve(r, from, ends, at, reterr);
+		ret = resolve_place(r, from, ends, at, reterr);
 	for (size_t i = 0; i < r->n_parts && ret == 0; i++)
 		r->parts[i].next = at[i] < lows[i] ? lows[i] : at[i];
 	if (ret == 0 && to)
-		ret = resolve(r, to, ends, at, reterr);
+		ret = resolve_place(r, to, ends, at, reterr);
 	else if (ret == 0)
 		memcpy(at, ends, r->n_parts * sizeof(*at));
 	if (ret == 0 && !to)
@@ -280,7 +280,7 @@ reader_open(struct reader *r, const struct reader_place *from, const struct read
 		p->done = p->next >= p->end;
 		r->behind += !p->done;
 		if (!p->done || !r->bounded)
-			ret = start(r, p, reterr);
+			ret = start_part(r, p, reterr);
 	}
 	free(ends);
 	free(at);
@@ -289,7 +289,8 @@ reader_open(struct reader *r, const struct reader_place *from, const struct read
 }
 
 static void
-fill(struct reader *r, const struct part *p, rd_kafka_message_t *m, struct reader_record *ret)
+fill_record(struct reader *r, const struct part *p, rd_kafka_message_t *m,
+	    struct reader_record *ret)
 {
 	rd_kafka_timestamp_type_t type;
 
@@ -369,7 +370,7 @@ next_bounded(struct reader *r, struct reader_record *ret, struct err *reterr)
 	oldest->head = NULL;
 	if (m->offset + 1 >= oldest->end)
 		oldest->done = true;
-	fill(r, oldest, m, ret);
+	fill_record(r, oldest, m, ret);
 	return 1;
 }
 
@@ -415,7 +416,7 @@ next_unbounded(struct reader *r, int timeout_ms, struct reader_record *ret, stru
 		p = m->rkt ? part_of(r, m) : NULL;
 		if (!m->err && p) {
 			reached(r, p, m->offset + 1);
-			fill(r, p, m, ret);
+			fill_record(r, p, m, ret);
 			return 1;
 		}
 		if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && p)

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reader_parse: topics and places in the log as people write them. Apart from
+ * reader.c because it needs no Kafka.
+ */
 #include "envdriver/client/reader.h"
 
 #include <stdio.h>
@@ -110,9 +114,9 @@ reader_parse_place(const char *text, struct reader_place *ret, struct err *reter
 		       "duration like 15min", text);
 }
 
-int
-reader_parse_offsets(const char *text, struct reader_place *ret_from, struct reader_place *ret_to,
-		     struct err *reterr)
+static int
+parse_offsets(const char *text, struct reader_place *ret_from, struct reader_place *ret_to,
+	      struct err *reterr)
 {
 	const char *dots = strstr(text, "..");
 	char first[OFFSET_TEXT];
@@ -125,4 +129,25 @@ reader_parse_offsets(const char *text, struct reader_place *ret_from, struct rea
 	*ret_from = (struct reader_place){ READER_OFFSET, a };
 	*ret_to = (struct reader_place){ READER_OFFSET, b + 1 };
 	return 0;
+}
+
+int
+reader_parse_range(const char *from, const char *to, const char *offsets,
+		   struct reader_place *ret_from, struct reader_place *ret_to, struct err *reterr)
+{
+	int ret;
+
+	if (offsets && (from || to))
+		return err_set(reterr, ERR_INVALID, "--offsets excludes --from and --to");
+	if (offsets)
+		return parse_offsets(offsets, ret_from, ret_to, reterr);
+	ret = reader_parse_place(from ? from : "beginning", ret_from, reterr);
+	if (ret < 0) {
+		err_prefix(reterr, "--from");
+		return ret;
+	}
+	ret = reader_parse_place(to ? to : "end", ret_to, reterr);
+	if (ret < 0)
+		err_prefix(reterr, "--to");
+	return ret;
 }

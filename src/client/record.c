@@ -190,7 +190,7 @@ record_release(struct record *r)
 }
 
 static void
-add_text(struct buf *out, const char *name, struct span text)
+add_json_text(struct buf *out, const char *name, struct span text)
 {
 	struct buf repaired = BUF_INIT;
 
@@ -231,9 +231,10 @@ record_write(const struct record *r, bool envelope, struct buf *out, struct err 
 		jtext_add_string(out, span_of(r->raw->topic_name));
 		buf_addf(out, ",\"partition\":%d,\"offset\":%lld", r->raw->partition,
 			 (long long)r->raw->offset);
-		add_text(out, "timestamp", span_of(clock_text(r->raw->timestamp, when)));
-		add_text(out, "key", r->raw->key);
-		add_text(out, "record", r->schema ? span_of(schema_name(r->schema)) : SPAN_NULL);
+		add_json_text(out, "timestamp", span_of(clock_text(r->raw->timestamp, when)));
+		add_json_text(out, "key", r->raw->key);
+		add_json_text(out, "record",
+			      r->schema ? span_of(schema_name(r->schema)) : SPAN_NULL);
 		buf_adds(out, ",\"value\":");
 	}
 	if (r->schema)

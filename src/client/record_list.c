@@ -42,7 +42,7 @@ record_list_new(struct cli *cli, bool envelope)
 }
 
 static void
-add_row(struct record_list *l, const struct record *r)
+add_record_row(struct record_list *l, const struct record *r)
 {
 	char when[CLOCK_TEXT_MAX];
 	struct span summary = buf_span(r->schema ? &r->summary : &r->why);
@@ -68,7 +68,7 @@ record_list_add(struct record_list *l, const struct record *r)
 	if (!l)
 		return;
 	if (!l->json) {
-		add_row(l, r);
+		add_record_row(l, r);
 		return;
 	}
 	if (record_write(r, l->envelope, &l->line, &err) < 0) {

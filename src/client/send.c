@@ -39,7 +39,7 @@ send_command_release(struct send_command *c)
 
 /* The message's opaque is a copy of the command's id. */
 static void
-on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
+on_command_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 {
 	struct send *s = arg;
 	struct err err = { 0 };
@@ -90,7 +90,7 @@ send_new(const struct config *config, const struct schemas *schemas, send_placed
 		return NULL;
 	s->placed = placed;
 	s->arg = arg;
-	s->kafka = kafka_new(config, KAFKA_WRITER, on_delivery, s, reterr);
+	s->kafka = kafka_new(config, KAFKA_WRITER, on_command_delivered, s, reterr);
 	ret = s->kafka ? kafka_metadata(s->kafka, LOOK_MS, &md, reterr) : ERR_CONFIG;
 	if (ret == 0)
 		ret = kafka_find_topic(s->kafka, md, s->topic, &found, reterr);
@@ -117,7 +117,7 @@ send_free(struct send *s)
 /* Of a repeated member the last counts: what is made up stands before what
  * is there, or behind it when it is to win. */
 static int
-complete(struct span plain, bool new_id, struct buf *out, struct err *reterr)
+complete_command(struct span plain, bool new_id, struct buf *out, struct err *reterr)
 {
 	char id[UUID_STR_LEN];
 	struct buf made = BUF_INIT;
@@ -153,7 +153,7 @@ complete(struct span plain, bool new_id, struct buf *out, struct err *reterr)
 }
 
 static int
-encode(struct send *s, struct span plain, struct buf *out, struct err *reterr)
+encode_command(struct send *s, struct span plain, struct buf *out, struct err *reterr)
 {
 	const struct schema *schema = schemas_find(s->schemas, "EnvironmentCommand");
 	avro_value_t value;
@@ -195,9 +195,9 @@ send_encode(struct send *s, struct span plain, bool new_id, struct send_command 
 
 	buf_reset(&ret->key);
 	buf_reset(&ret->value);
-	rc = complete(plain, new_id, &whole, reterr);
+	rc = complete_command(plain, new_id, &whole, reterr);
 	if (rc == 0)
-		rc = encode(s, buf_span(&whole), &ret->value, reterr);
+		rc = encode_command(s, buf_span(&whole), &ret->value, reterr);
 	if (rc == 0)
 		rc = check(s, ret, reterr);
 	buf_release(&whole);

@@ -130,7 +130,7 @@ is_about_us(const struct wait *w, struct span id)
 
 /* Takes it off the list; false when it is not on it. */
 static bool
-settle(struct wait *w, const struct record *r)
+settle_command(struct wait *w, const struct record *r)
 {
 	struct avro_path place = { 0, 0 };
 	struct expected *e = NULL;
@@ -164,7 +164,7 @@ wait_next(struct wait *w, int timeout_ms, struct record *ret, bool *ret_final, s
 			if (is_about_us(w, ret->command_id))
 				return 1;
 		} else if (ret->schema) {
-			*ret_final = settle(w, ret);
+			*ret_final = settle_command(w, ret);
 			if (*ret_final)
 				return 1;
 		}

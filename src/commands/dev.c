@@ -18,8 +18,8 @@
 #include "envdriver/cli/cli.h"
 #include "envdriver/cli/cli_redis.h"
 #include "envdriver/commands/commands.h"
-#include "dev_servers.h"
 #include "envdriver/client/manifest.h"
+#include "envdriver/worker/dev_servers.h"
 #include "envdriver/worker/service.h"
 
 extern char **environ;
@@ -153,7 +153,7 @@ add_plugins(struct dev *d, struct err *reterr)
 /* --- set up --- */
 
 static int
-configure(struct dev *d, struct err *reterr)
+configure_servers(struct dev *d, struct err *reterr)
 {
 	static const char *const where = "envdriver dev";
 	int ret;
@@ -191,7 +191,7 @@ write_env(struct dev *d, const char *path, struct err *reterr)
 }
 
 static void
-on_ready(void *arg)
+on_service_ready(void *arg)
 {
 	struct dev *d = arg;
 	const char *env = cli_flag(d->cli, "env-file");
@@ -207,7 +207,7 @@ on_ready(void *arg)
 }
 
 static void
-on_end(void *arg)
+on_service_end(void *arg)
 {
 	struct dev *d = arg;
 
@@ -219,7 +219,7 @@ int
 dev_main(struct cli *cli)
 {
 	struct dev d = { .cli = cli };
-	const struct service_hooks hooks = { on_ready, on_end, &d };
+	const struct service_hooks hooks = {on_service_ready, on_service_end, &d};
 	struct err err = { 0 };
 	int ret;
 
@@ -227,7 +227,7 @@ dev_main(struct cli *cli)
 	if (!d.config)
 		return cli_fail(cli, &err);
 	d.servers = dev_servers_start(config_str(d.config, "topic.prefix"), &err);
-	if (!d.servers || configure(&d, &err) < 0 || add_plugins(&d, &err) < 0)
+	if (!d.servers || configure_servers(&d, &err) < 0 || add_plugins(&d, &err) < 0)
 		ret = cli_fail(cli, &err);
 	else
 		ret = service_run(cli, d.config, &hooks);

@@ -23,7 +23,7 @@ add_decoded(struct buf *out, struct jtext string)
 }
 
 static void
-add_row(struct cli_table *table, const struct catalog_plugin *p, struct jtext driver)
+add_driver_row(struct cli_table *table, const struct catalog_plugin *p, struct jtext driver)
 {
 	struct buf key = BUF_INIT, kind = BUF_INIT, name = BUF_INIT;
 
@@ -40,7 +40,7 @@ add_row(struct cli_table *table, const struct catalog_plugin *p, struct jtext dr
 }
 
 static int
-list(struct cli *cli, const struct catalog *c)
+list_drivers(struct cli *cli, const struct catalog *c)
 {
 	static const struct cli_column columns[] = {
 		{ "pluginKey", CLI_TEXT, 0 }, { "driverKey", CLI_TEXT, 0 }, { "kind", CLI_TEXT, 0 },
@@ -62,7 +62,7 @@ list(struct cli *cli, const struct catalog *c)
 			continue;
 		jtext_iter_init(&it, drivers);
 		while (jtext_iter_next(&it, NULL, &driver))
-			add_row(table, &c->plugins[i], driver);
+			add_driver_row(table, &c->plugins[i], driver);
 	}
 	cli_table_end(table);
 	return EXIT_DONE;
@@ -75,7 +75,8 @@ is_ready(const struct catalog_plugin *p)
 }
 
 static int
-print(struct cli *cli, const struct catalog_plugin *p, struct span driver_key, struct jtext driver)
+print_driver(struct cli *cli, const struct catalog_plugin *p, struct span driver_key,
+	     struct jtext driver)
 {
 	struct buf out = BUF_INIT;
 
@@ -106,7 +107,7 @@ unresolved(const char *fmt, ...)
 }
 
 static int
-resolve(struct cli *cli, const struct catalog *c, const char *k)
+resolve_driver(struct cli *cli, const struct catalog *c, const char *k)
 {
 	const char *colon = strchr(k, ':');
 	const struct catalog_plugin *p = NULL;
@@ -124,19 +125,19 @@ resolve(struct cli *cli, const struct catalog *c, const char *k)
 				  p->key, colon + 1);
 	if (!p->running)
 		return unresolved("Plugin environment driver \"%s\" has no running worker.\n", k);
-	return print(cli, p, span_of(colon + 1), driver);
+	return print_driver(cli, p, span_of(colon + 1), driver);
 }
 
 /* No provider is an answer, too. */
 static int
-by_provider(struct cli *cli, const struct catalog *c, const char *provider)
+resolve_provider(struct cli *cli, const struct catalog *c, const char *provider)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		const struct catalog_plugin *p = &c->plugins[i];
 		struct jtext driver = catalog_driver(p, span_of(provider), true);
 
 		if (is_ready(p) && driver.kind != JTEXT_MISSING && p->running)
-			return print(cli, p, span_of(provider), driver);
+			return print_driver(cli, p, span_of(provider), driver);
 	}
 	cli_write(cli, SPAN_LIT("null\n"));
 	return EXIT_DONE;
@@ -160,8 +161,9 @@ drivers_main(struct cli *cli)
 	if (ret < 0)
 		ret = cli_fail(cli, &err);
 	else
-		ret = k ? resolve(cli, &c, k)
-			: provider ? by_provider(cli, &c, provider) : list(cli, &c);
+		ret = k		 ? resolve_driver(cli, &c, k)
+		      : provider ? resolve_provider(cli, &c, provider)
+				 : list_drivers(cli, &c);
 	catalog_release(&c);
 	cli_redis_free(redis);
 	return cli_end(cli, ret);

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "exec.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,7 +10,9 @@
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/cli_schemas.h"
 #include "envdriver/commands/commands.h"
-#include "envdriver/commands/publish.h"
+#include "envdriver/client/exec_output.h"
+#include "envdriver/client/lease_facts.h"
+#include "envdriver/client/publish_build.h"
 #include "envdriver/client/send.h"
 #include "envdriver/client/wait.h"
 
@@ -24,7 +24,7 @@ struct exec {
 	struct schemas *schemas;	/* of known */
 	struct send *send;
 	struct wait *wait;
-	struct exec_lease lease;
+	struct lease_facts lease;
 	struct exec_output output;
 	bool ended;		/* the result is there */
 	int64_t total[2];	/* bytes of the whole, once the result is there */
@@ -36,13 +36,14 @@ struct exec {
 static volatile sig_atomic_t interrupted;
 
 static void
-on_signal(int number)
+on_interrupt(int number)
 {
 	interrupted = number;
 }
 
 static void
-on_placed(void *arg, const char *id, int32_t partition, int64_t offset, const struct err *error)
+on_exec_placed(void *arg, const char *id, int32_t partition, int64_t offset,
+	       const struct err *error)
 {
 	struct exec *x = arg;
 
@@ -56,7 +57,7 @@ on_placed(void *arg, const char *id, int32_t partition, int64_t offset, const st
 }
 
 static void
-show(struct exec *x, int stream, struct span text)
+show_output(struct exec *x, int stream, struct span text)
 {
 	if (stream == STREAM_STDOUT) {
 		cli_write(x->cli, text);
@@ -76,7 +77,7 @@ show(struct exec *x, int stream, struct span text)
 
 /* LIVE pieces are shown as they come; FINAL ones fill what was missed. */
 static void
-on_log(struct exec *x, const struct record *r)
+on_output_record(struct exec *x, const struct record *r)
 {
 	const char *name = avro_field_get_enum(&r->value, "stream");
 	int stream = name && strcmp(name, "STDERR") == 0 ? STREAM_STDERR : STREAM_STDOUT;
@@ -88,12 +89,13 @@ on_log(struct exec *x, const struct record *r)
 	if (exec_output_restart(&x->output, r->token))
 		cli_note(x->cli, "the command was started again by another worker");
 	(void)avro_field_get_int(&r->value, "byteOffset", &offset);
-	show(x, stream, exec_output_take(&x->output, stream, offset,
-					 avro_field_get_span(&r->value, "text")));
+	show_output(x, stream,
+		    exec_output_take(&x->output, stream, offset,
+				     avro_field_get_span(&r->value, "text")));
 }
 
 static int
-failed(struct exec *x, const struct record *r)
+report_failure(struct exec *x, const struct record *r)
 {
 	cli_complain(x->cli, "%.*s", SPAN_FMT(buf_span(&r->summary)));
 	return span_is(r->status, "INTERRUPTED") ? EXIT_EXEC_INTERRUPTED : EXIT_EXEC_FAILED;
@@ -109,18 +111,20 @@ on_result(struct exec *x, const struct record *r)
 
 	x->ended = true;
 	if (!wait_succeeded(r))
-		return failed(x, r);
+		return report_failure(x, r);
 	if (r->token.ptr && exec_output_restart(&x->output, r->token))
 		cli_note(x->cli, "what was shown so far is of an abandoned attempt");
-	show(x, STREAM_STDOUT, exec_output_take(&x->output, STREAM_STDOUT, 0,
-						avro_field_get_span(&r->value, "stdout")));
-	show(x, STREAM_STDERR, exec_output_take(&x->output, STREAM_STDERR, 0,
-						avro_field_get_span(&r->value, "stderr")));
+	show_output(x, STREAM_STDOUT,
+		    exec_output_take(&x->output, STREAM_STDOUT, 0,
+				     avro_field_get_span(&r->value, "stdout")));
+	show_output(x, STREAM_STDERR,
+		    exec_output_take(&x->output, STREAM_STDERR, 0,
+				     avro_field_get_span(&r->value, "stderr")));
 	(void)avro_field_get_int(&r->value, "stdoutBytes", &x->total[STREAM_STDOUT]);
 	(void)avro_field_get_int(&r->value, "stderrBytes", &x->total[STREAM_STDERR]);
 	(void)avro_field_get_bool(&r->value, "timedOut", &timed_out);
 	has_code = avro_field_get_int(&r->value, "exitCode", &code);
-	ret = exec_code(timed_out, has_code, code, avro_field_get_span(&r->value, "signal"));
+	ret = exec_output_code(timed_out, has_code, code, avro_field_get_span(&r->value, "signal"));
 	if (timed_out)
 		cli_note(x->cli, "the command passed its time limit");
 	if (ret < 0) {
@@ -139,7 +143,7 @@ is_complete(const struct exec *x)
 
 /* Follows the command to its end; an exit code, or a negative error. */
 static int
-follow(struct exec *x, int64_t patience_ms, struct err *reterr)
+follow_command(struct exec *x, int64_t patience_ms, struct err *reterr)
 {
 	int64_t start = clock_mono_ms(), end = 0;
 	int code = -1, rc;
@@ -176,7 +180,7 @@ follow(struct exec *x, int64_t patience_ms, struct err *reterr)
 		if (final)
 			code = on_result(x, &r);
 		else
-			on_log(x, &r);
+			on_output_record(x, &r);
 		record_release(&r);
 	}
 	return code;
@@ -193,7 +197,7 @@ find_lease(struct exec *x, struct publish_given *given, struct err *reterr)
 		return 0;
 	if (id[0] == '{' || id[0] == '@')
 		return err_set(reterr, ERR_INVALID, "--lease in JSON needs --target or --provider");
-	ret = exec_lease_find(cli_config(x->cli), x->schemas, id, &x->lease, reterr);
+	ret = lease_facts_find(cli_config(x->cli), x->schemas, id, &x->lease, reterr);
 	if (ret < 0)
 		return ret;
 	if (!x->lease.target.len)
@@ -210,14 +214,14 @@ find_lease(struct exec *x, struct publish_given *given, struct err *reterr)
 }
 
 static int
-start(struct exec *x, struct span plain, struct err *reterr)
+start_command(struct exec *x, struct span plain, struct err *reterr)
 {
 	bool topics[TOPIC_COUNT] = { [TOPIC_EXECUTION_RESULTS] = true,
 				     [TOPIC_EXECUTION_LOGS] = true };
 	struct send_command command = SEND_COMMAND_INIT;
 	int ret;
 
-	x->send = send_new(cli_config(x->cli), x->schemas, on_placed, x, reterr);
+	x->send = send_new(cli_config(x->cli), x->schemas, on_exec_placed, x, reterr);
 	if (!x->send)
 		return ERR_UNAVAILABLE;
 	ret = send_encode(x->send, plain, false, &command, reterr);
@@ -241,8 +245,8 @@ static int
 exec_main(struct cli *cli)
 {
 	struct publish_given given = { SPAN_NULL, SPAN_NULL, SPAN_NULL, SPAN_NULL };
-	struct exec x = { .cli = cli, .lease = EXEC_LEASE_INIT };
-	struct sigaction action = { .sa_handler = on_signal };
+	struct exec x = {.cli = cli, .lease = LEASE_FACTS_INIT};
+	struct sigaction action = {.sa_handler = on_interrupt};
 	struct buf plain = BUF_INIT;
 	struct err err = { 0 };
 	int64_t patience = 0;
@@ -259,9 +263,9 @@ exec_main(struct cli *cli)
 	if (ret == 0)
 		ret = publish_build(cli, "Execute", &given, &plain, &err);
 	if (ret == 0)
-		ret = start(&x, buf_span(&plain), &err);
+		ret = start_command(&x, buf_span(&plain), &err);
 	if (ret == 0)
-		ret = follow(&x, patience, &err);
+		ret = follow_command(&x, patience, &err);
 	if (ret == ERR_INVALID) {
 		ret = cli_misuse(cli, "%s", err.text);
 	} else if (ret < 0) {
@@ -272,7 +276,7 @@ exec_main(struct cli *cli)
 	send_free(x.send);
 	wait_free(x.wait);
 	cli_schemas_free(x.known);
-	exec_lease_release(&x.lease);
+	lease_facts_release(&x.lease);
 	buf_release(&plain);
 	return ret;
 }

@@ -53,14 +53,14 @@ static const char remove_script[] =
 	"if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('DEL', KEYS[3]) end\n"
 	"return 1\n";
 
-struct package {
+struct new_plugin {
 	char *dir;			/* absolute, links resolved */
 	struct buf manifest, key, config;
 	char id[ID_MAX + 1];
 };
 
 static void
-package_release(struct package *p)
+release_new_plugin(struct new_plugin *p)
 {
 	free(p->dir);
 	buf_release(&p->manifest);
@@ -143,7 +143,7 @@ read_config(const char *path, struct buf *out, struct err *reterr)
 }
 
 static int
-read_package(struct cli *cli, struct package *p, struct err *reterr)
+read_package(struct cli *cli, struct new_plugin *p, struct err *reterr)
 {
 	const char *dir = cli_arg(cli, 0), *id = cli_flag(cli, "id");
 	const char *config = cli_flag(cli, "config");
@@ -177,7 +177,7 @@ read_package(struct cli *cli, struct package *p, struct err *reterr)
 }
 
 static bool
-lies_under(const char *dir, const char *folders)
+is_inside(const char *dir, const char *folders)
 {
 	while (*folders) {
 		size_t len = strcspn(folders, ":");
@@ -194,7 +194,7 @@ lies_under(const char *dir, const char *folders)
 
 /* Without --id a plugin that is there under this key is updated. */
 static int
-reuse_id(struct cli *cli, struct cli_redis *redis, struct package *p, struct err *reterr)
+reuse_id(struct cli *cli, struct cli_redis *redis, struct new_plugin *p, struct err *reterr)
 {
 	redisReply *reply;
 
@@ -211,7 +211,8 @@ reuse_id(struct cli *cli, struct cli_redis *redis, struct package *p, struct err
 }
 
 static int
-write_package(struct cli *cli, struct cli_redis *redis, const struct package *p, struct err *reterr)
+write_package(struct cli *cli, struct cli_redis *redis, const struct new_plugin *p,
+	      struct err *reterr)
 {
 	static const struct cli_column columns[] = {
 		{ "pluginId", CLI_TEXT, 0 }, { "pluginKey", CLI_TEXT, 0 },
@@ -253,7 +254,7 @@ static int
 add_main(struct cli *cli)
 {
 	const char *dirs = config_str(cli_config(cli), "plugin.dirs");
-	struct package p = { 0 };
+	struct new_plugin p = {0};
 	struct cli_redis *redis = NULL;
 	struct err err = { 0 };
 	int ret = read_package(cli, &p, &err);
@@ -264,17 +265,17 @@ add_main(struct cli *cli)
 	}
 	if (ret == 0)
 		ret = write_package(cli, redis, &p, &err);
-	if (ret == 0 && !lies_under(p.dir, dirs))
+	if (ret == 0 && !is_inside(p.dir, dirs))
 		cli_note(cli,
 			 "'%s' lies under none of plugin.dirs (%s): workers will not start it; "
 			      "give them plugin.dirs = %s:%s", p.dir, dirs, dirs, p.dir);
 	cli_redis_free(redis);
-	package_release(&p);
+	release_new_plugin(&p);
 	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : EXIT_DONE);
 }
 
 static int
-list(struct cli *cli, const struct catalog *c)
+list_plugins(struct cli *cli, const struct catalog *c)
 {
 	static const struct cli_column columns[] = {
 		{ "pluginId", CLI_TEXT, 0 }, { "pluginKey", CLI_TEXT, 0 },
@@ -357,7 +358,7 @@ other_main(struct cli *cli)
 	if (ret < 0)
 		;
 	else if (!p)
-		ret = list(cli, &c);
+		ret = list_plugins(cli, &c);
 	else if (strcmp(verb, "remove") == 0)
 		ret = remove_plugin(cli, redis, p, &err);
 	else

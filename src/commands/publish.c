@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/commands/publish.h"
+#include "publish.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,8 +12,8 @@
 #include "envdriver/base/units.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/cli_schemas.h"
-#include "envdriver/commands/commands.h"
 #include "envdriver/client/kafka.h"
+#include "envdriver/client/publish_build.h"
 #include "envdriver/client/send.h"
 #include "envdriver/client/wait.h"
 
@@ -42,7 +42,8 @@ static const struct cli_column columns[] = {
 };
 
 static void
-on_placed(void *arg, const char *id, int32_t partition, int64_t offset, const struct err *error)
+on_command_placed(void *arg, const char *id, int32_t partition, int64_t offset,
+		  const struct err *error)
 {
 	struct publish *p = arg;
 	char topic[KAFKA_TOPIC_MAX], where[2][24];
@@ -76,7 +77,7 @@ on_placed(void *arg, const char *id, int32_t partition, int64_t offset, const st
 static int
 connect_all(struct publish *p, const bool results[TOPIC_COUNT], struct err *reterr)
 {
-	p->send = send_new(cli_config(p->cli), p->schemas, on_placed, p, reterr);
+	p->send = send_new(cli_config(p->cli), p->schemas, on_command_placed, p, reterr);
 	if (!p->send)
 		return reterr->code;
 	if (p->waiting) {
@@ -90,7 +91,7 @@ connect_all(struct publish *p, const bool results[TOPIC_COUNT], struct err *rete
 }
 
 static int
-read_options(struct publish *p, struct err *reterr)
+read_wait_options(struct publish *p, struct err *reterr)
 {
 	p->waiting = cli_has(p->cli, "wait");
 	p->timeout_ms = DEFAULT_WAIT_MS;
@@ -135,7 +136,7 @@ await(struct publish *p, struct err *reterr)
 }
 
 static int
-finish(struct publish *p, struct err *reterr)
+finish_publish(struct publish *p, struct err *reterr)
 {
 	int ret = send_flush(p->send, reterr);
 
@@ -152,7 +153,7 @@ finish(struct publish *p, struct err *reterr)
 }
 
 static int
-end(struct publish *p, int ret, const struct err *err)
+end_publish(struct publish *p, int ret, const struct err *err)
 {
 	/* What is placed late still has its table. */
 	send_free(p->send);
@@ -174,10 +175,10 @@ publish_one(struct cli *cli)
 	struct err err = { 0 };
 	struct send *checker = NULL;
 	bool results[TOPIC_COUNT] = { false }, misused;
-	int ret = read_options(&p, &err);
+	int ret = read_wait_options(&p, &err);
 
 	if (ret == 0)
-		ret = publish_build(cli, publish_operation(cli_found(cli)), &nothing, &plain, &err);
+		ret = publish_build(cli, cli_found(cli)->key, &nothing, &plain, &err);
 	p.known = ret == 0 ? cli_schemas_new(cli_config(cli), &err) : NULL;
 	p.schemas = cli_schemas_get(p.known);
 	checker = p.schemas ? send_new_checker(cli_config(cli), p.schemas, &err) : NULL;
@@ -193,19 +194,20 @@ publish_one(struct cli *cli)
 	if (ret == 0)
 		ret = send_put(p.send, &command, &err);
 	if (ret == 0)
-		ret = finish(&p, &err);
+		ret = finish_publish(&p, &err);
 	send_free(checker);
 	send_command_release(&command);
 	buf_release(&plain);
 	if (!misused)
-		return end(&p, ret, &err);
+		return end_publish(&p, ret, &err);
 	cli_schemas_free(p.known);
 	return cli_misuse(cli, "%s", err.text);
 }
 
 /* One line of --file. `checker` alone checks. */
 static int
-one_line(struct publish *p, struct send *send, bool put, char *line, size_t len, struct err *reterr)
+publish_line(struct publish *p, struct send *send, bool put, char *line, size_t len,
+	     struct err *reterr)
 {
 	struct send_command command = SEND_COMMAND_INIT;
 	int ret;
@@ -223,8 +225,8 @@ one_line(struct publish *p, struct send *send, bool put, char *line, size_t len,
 }
 
 static int
-all_lines(struct publish *p, struct send *send, FILE *f, const char *path, bool put,
-	  struct err *reterr)
+publish_lines(struct publish *p, struct send *send, FILE *f, const char *path, bool put,
+	      struct err *reterr)
 {
 	char *line = NULL;
 	size_t size = 0, number = 0;
@@ -233,7 +235,7 @@ all_lines(struct publish *p, struct send *send, FILE *f, const char *path, bool 
 
 	while (ret == 0 && (n = getline(&line, &size, f)) >= 0) {
 		number++;
-		ret = one_line(p, send, put, line, (size_t)n, reterr);
+		ret = publish_line(p, send, put, line, (size_t)n, reterr);
 		if (ret < 0)
 			err_prefix(reterr, "%s:%zu", path, number);
 	}
@@ -260,24 +262,24 @@ publish_file(struct publish *p, const char *path, struct err *reterr)
 			     t != TOPIC_PLUGIN_EVENTS;
 	if (fseek(f, 0, SEEK_SET) == 0) {
 		checker = send_new_checker(cli_config(p->cli), p->schemas, reterr);
-		ret = checker ? all_lines(p, checker, f, path, false, reterr) : ERR_NOMEM;
+		ret = checker ? publish_lines(p, checker, f, path, false, reterr) : ERR_NOMEM;
 		rewind(f);
 	}
 	if (ret == 0)
 		ret = connect_all(p, results, reterr);
 	if (ret == 0)
-		ret = all_lines(p, p->send, f, path, true, reterr);
+		ret = publish_lines(p, p->send, f, path, true, reterr);
 	if (ret < 0 && p->send)
 		(void)send_flush(p->send, /* reterr= */ NULL);
 	if (ret == 0)
-		ret = finish(p, reterr);
+		ret = finish_publish(p, reterr);
 	send_free(checker);
 	if (!standard)
 		fclose(f);
 	return ret;
 }
 
-static int
+int
 publish_main(struct cli *cli)
 {
 	const char *path = cli_flag(cli, "file");
@@ -287,41 +289,10 @@ publish_main(struct cli *cli)
 
 	if (!path)
 		return cli_misuse(cli, "say what: a command, or --file");
-	if (read_options(&p, &err) < 0)
+	if (read_wait_options(&p, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
 	p.known = cli_schemas_new(cli_config(cli), &err);
 	p.schemas = cli_schemas_get(p.known);
 	ret = p.schemas ? publish_file(&p, path, &err) : ERR_NOMEM;
-	return end(&p, ret, &err);
+	return end_publish(&p, ret, &err);
 }
-
-static const struct cli_option options[] = {
-	{ .name = "file", .letter = 'f', .value = "FILE|-",
-	  .help = "Commands in plain JSON, one a line; a file is checked whole before" },
-	{ .name = "new-ids", .help = "With --file: new commandId and issuedAt for each" },
-	{ .name = "wait", .help = "Wait for the result and print it; exit 1 unless SUCCEEDED" },
-	{ .name = "timeout", .value = "DURATION",
-	  .help = "How long --wait waits (5min); then exit 75" },
-	PUBLISH_OPTIONS,
-	{ .name = NULL },
-};
-
-const struct cli_command publish_command = {
-	.name = "publish",
-	.stage = "Use",
-	.summary = "Publish commands",
-	.options = options,
-	.subs = publish_subs,
-	.max_args = 0,
-	.text = "Checks the command as a worker will, then writes it to the command topic.\n"
-		"JSON values may stand in a file: --config @config.json. Commands must not\n"
-		"hold secrets: they can be read by everybody who may read the topics.\n\n"
-		"    envdriver publish probe --target acme.sandbox:docker --environment env-1 "
-		"--wait\n"
-		"    envdriver publish acquire --provider local --run-id r1 --environment "
-		"env-1 --wait\n"
-		"    envdriver publish destroy --provider local --lease L --now\n"
-		"    envdriver publish --file commands.jsonl --wait\n"
-		"    envdriver replay --topics commands | envdriver publish --file - --new-ids\n",
-	.run = publish_main,
-};

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/commands/publish.h"
-
+/*
+ * publish_ops: the tables of `envdriver publish`: the command, and below it a
+ * subcommand for each operation. They stand apart from publish.c, which only
+ * runs what they say.
+ */
 #include <stddef.h>
 
 #include "envdriver/cli/cli.h"
+#include "envdriver/client/publish_build.h"
+#include "envdriver/commands/commands.h"
+#include "publish.h"
 
 #define TEXT(option, key, text) \
 	{ .name = option, .value = "TEXT", .field = key, .kind = PUBLISH_TEXT, .help = text }
@@ -143,54 +149,9 @@ static const struct cli_option delete_options[] = {
 	END,
 };
 
-/* One row an operation: record, then the subcommand's table. */
-#define OPERATIONS(M) \
-	M(validate, "ValidateConfig", NULL, "Check a driver's config with its plugin") \
-	M(probe, "Probe", NULL, "Ask whether an environment can be used") \
-	M(acquire, "AcquireLease", acquire_options, "Create or reuse a sandbox or session") \
-	M(resume, "ResumeLease", resume_options, "Take a lease up again") \
-	M(release, "ReleaseLease", release_options, "Give a lease back") \
-	M(destroy, "DestroyLease", destroy_options, "Destroy what a lease stands for") \
-	M(realize, "RealizeWorkspace", realize_options, "Make the working folder ready") \
-	M(list_drivers, "ListDrivers", NULL, "List the sandbox providers that can be used") \
-	M(sync_in, "SyncIn", sync_options, "Copy files into a lease") \
-	M(sync_out, "SyncOut", sync_options, "Copy files out of a lease") \
-	M(runner_ingress, "RunnerIngressEndpoint", ingress_options, \
-	  "Ask for the http_client socket into a lease") \
-	M(start_setup, "StartInteractiveSetup", start_setup_options, \
-	  "Open a set-up session for a person") \
-	M(get_setup, "GetInteractiveSetup", get_setup_options, "Ask how a set-up session stands") \
-	M(cancel_setup, "CancelInteractiveSetup", cancel_setup_options, "End a set-up session") \
-	M(capture_template, "CaptureTemplate", capture_options, \
-	  "Keep a set-up session's state as a template") \
-	M(delete_template, "DeleteTemplate", delete_options, "Delete a template")
-
-/* The names as they are typed. */
-#define NAME_validate "validate"
-#define NAME_probe "probe"
-#define NAME_acquire "acquire"
-#define NAME_resume "resume"
-#define NAME_release "release"
-#define NAME_destroy "destroy"
-#define NAME_realize "realize"
-#define NAME_list_drivers "list-drivers"
-#define NAME_sync_in "sync-in"
-#define NAME_sync_out "sync-out"
-#define NAME_runner_ingress "runner-ingress"
-#define NAME_start_setup "start-setup"
-#define NAME_get_setup "get-setup"
-#define NAME_cancel_setup "cancel-setup"
-#define NAME_capture_template "capture-template"
-#define NAME_delete_template "delete-template"
-
-#define COMMAND(id, record, table, text) \
-	static const struct cli_command id##_command = { \
-		.name = NAME_##id, .summary = text, .options = table, .run = publish_one, \
-	};
-OPERATIONS(COMMAND)
-
 static const struct cli_command exec_sub = {
 	.name = "exec",
+	.key = "Execute",
 	.summary = "Run one command in a lease (`envdriver exec` also shows its output)",
 	.args = "COMMAND [ARG...]",
 	.min_args = 1,
@@ -200,17 +161,67 @@ static const struct cli_command exec_sub = {
 	.run = publish_one,
 };
 
-#define POINTER(id, record, table, text) &id##_command,
-const struct cli_command *const publish_subs[] = { OPERATIONS(POINTER) &exec_sub, NULL };
+/* A subcommand and the record of its operation. */
+#define OPERATION(sub, record, table, text) \
+	&(const struct cli_command){ \
+		.name = sub, .key = record, .summary = text, .options = table, .run = publish_one, \
+	}
 
-const char *
-publish_operation(const struct cli_command *sub)
-{
-#define RECORD(id, record, table, text) record,
-	static const char *const records[] = { OPERATIONS(RECORD) "Execute" };
+static const struct cli_command *const subs[] = {
+	OPERATION("validate", "ValidateConfig", NULL, "Check a driver's config with its plugin"),
+	OPERATION("probe", "Probe", NULL, "Check whether an environment is usable"),
+	OPERATION("acquire", "AcquireLease", acquire_options,
+		  "Create or reuse a sandbox or session"),
+	OPERATION("resume", "ResumeLease", resume_options, "Resume a lease"),
+	OPERATION("release", "ReleaseLease", release_options, "Release a lease"),
+	OPERATION("destroy", "DestroyLease", destroy_options, "Destroy a lease and its resources"),
+	OPERATION("realize", "RealizeWorkspace", realize_options, "Prepare the working folder"),
+	OPERATION("list-drivers", "ListDrivers", NULL, "List the usable sandbox providers"),
+	OPERATION("sync-in", "SyncIn", sync_options, "Copy files into a lease"),
+	OPERATION("sync-out", "SyncOut", sync_options, "Copy files out of a lease"),
+	OPERATION("runner-ingress", "RunnerIngressEndpoint", ingress_options,
+		  "Get the web socket endpoint of a lease"),
+	OPERATION("start-setup", "StartInteractiveSetup", start_setup_options,
+		  "Open a set-up session for a person"),
+	OPERATION("get-setup", "GetInteractiveSetup", get_setup_options,
+		  "Get the state of a set-up session"),
+	OPERATION("cancel-setup", "CancelInteractiveSetup", cancel_setup_options,
+		  "End a set-up session"),
+	OPERATION("capture-template", "CaptureTemplate", capture_options,
+		  "Save the state of a set-up session as a template"),
+	OPERATION("delete-template", "DeleteTemplate", delete_options, "Delete a template"),
+	&exec_sub,
+	NULL,
+};
 
-	for (size_t i = 0; publish_subs[i]; i++)
-		if (publish_subs[i] == sub)
-			return records[i];
-	return NULL;
-}
+static const struct cli_option options[] = {
+	{ .name = "file", .letter = 'f', .value = "FILE|-",
+	  .help = "Commands in plain JSON, one per line; a regular file is checked first as a "
+		  "whole" },
+	{ .name = "new-ids", .help = "With --file: a new commandId and issuedAt for each command" },
+	{ .name = "wait", .help = "Wait for the result and print it; exit 1 unless SUCCEEDED" },
+	{ .name = "timeout", .value = "DURATION",
+	  .help = "Longest wait for the result (default: 5min); then exit 75" },
+	PUBLISH_OPTIONS,
+	{ .name = NULL },
+};
+
+const struct cli_command publish_command = {
+	.name = "publish",
+	.stage = "Use",
+	.summary = "Publish commands",
+	.options = options,
+	.subs = subs,
+	.max_args = 0,
+	.text = "Checks the command as a worker will, then writes it to the command topic.\n"
+		"JSON values may stand in a file: --config @config.json. Commands must not\n"
+		"hold secrets: they can be read by everybody who may read the topics.\n\n"
+		"    envdriver publish probe --target acme.sandbox:docker --environment env-1 "
+		"--wait\n"
+		"    envdriver publish acquire --provider local --run-id r1 --environment "
+		"env-1 --wait\n"
+		"    envdriver publish destroy --provider local --lease L --now\n"
+		"    envdriver publish --file commands.jsonl --wait\n"
+		"    envdriver replay --topics commands | envdriver publish --file - --new-ids\n",
+	.run = publish_main,
+};

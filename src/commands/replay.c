@@ -22,31 +22,11 @@ struct replay {
 };
 
 static int
-read_range(struct replay *r, struct err *reterr)
-{
-	const char *from = cli_flag(r->cli, "from"), *to = cli_flag(r->cli, "to");
-	const char *offsets = cli_flag(r->cli, "offsets");
-
-	if (offsets && (from || to))
-		return err_set(reterr, ERR_INVALID, "--offsets stands in place of --from and --to");
-	if (offsets)
-		return reader_parse_offsets(offsets, &r->from, &r->to, reterr);
-	if (reader_parse_place(from ? from : "beginning", &r->from, reterr) < 0) {
-		err_prefix(reterr, "--from");
-		return ERR_INVALID;
-	}
-	if (reader_parse_place(to ? to : "end", &r->to, reterr) < 0) {
-		err_prefix(reterr, "--to");
-		return ERR_INVALID;
-	}
-	return 0;
-}
-
-static int
-read_options(struct replay *r, struct err *reterr)
+read_replay_options(struct replay *r, struct err *reterr)
 {
 	const char *topics = cli_flag(r->cli, "topics"), *limit = cli_flag(r->cli, "limit");
 	const char *partition = cli_flag(r->cli, "partition");
+	const char *offsets = cli_flag(r->cli, "offsets");
 	int64_t n = -1, chosen = 0;
 
 	if (reader_parse_topics(topics ? topics : "commands,probe,lease,execution,config,workspace,"
@@ -55,7 +35,8 @@ read_options(struct replay *r, struct err *reterr)
 		err_prefix(reterr, "--topics");
 		return ERR_INVALID;
 	}
-	if (read_range(r, reterr) < 0)
+	if (reader_parse_range(cli_flag(r->cli, "from"), cli_flag(r->cli, "to"), offsets, &r->from,
+			       &r->to, reterr) < 0)
 		return ERR_INVALID;
 	if (partition && (units_int(partition, &n, NULL) < 0 || n > INT32_MAX))
 		return err_set(reterr, ERR_INVALID, "--partition: '%.64s' is no partition",
@@ -65,7 +46,7 @@ read_options(struct replay *r, struct err *reterr)
 		return err_set(reterr, ERR_INVALID, "--limit: '%.64s' is no number", limit);
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		chosen += r->topics[t];
-	if ((partition || cli_flag(r->cli, "offsets")) && (chosen != 1 || !partition))
+	if ((partition || offsets) && (chosen != 1 || !partition))
 		return err_set(reterr, ERR_INVALID,
 			       "--partition and --offsets need one topic and one partition: "
 			       "--topics commands --partition 0");
@@ -73,7 +54,7 @@ read_options(struct replay *r, struct err *reterr)
 }
 
 static int
-open_all(struct replay *r, struct err *reterr)
+open_replay(struct replay *r, struct err *reterr)
 {
 	int ret = 0;
 
@@ -89,13 +70,13 @@ open_all(struct replay *r, struct err *reterr)
 }
 
 static int
-read_all(struct replay *r, struct err *reterr)
+replay_records(struct replay *r, struct err *reterr)
 {
 	struct reader_record raw;
 	int64_t seen = 0;
 	int rc;
 
-	while ((!r->limit || seen < r->limit) && cli_end(r->cli, EXIT_DONE) == EXIT_DONE &&
+	while ((!r->limit || seen < r->limit) && !cli_output_is_lost(r->cli) &&
 	       (rc = reader_next(r->reader, 0, &raw, reterr)) != READER_DONE) {
 		struct record record;
 
@@ -119,11 +100,11 @@ replay_main(struct cli *cli)
 	struct err err = { .code = ERR_NOMEM, .text = "out of memory" };
 	int ret;
 
-	if (read_options(&r, &err) < 0)
+	if (read_replay_options(&r, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
-	ret = open_all(&r, &err);
+	ret = open_replay(&r, &err);
 	if (ret == 0)
-		ret = read_all(&r, &err);
+		ret = replay_records(&r, &err);
 	record_list_end(r.list);
 	reader_free(r.reader);
 	cli_schemas_free(r.schemas);

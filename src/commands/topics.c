@@ -4,7 +4,7 @@
  * are, made where they are missing, compared where they are there. What
  * differs is told and left alone: it may be meant so.
  */
-#include "topics.h"
+#include "envdriver/client/topics_plan.h"
 
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
@@ -55,7 +55,7 @@ static const struct flag {
 
 /* "6", or "commands=6": which of the topics, and the value behind it. */
 static const char *
-split(const char *text, enum topic *ret)
+split_topic(const char *text, enum topic *ret)
 {
 	const char *eq = strchr(text, '=');
 
@@ -70,7 +70,7 @@ static int
 read_flag(struct topics_plan *p, const struct flag *f, const char *text, struct err *reterr)
 {
 	enum topic topic;
-	const char *value = split(text, &topic);
+	const char *value = split_topic(text, &topic);
 	int64_t n = 0;
 
 	if (!value)
@@ -111,7 +111,7 @@ read_flags(struct topics_plan *p, const struct cli *cli, struct err *reterr)
 
 /* Returns the number of topics that are missing. */
 static int
-show(const struct topics_plan *p, struct cli *cli)
+show_plan(const struct topics_plan *p, struct cli *cli)
 {
 	static const struct cli_column columns[] = {
 		{ "topic", CLI_TEXT, 0 }, { "state", CLI_TEXT, 0 }, { "differs", CLI_TEXT, 0 },
@@ -137,7 +137,7 @@ show(const struct topics_plan *p, struct cli *cli)
 }
 
 static int
-run(struct cli *cli, bool making)
+run_topics(struct cli *cli, bool making)
 {
 	struct topics_plan p = { .config = cli_config(cli) };
 	struct err err = { 0 };
@@ -146,27 +146,27 @@ run(struct cli *cli, bool making)
 	memcpy(p.specs, defaults, sizeof(p.specs));
 	if (read_flags(&p, cli, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
-	ret = topics_look(&p, &err);
+	ret = topics_plan_look(&p, &err);
 	if (ret == 0 && making)
-		ret = topics_make(&p, &err);
+		ret = topics_plan_make(&p, &err);
 	if (ret < 0)
 		ret = cli_fail(cli, &err);
 	else
-		ret = show(&p, cli) ? EXIT_FINDINGS : EXIT_DONE;
-	topics_release(&p);
+		ret = show_plan(&p, cli) ? EXIT_FINDINGS : EXIT_DONE;
+	topics_plan_release(&p);
 	return cli_end(cli, ret);
 }
 
 static int
 create_main(struct cli *cli)
 {
-	return run(cli, true);
+	return run_topics(cli, true);
 }
 
 static int
 list_main(struct cli *cli)
 {
-	return run(cli, false);
+	return run_topics(cli, false);
 }
 
 static const struct cli_command create_command = {

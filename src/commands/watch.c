@@ -23,7 +23,7 @@ struct watch {
 };
 
 static int
-read_options(struct watch *w, struct err *reterr)
+read_watch_options(struct watch *w, struct err *reterr)
 {
 	const char *results = cli_flag(w->cli, "results"), *from = cli_flag(w->cli, "from");
 	const char *limit = cli_flag(w->cli, "limit");
@@ -48,7 +48,7 @@ read_options(struct watch *w, struct err *reterr)
 }
 
 static int
-open_all(struct watch *w, struct err *reterr)
+open_watch(struct watch *w, struct err *reterr)
 {
 	int ret = 0;
 
@@ -65,12 +65,12 @@ open_all(struct watch *w, struct err *reterr)
 
 /* Returns an exit code, or a negative error. */
 static int
-follow(struct watch *w, struct err *reterr)
+watch_records(struct watch *w, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + w->timeout_ms, seen = 0;
 
 	/* Nobody waits for what cannot be written. */
-	while ((!w->limit || seen < w->limit) && cli_end(w->cli, EXIT_DONE) == EXIT_DONE) {
+	while ((!w->limit || seen < w->limit) && !cli_output_is_lost(w->cli)) {
 		struct reader_record raw;
 		struct record r;
 		int rc;
@@ -102,11 +102,11 @@ watch_main(struct cli *cli)
 	struct err err = { .code = ERR_NOMEM, .text = "out of memory" };
 	int ret;
 
-	if (read_options(&w, &err) < 0)
+	if (read_watch_options(&w, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
-	ret = open_all(&w, &err);
+	ret = open_watch(&w, &err);
 	if (ret == 0)
-		ret = follow(&w, &err);
+		ret = watch_records(&w, &err);
 	record_list_end(w.list);
 	reader_free(w.reader);
 	cli_schemas_free(w.schemas);

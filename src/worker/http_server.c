@@ -186,7 +186,7 @@ has_token(const struct http *h, const char *authorization)
 }
 
 static enum MHD_Result
-reply(struct MHD_Connection *connection, unsigned code, const char *type, struct buf *body)
+send_reply(struct MHD_Connection *connection, unsigned code, const char *type, struct buf *body)
 {
 	struct MHD_Response *response;
 	enum MHD_Result ret;
@@ -215,17 +215,17 @@ reply(struct MHD_Connection *connection, unsigned code, const char *type, struct
 }
 
 static enum MHD_Result
-refuse(struct MHD_Connection *connection, unsigned code, const char *text)
+refuse_request(struct MHD_Connection *connection, unsigned code, const char *text)
 {
 	struct buf body = BUF_INIT;
 
 	buf_addf(&body, "%s\n", text);
-	return reply(connection, code, "text/plain; charset=utf-8", &body);
+	return send_reply(connection, code, "text/plain; charset=utf-8", &body);
 }
 
 static enum MHD_Result
-answer(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
-       const char *version, const char *upload, size_t *upload_size, void **state)
+on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+	   const char *version, const char *upload, size_t *upload_size, void **state)
 {
 	struct http *h = arg;
 	const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
@@ -239,10 +239,10 @@ answer(void *arg, struct MHD_Connection *connection, const char *url, const char
 	(void)state;
 	*upload_size = 0;
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-		return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
+		return refuse_request(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
 	if (h->token.len == 0 && !is_local_host(host))
-		return refuse(connection, MHD_HTTP_FORBIDDEN,
-			      "this host name is not answered; use 127.0.0.1 or localhost");
+		return refuse_request(connection, MHD_HTTP_FORBIDDEN,
+				      "this host name is not answered; use 127.0.0.1 or localhost");
 	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
 		const struct page *p = &pages[i];
 		unsigned code;
@@ -250,13 +250,13 @@ answer(void *arg, struct MHD_Connection *connection, const char *url, const char
 		if (strcmp(p->path, url) != 0)
 			continue;
 		if (!trusted && !p->open)
-			return refuse(connection, MHD_HTTP_UNAUTHORIZED,
-				      "a bearer token is needed");
+			return refuse_request(connection, MHD_HTTP_UNAUTHORIZED,
+					      "a bearer token is needed");
 		code = p->write(h, trusted, &body);
-		return reply(connection, code, p->type, &body);
+		return send_reply(connection, code, p->type, &body);
 	}
-	return refuse(connection, MHD_HTTP_NOT_FOUND,
-		      "there are /healthz /readyz /metrics /status and /");
+	return refuse_request(connection, MHD_HTTP_NOT_FOUND,
+			      "there are /healthz /readyz /metrics /status and /");
 }
 
 /* With no descriptor left libmicrohttpd would try its accept in a circle. */
@@ -308,7 +308,7 @@ read_token(const char *path, struct buf *ret, struct err *reterr)
 
 /* "127.0.0.1:9464", "[::1]:9464", "localhost:9464". */
 static int
-resolve(const char *address, struct addrinfo **ret, struct err *reterr)
+resolve_address(const char *address, struct addrinfo **ret, struct err *reterr)
 {
 	const struct addrinfo hints = {
 		.ai_socktype = SOCK_STREAM,
@@ -342,7 +342,7 @@ listen_on(const char *address, int *ret_port, struct err *reterr)
 	socklen_t len = sizeof(bound);
 	int fd = -1, one = 1, ret;
 
-	ret = resolve(address, &ai, reterr);
+	ret = resolve_address(address, &ai, reterr);
 	if (ret < 0)
 		return ret;
 	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -381,13 +381,13 @@ http_server_start(const struct config *config, const struct http_server_source *
 	h->fd = listen_on(config_str(config, "http.listen"), &h->port, reterr);
 	if (h->fd < 0)
 		goto fail;
-	h->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-				     MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0,
-				     /* apc= */ NULL, NULL, answer, h,
-				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-				     MHD_OPTION_END);
+	h->daemon = MHD_start_daemon(
+		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_NO_LISTEN_SOCKET |
+			MHD_USE_ITC,
+		0,
+		/* apc= */ NULL, NULL, on_request, h, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 	h->accepts = h->daemon && pthread_create(&h->thread, NULL, accept_all, h) == 0;
 	if (!h->accepts) {
 		err_set(reterr, ERR_IO, "http.listen: cannot start the server");

@@ -172,21 +172,21 @@ on_show(uv_timer_t *timer)
 /* --- events --- */
 
 static void
-end(struct service *s, int exit_code)
+end_loop(struct service *s, int exit_code)
 {
 	s->exit_code = exit_code;
 	uv_stop(&s->loop);
 }
 
 static void
-on_exit_wanted(void *arg, int exit_code, const char *text)
+on_engine_failed(void *arg, int exit_code, const char *text)
 {
 	log_error("%s", text);
-	end(arg, exit_code);
+	end_loop(arg, exit_code);
 }
 
 static void
-on_ready(void *arg)
+on_engine_ready(void *arg)
 {
 	struct service *s = arg;
 
@@ -196,15 +196,15 @@ on_ready(void *arg)
 }
 
 static void
-on_stopped(void *arg)
+on_engine_stopped(void *arg)
 {
 	log_info("stopped");
-	end(arg, EXIT_DONE);
+	end_loop(arg, EXIT_DONE);
 }
 
 /* The first one asks for an orderly end, the second one takes it. */
 static void
-on_signal(uv_signal_t *handle, int signum)
+on_stop_signal(uv_signal_t *handle, int signum)
 {
 	struct service *s = handle->data;
 
@@ -217,9 +217,9 @@ on_signal(uv_signal_t *handle, int signum)
 }
 
 static int
-start(struct service *s, const struct config *config, struct err *reterr)
+start_service(struct service *s, const struct config *config, struct err *reterr)
 {
-	const struct engine_events ev = { on_exit_wanted, on_ready, on_stopped, s };
+	const struct engine_events ev = {on_engine_failed, on_engine_ready, on_engine_stopped, s};
 	const struct http_server_source source = {show_healthy, show_reasons, show_metrics,
 						  show_status, s};
 	int ret;
@@ -244,8 +244,8 @@ start(struct service *s, const struct config *config, struct err *reterr)
 	uv_signal_init(&s->loop, &s->intr);
 	uv_timer_init(&s->loop, &s->show);
 	s->term.data = s->intr.data = s->show.data = s;
-	uv_signal_start(&s->term, on_signal, SIGTERM);
-	uv_signal_start(&s->intr, on_signal, SIGINT);
+	uv_signal_start(&s->term, on_stop_signal, SIGTERM);
+	uv_signal_start(&s->intr, on_stop_signal, SIGINT);
 	uv_timer_start(&s->show, on_show, 0, SHOW_MS);
 	engine_start(s->flow);
 	return 0;
@@ -253,7 +253,7 @@ start(struct service *s, const struct config *config, struct err *reterr)
 
 #ifdef ENVDRIVER_TEST
 static int
-give_back(struct service *s)
+release_all(struct service *s)
 {
 	engine_free(s->flow);
 	uv_close((uv_handle_t *)&s->term, NULL);
@@ -286,7 +286,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		cli_complain(cli, "cannot make an event loop");
 		return EXIT_AGAIN;
 	}
-	if (start(&s, config, &err) < 0) {
+	if (start_service(&s, config, &err) < 0) {
 		/* What was made so far goes with the process, as at its end. */
 		s.exit_code = cli_fail(cli, &err);
 		fflush(NULL);
@@ -299,7 +299,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 #ifdef ENVDRIVER_TEST
 	/* The sanitizers want to see everything given back. */
 	if (s.exit_code == EXIT_DONE)
-		return give_back(&s);
+		return release_all(&s);
 #endif
 	/* Nothing that must last is left to do, and librdkafka's threads may
 	 * hang or crash in an orderly end when brokers are away (docs/engine.md

@@ -253,7 +253,7 @@ test_help(void **state)
 	assert_non_null(strstr(out.data, "Options of all of these\n  --wait"));
 	buf_reset(&out);
 	assert_int_equal(cli_help(&root, wrong, 1, false, &out, &err), ERR_INVALID);
-	same("wrong", err.text, "there is no command 'sned'; did you mean 'send'?");
+	same("wrong", err.text, "unknown command 'sned'; did you mean 'send'?");
 	assert_int_equal(out.len, 0);
 	cli_man(&root, &out);
 	assert_non_null(strstr(out.data, ".SS send\nSend it.\n"));

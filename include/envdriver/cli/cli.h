@@ -49,6 +49,7 @@ struct cli_command {
 	const struct cli_option *options;
 	const struct cli_command *const *subs;
 	const char *text;	/* what it does, examples; paragraphs end in \n */
+	const char *key;	/* for the command's own use */
 	int (*run)(struct cli *cli);	/* returns the exit code; NULL: only `subs` do */
 };
 
@@ -63,8 +64,9 @@ int cli_parse(struct cli *cli, int argc, char *const *argv, struct err *reterr);
 /* Defaults, -c or ENVDRIVER_CONFIG, variables, -X; then sets up the log.
  * Before that cli_config is NULL. */
 int cli_configure(struct cli *cli, char *const envp[], struct err *reterr);
-/* What cli_configure does, without keeping the result (cli_load.c). */
+/* The same, but the result is the caller's. NULL on error. */
 struct config *cli_load(const struct cli *cli, char *const envp[], struct err *reterr);
+void cli_take_config(struct cli *cli, struct config **take_config);
 
 /* The command found, and "envdriver publish probe". */
 const struct cli_command *cli_found(const struct cli *cli);
@@ -72,6 +74,10 @@ const char *cli_path(const struct cli *cli);
 /* The i-th command on the way, the root first; NULL past the found one. */
 const struct cli_command *cli_way(const struct cli *cli, size_t i);
 const struct config *cli_config(const struct cli *cli);
+/* The subcommand of that name; NULL when there is none: then *ret_near is the
+ * nearest name, or NULL. */
+const struct cli_command *cli_sub(const struct cli_command *command, const char *word,
+				  const char **ret_near);
 
 /* An option that no table on the way declares asserts. */
 const char *cli_flag(const struct cli *cli, const char *name);	/* the last one; NULL: not given */
@@ -104,6 +110,9 @@ bool cli_verbose(const struct cli *cli);
 void cli_write(struct cli *cli, struct span text);
 /* The buf is written and reset; out of memory in it is a failure, too. */
 void cli_write_buf(struct cli *cli, struct buf *out);
+/* Nothing more can be written: nobody need wait for more. */
+void cli_output_lost(struct cli *cli);
+bool cli_output_is_lost(const struct cli *cli);
 int cli_end(const struct cli *cli, int code);
 
 /* One line on standard error: "envdriver publish: text". */

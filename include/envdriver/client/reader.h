@@ -44,9 +44,12 @@ struct reader_place {
  * long ago. ERR_INVALID. */
 int reader_parse_place(const char *text, struct reader_place *ret, struct err *reterr);
 
-/* "10..20", both included; "10.." has no end but the log's. ERR_INVALID. */
-int reader_parse_offsets(const char *text, struct reader_place *ret_from,
-			 struct reader_place *ret_to, struct err *reterr);
+/* The range between --from ("beginning" when NULL) and --to ("end"), or that
+ * of --offsets: "10..20", both included; "10.." ends where the log does.
+ * ERR_INVALID names the option. */
+int reader_parse_range(const char *from, const char *to, const char *offsets,
+		       struct reader_place *ret_from, struct reader_place *ret_to,
+		       struct err *reterr);
 
 /* "probe,lease,logs": topics by name, results also without "-results",
  * execution-logs as logs, plugin-events as events, all. ERR_INVALID names

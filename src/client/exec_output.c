@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "exec.h"
+#include "envdriver/client/exec_output.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ exec_output_restart(struct exec_output *o, struct span token)
 
 	if (o->token[0] && !other)
 		return false;
-	*o = (struct exec_output){ 0 };
+	*o = (struct exec_output){0};
 	snprintf(o->token, sizeof(o->token), "%.*s", SPAN_FMT(token));
 	return other;
 }
@@ -32,7 +32,7 @@ exec_output_take(struct exec_output *o, int stream, int64_t offset, struct span 
 		return SPAN_LIT("");
 	o->shown[stream] += (int64_t)text.len - skip;
 	o->gap[stream] = false;
-	return (struct span){ text.ptr + skip, text.len - (size_t)skip };
+	return (struct span){text.ptr + skip, text.len - (size_t)skip};
 }
 
 /* "SIGKILL" is 9; 0 when there is none of that name. */
@@ -43,14 +43,14 @@ signal_number(struct span name)
 		const char *abbrev = sigabbrev_np(n);
 
 		if (abbrev && name.len > 3 && memcmp(name.ptr, "SIG", 3) == 0 &&
-		    span_is((struct span){ name.ptr + 3, name.len - 3 }, abbrev))
+		    span_is((struct span){name.ptr + 3, name.len - 3}, abbrev))
 			return n;
 	}
 	return 0;
 }
 
 int
-exec_code(bool timed_out, bool has_code, int64_t code, struct span signal)
+exec_output_code(bool timed_out, bool has_code, int64_t code, struct span signal)
 {
 	int n = signal.ptr ? signal_number(signal) : 0;
 

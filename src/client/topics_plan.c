@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "topics.h"
+#include "envdriver/client/topics_plan.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,11 +10,17 @@
 #include "envdriver/base/err.h"
 #include "envdriver/client/kafka.h"
 
-enum { ERRSTR = 512, LOOK_MS = 10000, ADMIN_MS = 30000, REPLICAS = 3, IN_SYNC = 2,
-       AGAIN_US = 100000 };
+enum {
+	ERRSTR = 512,
+	LOOK_MS = 10000,
+	ADMIN_MS = 30000,
+	REPLICAS = 3,
+	IN_SYNC = 2,
+	AGAIN_US = 100000
+};
 
 static int
-connect_to(struct topics_plan *p, struct err *reterr)
+connect_admin(struct topics_plan *p, struct err *reterr)
 {
 	int ret;
 
@@ -52,11 +58,11 @@ differ_int(struct topics_plan *p, int t, const char *name, int64_t is, int64_t w
 
 /* Compares partitions and replicas of a topic that is there. */
 static int
-find(struct topics_plan *p, int t, struct err *reterr)
+look_up_topic(struct topics_plan *p, int t, struct err *reterr)
 {
 	const struct rd_kafka_metadata_topic *found = NULL;
 	char name[KAFKA_TOPIC_MAX];
-	struct err why = { 0 };
+	struct err why = {0};
 	int ret;
 
 	kafka_topic(p->config, (enum topic)t, name);
@@ -131,7 +137,7 @@ compared(struct topics_plan *p, rd_kafka_event_t *event, struct err *reterr)
 
 /* Reads the settings of the topics that are there. */
 static int
-compare(struct topics_plan *p, struct err *reterr)
+compare_settings(struct topics_plan *p, struct err *reterr)
 {
 	rd_kafka_ConfigResource_t *resources[TOPIC_COUNT];
 	rd_kafka_AdminOptions_t *options = NULL;
@@ -143,7 +149,7 @@ compare(struct topics_plan *p, struct err *reterr)
 	for (int t = 0; t < TOPIC_COUNT && ret == 0; t++) {
 		if (p->made[t] || p->compared[t])
 			continue;
-		ret = find(p, t, reterr);
+		ret = look_up_topic(p, t, reterr);
 		p->compared[t] = p->there[t];
 		if (p->there[t])
 			resources[n++] = rd_kafka_ConfigResource_new(
@@ -218,7 +224,7 @@ created(struct topics_plan *p, rd_kafka_event_t *event, struct err *reterr)
 		assert(t < TOPIC_COUNT);
 		p->there[t] = p->made[t] = rc == RD_KAFKA_RESP_ERR_NO_ERROR;
 		if (rc == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-			p->there[t] = true;	/* somebody was faster */
+			p->there[t] = true; /* somebody was faster */
 		if (p->there[t])
 			continue;
 		snprintf(what, sizeof(what), "create topic '%s'%s%.250s%s",
@@ -279,7 +285,7 @@ has_leaders(const struct rd_kafka_metadata_topic *topic)
 /* What was made a moment ago comes to the brokers' knowledge bit by bit: who
  * is told that the topics are there must be able to use them. */
 static int
-settle(struct topics_plan *p, struct err *reterr)
+wait_for_leaders(struct topics_plan *p, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + ADMIN_MS;
 	const struct rd_kafka_metadata_topic *found = NULL;
@@ -308,7 +314,7 @@ settle(struct topics_plan *p, struct err *reterr)
 /* Makes what is missing. Topics that turn out to be there after all, because
  * somebody was faster or the broker did not know yet, are compared, too. */
 int
-topics_make(struct topics_plan *p, struct err *reterr)
+topics_plan_make(struct topics_plan *p, struct err *reterr)
 {
 	bool late = false, made = false;
 	int ret = create(p, reterr);
@@ -318,20 +324,20 @@ topics_make(struct topics_plan *p, struct err *reterr)
 		late |= p->there[t] && !p->made[t] && !p->compared[t];
 	}
 	if (ret == 0 && (made || late))
-		ret = settle(p, reterr);
-	return ret == 0 && late ? compare(p, reterr) : ret;
+		ret = wait_for_leaders(p, reterr);
+	return ret == 0 && late ? compare_settings(p, reterr) : ret;
 }
 
 int
-topics_look(struct topics_plan *p, struct err *reterr)
+topics_plan_look(struct topics_plan *p, struct err *reterr)
 {
-	int ret = connect_to(p, reterr);
+	int ret = connect_admin(p, reterr);
 
-	return ret < 0 ? ret : compare(p, reterr);
+	return ret < 0 ? ret : compare_settings(p, reterr);
 }
 
 void
-topics_release(struct topics_plan *p)
+topics_plan_release(struct topics_plan *p)
 {
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		buf_release(&p->differs[t]);

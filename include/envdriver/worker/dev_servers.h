@@ -7,8 +7,8 @@
  * the process. Nothing in it lasts: the mock keeps no transactional offset
  * commits.
  */
-#ifndef ENVDRIVER_COMMANDS_DEV_SERVERS_H
-#define ENVDRIVER_COMMANDS_DEV_SERVERS_H
+#ifndef ENVDRIVER_WORKER_DEV_SERVERS_H
+#define ENVDRIVER_WORKER_DEV_SERVERS_H
 
 struct dev_servers;
 struct err;

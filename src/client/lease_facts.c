@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "exec.h"
+#include "envdriver/client/lease_facts.h"
 
 #include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
@@ -8,7 +8,7 @@
 #include "envdriver/client/record.h"
 
 void
-exec_lease_release(struct exec_lease *l)
+lease_facts_release(struct lease_facts *l)
 {
 	buf_release(&l->lease);
 	buf_release(&l->target);
@@ -17,7 +17,7 @@ exec_lease_release(struct exec_lease *l)
 }
 
 static void
-add_member(struct buf *out, const char *name, struct span text)
+add_lease_member(struct buf *out, const char *name, struct span text)
 {
 	if (!text.ptr)
 		return;
@@ -26,23 +26,23 @@ add_member(struct buf *out, const char *name, struct span text)
 }
 
 static void
-copy(struct buf *to, struct span text)
+set_text(struct buf *to, struct span text)
 {
 	buf_reset(to);
 	buf_addspan(to, text.ptr ? text : SPAN_LIT(""));
 }
 
-/* The plugin is pinned: who made the lease must serve it. */
+/* The plugin is pinned: the one that made the lease must serve it. */
 static void
-learn(const struct record *r, const avro_value_t *lease, struct exec_lease *ret)
+learn_lease(const struct record *r, const avro_value_t *lease, struct lease_facts *ret)
 {
 	avro_value_t ref;
 	struct span metadata = avro_field_get_span(lease, "metadata");
 
 	if (!avro_field_open(&r->value, "command", NULL, &ref))
 		return;
-	copy(&ret->company, r->company_id);
-	copy(&ret->environment, r->environment_id);
+	set_text(&ret->company, r->company_id);
+	set_text(&ret->environment, r->environment_id);
 	buf_reset(&ret->lease);
 	buf_adds(&ret->lease, "{\"providerLeaseId\":");
 	jtext_add_string(&ret->lease, avro_field_get_span(lease, "providerLeaseId"));
@@ -50,19 +50,19 @@ learn(const struct record *r, const avro_value_t *lease, struct exec_lease *ret)
 		buf_adds(&ret->lease, ",\"metadata\":");
 		buf_addspan(&ret->lease, metadata);
 	}
-	add_member(&ret->lease, "expiresAt", avro_field_get_span(lease, "expiresAt"));
+	add_lease_member(&ret->lease, "expiresAt", avro_field_get_span(lease, "expiresAt"));
 	buf_addch(&ret->lease, '}');
 	buf_reset(&ret->target);
 	buf_adds(&ret->target, "{\"type\":\"PluginDriver\"");
-	add_member(&ret->target, "pluginKey", avro_field_get_span(&ref, "pluginKey"));
-	add_member(&ret->target, "driverKey", avro_field_get_span(&ref, "driverKey"));
-	add_member(&ret->target, "pluginId", avro_field_get_span(&ref, "pluginId"));
+	add_lease_member(&ret->target, "pluginKey", avro_field_get_span(&ref, "pluginKey"));
+	add_lease_member(&ret->target, "driverKey", avro_field_get_span(&ref, "driverKey"));
+	add_lease_member(&ret->target, "pluginId", avro_field_get_span(&ref, "pluginId"));
 	buf_addch(&ret->target, '}');
 	ret->gone = false;
 }
 
 static void
-look_at(const struct record *r, const char *id, struct exec_lease *ret)
+look_at_event(const struct record *r, const char *id, struct lease_facts *ret)
 {
 	avro_value_t lease;
 	bool lost = false;
@@ -71,17 +71,17 @@ look_at(const struct record *r, const char *id, struct exec_lease *ret)
 		return;
 	if (avro_field_open(&r->value, "lease", NULL, &lease) &&
 	    span_is(avro_field_get_span(&lease, "providerLeaseId"), id))
-		learn(r, &lease, ret);
+		learn_lease(r, &lease, ret);
 	else if (span_is(r->lease_id, id))
 		ret->gone |= span_is(r->operation, "DestroyLease") ||
 			     (avro_field_get_bool(&r->value, "leaseLost", &lost) && lost);
 }
 
 int
-exec_lease_find(const struct config *config, const struct schemas *schemas, const char *id,
-		struct exec_lease *ret, struct err *reterr)
+lease_facts_find(const struct config *config, const struct schemas *schemas, const char *id,
+		 struct lease_facts *ret, struct err *reterr)
 {
-	const struct reader_place from = { READER_BEGINNING, 0 }, to = { READER_END, 0 };
+	const struct reader_place from = {READER_BEGINNING, 0}, to = {READER_END, 0};
 	struct reader *reader = reader_new(config, reterr);
 	struct reader_record raw;
 	struct record r;
@@ -98,7 +98,7 @@ exec_lease_find(const struct config *config, const struct schemas *schemas, cons
 			continue;
 		rc = record_open(schemas, &raw, &r, reterr);
 		if (rc == 0) {
-			look_at(&r, id, ret);
+			look_at_event(&r, id, ret);
 			record_release(&r);
 		}
 	}

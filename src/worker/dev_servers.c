@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dev_servers.h"
+#include "envdriver/worker/dev_servers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ enum {
 };
 
 struct dev_servers {
-	rd_kafka_t *host;		/* the mock cluster lives in it */
+	rd_kafka_t *host; /* the mock cluster lives in it */
 	rd_kafka_mock_cluster_t *cluster;
 	char folder[64];
 	char socket[96];
@@ -80,7 +80,7 @@ become_redis(char *const argv[])
 }
 
 static bool
-answers(const struct dev_servers *d)
+redis_answers(const struct dev_servers *d)
 {
 	redisContext *c = redisConnectUnix(d->socket);
 	redisReply *reply = c && !c->err ? redisCommand(c, "PING") : NULL;
@@ -96,11 +96,11 @@ answers(const struct dev_servers *d)
 static int
 wait_for_redis(struct dev_servers *d, struct err *reterr)
 {
-	const struct timespec pause = { 0, REDIS_TRY_NS };
+	const struct timespec pause = {0, REDIS_TRY_NS};
 	int status;
 
 	for (int i = 0; i < REDIS_TRIES; i++) {
-		if (answers(d))
+		if (redis_answers(d))
 			return 0;
 		if (waitpid(d->redis, &status, WNOHANG) == d->redis) {
 			d->redis = 0;
@@ -117,11 +117,20 @@ wait_for_redis(struct dev_servers *d, struct err *reterr)
 static int
 start_redis(struct dev_servers *d, struct err *reterr)
 {
-	char *argv[] = { (char *)"redis-server", (char *)"--port",	  (char *)"0",
-			 (char *)"--unixsocket", d->socket,		  (char *)"--save",
-			 (char *)"",		 (char *)"--appendonly",  (char *)"no",
-			 (char *)"--dir",	 d->folder,		  (char *)"--loglevel",
-			 (char *)"warning",	 NULL };
+	char *argv[] = {(char *)"redis-server",
+			(char *)"--port",
+			(char *)"0",
+			(char *)"--unixsocket",
+			d->socket,
+			(char *)"--save",
+			(char *)"",
+			(char *)"--appendonly",
+			(char *)"no",
+			(char *)"--dir",
+			d->folder,
+			(char *)"--loglevel",
+			(char *)"warning",
+			NULL};
 
 	snprintf(d->folder, sizeof(d->folder), "/tmp/envdriver-dev-XXXXXX");
 	if (!mkdtemp(d->folder)) {
@@ -175,7 +184,7 @@ dev_servers_stop(struct dev_servers *d)
 	if (!d)
 		return;
 	if (d->redis > 0) {
-		kill(d->redis, SIGKILL);	/* nothing in it is kept */
+		kill(d->redis, SIGKILL); /* nothing in it is kept */
 		waitpid(d->redis, NULL, 0);
 	}
 	if (d->folder[0]) {

@@ -4,8 +4,8 @@
  *
  * Owns a Kafka client and what it found.
  */
-#ifndef ENVDRIVER_COMMANDS_TOPICS_H
-#define ENVDRIVER_COMMANDS_TOPICS_H
+#ifndef ENVDRIVER_CLIENT_TOPICS_PLAN_H
+#define ENVDRIVER_CLIENT_TOPICS_PLAN_H
 
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
@@ -28,16 +28,16 @@ struct topics_plan {
 	struct topics_spec specs[TOPIC_COUNT];
 	int64_t replication, in_sync;
 	bool there[TOPIC_COUNT], made[TOPIC_COUNT], compared[TOPIC_COUNT];
-	struct buf differs[TOPIC_COUNT];	/* one line; empty: as wanted */
+	struct buf differs[TOPIC_COUNT]; /* one line; empty: as wanted */
 	struct kafka *kafka;
 	const struct rd_kafka_metadata *md;
 	rd_kafka_queue_t *queue;
 };
 
 /* Connects; finds what is there and what differs. */
-int topics_look(struct topics_plan *p, struct err *reterr);
+int topics_plan_look(struct topics_plan *p, struct err *reterr);
 /* Makes what is missing; waits until all can be used. */
-int topics_make(struct topics_plan *p, struct err *reterr);
-void topics_release(struct topics_plan *p);
+int topics_plan_make(struct topics_plan *p, struct err *reterr);
+void topics_plan_release(struct topics_plan *p);
 
 #endif
