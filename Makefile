@@ -64,7 +64,7 @@ plugin := channel channel_read config_push deadline execlog frame host host_stat
 	stderr_tail store supervisor supervisor_call supervisor_table worker worker_end worker_env \
 	worker_record
 claim := claim claims claims_scripts claims_wire
-kafka := best_effort client_conf client_conf_handle client_conf_text cluster consumer \
+kafka := best_effort client client_conf client_error cluster consumer \
 	consumer_backlog consumer_close consumer_jobs consumer_rebalance consumer_state event \
 	group_meta offset_metadata offsets produce publisher publisher_batch publisher_thread topic \
 	txn

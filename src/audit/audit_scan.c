@@ -15,7 +15,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/kafka.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
 #include "envdriver/kafka/offset_metadata.h"
 #include "envdriver/kafka/offsets.h"
 
@@ -185,7 +185,7 @@ read_positions(struct audit *a, struct err *reterr)
 		take_position(a, &list->elems[i]);
 	rd_kafka_topic_partition_list_destroy(list);
 	offsets_unref(offsets);
-	client_conf_settle(SETTLE_MS);
+	client_wait_closed(SETTLE_MS);
 	return ret == ERR_CLOSED ? 0 : ret;
 }
 

@@ -11,6 +11,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
 #include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client_error.h"
 
 enum { ERRSTR = 512, LOOK_MS = 1000, GIVE_UP_MS = 3000, PURGE_TURNS = 100,
        PURGE_MS = 10 };
@@ -276,7 +277,7 @@ refused(const struct kafka *k, const char *what, struct err *reterr)
 	struct buf text = BUF_INIT;
 	int ret;
 
-	client_conf_certificate(k->refused, &text);
+	client_error_certificate(k->refused, &text);
 	ret = err_set(reterr, ERR_CONFIG, "cannot %s on Kafka at %.100s: %s", what,
 		      config_str(k->config, "kafka.bootstrap.servers"),
 		      text.data ? text.data : "");

@@ -11,7 +11,7 @@
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/avro/schema.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
 #include "produce.h"
 #include "envdriver/plugin/plugin_event.h"
 
@@ -49,7 +49,7 @@ on_delivery(void *arg, const rd_kafka_message_t *m)
 
 	n->failed = m->err ? n->failed + 1 : 0;
 	count(n, (enum topic)(uintptr_t)m->_private, m->err == RD_KAFKA_RESP_ERR_NO_ERROR);
-	client_conf_bootstrap(n->config, n->rk, n->failed);
+	client_bootstrap(n->config, n->rk, n->failed);
 }
 
 /* Never waits: a full queue drops the record. */
@@ -167,7 +167,7 @@ best_effort_new(const struct config *config, const struct schemas *schemas, cons
 	    const char *const *topics, struct err *reterr)
 {
 	struct best_effort *n = calloc(1, sizeof(*n));
-	const struct client_conf_hooks hooks = { .on_delivery = on_delivery, .arg = n };
+	const struct client_hooks hooks = { .on_delivery = on_delivery, .arg = n };
 
 	if (!n) {
 		err_nomem(reterr);
@@ -179,7 +179,7 @@ best_effort_new(const struct config *config, const struct schemas *schemas, cons
 	n->schema = schemas_find(schemas, topic_record(TOPIC_PLUGIN_EVENTS));
 	n->has_value = schema_value_new(n->schema, &n->value, reterr) == 0;
 	if (n->has_value)
-		n->rk = client_conf_open(config, CLIENT_CONF_BEST_EFFORT, NULL, &hooks, reterr);
+		n->rk = client_open(config, CLIENT_CONF_BEST_EFFORT, NULL, &hooks, reterr);
 	if (n->rk && open_topics(n, topics, reterr))
 		return n;
 	best_effort_free(n, 0);
@@ -211,7 +211,7 @@ best_effort_free(struct best_effort *n, int timeout_ms)
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		if (n->rkt[t])
 			rd_kafka_topic_destroy(n->rkt[t]);
-	client_conf_discard(n->rk);
+	client_close(n->rk);
 	if (n->has_value)
 		avro_value_decref(&n->value);
 	events_release(&n->events);

@@ -11,7 +11,8 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/exit.h"
 #include "envdriver/kafka/event.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
+#include "envdriver/kafka/client_error.h"
 
 enum { RETENTION_UNKNOWN = -2, STEP_MS = 500 };
 
@@ -47,10 +48,10 @@ on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
 	(void)fatal;
 	/* A refused login or a connection that was hung up on is followed by
 	 * "all brokers are down". */
-	if (client_conf_exit_code(l->error) ||
+	if (client_error_exit_code(l->error) ||
 	    (l->reason[0] && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN))
 		return;
-	client_conf_explain(l->config, code, reason, &text);
+	client_error_explain(l->config, code, reason, &text);
 	l->error = code;
 	snprintf(l->reason, sizeof(l->reason), "%s", text.data ? text.data : reason);
 	buf_release(&text);
@@ -74,7 +75,7 @@ judge_topic(struct cluster_job *l, const struct rd_kafka_metadata_topic *t)
 		add_missing(&l->facts, t->topic);
 		break;
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-		l->facts.exit_code = client_conf_exit_code(t->err);
+		l->facts.exit_code = client_error_exit_code(t->err);
 		err_set(&l->facts.err, ERR_DENIED,
 			"not permitted to use topic '%s' (ACL %s on it)", t->topic,
 			strcmp(t->topic, l->names[TOPIC_COMMANDS]) == 0 ? "Read" : "Write");
@@ -122,7 +123,7 @@ ask(struct cluster_job *l)
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		topics[t] = rd_kafka_topic_new(l->rk, l->names[t], NULL);
 	/* In steps, so that a login that is refused shows at once. */
-	while (left(l) && code != RD_KAFKA_RESP_ERR_NO_ERROR && !client_conf_exit_code(l->error)) {
+	while (left(l) && code != RD_KAFKA_RESP_ERR_NO_ERROR && !client_error_exit_code(l->error)) {
 		code = rd_kafka_metadata(l->rk, 0, NULL, &md,
 					 left(l) < STEP_MS ? left(l) : STEP_MS);
 		(void)rd_kafka_poll(l->rk, 0);
@@ -199,7 +200,7 @@ not_reached(struct cluster_job *l, rd_kafka_resp_err_t code)
 {
 	const char *servers = config_str(l->config, "kafka.bootstrap.servers");
 
-	l->facts.exit_code = client_conf_exit_code(l->error);
+	l->facts.exit_code = client_error_exit_code(l->error);
 	err_set(&l->facts.err, l->facts.exit_code ? ERR_DENIED : ERR_UNAVAILABLE,
 		"no Kafka at '%s': %s", servers, l->reason[0] ? l->reason : rd_kafka_err2str(code));
 	l->facts.err.retriable = l->facts.exit_code == 0;
@@ -209,11 +210,11 @@ static void
 work(uv_work_t *w)
 {
 	struct cluster_job *l = w->data;
-	const struct client_conf_hooks hooks = { .on_error = on_error, .arg = l };
+	const struct client_hooks hooks = { .on_error = on_error, .arg = l };
 	rd_kafka_resp_err_t code;
 	char *id;
 
-	l->rk = client_conf_open(l->config, CLIENT_CONF_ADMIN, NULL, &hooks, &l->facts.err);
+	l->rk = client_open(l->config, CLIENT_CONF_ADMIN, NULL, &hooks, &l->facts.err);
 	if (!l->rk) {
 		l->facts.exit_code = l->facts.err.code == ERR_CONFIG ? EXIT_CONFIG : 0;
 		return;
@@ -242,7 +243,7 @@ job_free(struct cluster_job *l)
 {
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		free(l->names[t]);
-	client_conf_discard(l->rk);
+	client_close(l->rk);
 	free(l);
 }
 

@@ -25,7 +25,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
 #include "envdriver/kafka/offsets.h"
 #include "consumer_impl.h"
 
@@ -301,7 +301,7 @@ forget(struct consumer *c)
 static bool
 open_handle(struct consumer *c, struct err *reterr)
 {
-	const struct client_conf_hooks hooks = {
+	const struct client_hooks hooks = {
 		.on_error = on_error,
 		.on_rebalance = on_rebalance,
 		.arg = c,
@@ -310,7 +310,7 @@ open_handle(struct consumer *c, struct err *reterr)
 	c->offsets = offsets_new(c->config, reterr);
 	if (!c->offsets)
 		return false;
-	c->rk = client_conf_open(c->config, CLIENT_CONF_CONSUMER, NULL, &hooks, reterr);
+	c->rk = client_open(c->config, CLIENT_CONF_CONSUMER, NULL, &hooks, reterr);
 	if (!c->rk)
 		return false;
 	(void)rd_kafka_poll_set_consumer(c->rk);
@@ -428,7 +428,7 @@ consumer_free(struct consumer *c)
 		consumer_close_stop(c);
 	if (c->closing)
 		consumer_close_finish(c);
-	client_conf_discard(c->rk);
+	client_close(c->rk);
 	offsets_unref(c->offsets);
 	if (c->handles == 0) {
 		forget(c);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "envdriver/kafka/consumer.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
 
 /* Shared by the loop and the thread that closes; freed by the last. */
 struct consumer_closing {
@@ -40,7 +40,7 @@ close_aside(void *arg)
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	(void)rd_kafka_consumer_close(g->rk);
-	client_conf_close(g->rk);
+	client_free(g->rk);
 	pthread_mutex_lock(&g->lock);
 	if (g->wake)
 		uv_async_send(g->wake);
@@ -88,7 +88,7 @@ consumer_close_stop(struct consumer *c)
 	rd_kafka_queue_destroy(c->queue);
 	rd_kafka_queue_destroy(c->records);
 	c->queue = c->records = NULL;
-	client_conf_mute(c->rk);
+	client_mute(c->rk);
 }
 
 void

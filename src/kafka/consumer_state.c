@@ -6,7 +6,8 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/exit.h"
 #include "envdriver/base/log.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
+#include "envdriver/kafka/client_error.h"
 #include "consumer_impl.h"
 
 enum {
@@ -84,9 +85,9 @@ static void
 on_down(struct consumer *c, rd_kafka_resp_err_t code, const char *reason)
 {
 	struct buf text = BUF_INIT;
-	int exit_code = client_conf_exit_code(code);
+	int exit_code = client_error_exit_code(code);
 
-	client_conf_explain(c->config, code, reason, &text);
+	client_error_explain(c->config, code, reason, &text);
 	/* The reason that a login failed says more than that no broker is left. */
 	if (!c->down || code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		snprintf(c->why_down, sizeof(c->why_down), "Kafka: %s",
@@ -101,7 +102,7 @@ on_down(struct consumer *c, rd_kafka_resp_err_t code, const char *reason)
 static void
 on_group(struct consumer *c, const struct trouble *t)
 {
-	int exit_code = client_conf_exit_code((rd_kafka_resp_err_t)t->code);
+	int exit_code = client_error_exit_code((rd_kafka_resp_err_t)t->code);
 
 	snprintf(c->why_group, sizeof(c->why_group), t->format,
 		 t->group ? config_str(c->config, "kafka.group.id") : c->topic);
@@ -269,7 +270,7 @@ consumer_state_tick(struct consumer *c)
 {
 	/* Without an assignment for long: is there anybody to ask for one? */
 	c->lonely = c->meta || c->step != CONSUMER_QUIET ? 0 : c->lonely + 1;
-	client_conf_bootstrap(c->config, c->rk, c->lonely);
+	client_bootstrap(c->config, c->rk, c->lonely);
 	if (c->down)
 		consumer_read_reach(c);
 	look_at_gaps(c);

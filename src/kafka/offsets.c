@@ -8,7 +8,7 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
 
 enum { PAUSE_MS = 50 };
 
@@ -29,7 +29,7 @@ offsets_new(const struct config *config, struct err *reterr)
 		return NULL;
 	}
 	o->config = config;
-	o->rk = client_conf_open(config, CLIENT_CONF_OFFSETS, NULL, NULL, reterr);
+	o->rk = client_open(config, CLIENT_CONF_OFFSETS, NULL, NULL, reterr);
 	if (!o->rk) {
 		free(o);
 		return NULL;
@@ -50,7 +50,7 @@ offsets_unref(struct offsets *o)
 {
 	if (!o || atomic_fetch_sub(&o->refs, 1) != 1)
 		return;
-	client_conf_discard(o->rk);
+	client_close(o->rk);
 	free(o);
 }
 
@@ -60,7 +60,7 @@ count(struct offsets *o, bool answered)
 	if (answered)
 		atomic_store(&o->tries, 0);
 	else
-		client_conf_bootstrap(o->config, o->rk, atomic_fetch_add(&o->tries, 1) + 1);
+		client_bootstrap(o->config, o->rk, atomic_fetch_add(&o->tries, 1) + 1);
 }
 
 /* One try on a list of its own: an answer for some of the partitions only

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
+#include "envdriver/kafka/client_error.h"
 #include "envdriver/kafka/offset_metadata.h"
 #include "envdriver/kafka/offsets.h"
 #include "produce.h"
@@ -26,7 +27,7 @@ on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
 	r->lost |= (code == RD_KAFKA_RESP_ERR__TRANSPORT ||
 		    code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) &&
 		   rd_kafka_version() >= V_2_10;
-	client_conf_explain(r->config, code, reason, &text);
+	client_error_explain(r->config, code, reason, &text);
 	snprintf(r->last_error, sizeof(r->last_error), "%s", text.data ? text.data : reason);
 	buf_release(&text);
 }
@@ -96,14 +97,14 @@ look_at_denied(struct publisher_run *r)
 int
 publisher_batch_open(struct publisher_run *r, struct err *reterr)
 {
-	const struct client_conf_hooks hooks = {
+	const struct client_hooks hooks = {
 		.on_error = on_error,
 		.on_delivery = on_delivery,
 		.on_log = on_log,
 		.arg = r,
 	};
 
-	r->rk = client_conf_open(r->config, CLIENT_CONF_PUBLISHER, r->id, &hooks, reterr);
+	r->rk = client_open(r->config, CLIENT_CONF_PUBLISHER, r->id, &hooks, reterr);
 	if (!r->rk)
 		return reterr ? (int)reterr->code : ERR_CONFIG;
 	for (int t = 0; t < TOPIC_COUNT; t++) {
@@ -127,7 +128,7 @@ publisher_batch_drop(struct publisher_run *r)
 			rd_kafka_topic_destroy(r->rkt[t]);
 		r->rkt[t] = NULL;
 	}
-	client_conf_discard(r->rk);
+	client_close(r->rk);
 	r->rk = NULL;
 }
 

@@ -13,7 +13,7 @@
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/kafka/group_meta.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
 #include "envdriver/kafka/offsets.h"
 #include "publisher_impl.h"
 
@@ -256,7 +256,7 @@ do_init(struct publisher_run *r)
 	struct txn_answer a;
 
 	(void)rd_kafka_poll(r->rk, 0);
-	client_conf_bootstrap(r->config, r->rk, (unsigned)r->tries);
+	client_bootstrap(r->config, r->rk, (unsigned)r->tries);
 	a = publisher_batch_answer(r, rd_kafka_init_transactions(r->rk, STEP_MS));
 	if (a.code == RD_KAFKA_RESP_ERR_NO_ERROR) {
 		r->last_error[0] = '\0';

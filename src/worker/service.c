@@ -23,7 +23,7 @@
 #include "envdriver/cli/cli.h"
 #include "http_server.h"
 #include "envdriver/engine/engine.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
 
 enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, ARENAS = 2, FILES_MIN = 64 };
 
@@ -260,7 +260,7 @@ release_all(struct service *s)
 	uv_close((uv_handle_t *)&s->intr, NULL);
 	uv_close((uv_handle_t *)&s->show, NULL);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
-	client_conf_settle(SETTLE_MS);
+	client_wait_closed(SETTLE_MS);
 	if (uv_loop_close(&s->loop) != 0)
 		log_error("bug: the loop has handles left");
 	buf_release(&s->reasons);

@@ -14,7 +14,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
 #include "envdriver/kafka/offsets.h"
 
 enum { LOG_MS = 5000, BUSY_MS = 3000 };
@@ -54,7 +54,7 @@ teardown(void **state)
 {
 	(void)state;
 	offsets_unref(mock.offsets);
-	client_conf_settle(5000);
+	client_wait_closed(5000);
 	rd_kafka_mock_cluster_destroy(mock.cluster);
 	rd_kafka_destroy(mock.host);
 	config_free(mock.config);

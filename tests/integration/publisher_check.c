@@ -21,7 +21,7 @@
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/kafka/group_meta.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
 
 /* Kafka's numbers of requests. */
 enum { PRODUCE = 0, INIT_ID = 22, END_TXN = 26, COMMIT_OFFSETS = 28 };
@@ -137,7 +137,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
-	client_conf_settle(5000);
+	client_wait_closed(5000);
 	rd_kafka_mock_cluster_destroy(mock.cluster);
 	rd_kafka_destroy(mock.host);
 	config_free(mock.config);
@@ -169,12 +169,12 @@ static void
 commit_offsets(rd_kafka_t *rk)
 {
 	struct err err = { 0 };
-	rd_kafka_t *reader = client_conf_open(mock.config, CLIENT_CONF_OFFSETS, NULL, NULL, &err);
+	rd_kafka_t *reader = client_open(mock.config, CLIENT_CONF_OFFSETS, NULL, NULL, &err);
 
 	(void)rk;
 	assert_non_null(reader);
 	assert_int_equal(rd_kafka_commit(reader, now.batch.offsets, 0), 0);
-	client_conf_close(reader);
+	client_free(reader);
 }
 
 /* From the making of a producer to the verdict or the exit. */
@@ -372,7 +372,7 @@ test_librdkafka_says_state(void **state)
 		rd_kafka_commit_transaction,
 		rd_kafka_abort_transaction,
 	};
-	rd_kafka_t *rk = client_conf_open(mock.config, CLIENT_CONF_PUBLISHER, "facts", NULL, NULL);
+	rd_kafka_t *rk = client_open(mock.config, CLIENT_CONF_PUBLISHER, "facts", NULL, NULL);
 
 	(void)state;
 	assert_null(rd_kafka_init_transactions(rk, 10000));
@@ -387,7 +387,7 @@ test_librdkafka_says_state(void **state)
 		assert_false(rd_kafka_error_is_retriable(e));
 		rd_kafka_error_destroy(e);
 	}
-	client_conf_close(rk);
+	client_free(rk);
 }
 
 int

@@ -11,7 +11,8 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/kafka/client_conf.h"
+#include "envdriver/kafka/client.h"
+#include "envdriver/kafka/client_error.h"
 
 static struct config *
 config_of(const char *const *pairs)
@@ -41,7 +42,7 @@ static const char *const some[] = {
 };
 static const char *const slow[] = { "kafka.session.timeout.ms=400000", NULL };
 static const char *const sticky[] = { "assignor=cooperative-sticky", NULL };
-static const char *const beat[] = { "kafka.heartbeat.interval.ms=500", NULL };
+static const char *const heartbeat[] = { "kafka.heartbeat.interval.ms=500", NULL };
 
 static const struct row {
 	const char *name;
@@ -70,8 +71,8 @@ static const struct row {
 	{"consumer: heartbeat", none, CLIENT_CONF_CONSUMER, "heartbeat.interval.ms", "3000"},
 	{"consumer: short session", some, CLIENT_CONF_CONSUMER, "heartbeat.interval.ms", "2000"},
 	{"consumer: long session", slow, CLIENT_CONF_CONSUMER, "max.poll.interval.ms", "400000"},
-	{"consumer: heartbeat of the user", beat, CLIENT_CONF_CONSUMER, "heartbeat.interval.ms",
-	 "500"},
+	{"consumer: heartbeat of the user", heartbeat, CLIENT_CONF_CONSUMER,
+	 "heartbeat.interval.ms", "500"},
 	{"consumer: static member", some, CLIENT_CONF_CONSUMER, "group.instance.id", "static-1"},
 	{"consumer: fetch error", none, CLIENT_CONF_CONSUMER, "fetch.error.backoff.ms", "50"},
 
@@ -88,11 +89,9 @@ static const struct row {
 	{"publisher: size", none, CLIENT_CONF_PUBLISHER, "message.max.bytes", "3145728"},
 	{"publisher: idempotence", none, CLIENT_CONF_PUBLISHER, "enable.idempotence", "true"},
 	{"publisher: partitioner", none, CLIENT_CONF_PUBLISHER, "partitioner", "murmur2_random"},
-	{"notice: no id", none, CLIENT_CONF_BEST_EFFORT, "transactional.id", NULL},
-	{"notice: bounded", none, CLIENT_CONF_BEST_EFFORT, "queue.buffering.max.kbytes", "8192"},
-	{"notice: plain", none, CLIENT_CONF_BEST_EFFORT, "enable.idempotence", "false"},
-	{"sender: idempotence", none, CLIENT_CONF_SENDER, "enable.idempotence", "true"},
-	{"sender: partitioner", none, CLIENT_CONF_SENDER, "partitioner", "murmur2_random"},
+	{"lossy: no id", none, CLIENT_CONF_BEST_EFFORT, "transactional.id", NULL},
+	{"lossy: bounded", none, CLIENT_CONF_BEST_EFFORT, "queue.buffering.max.kbytes", "8192"},
+	{"lossy: not idempotent", none, CLIENT_CONF_BEST_EFFORT, "enable.idempotence", "false"},
 };
 
 /* librdkafka prints some numbers with decimals ("7" as "7", "0" as "0"). */
@@ -142,7 +141,7 @@ test_wrong(void **state)
 		const char *const pairs[] = { r->pair, "kafka.security.protocol=ssl", NULL };
 		struct config *c = config_of(pairs);
 		struct err err = { 0 };
-		rd_kafka_t *rk = client_conf_open(c, CLIENT_CONF_BEST_EFFORT, NULL, NULL, &err);
+		rd_kafka_t *rk = client_open(c, CLIENT_CONF_BEST_EFFORT, NULL, NULL, &err);
 
 		if (rk || err.code != ERR_CONFIG || !strstr(err.text, r->has) ||
 		    (r->has_not && strstr(err.text, r->has_not)))
@@ -159,16 +158,16 @@ test_roles_open(void **state)
 	(void)state;
 	for (int role = 0; role < CLIENT_CONF_ROLES; role++) {
 		struct err err = { 0 };
-		rd_kafka_t *rk = client_conf_open(c, (enum client_conf_role)role,
-						role == CLIENT_CONF_PUBLISHER ? "t" : NULL, NULL,
-						  &err);
+		rd_kafka_t *rk = client_open(c, (enum client_conf_role)role,
+					     role == CLIENT_CONF_PUBLISHER ? "t" : NULL, NULL,
+					     &err);
 
 		if (!rk)
 			fail_msg("role %d: %s", role, err.text);
-		client_conf_close(rk);
+		client_free(rk);
 	}
-	client_conf_close(NULL);
-	client_conf_discard(NULL);
+	client_free(NULL);
+	client_close(NULL);
 	config_free(c);
 }
 
@@ -209,8 +208,8 @@ test_secrets(void **state)
 	struct buf out = BUF_INIT;
 
 	(void)state;
-	client_conf_explain(c, RD_KAFKA_RESP_ERR__AUTHENTICATION,
-			  "alice with hunter2 as plain: ab", &out);
+	client_error_explain(c, RD_KAFKA_RESP_ERR__AUTHENTICATION,
+			     "alice with hunter2 as plain: ab", &out);
 	assert_string_equal(out.data, "*** with *** as plain: ab; check kafka.sasl.mechanism, "
 			    "kafka.sasl.username and kafka.sasl.password");
 	buf_release(&out);
@@ -239,7 +238,7 @@ test_explain(void **state)
 		struct config *c = config_of(none);
 		struct buf out = BUF_INIT;
 
-		client_conf_explain(c, r->code, r->reason, &out);
+		client_error_explain(c, r->code, r->reason, &out);
 		if (!strstr(out.data ? out.data : "", r->has) ||
 		    (r->has_not && strstr(out.data, r->has_not)))
 			fail_msg("%s: '%s'", r->name, out.data);
@@ -269,7 +268,7 @@ test_certificate(void **state)
 	for (size_t i = 0; i < sizeof(certificate_rows) / sizeof(*certificate_rows); i++) {
 		struct buf out = BUF_INIT;
 
-		client_conf_certificate(certificate_rows[i].error, &out);
+		client_error_certificate(certificate_rows[i].error, &out);
 		assert_string_equal(out.data, certificate_rows[i].text);
 		buf_release(&out);
 	}
@@ -297,7 +296,7 @@ test_hint(void **state)
 	for (size_t i = 0; i < sizeof(hint_rows) / sizeof(*hint_rows); i++) {
 		const struct hint_row *r = &hint_rows[i];
 
-		if (!!client_conf_hint(r->version, r->mechanism, r->code) != r->hint)
+		if (!!client_error_hint(r->version, r->mechanism, r->code) != r->hint)
 			fail_msg("%s", r->name);
 	}
 }
@@ -319,7 +318,7 @@ test_exit_code(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(exit_rows) / sizeof(*exit_rows); i++)
-		if (client_conf_exit_code(exit_rows[i].code) != exit_rows[i].exit_code)
+		if (client_error_exit_code(exit_rows[i].code) != exit_rows[i].exit_code)
 			fail_msg("%s", rd_kafka_err2name(exit_rows[i].code));
 }
 
@@ -335,16 +334,16 @@ test_assignor(void **state)
 	assert_non_null(strstr(err.text, "assignor: cooperative-sticky needs librdkafka 2.10"));
 }
 
-/* What the librdkafka at run time is, not the one that we were compiled with. */
+/* By the librdkafka at run time, not the one that we were compiled with. */
 static void
 test_by_version(void **state)
 {
-	const bool young = rd_kafka_version() >= 0x02020000;
+	const bool newer = rd_kafka_version() >= 0x02020000;
 	const struct {
 		const char *key, *value;
 	} keys[] = {
-		{ "queued.max.messages.kbytes", young ? "2048" : "65536" },
-		{ "fetch.queue.backoff.ms", young ? "2" : "" },
+		{ "queued.max.messages.kbytes", newer ? "2048" : "65536" },
+		{ "fetch.queue.backoff.ms", newer ? "2" : "" },
 	};
 	struct config *c = config_of(none);
 	rd_kafka_conf_t *conf = client_conf_new(c, CLIENT_CONF_CONSUMER, NULL, NULL);

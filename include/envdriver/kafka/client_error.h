@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client_error: what an error of librdkafka means for the one who reads it:
+ * its exit code, and a hint at the way out.
+ *
+ * Owns nothing.
+ */
+#ifndef ENVDRIVER_KAFKA_CLIENT_ERROR_H
+#define ENVDRIVER_KAFKA_CLIENT_ERROR_H
+
+#include <librdkafka/rdkafka.h>
+
+struct buf;
+struct config;
+
+/* EXIT_DENIED for what the broker does not permit, EXIT_CONFIG for TLS and
+ * mechanisms that do not fit, 0 when it may pass by itself. */
+int client_error_exit_code(rd_kafka_resp_err_t code);
+
+/* Why a broker's certificate was refused (X509_V_ERR_…), and the way out. Appends. */
+void client_error_certificate(int x509_error, struct buf *out);
+
+/* The reason, secrets masked, with a hint at the way out where there is one:
+ * the keys of a login, SCRAM with a librdkafka before 2.6.1 and Kafka 4.
+ * Appends. */
+void client_error_explain(const struct config *config, rd_kafka_resp_err_t code,
+			  const char *reason, struct buf *out);
+/* The hint about SCRAM alone, NULL when there is none; pure, for the tests. */
+const char *client_error_hint(int librdkafka_version, const char *sasl_mechanism,
+			      rd_kafka_resp_err_t code);
+
+#endif
