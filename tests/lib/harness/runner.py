@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tests/run: chooses tests, runs them, prints one line for each and ends with the counts."""
+"""tests/run: chooses tests, runs them, prints one line for each and ends with the counts. With the
+name of a target (targets.py) it sets up and builds first."""
 
 import argparse
 import os
@@ -12,7 +13,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from . import newest, suites
+from . import newest, suites, targets
 from .paths import BUILD, ROOT, RUNS
 
 KEPT_RUNS = 5
@@ -21,6 +22,8 @@ ALONE_MAX = 4
 
 def main():
     options = parse()
+    if options.target:
+        return targets.run(options.target)
     tests = choose(options)
     if options.pattern:
         tests = [t for t in tests if re.search(options.pattern, t.name)]
@@ -63,8 +66,9 @@ def parse():
     parser = argparse.ArgumentParser(
         prog="tests/run",
         description="Runs tests of the build in build/address (or ENVDRIVER_BUILD) and ends with "
-        "their counts.",
+        "their counts. With a target: sets up, builds and runs what `make TARGET` does.",
     )
+    parser.add_argument("target", nargs="?", choices=targets.TARGETS, metavar="TARGET")
     parser.add_argument("--unit", action="store_true", help="the unit tests only (the default)")
     parser.add_argument("--all", action="store_true", help="everything but the long faults")
     parser.add_argument("--fault", action="store_true", help="all of tests/fault, also the long")
