@@ -11,7 +11,7 @@ Q := $(if $(V),,@)
 
 # The version of avro-c, then the flags of all packages. It is asked for once, and only when
 # something is built. A librdkafka that `scripts/setup --librdkafka-newest` built wins.
-PKGS := rdkafka hiredis libuv jansson uuid libmicrohttpd libcrypto
+PKGS := rdkafka hiredis libuv jansson uuid libmicrohttpd libcrypto libcurl
 pkg = $(eval pkg := $(shell \
 	export PKG_CONFIG_PATH='$(CURDIR)/build/deps/lib/pkgconfig:$(PKG_CONFIG_PATH)'; \
 	pkg-config --modversion avro-c && pkg-config --cflags --libs $(PKGS)))$(pkg)
@@ -38,7 +38,7 @@ base := backoff base64 buf clock config config_load config_params config_print c
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_resolve
 redis := redis redis_conn redis_greet redis_send redis_url
-registry := heartbeat http_client http_client_curl instance instance_judge instance_positions \
+registry := heartbeat http_client instance instance_judge instance_positions \
 	instance_start process registry registry_mirror registry_record schema_registry
 plugin := channel channel_read config_push deadline execlog frame host host_state host_stream \
 	imap limiter managed managed_registry managed_report package parse_job rpc scope spawn \

@@ -18,7 +18,7 @@ enum {
 	TIMEOUT_MS = 10000,
 	ASKS_MAX = 64,			/* ids asked for at a time */
 	SUBJECTS_MAX = 16,
-	AT_ONCE = 4,			/* requests */
+	AT_ONCE = 2,			/* requests: half of libuv's threads */
 	UNWANTED_MS = 60000,		/* nobody looked an ask's id up for so long */
 	SAID_MAX = 120,			/* of what a registry says */
 	SUBJECT_MAX = 512,
