@@ -57,7 +57,7 @@ engine := answering calling claiming committing dispatch engine entry held intak
 cli := cli cli_help cli_load cli_man cli_redis cli_say cli_table
 client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read publish_build \
 	reader reader_parse record record_list send topics_plan wait
-audit := audit_read audit_scan audit_verify ledger ledger_end ledger_ids ledger_output
+audit := audit audit_read entries finding id_store ledger outputs report scan
 worker := dev_servers http_server service
 commands := audit config dev drivers exec plugin publish publish_ops replay topics watch worker
 schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand ExecutionLog \

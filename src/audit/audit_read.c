@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a record to what the ledger wants to know of it. */
-#include "audit_impl.h"
+#include "audit_read.h"
 
 #include <stdio.h>
 
 #include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/avro/schema.h"
-#include "envdriver/client/cli_schemas.h"
 #include "envdriver/client/record.h"
 #include "envdriver/command/operation.h"
+#include "ledger.h"
 
-/* What holds no command, or one that this version does not know, can only
- * end as a dead letter. */
+/* A record without a command, or with one that this version does not know,
+ * can only end as a dead letter. */
 static enum topic
 answers_of(const struct record *r)
 {
@@ -22,23 +21,19 @@ answers_of(const struct record *r)
 }
 
 int
-audit_read_command(struct audit *a, const struct reader_record *raw, struct err *reterr)
+audit_read_command(const struct audit_read *a, const struct reader_record *raw, struct err *reterr)
 {
 	struct span id = SPAN_NULL;
 	struct record r;
 	bool command;
 	int ret;
 
-	ret = record_open(cli_schemas_get(a->schemas), raw, &r, reterr);
+	ret = record_open(a->schemas, raw, &r, reterr);
 	if (ret < 0)
 		return ret;
 	command = r.schema && strcmp(schema_name(r.schema), topic_record(TOPIC_COMMANDS)) == 0;
 	if (command)
 		id = r.command_id;
-	if (raw->timestamp < 0)
-		a->timeless = true;
-	else if (a->earliest < 0 || raw->timestamp < a->earliest)
-		a->earliest = raw->timestamp;
 	ret = ledger_command(a->ledger, raw->partition, raw->offset, raw->timestamp, id,
 			     command ? answers_of(&r) : TOPIC_DEAD_LETTERS, reterr);
 	record_release(&r);
@@ -46,7 +41,7 @@ audit_read_command(struct audit *a, const struct reader_record *raw, struct err 
 }
 
 static int64_t
-number(const avro_value_t *v, const char *field)
+int_field(const avro_value_t *v, const char *field)
 {
 	int64_t n = -1;
 
@@ -58,27 +53,27 @@ static void
 read_source(const avro_value_t *v, struct ledger_event *e)
 {
 	e->source_topic = avro_field_get_span(v, "sourceTopic");
-	e->source_partition = number(v, "sourcePartition");
-	e->source_offset = number(v, "sourceOffset");
+	e->source_partition = int_field(v, "sourcePartition");
+	e->source_offset = int_field(v, "sourceOffset");
 }
 
 static void
-read_output(const struct record *r, const avro_value_t *trace, struct ledger_output *out)
+read_output(const struct record *r, const avro_value_t *trace, struct outputs_result *out)
 {
 	static const struct {
 		const char *text, *bytes, *cut, *sha256;
-	} streams[LEDGER_STREAMS] = {
-		{ "stdout", "stdoutBytes", "stdoutTruncated", "stdoutSha256" },
-		{ "stderr", "stderrBytes", "stderrTruncated", "stderrSha256" },
+	} streams[OUTPUTS_STREAMS] = {
+		{"stdout", "stdoutBytes", "stdoutTruncated", "stdoutSha256"},
+		{"stderr", "stderrBytes", "stderrTruncated", "stderrSha256"},
 	};
 	const avro_value_t *v = &r->value;
 
 	out->token = r->token;
-	out->time_ms = number(trace, "finishedAt");
-	out->records = number(v, "finalLogRecords");
-	for (size_t i = 0; i < LEDGER_STREAMS; i++) {
+	out->time_ms = int_field(trace, "finishedAt");
+	out->records = int_field(v, "finalLogRecords");
+	for (size_t i = 0; i < OUTPUTS_STREAMS; i++) {
 		out->streams[i].inline_bytes = avro_field_get_span(v, streams[i].text).len;
-		out->streams[i].bytes = number(v, streams[i].bytes);
+		out->streams[i].bytes = int_field(v, streams[i].bytes);
 		(void)avro_field_get_bool(v, streams[i].cut, &out->streams[i].cut);
 		out->streams[i].sha256 = avro_field_get_span(v, streams[i].sha256);
 	}
@@ -86,7 +81,7 @@ read_output(const struct record *r, const avro_value_t *trace, struct ledger_out
 
 /* False when the record does not say where it comes from. */
 static bool
-read_final(const struct record *r, struct ledger_event *e, struct ledger_output *out)
+read_final(const struct record *r, struct ledger_event *e, struct outputs_result *out)
 {
 	const avro_value_t *v = &r->value;
 	avro_value_t trace;
@@ -96,8 +91,8 @@ read_final(const struct record *r, struct ledger_event *e, struct ledger_output 
 		read_source(v, e);
 		e->refused = span_is(r->code, "DUPLICATE_COMMAND");
 		e->first_topic = avro_field_get_span(v, "firstTopic");
-		e->first_partition = number(v, "firstPartition");
-		e->first_offset = number(v, "firstOffset");
+		e->first_partition = int_field(v, "firstPartition");
+		e->first_offset = int_field(v, "firstOffset");
 		return true;
 	}
 	if (!avro_field_open(v, "trace", NULL, &trace))
@@ -112,7 +107,7 @@ read_final(const struct record *r, struct ledger_event *e, struct ledger_output 
 
 /* Asks where the log of commands is now before it believes in an orphan. */
 static int
-add_event(struct audit *a, const struct ledger_event *e, struct err *reterr)
+add_event(const struct audit_read *a, const struct ledger_event *e, struct err *reterr)
 {
 	int ret = ledger_event(a->ledger, e, /* sure= */ false, reterr);
 	int64_t start, end;
@@ -128,15 +123,15 @@ add_event(struct audit *a, const struct ledger_event *e, struct err *reterr)
 }
 
 static int
-add_piece(struct audit *a, const struct record *r, struct err *reterr)
+read_piece(const struct audit_read *a, const struct record *r, struct err *reterr)
 {
 	const char *origin = avro_field_get_enum(&r->value, "origin");
 	const char *stream = avro_field_get_enum(&r->value, "stream");
-	struct ledger_piece p = {
+	struct outputs_piece p = {
 		.token = r->token,
 		.stream = stream && strcmp(stream, "STDERR") == 0,
-		.sequence = number(&r->value, "sequence"),
-		.byte_offset = number(&r->value, "byteOffset"),
+		.sequence = int_field(&r->value, "sequence"),
+		.byte_offset = int_field(&r->value, "byteOffset"),
 		.text = avro_field_get_span(&r->value, "text"),
 	};
 
@@ -147,10 +142,10 @@ add_piece(struct audit *a, const struct record *r, struct err *reterr)
 }
 
 static int
-add_record(struct audit *a, const struct record *r, struct err *reterr)
+read_event_record(const struct audit_read *a, const struct record *r, struct err *reterr)
 {
 	const struct reader_record *raw = r->raw;
-	struct ledger_output out = { .records = 0 };
+	struct outputs_result out = {.records = 0};
 	struct ledger_event e = {
 		.at = { raw->topic, raw->partition, raw->offset },
 		.time_ms = raw->timestamp,
@@ -162,13 +157,13 @@ add_record(struct audit *a, const struct record *r, struct err *reterr)
 		return 0;
 	}
 	if (strcmp(schema_name(r->schema), topic_record(raw->topic)) != 0) {
-		snprintf(why, sizeof(why), "it is a record %s, which does not belong here",
+		snprintf(why, sizeof(why), "it is a %s, which does not belong on this topic",
 			 schema_name(r->schema));
 		ledger_unreadable(a->ledger, &e.at, raw->timestamp, r->command_id, why);
 		return 0;
 	}
 	if (raw->topic == TOPIC_EXECUTION_LOGS)
-		return add_piece(a, r, reterr);
+		return read_piece(a, r, reterr);
 	if (read_final(r, &e, &out))
 		return add_event(a, &e, reterr);
 	ledger_unreadable(a->ledger, &e.at, raw->timestamp, r->command_id, "it has no trace");
@@ -176,15 +171,15 @@ add_record(struct audit *a, const struct record *r, struct err *reterr)
 }
 
 int
-audit_read_event(struct audit *a, const struct reader_record *raw, struct err *reterr)
+audit_read_event(const struct audit_read *a, const struct reader_record *raw, struct err *reterr)
 {
 	struct record r;
 	int ret;
 
-	ret = record_open(cli_schemas_get(a->schemas), raw, &r, reterr);
+	ret = record_open(a->schemas, raw, &r, reterr);
 	if (ret < 0)
 		return ret;
-	ret = add_record(a, &r, reterr);
+	ret = read_event_record(a, &r, reterr);
 	record_release(&r);
 	return ret;
 }

@@ -1,30 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ledger_impl.h"
+#include "ledger.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "array.h"
+#include "entries.h"
 #include "envdriver/base/err.h"
 
-enum { FIRST_CAP = 256 };
+/* A dead letter DUPLICATE_COMMAND. */
+struct refusal {
+	uint32_t entry;
+	bool ours; /* it names a position in the command topic */
+	int64_t partition, offset;
+	struct finding_position at;
+	int64_t time_ms;
+};
+
+struct ledger {
+	struct ledger_options options;
+	char commands[300]; /* whole name of the command topic */
+	struct entries entries;
+	struct refusal *refusals;
+	size_t n_refusals, cap_refusals;
+	struct outputs outputs;
+	struct findings findings;
+	size_t waiting, behind; /* entries without an event; of them, those finished with */
+	int64_t horizons[TOPIC_COUNT];
+	struct ledger_sums sums;
+};
 
 struct ledger *
 ledger_new(const struct ledger_options *options)
 {
 	struct ledger *l = buf_realloc(NULL, sizeof(*l));
-	struct part *parts = buf_realloc(NULL, (size_t)options->partitions * sizeof(*parts) + 1);
 
-	if (!l || !parts) {
+	if (!l)
+		return NULL;
+	*l = (struct ledger){
+		.options = *options,
+		.outputs = {.findings = &l->findings, .seed = options->seed},
+		.findings = {options->prefix, options->on_finding, options->arg, {0}},
+		.sums = {.oldest_pending_ms = -1},
+	};
+	if (!entries_init(&l->entries, options->partitions, options->seed)) {
 		free(l);
-		free(parts);
 		return NULL;
 	}
-	*l = (struct ledger){ .options = *options, .parts = parts };
-	l->ids.seed = options->seed;
-	l->sums.oldest_pending_ms = -1;
-	memset(parts, 0, (size_t)options->partitions * sizeof(*parts));
 	snprintf(l->commands, sizeof(l->commands), "%s%s", options->prefix,
 		 topic_name(TOPIC_COMMANDS));
 	for (int t = 0; t < TOPIC_COUNT; t++)
@@ -37,95 +60,25 @@ ledger_free(struct ledger *l)
 {
 	if (!l)
 		return;
-	for (int32_t p = 0; p < l->options.partitions; p++)
-		free(l->parts[p].entries);
-	ledger_ids_release(&l->ids);
-	ledger_output_release(l);
+	entries_release(&l->entries);
+	outputs_release(&l->outputs);
 	free(l->refusals);
-	free(l->entries);
-	free(l->parts);
 	free(l);
-}
-
-bool
-ledger_grow(void **array, size_t *cap, size_t n, size_t size)
-{
-	size_t more = *cap ? 2 * *cap : FIRST_CAP;
-	void *grown;
-
-	if (n < *cap)
-		return true;
-	grown = buf_realloc(*array, more * size);
-	if (!grown)
-		return false;
-	*array = grown;
-	*cap = more;
-	return true;
-}
-
-const char *
-ledger_kind_name(enum ledger_kind kind)
-{
-	static const char *const names[LEDGER_KINDS] = {
-		[LEDGER_GAP] = "gap",
-		[LEDGER_PENDING] = "pending",
-		[LEDGER_DUPLICATE] = "duplicate",
-		[LEDGER_ORPHAN] = "orphan",
-		[LEDGER_WRONG_ID] = "wrong-id",
-		[LEDGER_WRONG_RECORD] = "wrong-record",
-		[LEDGER_SERVED_TWICE] = "served-twice",
-		[LEDGER_WRONG_FIRST] = "wrong-first",
-		[LEDGER_OUTPUT] = "output",
-		[LEDGER_UNREADABLE] = "unreadable",
-		[LEDGER_GONE] = "gone",
-	};
-
-	return names[kind];
-}
-
-const char *
-ledger_place_text(const struct ledger *l, const struct ledger_place *at, char text[AVRO_PATH_MAX])
-{
-	snprintf(text, AVRO_PATH_MAX, "%s%s[%" PRId32 "]@%" PRId64, l->options.prefix,
-		 topic_name(at->topic), at->partition, at->offset);
-	return text;
-}
-
-struct ledger_place
-ledger_entry_place(const struct entry *e)
-{
-	return (struct ledger_place){ TOPIC_COMMANDS, e->partition, e->offset };
-}
-
-void
-ledger_found(struct ledger *l, enum ledger_kind kind, const struct ledger_place *at,
-	     struct span command_id, int64_t time_ms, const char *fmt, ...)
-{
-	struct ledger_finding f = { kind, *at, command_id, time_ms, NULL };
-	char text[TEXT_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	f.text = text;
-	l->sums.found[kind]++;
-	l->options.found(l->options.arg, &f);
 }
 
 /* --- the range and its commands --- */
 
 void
-ledger_partition(struct ledger *l, int32_t partition, const struct ledger_range *range)
+ledger_partition(struct ledger *l, int32_t partition, const struct entries_range *range)
 {
-	l->parts[partition].chosen = true;
-	l->parts[partition].range = *range;
+	l->entries.parts[partition].chosen = true;
+	l->entries.parts[partition].range = *range;
 }
 
 void
 ledger_log(struct ledger *l, int32_t partition, int64_t start, int64_t end)
 {
-	struct ledger_range *r = &l->parts[partition].range;
+	struct entries_range *r = &l->entries.parts[partition].range;
 
 	if (start > r->start)
 		r->start = start;
@@ -133,79 +86,17 @@ ledger_log(struct ledger *l, int32_t partition, int64_t start, int64_t end)
 		r->end = end;
 }
 
-/* Where the partition's first entry at or behind `offset` stands. */
-static uint32_t
-lower_bound(const struct ledger *l, const struct part *p, int64_t offset)
-{
-	uint32_t low = 0, high = p->n;
-
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (l->entries[p->entries[mid]].offset < offset)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-struct entry *
-ledger_find(const struct ledger *l, int64_t partition, int64_t offset)
-{
-	const struct part *p;
-	uint32_t at;
-
-	if (partition < 0 || partition >= l->options.partitions)
-		return NULL;
-	p = &l->parts[partition];
-	at = lower_bound(l, p, offset);
-	if (at == p->n || l->entries[p->entries[at]].offset != offset)
-		return NULL;
-	return &l->entries[p->entries[at]];
-}
-
-static bool
-make_room(struct ledger *l, struct part *p)
-{
-	size_t cap = p->cap;
-
-	if (l->n_entries >= UINT32_MAX - 1 ||
-	    !ledger_grow((void **)&p->entries, &cap, p->n, sizeof(*p->entries)))
-		return false;
-	p->cap = (uint32_t)cap;
-	return ledger_grow((void **)&l->entries, &l->cap, l->n_entries, sizeof(*l->entries));
-}
-
 int
 ledger_command(struct ledger *l, int32_t partition, int64_t offset, int64_t time_ms,
 	       struct span id, enum topic answers, struct err *reterr)
 {
-	struct part *p = &l->parts[partition];
-	uint32_t number = (uint32_t)l->n_entries, first = 0;
-	bool valid = id.ptr && id.len && id.len <= LEDGER_ID_MAX;
-	struct entry *e;
+	bool valid = id.ptr && id.len && id.len <= ID_STORE_TEXT_MAX;
+	struct entry *e = entries_add(&l->entries, partition, offset, valid ? id : SPAN_NULL);
 
-	if (!make_room(l, p))
+	if (!e)
 		return err_nomem(reterr);
-	e = &l->entries[number];
-	*e = (struct entry){
-		.offset = offset,
-		.time_ms = time_ms,
-		.partition = partition,
-		.event_topic = TOPIC_COUNT,
-		.answers = (uint8_t)(valid ? answers : TOPIC_DEAD_LETTERS),
-	};
-	if (valid && !ledger_ids_add(l, id, number, &e->id, &first))
-		return err_nomem(reterr);
-	if (first) {
-		e->flags |= TWIN;
-		l->entries[first - 1].flags |= TWIN;
-		e->twin = l->entries[first - 1].twin;
-		l->entries[first - 1].twin = number + 1;
-	}
-	l->n_entries++;
-	p->entries[p->n++] = number;
+	e->time_ms = time_ms;
+	e->answers = (uint8_t)(valid ? answers : TOPIC_DEAD_LETTERS);
 	l->waiting++;
 	l->sums.commands++;
 	return 0;
@@ -214,19 +105,18 @@ ledger_command(struct ledger *l, int32_t partition, int64_t offset, int64_t time
 void
 ledger_position(struct ledger *l, int32_t partition, int64_t end, const int64_t *open, size_t n)
 {
-	struct part *p = &l->parts[partition];
+	struct entries_part *p = &l->entries.parts[partition];
 	size_t at = 0;
 
-	l->positions = true;
-	for (uint32_t i = 0; i < p->n; i++) {
-		struct entry *e = &l->entries[p->entries[i]];
+	for (size_t i = 0; i < p->n; i++) {
+		struct entry *e = &l->entries.at[p->numbers[i]];
 
 		while (at < n && open[at] < e->offset)
 			at++;
-		e->flags |= KNOWN;
+		e->flags |= ENTRY_KNOWN;
 		if (e->offset >= end || (at < n && open[at] == e->offset))
 			continue;
-		e->flags |= BEHIND;
+		e->flags |= ENTRY_BEHIND;
 		l->behind += e->event_topic == TOPIC_COUNT;
 	}
 }
@@ -236,9 +126,9 @@ ledger_position(struct ledger *l, int32_t partition, int64_t end, const int64_t 
 static void
 orphan(struct ledger *l, const struct ledger_event *e, const char *why)
 {
-	ledger_found(l, LEDGER_ORPHAN, &e->at, e->command_id, e->time_ms,
-		     "it is the event of %.*s[%" PRId64 "]@%" PRId64 ", %s",
-		     SPAN_FMT(e->source_topic), e->source_partition, e->source_offset, why);
+	finding_add(&l->findings, FINDING_ORPHAN, &e->at, e->command_id, e->time_ms,
+		    "it is the event of %.*s[%" PRId64 "]@%" PRId64 ", %s",
+		    SPAN_FMT(e->source_topic), e->source_partition, e->source_offset, why);
 }
 
 /* The record that an event names: NULL when it is not of the range, or after
@@ -246,15 +136,15 @@ orphan(struct ledger *l, const struct ledger_event *e, const char *why)
 static int
 find_source(struct ledger *l, const struct ledger_event *e, bool sure, struct entry **ret)
 {
-	const struct part *p = NULL;
+	const struct entries_part *p = NULL;
 	int64_t offset = e->source_offset;
 
 	*ret = NULL;
 	if (span_is(e->source_topic, l->commands) && e->source_partition >= 0 &&
 	    e->source_partition < l->options.partitions)
-		p = &l->parts[e->source_partition];
+		p = &l->entries.parts[e->source_partition];
 	if (!p) {
-		orphan(l, e, "which is no record of a command");
+		orphan(l, e, "which is not a command record");
 		return 0;
 	}
 	if (!p->chosen)
@@ -267,12 +157,14 @@ find_source(struct ledger *l, const struct ledger_event *e, bool sure, struct en
 		return 0;
 	if (offset >= p->range.last && offset < p->range.end)
 		return 0;
-	*ret = offset < p->range.last ? ledger_find(l, e->source_partition, offset) : NULL;
+	*ret = offset < p->range.last ? entries_find(&l->entries, e->source_partition, offset)
+				      : NULL;
 	if (!*ret && !sure)
 		return LEDGER_ASK;
 	if (!*ret)
-		orphan(l, e, offset >= p->range.end ? "beyond the end of the log"
-						    : "and no record stands there");
+		orphan(l, e,
+		       offset >= p->range.end ? "which is beyond the end of the log"
+					      : "where there is no record");
 	return 0;
 }
 
@@ -280,36 +172,37 @@ static void
 check_identity(struct ledger *l, const struct entry *e, const struct ledger_event *ev)
 {
 	bool dead_letter = ev->at.topic == TOPIC_DEAD_LETTERS;
-	struct ledger_place source = ledger_entry_place(e);
-	char place[AVRO_PATH_MAX], keep[40];
-	struct span id = ledger_ids_text(l, e->id, keep);
+	struct finding_position source = entries_position(e);
+	char place[FINDING_POSITION_MAX], keep[ID_STORE_KEEP];
+	struct span id = entries_id(&l->entries, e, keep);
 
-	ledger_place_text(l, &source, place);
-	if (!e->id && !dead_letter) {
-		ledger_found(l, LEDGER_WRONG_RECORD, &ev->at, ev->command_id, ev->time_ms,
-			     "it is a %s of %s, which is no command", topic_record(ev->at.topic),
-			     place);
+	finding_position_text(&l->findings, &source, place);
+	if (!id.ptr && !dead_letter) {
+		finding_add(&l->findings, FINDING_WRONG_RECORD, &ev->at, ev->command_id,
+			    ev->time_ms, "it is a %s of %s, which is not a command",
+			    topic_record(ev->at.topic), place);
 		return;
 	}
 	/* A dead letter need not have been able to read the id. */
-	if (e->id && !span_eq(ev->command_id, id) && !(dead_letter && !ev->command_id.ptr))
-		ledger_found(l, LEDGER_WRONG_ID, &ev->at, ev->command_id, ev->time_ms,
-			     "it names command '%.*s', but %s is command '%.*s'",
-			     SPAN_FMT(ev->command_id), place, SPAN_FMT(id));
+	if (id.ptr && !span_eq(ev->command_id, id) && !(dead_letter && !ev->command_id.ptr))
+		finding_add(&l->findings, FINDING_WRONG_ID, &ev->at, ev->command_id, ev->time_ms,
+			    "it names command '%.*s', but %s is command '%.*s'",
+			    SPAN_FMT(ev->command_id), place, SPAN_FMT(id));
 	if (!dead_letter && ev->at.topic != (enum topic)e->answers)
-		ledger_found(l, LEDGER_WRONG_RECORD, &ev->at, ev->command_id, ev->time_ms,
-			     "it is a %s, but %s asks for a %s", topic_record(ev->at.topic), place,
-			     topic_record((enum topic)e->answers));
+		finding_add(&l->findings, FINDING_WRONG_RECORD, &ev->at, ev->command_id,
+			    ev->time_ms, "it is a %s, but %s calls for a %s",
+			    topic_record(ev->at.topic), place,
+			    topic_record((enum topic)e->answers));
 }
 
 static int
 keep_refusal(struct ledger *l, const struct entry *e, const struct ledger_event *ev)
 {
-	if (!ledger_grow((void **)&l->refusals, &l->cap_refusals, l->n_refusals,
-			 sizeof(*l->refusals)))
+	if (!array_grow((void **)&l->refusals, &l->cap_refusals, l->n_refusals,
+			sizeof(*l->refusals)))
 		return ERR_NOMEM;
 	l->refusals[l->n_refusals++] = (struct refusal){
-		.entry = (uint32_t)(e - l->entries),
+		.entry = (uint32_t)(e - l->entries.at),
 		.ours = span_is(ev->first_topic, l->commands),
 		.partition = ev->first_partition,
 		.offset = ev->first_offset,
@@ -320,24 +213,37 @@ keep_refusal(struct ledger *l, const struct entry *e, const struct ledger_event 
 }
 
 static void
-take(struct ledger *l, struct entry *e, const struct ledger_event *ev)
+take_event(struct ledger *l, struct entry *e, const struct ledger_event *ev)
 {
-	struct ledger_place first = { (enum topic)e->event_topic, e->event_partition,
-				      e->event_offset };
-	struct ledger_place source = ledger_entry_place(e);
-	char a[AVRO_PATH_MAX], b[AVRO_PATH_MAX];
+	struct finding_position first = {(enum topic)e->event_topic, e->event_partition,
+					 e->event_offset};
+	struct finding_position source = entries_position(e);
+	char a[FINDING_POSITION_MAX], b[FINDING_POSITION_MAX];
 
 	if (e->event_topic != TOPIC_COUNT) {
-		ledger_found(l, LEDGER_DUPLICATE, &ev->at, ev->command_id, ev->time_ms,
-			     "%s has a final event already: %s",
-			     ledger_place_text(l, &source, a), ledger_place_text(l, &first, b));
+		finding_add(&l->findings, FINDING_DUPLICATE, &ev->at, ev->command_id, ev->time_ms,
+			    "%s already has a final event: %s",
+			    finding_position_text(&l->findings, &source, a),
+			    finding_position_text(&l->findings, &first, b));
 		return;
 	}
 	e->event_topic = (uint8_t)ev->at.topic;
 	e->event_partition = ev->at.partition;
 	e->event_offset = ev->at.offset;
 	l->waiting--;
-	l->behind -= (e->flags & BEHIND) != 0;
+	l->behind -= (e->flags & ENTRY_BEHIND) != 0;
+}
+
+static bool
+add_output(struct ledger *l, const struct ledger_event *ev)
+{
+	const struct finding f = {
+		.at = ev->at,
+		.command_id = ev->command_id,
+		.time_ms = ev->time_ms,
+	};
+
+	return outputs_add_result(&l->outputs, &f, ev->output);
 }
 
 int
@@ -357,18 +263,24 @@ ledger_event(struct ledger *l, const struct ledger_event *ev, bool sure, struct 
 		l->sums.results++;
 	if (ev->refused && keep_refusal(l, e, ev) < 0)
 		return err_nomem(reterr);
-	take(l, e, ev);
+	take_event(l, e, ev);
 	if (ev->at.topic != TOPIC_DEAD_LETTERS)
-		e->flags |= SERVED;
+		e->flags |= ENTRY_SERVED;
 	check_identity(l, e, ev);
-	return ev->output && ledger_output_tell(l, ev) < 0 ? err_nomem(reterr) : 0;
+	return ev->output && !add_output(l, ev) ? err_nomem(reterr) : 0;
 }
 
 void
-ledger_unreadable(struct ledger *l, const struct ledger_place *at, int64_t time_ms,
+ledger_unreadable(struct ledger *l, const struct finding_position *at, int64_t time_ms,
 		  struct span command_id, const char *why)
 {
-	ledger_found(l, LEDGER_UNREADABLE, at, command_id, time_ms, "%s", why);
+	finding_add(&l->findings, FINDING_UNREADABLE, at, command_id, time_ms, "%s", why);
+}
+
+int
+ledger_piece(struct ledger *l, const struct outputs_piece *p, struct err *reterr)
+{
+	return outputs_add_piece(&l->outputs, p) ? 0 : err_nomem(reterr);
 }
 
 void
@@ -387,5 +299,140 @@ ledger_waiting(const struct ledger *l)
 size_t
 ledger_overdue(const struct ledger *l)
 {
-	return l->behind + l->unsettled;
+	return l->behind + l->outputs.n_unsettled;
+}
+
+/* --- the end: what never came, and which was first --- */
+
+/* Whether an event of this command may have been deleted. One that is refused
+ * leaves a dead letter: what is no command, and all but one of an id. */
+static bool
+may_be_gone(const struct ledger *l, const struct entry *e)
+{
+	if (e->time_ms <= l->horizons[e->answers])
+		return true;
+	return (e->flags & ENTRY_TWIN) && e->time_ms <= l->horizons[TOPIC_DEAD_LETTERS];
+}
+
+static void
+judge_missing(struct ledger *l, const struct entry *e)
+{
+	struct finding_position at = entries_position(e);
+	char keep[ID_STORE_KEEP];
+	struct span id = entries_id(&l->entries, e, keep);
+
+	if (may_be_gone(l, e)) {
+		finding_add(&l->findings, FINDING_GONE, &at, id, e->time_ms,
+			    "no final event, but events of that time have been deleted");
+	} else if ((e->flags & ENTRY_KNOWN) && !(e->flags & ENTRY_BEHIND)) {
+		if (l->sums.oldest_pending_ms < 0 || e->time_ms < l->sums.oldest_pending_ms)
+			l->sums.oldest_pending_ms = e->time_ms;
+		finding_add(&l->findings, FINDING_PENDING, &at, id, e->time_ms,
+			    "no final event yet; the group has not finished with it");
+	} else {
+		finding_add(&l->findings, FINDING_GAP, &at, id, e->time_ms, "no final event%s",
+			    e->flags & ENTRY_BEHIND ? ", although the group has finished with it"
+						    : "; the group has no committed position");
+	}
+}
+
+/* Two results of one id. The second use of an id may come after the first one
+ * has been forgotten. */
+static void
+judge_twin(struct ledger *l, const struct entry *e, const struct entry *served)
+{
+	int64_t apart = e->time_ms < served->time_ms ? served->time_ms - e->time_ms
+						     : e->time_ms - served->time_ms;
+	bool expired = apart >= l->options.claim_retention_ms;
+	struct finding_position at = entries_position(e), other = entries_position(served);
+	char keep[ID_STORE_KEEP], place[FINDING_POSITION_MAX];
+
+	finding_add(&l->findings, expired ? FINDING_GONE : FINDING_SERVED_TWICE, &at,
+		    entries_id(&l->entries, e, keep), e->time_ms,
+		    "it has a result, and so does %s, which has the "
+		    "same id%s",
+		    finding_position_text(&l->findings, &other, place),
+		    expired ? " (claim.retention had passed between them)" : "");
+}
+
+/* The records of one id; `first` is the first that was read. */
+static void
+judge_twins(struct ledger *l, const struct entry *first)
+{
+	const struct entry *served = NULL;
+
+	for (const struct entry *e = first;; e = &l->entries.at[e->twin - 1]) {
+		if ((e->flags & ENTRY_SERVED) && served)
+			judge_twin(l, e, served);
+		else if (e->flags & ENTRY_SERVED)
+			served = e;
+		if (!e->twin)
+			break;
+	}
+}
+
+/* What the record is that a refusal names as the first of its id; NULL when it
+ * is right, or out of reach. */
+static const char *
+wrong_first(const struct ledger *l, const struct refusal *r)
+{
+	const struct entry *refused = &l->entries.at[r->entry], *first;
+	const struct entries_range *range;
+
+	if (!r->ours || r->partition < 0 || r->partition >= l->options.partitions)
+		return "not a command record";
+	if (r->partition == refused->partition && r->offset == refused->offset)
+		return "the record itself";
+	range = &l->entries.parts[r->partition].range;
+	if (!l->entries.parts[r->partition].chosen ||
+	    (r->offset >= 0 && r->offset < range->first) ||
+	    (r->offset >= range->last && r->offset < range->end))
+		return NULL;
+	first = entries_find(&l->entries, r->partition, r->offset);
+	if (!first)
+		return "not in the log";
+	if (!entries_same_id(&l->entries, first, refused))
+		return "another command";
+	/* One without an event is a finding already. */
+	if (first->event_topic != TOPIC_COUNT && !(first->flags & ENTRY_SERVED))
+		return "a command without a result";
+	return NULL;
+}
+
+static void
+judge_refusal(struct ledger *l, const struct refusal *r)
+{
+	const char *wrong = wrong_first(l, r);
+	char keep[ID_STORE_KEEP];
+
+	if (wrong)
+		finding_add(&l->findings, FINDING_WRONG_FIRST, &r->at,
+			    entries_id(&l->entries, &l->entries.at[r->entry], keep), r->time_ms,
+			    "it names %s[%" PRId64 "]@%" PRId64 " as the first command of its id, "
+			    "but that is %s",
+			    r->ours ? l->commands : "another topic", r->partition, r->offset,
+			    wrong);
+}
+
+void
+ledger_end(struct ledger *l)
+{
+	for (size_t i = 0; i < l->entries.n; i++)
+		if (l->entries.at[i].event_topic == TOPIC_COUNT)
+			judge_missing(l, &l->entries.at[i]);
+	for (size_t i = 0; i < l->entries.n; i++)
+		if ((l->entries.at[i].flags & (ENTRY_TWIN | ENTRY_LATER)) == ENTRY_TWIN)
+			judge_twins(l, &l->entries.at[i]);
+	for (size_t i = 0; i < l->n_refusals; i++)
+		judge_refusal(l, &l->refusals[i]);
+	outputs_end(&l->outputs, l->horizons[TOPIC_EXECUTION_LOGS]);
+}
+
+void
+ledger_sum(const struct ledger *l, struct ledger_sums *ret)
+{
+	*ret = l->sums;
+	memcpy(ret->found, l->findings.counts, sizeof(ret->found));
+	ret->outputs = l->outputs.n_cut;
+	ret->bytes = entries_bytes(&l->entries) + l->n_refusals * sizeof(struct refusal);
 }

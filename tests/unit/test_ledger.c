@@ -130,12 +130,12 @@ struct rig {
 };
 
 static void
-found(void *arg, const struct ledger_finding *f)
+found(void *arg, const struct finding *f)
 {
 	struct rig *rig = arg;
 
 	buf_addf(&rig->found, "%s%s %s@%lld %.*s", rig->found.len ? "; " : "",
-		 ledger_kind_name(f->kind), topic_name(f->at.topic), (long long)f->at.offset,
+		 finding_kind_name(f->kind), topic_name(f->at.topic), (long long)f->at.offset,
 		 f->command_id.ptr ? (int)f->command_id.len : 1,
 		 f->command_id.ptr ? f->command_id.ptr : "-");
 	assert_true(f->text[0]);
@@ -149,14 +149,14 @@ rig_init(struct rig *rig)
 		.partitions = PARTITIONS,
 		.claim_retention_ms = RETENTION,
 		.seed = 42,
-		.found = found,
+		.on_finding = found,
 		.arg = rig,
 	};
 
 	*rig = (struct rig){ .ledger = ledger_new(&options) };
 	assert_non_null(rig->ledger);
-	ledger_partition(rig->ledger, 0, &(struct ledger_range){ 5, 10, 30, 40 });
-	ledger_partition(rig->ledger, 1, &(struct ledger_range){ 0, 0, 200, 200 });
+	ledger_partition(rig->ledger, 0, &(struct entries_range){ 5, 10, 30, 40 });
+	ledger_partition(rig->ledger, 1, &(struct entries_range){ 0, 0, 200, 200 });
 }
 
 static void
@@ -192,7 +192,7 @@ give_event(struct rig *rig, const struct step *s, bool sure)
 static int
 take_step(struct rig *rig, const struct step *s)
 {
-	struct ledger_place at = { TOPIC_PROBE_RESULTS, 7, rig->n_events };
+	struct finding_position at = { TOPIC_PROBE_RESULTS, 7, rig->n_events };
 	int ret = 0;
 
 	switch (s->what) {
@@ -290,8 +290,8 @@ test_counts(void **state)
 	assert_int_equal(sums.events, 2);
 	assert_int_equal(sums.results, 1);
 	assert_int_equal(sums.dead_letters, 1);
-	assert_int_equal(sums.found[LEDGER_ORPHAN], 1);
-	assert_int_equal(sums.found[LEDGER_GAP], 1);
+	assert_int_equal(sums.found[FINDING_ORPHAN], 1);
+	assert_int_equal(sums.found[FINDING_GAP], 1);
 	assert_int_equal(sums.oldest_pending_ms, -1);
 	rig_release(&rig);
 }
@@ -329,7 +329,7 @@ static int
 tell(struct rig *rig, const struct output_row *row)
 {
 	char sha256[DIGEST_HEX_SIZE];
-	struct ledger_output out = {
+	struct outputs_result out = {
 		.token = SPAN_LIT("i.1"),
 		.time_ms = 10000,
 		.records = row->records,
@@ -354,7 +354,7 @@ tell(struct rig *rig, const struct output_row *row)
 static int
 send_pieces(struct rig *rig, const struct output_row *row, bool *ret_told)
 {
-	struct ledger_piece p = { .token = SPAN_LIT("i.1") };
+	struct outputs_piece p = { .token = SPAN_LIT("i.1") };
 	size_t n = 0, i;
 	int ret = 0;
 
@@ -426,7 +426,7 @@ test_many(void **state)
 
 	(void)state;
 	rig_init(&rig);
-	ledger_partition(rig.ledger, 2, &(struct ledger_range){ 0, 0, 3 * MANY, 3 * MANY });
+	ledger_partition(rig.ledger, 2, &(struct entries_range){ 0, 0, 3 * MANY, 3 * MANY });
 	for (int64_t i = 0; i < MANY; i++) {
 		snprintf(id, sizeof(id), "command-%lld", (long long)(i % (MANY - 1)));
 		assert_int_equal(ledger_command(rig.ledger, 2, 3 * i, i, span_of(id),

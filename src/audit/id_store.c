@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Ids are kept whole: two that only share a hash must not be taken for one.
- * A UUID, which most are, is kept in 16 bytes.
- */
-#include "ledger_impl.h"
+#include "id_store.h"
 
 #include <stdlib.h>
+
+#include "array.h"
 
 enum { UUID_BYTES = 16, UUID_TEXT = 36, UUID_MARK = 0xffff, UNIT = 4, FIRST_SLOTS = 1024 };
 
 /* How an id is stored: a length or UUID_MARK in two bytes, then its bytes. */
 struct packed {
 	size_t len;
-	unsigned char bytes[2 + LEDGER_ID_MAX];
+	unsigned char bytes[2 + ID_STORE_TEXT_MAX];
 };
 
 static int
@@ -59,9 +57,9 @@ pack(struct span id, struct packed *ret)
 }
 
 static const unsigned char *
-stored(const struct ledger_ids *ids, uint32_t id)
+stored(const struct id_store *s, uint32_t id)
 {
-	return (const unsigned char *)ids->text + (size_t)id * UNIT;
+	return (const unsigned char *)s->text + (size_t)id * UNIT;
 }
 
 static size_t
@@ -72,17 +70,24 @@ stored_len(const unsigned char *p)
 	return 2 + (len == UUID_MARK ? UUID_BYTES : len);
 }
 
+bool
+id_store_same(const struct id_store *s, size_t a, size_t b)
+{
+	return s->ids[a] == s->ids[b];
+}
+
 struct span
-ledger_ids_text(const struct ledger *l, uint32_t id, char keep[40])
+id_store_text(const struct id_store *s, size_t entry, char keep[ID_STORE_KEEP])
 {
 	static const char hex[] = "0123456789abcdef";
-	const unsigned char *p = stored(&l->ids, id);
+	const unsigned char *p;
 	size_t n = 0;
 
-	if (!id)
+	if (!s->ids[entry])
 		return SPAN_NULL;
+	p = stored(s, s->ids[entry]);
 	if (p[0] != 0xff || p[1] != 0xff)
-		return (struct span){ (const char *)p + 2, stored_len(p) - 2 };
+		return (struct span){(const char *)p + 2, stored_len(p) - 2};
 	for (size_t i = 0; i < UUID_BYTES; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			keep[n++] = '-';
@@ -90,11 +95,17 @@ ledger_ids_text(const struct ledger *l, uint32_t id, char keep[40])
 		keep[n++] = hex[p[2 + i] & 15];
 	}
 	keep[n] = '\0';
-	return (struct span){ keep, n };
+	return (struct span){keep, n};
+}
+
+size_t
+id_store_bytes(const struct id_store *s)
+{
+	return s->len + s->n * sizeof(*s->ids) + s->n_slots * sizeof(*s->slots);
 }
 
 uint64_t
-ledger_ids_hash(uint64_t seed, struct span text)
+id_store_hash(uint64_t seed, struct span text)
 {
 	uint64_t h = seed ^ text.len, word;
 
@@ -111,90 +122,103 @@ ledger_ids_hash(uint64_t seed, struct span text)
 }
 
 static size_t
-hash(const struct ledger_ids *ids, const unsigned char *p, size_t len)
+slot_of(const struct id_store *s, const unsigned char *p, size_t len)
 {
-	return (size_t)ledger_ids_hash(ids->seed, (struct span){ (const char *)p, len });
+	return (size_t)id_store_hash(s->seed, (struct span){(const char *)p, len}) &
+	       (s->n_slots - 1);
 }
 
 static bool
-grow(struct ledger *l)
+grow_slots(struct id_store *s)
 {
-	struct ledger_ids *ids = &l->ids;
-	size_t n = ids->n_slots ? 2 * ids->n_slots : FIRST_SLOTS;
-	uint32_t *slots = buf_realloc(NULL, n * sizeof(*slots));
+	size_t n_old = s->n_slots, n = n_old ? 2 * n_old : FIRST_SLOTS;
+	uint32_t *old = s->slots, *slots = buf_realloc(NULL, n * sizeof(*slots));
 
 	if (!slots)
 		return false;
 	memset(slots, 0, n * sizeof(*slots));
-	for (size_t i = 0; i < ids->n_slots; i++) {
+	s->slots = slots;
+	s->n_slots = n;
+	for (size_t i = 0; i < n_old; i++) {
 		const unsigned char *p;
 		size_t at;
 
-		if (!ids->slots[i])
+		if (!old[i])
 			continue;
-		p = stored(ids, l->entries[ids->slots[i] - 1].id);
-		for (at = hash(ids, p, stored_len(p)) & (n - 1); slots[at];)
+		p = stored(s, s->ids[old[i] - 1]);
+		at = slot_of(s, p, stored_len(p));
+		while (slots[at])
 			at = (at + 1) & (n - 1);
-		slots[at] = ids->slots[i];
+		slots[at] = old[i];
 	}
-	free(ids->slots);
-	ids->slots = slots;
-	ids->n_slots = n;
+	free(old);
 	return true;
 }
 
 static bool
-store(struct ledger_ids *ids, const struct packed *id, uint32_t *ret)
+store(struct id_store *s, const struct packed *id, uint32_t *ret)
 {
-	size_t at = ids->len ? ids->len : UNIT;	/* 0 is no id */
+	size_t at = s->len ? s->len : UNIT; /* 0 is no id */
 	size_t end = (at + id->len + UNIT - 1) / UNIT * UNIT;
 
 	if (at / UNIT > UINT32_MAX)
 		return false;
-	while (end > ids->cap)
-		if (!ledger_grow((void **)&ids->text, &ids->cap, ids->cap, 1))
+	while (end > s->cap)
+		if (!array_grow((void **)&s->text, &s->cap, s->cap, 1))
 			return false;
-	memset(ids->text + at, 0, end - at);
-	memcpy(ids->text + at, id->bytes, id->len);
-	ids->len = end;
+	memset(s->text + at, 0, end - at);
+	memcpy(s->text + at, id->bytes, id->len);
+	s->len = end;
 	*ret = (uint32_t)(at / UNIT);
 	return true;
 }
 
-bool
-ledger_ids_add(struct ledger *l, struct span id, uint32_t entry, uint32_t *ret_id,
-	       uint32_t *ret_first)
+/* The unit of the id's text, which is stored when it is new. */
+static bool
+look_up(struct id_store *s, struct span id, uint32_t *ret, uint32_t *ret_first)
 {
-	struct ledger_ids *ids = &l->ids;
 	struct packed packed;
 	size_t at;
 
 	pack(id, &packed);
-	if (4 * ids->count >= 3 * ids->n_slots && !grow(l))
+	if (4 * s->count >= 3 * s->n_slots && !grow_slots(s))
 		return false;
-	at = hash(ids, packed.bytes, packed.len) & (ids->n_slots - 1);
-	for (; ids->slots[at]; at = (at + 1) & (ids->n_slots - 1)) {
-		uint32_t known = l->entries[ids->slots[at] - 1].id;
-		const unsigned char *p = stored(ids, known);
+	at = slot_of(s, packed.bytes, packed.len);
+	for (; s->slots[at]; at = (at + 1) & (s->n_slots - 1)) {
+		uint32_t known = s->ids[s->slots[at] - 1];
+		const unsigned char *p = stored(s, known);
 
 		if (stored_len(p) == packed.len && memcmp(p, packed.bytes, packed.len) == 0) {
-			*ret_id = known;
-			*ret_first = ids->slots[at];
+			*ret = known;
+			*ret_first = s->slots[at];
 			return true;
 		}
 	}
-	if (!store(ids, &packed, ret_id))
+	if (!store(s, &packed, ret))
 		return false;
-	ids->slots[at] = entry + 1;
-	ids->count++;
+	s->slots[at] = (uint32_t)s->n + 1;
+	s->count++;
+	return true;
+}
+
+bool
+id_store_add(struct id_store *s, struct span id, uint32_t *ret_first)
+{
+	uint32_t unit = 0;
+
 	*ret_first = 0;
+	if (!array_grow((void **)&s->ids, &s->cap_ids, s->n, sizeof(*s->ids)) ||
+	    (id.ptr && !look_up(s, id, &unit, ret_first)))
+		return false;
+	s->ids[s->n++] = unit;
 	return true;
 }
 
 void
-ledger_ids_release(struct ledger_ids *ids)
+id_store_release(struct id_store *s)
 {
-	free(ids->text);
-	free(ids->slots);
-	*ids = (struct ledger_ids){ 0 };
+	free(s->text);
+	free(s->ids);
+	free(s->slots);
+	*s = (struct id_store){.seed = s->seed};
 }
