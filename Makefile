@@ -67,7 +67,7 @@ plugins/local := command config exec job job_io jobs keeper lease lease_calls ma
 tests/unit := test_alloc test_answer test_avro_field test_avro_json test_backoff test_buf \
 	test_channel test_claim test_cli test_client_conf test_clock test_command \
 	test_command_check test_config test_config_print test_deadletter test_digest test_entry \
-	test_err test_event test_exec_output test_frame test_golden_pure test_group_meta test_host \
+	test_err test_event test_exec_output test_frame test_golden_pure test_group_meta test_host test_http_client \
 	test_http_server test_instance test_jtext test_jtext_text test_ledger test_log_once \
 	test_manifest test_metrics test_nearest test_operation test_package test_parse_job \
 	test_prescan test_redis_url test_registry test_request test_result test_result_drivers \
