@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/claim/claims.h"
+#include "envdriver/claim/claim.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -290,11 +290,11 @@ claim_record_eq(const struct claim_record *a, const struct claim_record *b)
 	       a->timestamp == b->timestamp && span_eq(a->topic, b->topic);
 }
 
-enum claim_answer
+enum claim_met
 claim_decide(const struct claim *found, const struct claim_record *record, const char *token,
 	     bool call)
 {
-	static const enum claim_answer others[] = {
+	static const enum claim_met others[] = {
 		[CLAIM_CLAIMED] = CLAIM_NEED_SCRIPT,
 		[CLAIM_CALLING] = CLAIM_IS_CALLING,
 		[CLAIM_ANSWERED] = CLAIM_IS_ANSWERED,

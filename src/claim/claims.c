@@ -21,9 +21,9 @@
  */
 
 static void
-list_add(struct claim_request *r)
+list_add(struct claims_request *r)
 {
-	struct claim_list *l = &r->claims->lists[r->kind];
+	struct claims_list *l = &r->claims->lists[r->kind];
 
 	r->prev = l->tail;
 	r->next = NULL;
@@ -36,9 +36,9 @@ list_add(struct claim_request *r)
 }
 
 static void
-list_remove(struct claim_request *r)
+list_remove(struct claims_request *r)
 {
-	struct claim_list *l = &r->claims->lists[r->kind];
+	struct claims_list *l = &r->claims->lists[r->kind];
 
 	if (r->prev)
 		r->prev->next = r->next;
@@ -52,7 +52,7 @@ list_remove(struct claim_request *r)
 }
 
 static void
-launch(struct claim_request *r)
+launch(struct claims_request *r)
 {
 	r->again = false;
 	/* Refused: Redis is down, on_up sends it. */
@@ -62,12 +62,10 @@ launch(struct claim_request *r)
 }
 
 void
-claim_over(struct claim_request *r)
+claim_over(struct claims_request *r)
 {
 	if (!r->over) {
 		list_remove(r);
-		if (r->kind == KIND_RELEASE && r->hh.tbl)
-			HASH_DEL(r->claims->releases, r);
 		r->over = true;
 	}
 	if (r->flying == 0)
@@ -75,7 +73,7 @@ claim_over(struct claim_request *r)
 }
 
 void
-claim_again(struct claim_request *r)
+claim_again(struct claims_request *r)
 {
 	r->again = true;
 	if (r->flying == 0)
@@ -85,7 +83,7 @@ claim_again(struct claim_request *r)
 void
 claim_on_reply(void *arg, const redisReply *reply)
 {
-	struct claim_request *r = arg;
+	struct claims_request *r = arg;
 	struct claims *c = r->claims;
 
 	assert(r->flying > 0);
@@ -111,7 +109,7 @@ static void
 on_up(void *arg)
 {
 	struct claims *c = arg;
-	struct claim_request *r;
+	struct claims_request *r;
 	int kind;
 
 	for (kind = 0; kind < KINDS; kind++)
@@ -139,7 +137,7 @@ draft_begin(struct claims *c, struct span id)
 }
 
 static void
-draft_add(struct draft *d, enum claim_part part, struct span text)
+draft_add(struct draft *d, enum claims_part part, struct span text)
 {
 	d->at[part] = d->c->draft.len;
 	claim_encode(text, &d->c->draft);
@@ -156,13 +154,13 @@ draft_record(struct draft *d, const struct claim_record *record)
 
 /* `record` may be NULL; `bytes` is copied last and only here: it may be
  * large. */
-static struct claim_request *
-request_new(const struct draft *d, enum claim_kind kind, const struct claim_record *record,
+static struct claims_request *
+request_new(const struct draft *d, enum claims_kind kind, const struct claim_record *record,
 	    struct span bytes, void *arg)
 {
 	struct claims *c = d->c;
 	size_t topic = record ? record->topic.len : 0, i;
-	struct claim_request *r = NULL;
+	struct claims_request *r = NULL;
 
 	if (!c->draft.failed)
 		r = buf_realloc(NULL, sizeof(*r) + c->draft.len + topic + bytes.len);
@@ -186,8 +184,8 @@ request_new(const struct draft *d, enum claim_kind kind, const struct claim_reco
 	return r;
 }
 
-static struct claim_request *
-started(struct claim_request *r)
+static struct claims_request *
+started(struct claims_request *r)
 {
 	list_add(r);
 	launch(r);
@@ -202,32 +200,31 @@ draft_started_at(struct draft *d)
 	draft_add(d, PART_STARTED_AT, span_of(clock_text(clock_wall_ms(), text)));
 }
 
-struct claim_request *
-claims_claim(struct claims *c, struct span command_id, const struct claim_record *record,
-	     const char *token, struct span answer, bool call, claim_fn *fn, void *arg)
+struct claims_request *
+claims_claim(struct claims *c, const struct claims_claim *what, claims_claim_fn *fn, void *arg)
 {
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
+	struct draft d = draft_begin(c, what->command_id);
+	struct claims_request *r;
 
-	draft_record(&d, record);
-	draft_add(&d, PART_TOKEN, span_of(token));
+	draft_record(&d, what->record);
+	draft_add(&d, PART_TOKEN, span_of(what->token));
 	draft_started_at(&d);
-	r = request_new(&d, KIND_CLAIM, record, call ? SPAN_NULL : answer, arg);
+	r = request_new(&d, KIND_CLAIM, what->record, what->call ? SPAN_NULL : what->answer, arg);
 	if (!r)
 		return NULL;
-	assert(strlen(token) < sizeof(r->token));
-	memcpy(r->token, token, strlen(token));
-	r->call = call;
+	assert(strlen(what->token) < sizeof(r->token));
+	memcpy(r->token, what->token, strlen(what->token));
+	r->call = what->call;
 	/* No call is answered at once, with its answer: two keys. */
-	r->scripted = !call;
+	r->scripted = !what->call;
 	r->fn.claim = fn;
 	return started(r);
 }
 
 void
-claims_release(struct claims *c, struct claim_request *claiming)
+claims_release(struct claims *c, struct claims_request *claiming)
 {
-	struct claim_request *r = claiming;
+	struct claims_request *r = claiming;
 
 	assert(r->claims == c && r->kind == KIND_CLAIM && !r->over);
 	/* Also when it was never sent: an earlier one with this token may have
@@ -236,92 +233,82 @@ claims_release(struct claims *c, struct claim_request *claiming)
 	r->kind = KIND_RELEASE;
 	r->stale = r->flying;
 	list_add(r);
-	HASH_ADD_KEYPTR(hh, c->releases, r->part[PART_ID].ptr, r->part[PART_ID].len, r);
 	launch(r);
 }
 
-bool
-claims_releasing(const struct claims *c, struct span command_id)
+struct claims_request *
+claims_answer(struct claims *c, const struct claims_answer *what, claims_answer_fn *fn, void *arg)
 {
-	struct claim_request *r;
+	struct draft d = draft_begin(c, what->command_id);
+	struct claims_request *r;
 
-	HASH_FIND(hh, c->releases, command_id.ptr, command_id.len, r);
-	return r != NULL;
-}
-
-struct claim_request *
-claims_answer(struct claims *c, struct span command_id, const struct claim_record *record,
-	      const char *token, int attempt, struct span answer, struct span lease,
-	      claim_done_fn *fn, void *arg)
-{
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
-
-	draft_record(&d, record);
-	draft_add(&d, PART_TOKEN, span_of(token));
-	draft_add(&d, PART_LEASE, lease);
+	draft_record(&d, what->record);
+	draft_add(&d, PART_TOKEN, span_of(what->token));
+	draft_add(&d, PART_LEASE, what->lease);
 	draft_started_at(&d);
-	r = request_new(&d, KIND_ANSWER, NULL, answer, arg);
+	r = request_new(&d, KIND_ANSWER, NULL, what->answer, arg);
 	if (!r)
 		return NULL;
-	r->attempt = attempt;
-	r->fn.done = fn;
+	r->attempt = what->attempt;
+	r->fn.answer = fn;
 	return started(r);
 }
 
-struct claim_request *
-claims_takeover(struct claims *c, struct span command_id, const struct claim_record *record,
-		struct span seen_token, const char *new_token, bool rerun, bool answer_lost,
-		struct span call, claim_takeover_fn *fn, void *arg)
+static struct span
+or_null(struct span json)
 {
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
+	return json.ptr ? json : SPAN_LIT("null");
+}
 
-	draft_record(&d, record);
-	draft_add(&d, PART_TOKEN, seen_token);
-	draft_add(&d, PART_NEW_TOKEN, span_of(new_token));
+struct claims_request *
+claims_takeover(struct claims *c, const struct claims_takeover *what, claims_takeover_fn *fn,
+		void *arg)
+{
+	struct draft d = draft_begin(c, what->command_id);
+	struct claims_request *r;
+
+	draft_record(&d, what->record);
+	draft_add(&d, PART_TOKEN, what->seen_token);
+	draft_add(&d, PART_NEW_TOKEN, span_of(what->new_token));
 	draft_started_at(&d);
-	r = request_new(&d, KIND_TAKEOVER, NULL, call.ptr ? call : SPAN_LIT("null"), arg);
+	r = request_new(&d, KIND_TAKEOVER, NULL, or_null(what->destroy), arg);
 	if (!r)
 		return NULL;
-	r->rerun = rerun;
-	r->answer_lost = answer_lost;
+	r->rerun = what->rerun;
+	r->answer_lost = what->answer_lost;
 	r->fn.takeover = fn;
 	return started(r);
 }
 
-bool
-claims_finish(struct claims *c, struct span command_id, const struct claim_record *record,
-	      struct span lease, bool answered, bool acquire, struct span call)
+static bool
+end(struct claims *c, enum claims_kind kind, const struct claims_finish *what)
 {
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
+	struct draft d = draft_begin(c, what->command_id);
+	struct claims_request *r;
 
-	draft_record(&d, record);
-	draft_add(&d, PART_LEASE, lease);
-	r = request_new(&d, KIND_FINISH, NULL, call.ptr ? call : SPAN_LIT("null"), NULL);
+	draft_record(&d, what->record);
+	draft_add(&d, PART_TOKEN, span_of(what->token));
+	draft_add(&d, PART_LEASE, what->lease);
+	r = request_new(&d, kind, NULL, or_null(what->destroy), NULL);
 	if (!r)
 		return false;
-	r->acquire = acquire;
-	r->answered = answered;
+	r->acquire = what->acquire;
+	r->answered = what->answered;
 	started(r);
 	return true;
 }
 
 bool
-claims_settle(struct claims *c, struct span command_id, const struct claim_record *record,
-	      const char *token, struct span lease, struct span call)
+claims_finish(struct claims *c, const struct claims_finish *what)
 {
-	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r;
+	return end(c, KIND_FINISH, what);
+}
 
-	draft_record(&d, record);
-	draft_add(&d, PART_TOKEN, span_of(token));
-	draft_add(&d, PART_LEASE, lease);
-	r = request_new(&d, KIND_SETTLE, NULL, call.ptr ? call : SPAN_LIT("null"), NULL);
-	if (r)
-		started(r);
-	return r != NULL;
+bool
+claims_settle(struct claims *c, const struct claims_finish *what)
+{
+	assert(what->token);
+	return end(c, KIND_SETTLE, what);
 }
 
 size_t
@@ -331,11 +318,11 @@ claims_finishing(const struct claims *c)
 	       c->lists[KIND_ORPHAN].n;
 }
 
-struct claim_request *
-claims_fetch(struct claims *c, struct span command_id, claim_fetch_fn *fn, void *arg)
+struct claims_request *
+claims_fetch(struct claims *c, struct span command_id, claims_fetch_fn *fn, void *arg)
 {
 	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r = request_new(&d, KIND_FETCH, NULL, SPAN_NULL, arg);
+	struct claims_request *r = request_new(&d, KIND_FETCH, NULL, SPAN_NULL, arg);
 
 	if (!r)
 		return NULL;
@@ -343,11 +330,11 @@ claims_fetch(struct claims *c, struct span command_id, claim_fetch_fn *fn, void 
 	return started(r);
 }
 
-struct claim_request *
-claims_look(struct claims *c, struct span command_id, claim_look_fn *fn, void *arg)
+struct claims_request *
+claims_look(struct claims *c, struct span command_id, claims_look_fn *fn, void *arg)
 {
 	struct draft d = draft_begin(c, command_id);
-	struct claim_request *r = request_new(&d, KIND_LOOK, NULL, SPAN_NULL, arg);
+	struct claims_request *r = request_new(&d, KIND_LOOK, NULL, SPAN_NULL, arg);
 
 	if (!r)
 		return NULL;
@@ -357,11 +344,11 @@ claims_look(struct claims *c, struct span command_id, claim_look_fn *fn, void *a
 
 bool
 claims_orphan(struct claims *c, struct span command_id, struct span token, struct span lease,
-	      struct span call)
+	      struct span destroy)
 {
 	struct draft d = draft_begin(c, command_id);
 	struct buf json = BUF_INIT;
-	struct claim_request *r = NULL;
+	struct claims_request *r = NULL;
 
 	d.at[PART_FIELD] = c->draft.len;
 	buf_addspan(&c->draft, command_id);
@@ -371,7 +358,7 @@ claims_orphan(struct claims *c, struct span command_id, struct span token, struc
 	buf_adds(&json, "{\"lease\":");
 	jtext_add_string(&json, lease);
 	buf_adds(&json, ",\"call\":");
-	buf_addspan(&json, call.ptr ? call : SPAN_LIT("null"));
+	buf_addspan(&json, or_null(destroy));
 	buf_addch(&json, '}');
 	if (!json.failed)
 		r = request_new(&d, KIND_ORPHAN, NULL, buf_span(&json), NULL);
@@ -382,7 +369,7 @@ claims_orphan(struct claims *c, struct span command_id, struct span token, struc
 }
 
 void
-claims_forget(struct claim_request *r)
+claims_cancel(struct claims_request *r)
 {
 	if (r)
 		claim_over(r);
@@ -462,7 +449,7 @@ claims_free(struct claims *c)
 		return;
 	for (kind = 0; kind < KINDS; kind++) {
 		while (c->lists[kind].head) {
-			struct claim_request *r = c->lists[kind].head;
+			struct claims_request *r = c->lists[kind].head;
 
 			r->flying = 0;
 			claim_over(r);

@@ -11,15 +11,10 @@
 #include "envdriver/claim/claims.h"
 #include "envdriver/redis/redis.h"
 
-#define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) buf_realloc(NULL, size)
-#define uthash_free(ptr, size) free(ptr)
-#include <uthash.h>
-
 /* Every script but release, finish and settle answers with an array {attempt} when it
  * did what was asked, and else with the text of the claim that is there (nil:
  * none). */
-enum claim_script {
+enum claims_script {
 	CLAIM_SCRIPT_CLAIM,
 	CLAIM_SCRIPT_RELEASE,
 	CLAIM_SCRIPT_ANSWER,
@@ -32,7 +27,7 @@ enum claim_script {
 extern const char *const claim_scripts[CLAIM_SCRIPTS];
 
 /* In the order in which they are sent after a reconnect (docs/engine.md section 4). */
-enum claim_kind {
+enum claims_kind {
 	KIND_RELEASE,
 	KIND_CLAIM,
 	KIND_ANSWER,
@@ -46,7 +41,7 @@ enum claim_kind {
 };
 
 /* Texts of a request; all but the last three are packed as in a claim. */
-enum claim_part {
+enum claims_part {
 	PART_RECORD,
 	PART_TOKEN,
 	PART_NEW_TOKEN,
@@ -58,11 +53,10 @@ enum claim_part {
 	PARTS
 };
 
-struct claim_request {
+struct claims_request {
 	struct claims *claims;
-	struct claim_request *prev, *next;	/* of its kind; until it is over */
-	UT_hash_handle hh;			/* releases, by command id */
-	enum claim_kind kind;
+	struct claims_request *prev, *next;	/* of its kind; until it is over */
+	enum claims_kind kind;
 	unsigned flying;	/* replies that are not here yet */
 	unsigned stale;		/* of these, the next ones answer what it no longer is */
 	bool over, again, scripted;
@@ -71,27 +65,26 @@ struct claim_request {
 	struct claim_record record;	/* of a claim; topic: into `mem` */
 	char token[CLAIM_TOKEN_MAX];	/* of a claim, as it was given */
 	union {
-		claim_fn *claim;
-		claim_done_fn *done;
-		claim_takeover_fn *takeover;
-		claim_fetch_fn *fetch;
-		claim_look_fn *look;
+		claims_claim_fn *claim;
+		claims_answer_fn *answer;
+		claims_takeover_fn *takeover;
+		claims_fetch_fn *fetch;
+		claims_look_fn *look;
 	} fn;
 	void *arg;
 	struct span part[PARTS];
 	char mem[];
 };
 
-struct claim_list {
-	struct claim_request *head, *tail;
+struct claims_list {
+	struct claims_request *head, *tail;
 	size_t n;
 };
 
 struct claims {
 	struct redis *redis;
 	struct instance *instance;
-	struct claim_list lists[KINDS];
-	struct claim_request *releases;
+	struct claims_list lists[KINDS];
 	int scripts[CLAIM_SCRIPTS];
 	char retention[24], backstop[24];	/* ms */
 	struct buf claim_key, answer_key;	/* prefix and what was asked last */
@@ -105,15 +98,15 @@ struct claims {
 };
 
 /* Sends what the request asks for. Returns as redis_send. */
-int claim_wire_send(struct claim_request *r);
+int claim_wire_send(struct claims_request *r);
 /* A reply that is no outage: finishes the request, or lets it stand. */
-void claim_wire_reply(struct claim_request *r, const redisReply *reply);
+void claim_wire_reply(struct claims_request *r, const redisReply *reply);
 
 /* The redis_reply_fn of all requests. */
 void claim_on_reply(void *arg, const redisReply *reply);
 /* It is over: out of its list; freed when no reply is due any more. */
-void claim_over(struct claim_request *r);
+void claim_over(struct claims_request *r);
 /* To be sent once more when its replies are in. */
-void claim_again(struct claim_request *r);
+void claim_again(struct claims_request *r);
 
 #endif

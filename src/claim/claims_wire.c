@@ -60,7 +60,7 @@ failed(struct claims *c)
 }
 
 static int
-flew(struct claim_request *r, int code)
+flew(struct claims_request *r, int code)
 {
 	if (code == 0)
 		r->flying++;
@@ -68,7 +68,7 @@ flew(struct claim_request *r, int code)
 }
 
 static int
-command(struct claim_request *r, size_t argc, const struct span *argv)
+command(struct claims_request *r, size_t argc, const struct span *argv)
 {
 	if (failed(r->claims))
 		return ERR_NOMEM;
@@ -76,7 +76,7 @@ command(struct claim_request *r, size_t argc, const struct span *argv)
 }
 
 static int
-script(struct claim_request *r, enum claim_script s, size_t n_keys, size_t argc,
+script(struct claims_request *r, enum claims_script s, size_t n_keys, size_t argc,
        const struct span *argv)
 {
 	struct claims *c = r->claims;
@@ -126,7 +126,7 @@ done_value(struct claims *c, struct span record, struct span lease)
 }
 
 static int
-send_claim(struct claim_request *r)
+send_claim(struct claims_request *r)
 {
 	struct claims *c = r->claims;
 	const struct span *p = r->part;
@@ -150,7 +150,7 @@ send_claim(struct claim_request *r)
 }
 
 static int
-send_release(struct claim_request *r)
+send_release(struct claims_request *r)
 {
 	struct claims *c = r->claims;
 	struct span argv[] = {
@@ -162,7 +162,7 @@ send_release(struct claim_request *r)
 }
 
 static int
-send_answer(struct claim_request *r)
+send_answer(struct claims_request *r)
 {
 	struct claims *c = r->claims;
 	const struct span *p = r->part;
@@ -179,7 +179,7 @@ send_answer(struct claim_request *r)
 }
 
 static int
-send_takeover(struct claim_request *r)
+send_takeover(struct claims_request *r)
 {
 	struct claims *c = r->claims;
 	const struct span *p = r->part;
@@ -194,7 +194,7 @@ send_takeover(struct claim_request *r)
 }
 
 static int
-send_finish(struct claim_request *r)
+send_finish(struct claims_request *r)
 {
 	struct claims *c = r->claims;
 	const struct span *p = r->part;
@@ -220,7 +220,7 @@ send_finish(struct claim_request *r)
 }
 
 static int
-send_settle(struct claim_request *r)
+send_settle(struct claims_request *r)
 {
 	struct claims *c = r->claims;
 	const struct span *p = r->part;
@@ -235,7 +235,7 @@ send_settle(struct claim_request *r)
 }
 
 static int
-send_orphan(struct claim_request *r)
+send_orphan(struct claims_request *r)
 {
 	struct span argv[] = {
 		SPAN_LIT("HSET"), buf_span(&r->claims->orphans_key),
@@ -246,7 +246,7 @@ send_orphan(struct claim_request *r)
 }
 
 static int
-send_fetch(struct claim_request *r)
+send_fetch(struct claims_request *r)
 {
 	struct span argv[] = { SPAN_LIT("GET"), answer_key(r->claims, r->part[PART_ID]) };
 
@@ -254,7 +254,7 @@ send_fetch(struct claim_request *r)
 }
 
 static int
-send_look(struct claim_request *r)
+send_look(struct claims_request *r)
 {
 	struct span argv[] = { SPAN_LIT("GET"), claim_key(r->claims, r->part[PART_ID]) };
 
@@ -277,7 +277,7 @@ did(const redisReply *reply, int *ret_attempt)
 }
 
 static const struct claim *
-read_claim(struct claim_request *r, const redisReply *reply, struct claim *c)
+read_claim(struct claims_request *r, const redisReply *reply, struct claim *c)
 {
 	struct err err = { .text = "it is no string" };
 	struct span text = redis_span(reply);
@@ -292,26 +292,26 @@ read_claim(struct claim_request *r, const redisReply *reply, struct claim *c)
 }
 
 static void
-reply_claim(struct claim_request *r, const redisReply *reply)
+reply_claim(struct claims_request *r, const redisReply *reply)
 {
 	struct claim found;
-	struct claim_reply out = { .answer = CLAIM_IS_INTERRUPTED };
-	claim_fn *fn = r->fn.claim;
+	struct claims_reply out = { .met = CLAIM_IS_INTERRUPTED };
+	claims_claim_fn *fn = r->fn.claim;
 	void *arg = r->arg;
 
 	if (did(reply, &out.attempt) || reply->type == REDIS_REPLY_NIL) {
-		out.answer = CLAIM_NEW;
+		out.met = CLAIM_NEW;
 		out.attempt = out.attempt ? out.attempt : 1;
 	} else if ((out.found = read_claim(r, reply, &found))) {
-		out.answer = claim_decide(out.found, &r->record, r->token, r->call);
+		out.met = claim_decide(out.found, &r->record, r->token, r->call);
 		out.attempt = out.found->attempt;
 		/* The script answers so for nothing that we can read. */
-		if (out.answer == CLAIM_NEED_SCRIPT) {
+		if (out.met == CLAIM_NEED_SCRIPT) {
 			r->scripted = true;
 			claim_again(r);
 			return;
 		}
-		if (out.answer == CLAIM_NEW)
+		if (out.met == CLAIM_NEW)
 			out.found = NULL;
 	}
 	claim_over(r);
@@ -319,9 +319,9 @@ reply_claim(struct claim_request *r, const redisReply *reply)
 }
 
 static void
-reply_answer(struct claim_request *r, const redisReply *reply)
+reply_answer(struct claims_request *r, const redisReply *reply)
 {
-	claim_done_fn *fn = r->fn.done;
+	claims_answer_fn *fn = r->fn.answer;
 	void *arg = r->arg;
 	/* Equal texts are equal claims. */
 	struct span done = done_value(r->claims, r->part[PART_RECORD], r->part[PART_LEASE]);
@@ -330,15 +330,15 @@ reply_answer(struct claim_request *r, const redisReply *reply)
 
 	claim_over(r);
 	if (did(reply, &attempt))
-		fn(arg, CLAIM_ACCEPTED);
+		fn(arg, CLAIMS_ACCEPTED);
 	else
-		fn(arg, published ? CLAIM_PUBLISHED : CLAIM_REFUSED);
+		fn(arg, published ? CLAIMS_PUBLISHED : CLAIMS_REFUSED);
 }
 
 static void
-reply_takeover(struct claim_request *r, const redisReply *reply)
+reply_takeover(struct claims_request *r, const redisReply *reply)
 {
-	claim_takeover_fn *fn = r->fn.takeover;
+	claims_takeover_fn *fn = r->fn.takeover;
 	void *arg = r->arg;
 	int attempt = 0;
 	bool taken = did(reply, &attempt);
@@ -348,7 +348,7 @@ reply_takeover(struct claim_request *r, const redisReply *reply)
 }
 
 static void
-reply_finish(struct claim_request *r, const redisReply *reply)
+reply_finish(struct claims_request *r, const redisReply *reply)
 {
 	(void)reply;
 	/* SET, and DEL behind it: an outage of the former repeats both. */
@@ -357,16 +357,16 @@ reply_finish(struct claim_request *r, const redisReply *reply)
 }
 
 static void
-reply_nothing(struct claim_request *r, const redisReply *reply)
+reply_nothing(struct claims_request *r, const redisReply *reply)
 {
 	(void)reply;
 	claim_over(r);
 }
 
 static void
-reply_fetch(struct claim_request *r, const redisReply *reply)
+reply_fetch(struct claims_request *r, const redisReply *reply)
 {
-	claim_fetch_fn *fn = r->fn.fetch;
+	claims_fetch_fn *fn = r->fn.fetch;
 	void *arg = r->arg;
 
 	claim_over(r);
@@ -374,9 +374,9 @@ reply_fetch(struct claim_request *r, const redisReply *reply)
 }
 
 static void
-reply_look(struct claim_request *r, const redisReply *reply)
+reply_look(struct claims_request *r, const redisReply *reply)
 {
-	claim_look_fn *fn = r->fn.look;
+	claims_look_fn *fn = r->fn.look;
 	void *arg = r->arg;
 	struct claim found;
 	const struct claim *c = read_claim(r, reply, &found);
@@ -386,8 +386,8 @@ reply_look(struct claim_request *r, const redisReply *reply)
 }
 
 static const struct kind {
-	int (*send)(struct claim_request *r);
-	void (*reply)(struct claim_request *r, const redisReply *reply);
+	int (*send)(struct claims_request *r);
+	void (*reply)(struct claims_request *r, const redisReply *reply);
 	bool any_type;	/* a key of a wrong type is an answer, "there is none to read" */
 } kinds[KINDS] = {
 	[KIND_RELEASE] = { send_release, reply_nothing, false },
@@ -402,13 +402,13 @@ static const struct kind {
 };
 
 int
-claim_wire_send(struct claim_request *r)
+claim_wire_send(struct claims_request *r)
 {
 	return kinds[r->kind].send(r);
 }
 
 void
-claim_wire_reply(struct claim_request *r, const redisReply *reply)
+claim_wire_reply(struct claims_request *r, const redisReply *reply)
 {
 	bool fine = kinds[r->kind].any_type && redis_is_error(reply, "WRONGTYPE");
 

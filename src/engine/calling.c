@@ -309,8 +309,16 @@ on_chunk(void *arg, bool is_stderr, struct span text)
 		return;		/* readers ignore it (docs/engine.md section 7) */
 	chosen = calling_chosen(e);
 	calling_trace(f, e, &t);
-	if (result_live(f->results, e->cmd, &chosen, &t, is_stderr, text,
-			&e->live_sequence[is_stderr], &e->live_bytes[is_stderr], &events) == 0)
+	const struct result_live piece = {
+		.command = e->cmd,
+		.chosen = &chosen,
+		.trace = &t,
+		.is_stderr = is_stderr,
+		.text = text,
+		.sequence = &e->live_sequence[is_stderr],
+		.byte_offset = &e->live_bytes[is_stderr],
+	};
+	if (result_live(f->results, &piece, &events) == 0)
 		best_effort_send(f->notices, &events);
 	events_release(&events);
 }

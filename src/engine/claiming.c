@@ -76,27 +76,25 @@ left_with(struct engine *f, const struct entry *e, struct span token)
 static void
 met_calling(struct engine *f, struct entry *e)
 {
-	struct span token = span_of(e->seen_token);
-
-	if (left_with(f, e, token))
+	if (left_with(f, e, span_of(e->seen_token)))
 		engine_step(f, e, ON_CALLING_LEFT);
 	else
 		engine_step(f, e, ON_CALLING_ELSEWHERE);
 }
 
 static void
-on_claim(void *arg, const struct claim_reply *reply)
+on_claim(void *arg, const struct claims_reply *reply)
 {
 	struct entry *e = arg;
 	struct engine *f = e->flow;
 
 	e->request = NULL;
 	e->asking = false;
-	if (reply->answer == CLAIM_NEW) {
+	if (reply->met == CLAIM_NEW) {
 		met_new(f, e, reply->attempt);
 		return;
 	}
-	if (reply->answer == CLAIM_IS_DUPLICATE) {
+	if (reply->met == CLAIM_IS_DUPLICATE) {
 		met_duplicate(f, e, reply->found);
 		return;
 	}
@@ -107,7 +105,7 @@ on_claim(void *arg, const struct claim_reply *reply)
 		engine_nomem(f);
 		return;
 	}
-	switch (reply->answer) {
+	switch (reply->met) {
 	case CLAIM_IS_DONE:
 		e->claimed = false;	/* nothing to finish */
 		engine_step(f, e, ON_CLAIM_DONE);
@@ -116,8 +114,8 @@ on_claim(void *arg, const struct claim_reply *reply)
 		engine_step(f, e, ON_CLAIM_INTERRUPTED);
 		break;
 	case CLAIM_IS_ANSWERED:
-		/* The lease that is published with the answer: finish must
-		 * name it, or it would be taken for an orphan (P4). */
+		/* Published with the answer: finish must name it, or it would
+		 * be taken for an orphan (P4). */
 		buf_reset(&e->lease_id);
 		buf_addspan(&e->lease_id, reply->found->lease);
 		engine_step(f, e, ON_CLAIM_ANSWERED);
@@ -128,18 +126,26 @@ on_claim(void *arg, const struct claim_reply *reply)
 	}
 }
 
+struct claims_request *
+claiming_ask(struct engine *f, struct entry *e, bool call)
+{
+	struct claim_record record = claiming_key(e);
+	const struct claims_claim what = {
+		.command_id = e->cmd->id, .record = &record, .token = e->token, .call = call,
+		.answer = call ? SPAN_NULL : events_packed(&e->events),
+	};
+
+	return claims_claim(f->claims, &what, on_claim, e);
+}
+
 void
 claiming_send(struct engine *f, struct entry *e)
 {
-	struct claim_record record = claiming_key(e);
-
 	if (!e->token[0])
 		instance_token(f->instance, e->token);
 	e->claim_sent_boot = clock_boot_ms();
 	e->asking = true;
-	e->request = claims_claim(f->claims, e->cmd->id, &record, e->token,
-				  e->no_call ? events_packed(&e->events) : SPAN_NULL, !e->no_call,
-				  on_claim, e);
+	e->request = claiming_ask(f, e, !e->no_call);
 	if (!e->request)
 		engine_nomem(f);
 }
@@ -167,8 +173,7 @@ on_fetched(void *arg, struct span packed)
 		return;
 	}
 	if (packed.ptr)
-		log_warn("the answer of command '%s' in Redis is damaged (%s)", e->cmd->id.ptr,
-			 err.text);
+		log_warn("stored answer of '%s' is damaged: %s", e->cmd->id.ptr, err.text);
 	if (!e->asked_again) {
 		e->asked_again = true;
 		engine_step(f, e, ON_ANSWER_MISSING);
@@ -211,31 +216,43 @@ on_taken(void *arg, bool taken, int attempt)
 	engine_step(f, e, may_rerun(e) ? ON_TAKEN_RERUN : ON_TAKEN_INTERRUPTED);
 }
 
-void
-claiming_take_over(struct engine *f, struct entry *e)
+struct claims_request *
+claiming_seize(struct engine *f, struct entry *e, struct span seen_token, claims_takeover_fn *fn,
+	       void *arg)
 {
 	struct claim_record record = claiming_key(e);
+	struct claims_request *r = NULL;
 	struct buf call = BUF_INIT;
 	char token[CLAIM_TOKEN_MAX];
 
-	entry_list_remove(e);
-	if (e->request)
-		claims_forget(e->request);
 	instance_token(f->instance, token);
-	log_info("taking command '%s' over from instance '%s'", e->cmd->id.ptr, e->seen_instance);
 	calling_json(e, &call);
-	crash_at("taking");
-	e->request = claims_takeover(f->claims, e->cmd->id, &record, span_of(e->seen_token),
-				     token, may_rerun(e), e->answer_lost, buf_span(&call),
-				     on_taken, e);
-	e->answer_lost = false;
-	if (!e->request || call.failed)
-		engine_nomem(f);
+	const struct claims_takeover what = {
+		.command_id = e->cmd->id, .record = &record, .seen_token = seen_token,
+		.new_token = token, .rerun = may_rerun(e), .answer_lost = e->answer_lost,
+		.destroy = buf_span(&call),
+	};
+	if (!call.failed)
+		r = claims_takeover(f->claims, &what, fn, arg);
 	buf_release(&call);
+	return r;
 }
 
-/* The LEFT entry steps back into the window in place of the new one, with
- * its call. */
+void
+claiming_take_over(struct engine *f, struct entry *e)
+{
+	entry_list_remove(e);
+	if (e->request)
+		claims_cancel(e->request);
+	log_info("taking command '%s' over from instance '%s'", e->cmd->id.ptr, e->seen_instance);
+	crash_at("taking");
+	e->request = claiming_seize(f, e, span_of(e->seen_token), on_taken, e);
+	e->answer_lost = false;
+	if (!e->request)
+		engine_nomem(f);
+}
+
+/* The LEFT entry steps back into the window, with its call, for the new one. */
 void
 claiming_attach(struct engine *f, struct entry *e)
 {
@@ -354,7 +371,7 @@ claiming_tick(struct engine *f)
 /* --- our own claims --- */
 
 static void
-on_recorded(void *arg, enum claim_recorded how)
+on_recorded(void *arg, enum claims_recorded how)
 {
 	struct entry *e = arg;
 	struct engine *f = e->flow;
@@ -363,12 +380,12 @@ on_recorded(void *arg, enum claim_recorded how)
 	e->recording = false;
 	f->recording--;
 	crash_at(e->state == ENTRY_HANDING ? "handed" : "recorded");
-	if (how == CLAIM_PUBLISHED)
+	if (how == CLAIMS_PUBLISHED)
 		buf_reset(&e->lease_id);	/* its reader's, no orphan */
 	if (e->state == ENTRY_HANDING)
-		engine_step(f, e, how == CLAIM_REFUSED ? ON_HAND_REFUSED : ON_HANDED);
+		engine_step(f, e, how == CLAIMS_REFUSED ? ON_HAND_REFUSED : ON_HANDED);
 	else
-		engine_step(f, e, how == CLAIM_ACCEPTED ? ON_RECORDED : ON_RECORD_REFUSED);
+		engine_step(f, e, how == CLAIMS_ACCEPTED ? ON_RECORDED : ON_RECORD_REFUSED);
 }
 
 /* Also the hand-over: the answer, and the lease it brought. */
@@ -379,13 +396,16 @@ claiming_record(struct engine *f, struct entry *e)
 
 	crash_at(e->state == ENTRY_HANDING ? "handing" : "recording");
 	if (e->request)
-		claims_forget(e->request);	/* check_own's */
+		claims_cancel(e->request);	/* check_own's */
 	e->recording = true;
 	f->recording++;
 	e->answered = true;
-	e->request = claims_answer(f->claims, e->cmd->id, &record, e->token, e->attempt,
-				   events_packed(&e->events), buf_span(&e->lease_id), on_recorded,
-				   e);
+	const struct claims_answer what = {
+		.command_id = e->cmd->id, .record = &record, .token = e->token,
+		.attempt = e->attempt, .answer = events_packed(&e->events),
+		.lease = buf_span(&e->lease_id),
+	};
+	e->request = claims_answer(f->claims, &what, on_recorded, e);
 	if (!e->request)
 		engine_nomem(f);
 }
@@ -395,12 +415,9 @@ claiming_record(struct engine *f, struct entry *e)
 void
 claiming_release(struct engine *f, struct entry *e)
 {
-	struct claim_record record = claiming_key(e);
-
 	if (e->in == &f->verify) {
 		/* NEW was answered and not acted on. */
-		e->request = claims_claim(f->claims, e->cmd->id, &record, e->token, SPAN_NULL,
-					  /* call= */ true, on_claim, e);
+		e->request = claiming_ask(f, e, /* call= */ true);
 		e->asking = true;
 	}
 	if (e->request && e->asking) {
@@ -428,12 +445,15 @@ claiming_finish(struct engine *f, struct entry *e)
 		return;
 	if (acquire)
 		calling_json(e, &call);
+	const struct claims_finish finish = {
+		.command_id = e->cmd->id, .record = &record, .token = answer_token(e),
+		.lease = buf_span(&e->lease_id), .answered = e->answered, .acquire = acquire,
+		.destroy = buf_span(&call),
+	};
 	if (e->in_doubt)
-		claims_settle(f->claims, e->cmd->id, &record, answer_token(e),
-			      buf_span(&e->lease_id), buf_span(&call));
+		claims_settle(f->claims, &finish);
 	else
-		claims_finish(f->claims, e->cmd->id, &record, buf_span(&e->lease_id), e->answered,
-			      acquire, buf_span(&call));
+		claims_finish(f->claims, &finish);
 	buf_release(&call);
 }
 
@@ -448,9 +468,8 @@ on_checked(void *arg, const struct claim *found)
 		       claim_record_eq(&found->record, &record)))
 		return;
 	e->lost = true;
-	log_warn("command '%s' was taken over while its call runs here: nobody is shown its live "
-		 "output any more",
-		 e->cmd->id.ptr);
+	log_warn("command '%s' was taken over while its call runs here: its live output is no "
+		 "longer published", e->cmd->id.ptr);
 }
 
 /* A call that runs here is claimed, unless somebody took it over meanwhile. */

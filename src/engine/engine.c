@@ -161,7 +161,7 @@ void
 engine_retire(struct engine *f, struct entry *e)
 {
 	if (e->request) {
-		claims_forget(e->request);
+		claims_cancel(e->request);
 		e->request = NULL;
 		f->recording -= e->recording;
 		e->recording = false;

@@ -307,6 +307,11 @@ void claiming_tick(struct engine *f);
 void claiming_handover(void *arg, struct span message);
 void claiming_reassert(struct engine *f);
 struct claim_record claiming_key(const struct entry *e);
+/* Claims the command with the token of the entry. NULL when out of memory. */
+struct claims_request *claiming_ask(struct engine *f, struct entry *e, bool call);
+/* Takes the claim of `seen_token` over, with a new token. NULL when out of memory. */
+struct claims_request *claiming_seize(struct engine *f, struct entry *e, struct span seen_token,
+				      claims_takeover_fn *fn, void *arg);
 
 /* flow_still.c */
 /* NEW was answered before the stand-still: claimed anew once the record is

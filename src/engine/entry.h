@@ -19,7 +19,7 @@
 
 enum { ENTRY_TOKEN_MAX = 64 };
 
-struct claim_request;
+struct claims_request;
 struct command;
 struct engine;
 struct partition;
@@ -164,7 +164,7 @@ struct entry {
 	int reshaped;			/* how often the broker refused its event */
 	bool asked_again;		/* its answer was missing once */
 	bool answer_lost;		/* and again: the take-over may take `answered` */
-	struct claim_request *request;	/* outstanding, or NULL */
+	struct claims_request *request;	/* outstanding, or NULL */
 	bool asking;			/* it is a claim, which a revoke must release */
 	int64_t claim_sent_boot;	/* CLOCK_BOOTTIME ms */
 

@@ -415,22 +415,12 @@ on_own_taken(void *arg, bool taken, int attempt)
 void
 rebalance_take_own(struct engine *f, struct entry *e)
 {
-	struct claim_record record = claiming_key(e);
-	struct buf call = BUF_INIT;
-	char token[CLAIM_TOKEN_MAX];
-	bool rerun = !e->cmd->op->once || e->cmd->rerun;
-
 	log_warn("call of command '%s' ran past handover.timeout, it is given up",
 		 e->cmd->id.ptr);
-	instance_token(f->instance, token);
-	calling_json(e, &call);
-	if (call.failed ||
-	    !claims_takeover(f->claims, e->cmd->id, &record, span_of(e->token), token, rerun,
-			     /* answer_lost= */ false, buf_span(&call), on_own_taken, f))
-		engine_nomem(f);
-	else
+	if (claiming_seize(f, e, span_of(e->token), on_own_taken, f))
 		f->owning++;
-	buf_release(&call);
+	else
+		engine_nomem(f);
 	calling_orphan(f, e);
 	calling_abandon(f, e);
 	dispatch_give_slot(f, e);

@@ -11,28 +11,18 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/log.h"
 
-/* A claim that is released has no callback. */
-static void
-never(void *arg, const struct claim_reply *reply)
-{
-	(void)arg;
-	(void)reply;
-}
-
 /* Whoever thought us dead may have a take-over of the old token under way:
  * from here on it changes nothing. */
 static void
 renew(struct engine *f, struct entry *e)
 {
-	struct claim_record record = claiming_key(e);
-	struct claim_request *old = claims_claim(f->claims, e->cmd->id, &record, e->token,
-						 SPAN_NULL, /* call= */ true, never, e);
+	struct claims_request *old = claiming_ask(f, e, /* call= */ true);
 
 	if (!old) {
 		engine_nomem(f);
 		return;
 	}
-	claims_release(f->claims, old);
+	claims_release(f->claims, old);	/* from here on nothing calls back */
 	e->token[0] = '\0';
 	claiming_send(f, e);
 }

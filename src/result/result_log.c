@@ -117,29 +117,28 @@ result_log_final(struct result_job *job, struct events *ret)
 }
 
 int
-result_live(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
-	    const struct trace *t, bool is_stderr, struct span text, int64_t *sequence,
-	    int64_t *byte_offset, struct events *ret)
+result_live(struct result_ctx *ctx, const struct result_live *piece, struct events *ret)
 {
 	struct result_job job = {
 		.ctx = ctx,
-		.command = c,
-		.chosen = chosen,
-		.trace = t,
-		.lease_id = c->lease_id,
+		.command = piece->command,
+		.chosen = piece->chosen,
+		.trace = piece->trace,
+		.lease_id = piece->command->lease_id,
 	};
-	struct piece p = { .stream = is_stderr ? RESULT_STDERR : RESULT_STDOUT };
+	struct piece p = { .stream = piece->is_stderr ? RESULT_STDERR : RESULT_STDOUT };
+	struct span rest = piece->text;
 
-	while (text.len) {
-		p.text = (struct span){ text.ptr, result_log_cut(text, piece_max(ctx)) };
-		p.sequence = *sequence;
-		p.byte_offset = *byte_offset;
+	while (rest.len) {
+		p.text = (struct span){ rest.ptr, result_log_cut(rest, piece_max(ctx)) };
+		p.sequence = *piece->sequence;
+		p.byte_offset = *piece->byte_offset;
 		if (emit_piece(&job, &p, ret) < 0)
 			return ERR_NOMEM;
-		(*sequence)++;
-		*byte_offset += (int64_t)p.text.len;
-		text.ptr += p.text.len;
-		text.len -= p.text.len;
+		(*piece->sequence)++;
+		*piece->byte_offset += (int64_t)p.text.len;
+		rest.ptr += p.text.len;
+		rest.len -= p.text.len;
 	}
 	return 0;
 }

@@ -3,7 +3,7 @@
  * byte (scripts compare texts), and a claim made of any values can be read. */
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/claim/claims.h"
+#include "envdriver/claim/claim.h"
 #include "fuzz.h"
 
 static void

@@ -80,7 +80,7 @@ say(const char *text, int attempt)
 }
 
 static void
-on_claim(void *arg, const struct claim_reply *r)
+on_claim(void *arg, const struct claims_reply *r)
 {
 	static const char *const names[] = {
 		[CLAIM_NEW] = "NEW", [CLAIM_NEED_SCRIPT] = "?",
@@ -93,12 +93,12 @@ on_claim(void *arg, const struct claim_reply *r)
 	(void)arg;
 	if (r->found)
 		snprintf(text, sizeof(text), "%.*s", SPAN_FMT(r->found->token));
-	say(names[r->answer], r->attempt);
+	say(names[r->met], r->attempt);
 	strcat(strcat(said, " "), text);
 }
 
 static void
-on_answer(void *arg, enum claim_recorded how)
+on_answer(void *arg, enum claims_recorded how)
 {
 	const char *const names[] = { "accepted", "published", "refused" };
 
@@ -167,53 +167,52 @@ enum op {
 static void
 take(enum op op)
 {
-	bool rerun = op != TAKE_INTERRUPT;
+	bool rerun = op != TAKE_INTERRUPT, lost = op == TAKE_RERUN_LOST;
+	const struct claims_takeover what = { SPAN_LIT(ID), &record, SPAN_LIT("T"),
+		rerun ? "NEW" : NULL, rerun, lost, SPAN_LIT("{\"p\":1}") };
 
-	claims_takeover(claims, SPAN_LIT(ID), &record, SPAN_LIT("T"), rerun ? "NEW" : NULL, rerun,
-			op == TAKE_RERUN_LOST, SPAN_LIT("{\"p\":1}"), on_takeover, NULL);
+	claims_takeover(claims, &what, on_takeover, NULL);
 }
 
 static void
 finish(enum op op)
 {
-	struct span call = SPAN_LIT("{\"p\":1}"), lease = op == FINISH_SAME ? SPAN_LIT("L0%")
+	struct span lease = op == FINISH_SAME ? SPAN_LIT("L0%")
 			    : op >= FINISH_ACQUIRE ? SPAN_LIT("L1") : SPAN_NULL;
+	const struct claims_finish what = {
+		SPAN_LIT(ID), &record, "T", lease, .answered = op == FINISH_ANSWERED,
+		.acquire = op >= FINISH_ACQUIRE, .destroy = SPAN_LIT("{\"p\":1}"),
+	};
 
-	if (op == SETTLE)
-		assert_true(claims_settle(claims, SPAN_LIT(ID), &record, "T", lease, call));
-	else
-		assert_true(claims_finish(claims, SPAN_LIT(ID), &record, lease,
-					  op == FINISH_ANSWERED, op >= FINISH_ACQUIRE, call));
+	assert_true((op == SETTLE ? claims_settle : claims_finish)(claims, &what));
 	rig_until(&rig, finished, NULL, PATIENCE_MS);
 }
 
 static void
 start(enum op op)
 {
-	struct claim_request *r;
-	struct span id = SPAN_LIT(ID);
+	const struct span id = SPAN_LIT(ID);
+	const struct claims_claim asked = { id, &record, "T", op != CLAIM_NO_CALL, SPAN_LIT("EV") };
+	const struct span lease = op == ANSWER ? SPAN_LIT("L1") : SPAN_LIT("L0%");
+	const struct claims_answer answer = { id, &record, "T", 5, SPAN_LIT("A1"), lease };
 
-	if (op == CLAIM_CALL || op == CLAIM_NO_CALL || op == RELEASE)
-		r = claims_claim(claims, id, &record, "T", SPAN_LIT("EV"), op != CLAIM_NO_CALL,
-				 on_claim, NULL);
-	if (op == RELEASE) {
-		claims_release(claims, r);
-		assert_true(claims_releasing(claims, id));
+	if (op == CLAIM_CALL || op == CLAIM_NO_CALL) {
+		claims_claim(claims, &asked, on_claim, NULL);
+	} else if (op == RELEASE) {
+		claims_release(claims, claims_claim(claims, &asked, on_claim, NULL));
+		assert_int_equal(claims_finishing(claims), 1);
 		rig_until(&rig, finished, NULL, PATIENCE_MS);
-		assert_false(claims_releasing(claims, id));
 	} else if (op == ANSWER || op == ANSWER_SAME) {
-		claims_answer(claims, id, &record, "T", 5, SPAN_LIT("A1"),
-			      op == ANSWER ? SPAN_LIT("L1") : SPAN_LIT("L0%"), on_answer, NULL);
+		claims_answer(claims, &answer, on_answer, NULL);
 	} else if (op >= TAKE_RERUN && op <= TAKE_INTERRUPT) {
 		take(op);
 	} else if (op >= FINISH && op <= SETTLE) {
 		finish(op);
-	} else if (op == REASSERT) {
-		claims_reassert(claims, id, &record, "T", 7);
-		claims_look(claims, id, on_look, NULL);
 	} else if (op == FETCH) {
 		claims_fetch(claims, id, on_fetch, NULL);
-	} else if (op == LOOK) {
+	} else {
+		if (op == REASSERT)
+			claims_reassert(claims, id, &record, "T", 7);
 		claims_look(claims, id, on_look, NULL);
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests on claims: any bytes pass, who is forgotten is not called, and when
+/* Requests on claims: any bytes pass, a cancelled request calls nobody, and when
  * Redis goes away each is answered once, releases first. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,10 +60,10 @@ is_done(void *arg)
 }
 
 static void
-on_new(void *arg, const struct claim_reply *r)
+on_new(void *arg, const struct claims_reply *r)
 {
 	(void)arg;
-	assert_int_equal(r->answer, CLAIM_NEW);
+	assert_int_equal(r->met, CLAIM_NEW);
 	done = r->attempt;
 }
 
@@ -76,19 +76,43 @@ on_takeover(void *arg, bool ok, int attempt)
 }
 
 static void
-on_answer(void *arg, enum claim_recorded how)
+on_answer(void *arg, enum claims_recorded how)
 {
 	(void)arg;
-	assert_int_equal(how, CLAIM_ACCEPTED);
+	assert_int_equal(how, CLAIMS_ACCEPTED);
 	done = 1;
 }
 
 static void
-on_never(void *arg, const struct claim_reply *r)
+on_never(void *arg, const struct claims_reply *r)
 {
-	(void)arg;
-	(void)r;
+	(void)arg, (void)r;
 	fail_msg("it was called back");
+}
+
+static struct claims_request *
+claim(struct span id, const char *token, claims_claim_fn *fn, void *arg)
+{
+	const struct claims_claim what = { id, &record, token, /* call= */ true, SPAN_NULL };
+
+	return claims_claim(claims, &what, fn, arg);
+}
+
+/* Attempt 1 by token T is answered with A1, without a lease. */
+static void
+answer(void)
+{
+	const struct claims_answer what = { SPAN_LIT(ID), &record, "T", 1, SPAN_LIT("A1"), { 0 } };
+
+	claims_answer(claims, &what, on_answer, NULL);
+}
+
+static bool
+finish(struct span id, struct span lease, bool answered, bool acquire)
+{
+	const struct claims_finish what = { id, &record, NULL, lease, answered, acquire, { 0 } };
+
+	return claims_finish(claims, &what);
 }
 
 static bool
@@ -105,8 +129,7 @@ test_handover_is_said(void **state)
 	put(CALLING);
 	heard[0] = '\0';
 	done = 0;
-	claims_answer(claims, SPAN_LIT(ID), &record, "T", 1, SPAN_LIT("A1"), SPAN_NULL, on_answer,
-		      NULL);
+	answer();
 	rig_until(&rig, is_heard, NULL, PATIENCE_MS);
 	assert_string_equal(heard, ID);
 	rig_until(&rig, is_done, NULL, PATIENCE_MS);
@@ -134,17 +157,20 @@ test_bytes(void **state)
 {
 	const struct claim_record odd = { SPAN_LIT("a|b"), 3, 4, -1 };
 	const struct span id = { "x\0|%\r\n", 6 };
+	const struct claims_claim asked = { id, &odd, "T", true, SPAN_NULL };
+	const struct claims_answer told = { id, &odd, "T", 1, { "\0\xff", 2 },
+					    SPAN_LIT("l|%\xc3\xa4") };
+	const struct claims_finish ended = { id, &odd, NULL, SPAN_LIT("m"), true, true, SPAN_NULL };
 
 	(void)state;
 	put(NULL);
 	done = 0;
-	claims_claim(claims, id, &odd, "T", SPAN_NULL, true, on_new, NULL);
+	claims_claim(claims, &asked, on_new, NULL);
 	rig_until(&rig, is_done, NULL, PATIENCE_MS);
 	done = 0;
-	claims_answer(claims, id, &odd, "T", 1, (struct span){ "\0\xff", 2 },
-		      SPAN_LIT("l|%\xc3\xa4"), on_answer, NULL);
+	claims_answer(claims, &told, on_answer, NULL);
 	rig_until(&rig, is_done, NULL, PATIENCE_MS);
-	assert_true(claims_finish(claims, id, &odd, SPAN_LIT("m"), true, "T", SPAN_NULL));
+	assert_true(claims_finish(claims, &ended));
 	rig_until(&rig, finished, NULL, PATIENCE_MS);
 	assert_string_equal(rig_ask(&rig, "HVALS envdriver:orphans"),
 			    "{\"lease\":\"l|%\xc3\xa4\",\"call\":null}");
@@ -153,15 +179,12 @@ test_bytes(void **state)
 }
 
 static void
-test_forgotten(void **state)
+test_cancelled(void **state)
 {
-	struct claim_request *r;
-
 	(void)state;
 	put(NULL);
-	r = claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_never, NULL);
-	claims_forget(r);
-	claims_forget(NULL);
+	claims_cancel(claim(SPAN_LIT(ID), "T", on_never, NULL));
+	claims_cancel(NULL);
 	rig_run(&rig, 100);
 }
 
@@ -188,16 +211,12 @@ test_no_memory(void **state)
 
 	(void)state;
 	for (int n = 0; n < 12; n++) {
-		struct claim_request *r;
-		bool finishing;
-
 		put(NULL);
 		done = 0;
 		calls_left = n;
 		buf_realloc = failing_realloc;
-		r = claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_new, NULL);
-		finishing = claims_finish(claims, SPAN_LIT("f"), &record, SPAN_NULL, true, NULL,
-					  SPAN_NULL);
+		struct claims_request *r = claim(SPAN_LIT(ID), "T", on_new, NULL);
+		bool finishing = finish(SPAN_LIT("f"), SPAN_NULL, true, false);
 		buf_realloc = realloc;
 		refused += !r + !finishing;
 		done = !r;
@@ -216,13 +235,13 @@ static int n_answered;
 static const char *odd_answer;
 
 static void
-on_many(void *arg, const struct claim_reply *r)
+on_many(void *arg, const struct claims_reply *r)
 {
 	int *mine = arg;
 
 	(*mine)++;
 	n_answered++;
-	if (r->answer != CLAIM_NEW || r->attempt != 1)
+	if (r->met != CLAIM_NEW || r->attempt != 1)
 		odd_answer = "a claim was not NEW";
 }
 
@@ -243,8 +262,7 @@ claim_many(const char *token)
 	odd_answer = NULL;
 	for (int i = 0; i < MANY; i++) {
 		snprintf(id, sizeof(id), "m%d", i);
-		assert_non_null(claims_claim(claims, span_of(id), &record, token, SPAN_NULL, true,
-					     on_many, &answered[i]));
+		assert_non_null(claim(span_of(id), token, on_many, &answered[i]));
 	}
 }
 
@@ -295,8 +313,7 @@ test_server_restarts(void **state)
 	put(CALLING);
 	rig_server_kill(&rig);
 	claim_many("T");
-	assert_true(claims_finish(claims, SPAN_LIT(ID), &record, SPAN_NULL, false, NULL,
-				  SPAN_NULL));
+	assert_true(finish(SPAN_LIT(ID), SPAN_NULL, false, false));
 	rig_run(&rig, 500);
 	assert_int_equal(n_answered, 0);
 	assert_int_equal(claims_finishing(claims), 1);
@@ -310,17 +327,14 @@ test_server_restarts(void **state)
 static void
 test_release_first(void **state)
 {
-	struct claim_request *r;
-
 	(void)state;
 	put(CALLING);
 	rig_server_kill(&rig);
 	rig_run(&rig, 200);
 	done = 0;
-	claims_claim(claims, SPAN_LIT(ID), &record, "LATER", SPAN_NULL, true, on_new, NULL);
-	r = claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_never, NULL);
-	claims_release(claims, r);
-	assert_true(claims_releasing(claims, SPAN_LIT(ID)));
+	claim(SPAN_LIT(ID), "LATER", on_new, NULL);
+	claims_release(claims, claim(SPAN_LIT(ID), "T", on_never, NULL));
+	assert_int_equal(claims_finishing(claims), 1);
 	rig_server_start(&rig);
 	rig_until(&rig, is_done, NULL, PATIENCE_MS);
 	assert_int_equal(done, 2);
@@ -331,15 +345,16 @@ test_release_first(void **state)
 static void
 test_out_of_memory(void **state)
 {
+	const struct claims_takeover taken = { SPAN_LIT(ID), &record, SPAN_LIT("T"), "NEW",
+					       .rerun = true, .answer_lost = true };
+
 	(void)state;
 	put(ANSWERED);
 	rig_ask(&rig, "CONFIG SET maxmemory 1");
 	claim_many("T");
 	done = 0;
-	claims_takeover(claims, SPAN_LIT(ID), &record, SPAN_LIT("T"), "NEW", /* rerun= */ true,
-			/* answer_lost= */ true, SPAN_NULL, on_takeover, NULL);
-	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_NULL, true, NULL,
-				  SPAN_NULL));
+	claims_takeover(claims, &taken, on_takeover, NULL);
+	assert_true(finish(SPAN_LIT("f"), SPAN_NULL, true, false));
 	rig_run(&rig, 1000);
 	assert_int_equal(n_answered, 0);
 	assert_int_equal(done, 0);
@@ -362,10 +377,8 @@ test_scripts_flushed(void **state)
 	put(CALLING);
 	rig_ask(&rig, "SCRIPT FLUSH");
 	done = 0;
-	claims_answer(claims, SPAN_LIT(ID), &record, "T", 1, SPAN_LIT("A1"), SPAN_NULL, on_answer,
-		      NULL);
-	assert_true(claims_finish(claims, SPAN_LIT("f"), &record, SPAN_LIT("l"), true, "T",
-				  SPAN_NULL));
+	answer();
+	assert_true(finish(SPAN_LIT("f"), SPAN_LIT("l"), true, true));
 	rig_until(&rig, finished, NULL, PATIENCE_MS);
 	assert_int_equal(done, 1);
 	assert_true(redis_up(rig.redis));
@@ -378,8 +391,7 @@ static char order[64];	/* who was called, in this order */
 static void
 on_refused(void *arg, int exit_code, const char *text)
 {
-	(void)arg;
-	(void)text;
+	(void)arg, (void)text;
 	assert_int_equal(exit_code, 69);
 	strcat(order, "refused ");
 }
@@ -392,10 +404,10 @@ on_ready(void *arg)
 }
 
 static void
-on_claimed(void *arg, const struct claim_reply *r)
+on_claimed(void *arg, const struct claims_reply *r)
 {
 	(void)arg;
-	assert_int_equal(r->answer, CLAIM_NEW);
+	assert_int_equal(r->met, CLAIM_NEW);
 	strcat(order, "claimed ");
 }
 
@@ -418,7 +430,7 @@ test_record_before_claims(void **state)
 	rig_until(&rig, in_order, ready, PATIENCE_MS);
 	rig_ask(&rig, "CLIENT KILL TYPE normal SKIPME yes");
 	rig_ask(&rig, "HSET envdriver:instance:%s incarnation other", instance_id(instance));
-	claims_claim(claims, SPAN_LIT(ID), &record, "T", SPAN_NULL, true, on_claimed, NULL);
+	claim(SPAN_LIT(ID), "T", on_claimed, NULL);
 	rig_until(&rig, in_order, claimed, PATIENCE_MS);
 	assert_string_equal(order, "ready refused claimed ");
 }
@@ -455,7 +467,7 @@ static int
 tear_down(void **state)
 {
 	(void)state;
-	claims_claim(claims, SPAN_LIT("x"), &record, "T", SPAN_NULL, true, on_never, NULL);
+	claim(SPAN_LIT("x"), "T", on_never, NULL);
 	rig_stop(&rig);
 	claims_free(claims);
 	claims_free(NULL);
@@ -471,7 +483,7 @@ main(void)
 		cmocka_unit_test(test_handover_is_said),
 		cmocka_unit_test(test_orphan),
 		cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_forgotten),
+		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_connection_lost),
 		cmocka_unit_test(test_server_hangs),

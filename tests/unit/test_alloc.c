@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "envdriver/base/config.h"
-#include "envdriver/claim/claims.h"
+#include "envdriver/claim/claim.h"
 #include "envdriver/result/deadletter.h"
 #include "engine/entry.h"
 #include "envdriver/command/request.h"
@@ -211,8 +211,16 @@ answered(const struct command *c, struct jtext result, struct result_limits limi
 	if (ret == 0)
 		ret = result_failed(ctx, c, &nobody, &not_called, &o, &e);
 	if (ret == 0)
-		ret = result_live(ctx, c, &chosen, &called, false, buf_span(&long_output),
-				  &sequence, &at, &e);
+		ret = result_live(ctx,
+				  &(struct result_live){
+					  .command = c,
+					  .chosen = &chosen,
+					  .trace = &called,
+					  .text = buf_span(&long_output),
+					  .sequence = &sequence,
+					  .byte_offset = &at,
+				  },
+				  &e);
 	assert_true(ret == 0 || ret == ERR_NOMEM);
 	outcome_release(&o);
 	events_release(&e);

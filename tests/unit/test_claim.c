@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/claim/claims.h"
+#include "envdriver/claim/claim.h"
 
 #define CALLING_TEXT \
 	"v1|calling|environment.commands|0|17|1795409884120|host-a|5e9b|5e9b.12|1|" \
@@ -162,7 +162,7 @@ static const struct decide_row {
 	const char *topic;	/* NULL: the same record */
 	int64_t d_partition, d_offset, d_timestamp;
 	const char *token;
-	enum claim_answer for_call, for_no_call;
+	enum claim_met for_call, for_no_call;
 } decide_rows[] = {
 	{ "absent", ABSENT, NULL, 0, 0, 0, "", CLAIM_NEW, CLAIM_NEW },
 	{ "claimed by another", CLAIM_CLAIMED, NULL, 0, 0, 0, "other", CLAIM_NEED_SCRIPT,
@@ -209,7 +209,7 @@ test_decide(void **state)
 		found.record.offset += r->d_offset;
 		found.record.timestamp += r->d_timestamp;
 		for (int call = 0; call <= 1; call++) {
-			enum claim_answer got = claim_decide(r->state == ABSENT ? NULL : &found,
+			enum claim_met got = claim_decide(r->state == ABSENT ? NULL : &found,
 							     &calling.record, "me", call);
 
 			if (got != (call ? r->for_call : r->for_no_call))

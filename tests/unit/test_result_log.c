@@ -258,10 +258,18 @@ test_live_pieces(void **state)
 	struct events e = EVENTS_INIT;
 	struct buf text = BUF_INIT, big = BUF_INIT;
 	int64_t sequence = 4, offset = 10;
+	struct result_live piece = {
+		.command = c,
+		.chosen = &chosen,
+		.trace = &called,
+		.is_stderr = true,
+		.text = SPAN_LIT("h\xc3\xa9"),
+		.sequence = &sequence,
+		.byte_offset = &offset,
+	};
 
 	(void)state;
-	assert_int_equal(result_live(ctx, c, &chosen, &called, true, SPAN_LIT("h\xc3\xa9"),
-				     &sequence, &offset, &e), 0);
+	assert_int_equal(result_live(ctx, &piece, &e), 0);
 	print_events(&e, &text);
 	assert_string_equal(text.data,
 		"execution-logs c1\n"
@@ -278,8 +286,9 @@ test_live_pieces(void **state)
 	assert_int_equal(offset, 13);
 	events_reset(&e);
 	add_output(&big, 1000000);
-	assert_int_equal(result_live(ctx, c, &chosen, &called, false, buf_span(&big), &sequence,
-				     &offset, &e), 0);
+	piece.is_stderr = false;
+	piece.text = buf_span(&big);
+	assert_int_equal(result_live(ctx, &piece, &e), 0);
 	assert_int_equal(sequence, 7);
 	assert_int_equal(offset, 1000013);
 	assert_int_equal(e.count, 2);

@@ -85,11 +85,17 @@ int result_drivers(struct result_ctx *ctx, const struct command *c, const struct
 		   const struct registry *registry, const struct supervisor *supervisor,
 		   struct events *ret);
 
-/* One LIVE piece of output, cut between characters, as ExecutionLog events
- * (more than one when over 512 KiB). `sequence` and `byte_offset` are those
- * of the stream and are moved on. */
-int result_live(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
-		const struct trace *t, bool is_stderr, struct span text, int64_t *sequence,
-		int64_t *byte_offset, struct events *ret);
+/* One LIVE piece of output. */
+struct result_live {
+	const struct command *command;
+	const struct chosen *chosen;
+	const struct trace *trace;
+	bool is_stderr;
+	struct span text;
+	int64_t *sequence, *byte_offset;	/* of the stream; moved on */
+};
+/* Appends the piece as ExecutionLog events, cut between characters: more than
+ * one when it is over 512 KiB. Negative only when out of memory. */
+int result_live(struct result_ctx *ctx, const struct result_live *piece, struct events *ret);
 
 #endif
