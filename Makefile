@@ -40,9 +40,9 @@ avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape sche
 redis := redis redis_conn redis_greet redis_send redis_url
 registry := heartbeat http_client instance instance_judge instance_positions \
 	instance_start process registry registry_mirror registry_record schema_registry
-plugin := channel channel_read config_push deadline execlog frame host host_state host_stream \
-	imap limiter managed managed_registry managed_report package parse_job rpc scope spawn \
-	stderr_tail store supervisor supervisor_call supervisor_table worker worker_end worker_env \
+plugin := channel config_push deadline execlog frame handshake host host_state host_stream limiter \
+	managed managed_registry managed_report message_reader package parse_job rpc scope spawn \
+	stderr_pipe stderr_tail store supervisor supervisor_call supervisor_table worker worker_env \
 	worker_record
 claim := claim claims claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer \

@@ -8,102 +8,96 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "channel_impl.h"
+#include "message_reader.h"
 
 enum {
 	KEEP_QUEUE = 1 << 20,	/* a larger queue is given back when it is empty */
-	HANDLES = 4,
+	HANDLES = 3,
 };
 
-void
-channel_broken(struct channel *c)
+struct channel {
+	struct message_reader *reader;
+	uv_pipe_t out;
+	uv_timer_t timer;
+	uv_idle_t flush;
+	uv_write_t write;
+	unsigned open;		/* of the first three, not yet closed */
+	size_t queue_max;
+	struct channel_events ev;
+	struct buf queued, writing;	/* `writing` is the pipe's while busy */
+	bool busy, broken, closing;
+	uint64_t *next_id;
+	struct channel_pending *pending;	/* by id */
+	struct deadlines deadlines;
+	TAILQ_HEAD(, channel_pending) late;	/* the oldest first */
+	size_t n_late;
+};
+
+static void
+mark_broken(struct channel *c)
 {
 	c->broken = true;
 	if (!c->closing)
 		c->ev.on_broken(c->ev.arg);
 }
 
-/* The calls that timed out */
+/* Pending requests */
 
 static void
-late_add(struct channel *c, struct channel_pending *call)
+remove_pending(struct channel *c, struct channel_pending *p)
 {
-	call->late = true;
-	call->newer = NULL;
-	call->older = c->newest;
-	if (c->newest)
-		c->newest->newer = call;
-	else
-		c->oldest = call;
-	c->newest = call;
-	c->late++;
+	HASH_DEL(c->pending, p);
+	if (p->late) {
+		TAILQ_REMOVE(&c->late, p, link);
+		c->n_late--;
+	} else {
+		deadline_remove(&c->deadlines, &p->deadline);
+	}
+	p->pending = p->late = false;
 }
 
 static void
-late_remove(struct channel *c, struct channel_pending *call)
+end_pending(struct channel *c, struct channel_pending *p, const struct rpc_answer *answer)
 {
-	if (call->older)
-		call->older->newer = call->newer;
-	else
-		c->oldest = call->newer;
-	if (call->newer)
-		call->newer->older = call->older;
-	else
-		c->newest = call->older;
-	call->late = false;
-	c->late--;
-}
+	bool late = p->late;
 
-static void
-forget(struct channel *c, struct channel_pending *call)
-{
-	imap_remove(&c->calls, &call->node);
-	if (call->late)
-		late_remove(c, call);
-	else
-		deadline_remove(&c->deadlines, &call->deadline);
-	call->pending = false;
-}
-
-void
-channel_end_call(struct channel *c, struct channel_pending *call, const struct rpc_answer *answer)
-{
-	bool late = call->late;
-
-	forget(c, call);
+	remove_pending(c, p);
 	if (late)
-		call->on_late(call, answer);
+		p->on_late(p, answer);
 	else
-		call->on_end(call, answer);
+		p->on_end(p, answer);
 }
 
 static void
-give_up_oldest(struct channel *c)
+expire_oldest(struct channel *c)
 {
+	struct channel_pending *p = TAILQ_FIRST(&c->late);
 	struct rpc_answer a = {
-		.end = RPC_TIMED_OUT, .method = c->oldest->method,
+		.end = RPC_TIMED_OUT, .method = p->method,
 		.text = "no late answer is waited for any more",
 	};
 
-	channel_end_call(c, c->oldest, &a);
+	end_pending(c, p, &a);
 }
 
 static void
-time_out(struct channel *c, struct channel_pending *call)
+time_out(struct channel *c, struct channel_pending *p)
 {
 	char text[160];
-	struct rpc_answer a = { .end = RPC_TIMED_OUT, .method = call->method, .text = text };
+	struct rpc_answer a = { .end = RPC_TIMED_OUT, .method = p->method, .text = text };
 
 	snprintf(text, sizeof(text), "RPC call \"%.80s\" timed out after %" PRId64 "ms",
-		 call->method, call->timeout_ms);
-	if (c->late >= CHANNEL_LATE_MAX)
-		give_up_oldest(c);
-	deadline_remove(&c->deadlines, &call->deadline);
-	late_add(c, call);
-	call->on_end(call, &a);
+		 p->method, p->timeout_ms);
+	if (c->n_late >= CHANNEL_LATE_MAX)
+		expire_oldest(c);
+	deadline_remove(&c->deadlines, &p->deadline);
+	p->late = true;
+	TAILQ_INSERT_TAIL(&c->late, p, link);
+	c->n_late++;
+	p->on_end(p, &a);
 }
 
-static void on_timer(uv_timer_t *t);
+static void on_request_timer(uv_timer_t *t);
 
 static void
 arm(struct channel *c)
@@ -114,11 +108,11 @@ arm(struct channel *c)
 	if (!first || c->closing)
 		return;
 	wait = first->at_ms - clock_mono_ms();
-	uv_timer_start(&c->timer, on_timer, wait > 0 ? (uint64_t)wait : 0, 0);
+	uv_timer_start(&c->timer, on_request_timer, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
 static void
-on_timer(uv_timer_t *t)
+on_request_timer(uv_timer_t *t)
 {
 	struct channel *c = t->data;
 	struct deadline *first;
@@ -134,14 +128,14 @@ on_timer(uv_timer_t *t)
 static void flush(struct channel *c);
 
 static void
-on_written(uv_write_t *w, int status)
+on_channel_written(uv_write_t *w, int status)
 {
 	struct channel *c = w->data;
 
 	c->busy = false;
 	buf_reset(&c->writing);
 	if (status < 0)
-		channel_broken(c);
+		mark_broken(c);
 	else
 		flush(c);
 }
@@ -167,18 +161,18 @@ flush(struct channel *c)
 		return;
 	}
 	if (n < 0 && n != UV_EAGAIN) {
-		channel_broken(c);
+		mark_broken(c);
 		return;
 	}
 	if (n > 0)
 		rest = uv_buf_init(rest.base + n, rest.len - (unsigned)n);
-	c->busy = uv_write(&c->write, (uv_stream_t *)&c->out, &rest, 1, on_written) == 0;
+	c->busy = uv_write(&c->write, (uv_stream_t *)&c->out, &rest, 1, on_channel_written) == 0;
 	if (!c->busy)
-		channel_broken(c);
+		mark_broken(c);
 }
 
 static void
-on_idle(uv_idle_t *i)
+on_channel_flush(uv_idle_t *i)
 {
 	uv_idle_stop(i);
 	flush(i->data);
@@ -187,7 +181,7 @@ on_idle(uv_idle_t *i)
 static bool
 has_room(const struct channel *c, size_t more)
 {
-	return c->queued.len + (c->busy ? c->writing.len : 0) + more <= c->limits.queue_max;
+	return c->queued.len + (c->busy ? c->writing.len : 0) + more <= c->queue_max;
 }
 
 bool
@@ -199,29 +193,31 @@ channel_write(struct channel *c, struct span line)
 		return false;
 	}
 	buf_addspan(&c->queued, line);
-	uv_idle_start(&c->flush, on_idle);
+	uv_idle_start(&c->flush, on_channel_flush);
 	return true;
 }
 
 static int
-add_call(struct channel *c, struct channel_pending *call, struct err *reterr)
+add_pending(struct channel *c, struct channel_pending *p, struct err *reterr)
 {
-	if (!imap_add(&c->calls, &call->node, *c->next_id))
+	p->id = *c->next_id;
+	HASH_ADD(hh, c->pending, id, sizeof(p->id), p);
+	if (!p->hh.tbl)
 		return err_nomem(reterr);
-	if (!deadline_add(&c->deadlines, &call->deadline,
-			  clock_mono_ms() + call->timeout_ms - call->spent_ms)) {
-		imap_remove(&c->calls, &call->node);
+	if (!deadline_add(&c->deadlines, &p->deadline,
+			  clock_mono_ms() + p->timeout_ms - p->spent_ms)) {
+		HASH_DEL(c->pending, p);
 		return err_nomem(reterr);
 	}
-	call->pending = true;
-	call->late = false;
-	if (deadline_first(&c->deadlines) == &call->deadline)
+	p->pending = true;
+	p->late = false;
+	if (deadline_first(&c->deadlines) == &p->deadline)
 		arm(c);
 	return 0;
 }
 
 int
-channel_send(struct channel *c, struct channel_pending *call, const struct channel_request *r,
+channel_send(struct channel *c, struct channel_pending *p, const struct channel_request *r,
 	     struct err *reterr)
 {
 	size_t before = c->queued.len;
@@ -231,53 +227,53 @@ channel_send(struct channel *c, struct channel_pending *call, const struct chann
 		return err_set(reterr, ERR_CLOSED, "its pipe is closed");
 	if (!has_room(c, r->params.len))
 		return err_set(reterr, ERR_LIMIT, "more than %zu bytes wait to be written",
-			       c->limits.queue_max);
-	call->deadline.place = 0;
+			       c->queue_max);
+	p->deadline.place = 0;
 	/* Room first: a failed append would lose what others have queued. */
 	if (!buf_reserve(&c->queued, r->params.len)) {
 		c->queued.failed = false;
 		return err_nomem(reterr);
 	}
-	rpc_add_request(&c->queued, *c->next_id, call->method, r->params, r->invocation_id,
+	rpc_add_request(&c->queued, *c->next_id, p->method, r->params, r->invocation_id,
 			r->company_id, r->traceparent);
 	if (c->queued.failed) {
 		c->queued.failed = false;
 		ret = err_nomem(reterr);
 	} else {
-		ret = add_call(c, call, reterr);
+		ret = add_pending(c, p, reterr);
 	}
 	if (ret < 0) {
 		c->queued.len = before;
 		return ret;
 	}
 	(*c->next_id)++;
-	uv_idle_start(&c->flush, on_idle);
+	uv_idle_start(&c->flush, on_channel_flush);
 	return 0;
 }
 
 void
-channel_drop(struct channel *c, struct channel_pending *call)
+channel_cancel(struct channel *c, struct channel_pending *p)
 {
-	if (call->pending)
-		forget(c, call);
+	if (p->pending && !c->closing)
+		remove_pending(c, p);
 }
 
 bool
 channel_ended(const struct channel *c)
 {
-	return c->ended;
+	return message_reader_ended(c->reader);
 }
 
 uint64_t
 channel_reads(const struct channel *c)
 {
-	return c->reads;
+	return message_reader_reads(c->reader);
 }
 
 bool
 channel_parsing(const struct channel *c)
 {
-	return c->parsing != NULL;
+	return message_reader_parsing(c->reader);
 }
 
 void
@@ -285,124 +281,145 @@ channel_finish(struct channel *c)
 {
 	if (c->closing)
 		return;
-	uv_read_stop((uv_stream_t *)&c->in);
-	c->ended = c->broken = true;
-	frame_end(c->frame);
+	c->broken = true;
+	message_reader_finish(c->reader);
 }
 
 void
-channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_pending *call),
+channel_fail(struct channel *c, const char *(*text)(void *arg, struct channel_pending *p),
 	     void *arg)
 {
-	while (c->deadlines.count > 0 || c->oldest) {
-		struct channel_pending *call = c->oldest;
+	while (c->pending) {
+		struct channel_pending *p = TAILQ_FIRST(&c->late);
 		struct rpc_answer a = { .end = RPC_DIED };
 
 		if (c->deadlines.count > 0)
-			call = CONTAINER_OF(c->deadlines.heap[c->deadlines.count - 1],
-					    struct channel_pending, deadline);
-		a.method = call->method;
-		a.text = text(arg, call);
-		channel_end_call(c, call, &a);
+			p = CONTAINER_OF(c->deadlines.heap[c->deadlines.count - 1],
+					 struct channel_pending, deadline);
+		a.method = p->method;
+		a.text = text(arg, p);
+		end_pending(c, p, &a);
 	}
+}
+
+/* What the plugin writes */
+
+static void
+end_by_answer(struct channel *c, const struct rpc_message *m, struct rpc_answer *answer)
+{
+	struct channel_pending *p = NULL;
+	int64_t number;
+	uint64_t id;
+
+	if (jtext_int(m->id, &number) && number > 0) {
+		id = (uint64_t)number;
+		HASH_FIND(hh, c->pending, &id, sizeof(id), p);
+	}
+	if (!p) {
+		c->ev.on_bad(c->ev.arg, "a response to an unknown request");
+		return;
+	}
+	answer->method = p->method;
+	end_pending(c, p, answer);
+}
+
+static void
+on_channel_message(void *arg, const struct rpc_message *m, struct rpc_answer *answer)
+{
+	struct channel *c = arg;
+
+	switch (m->kind) {
+	case RPC_RESPONSE:
+		end_by_answer(c, m, answer);
+		break;
+	case RPC_REQUEST:
+		c->ev.on_request(c->ev.arg, m);
+		break;
+	case RPC_NOTIFICATION:
+		c->ev.on_notification(c->ev.arg, m);
+		break;
+	case RPC_GARBAGE:
+		c->ev.on_bad(c->ev.arg, m->why);
+		break;
+	}
+}
+
+static void
+on_channel_ignored(void *arg, const char *why)
+{
+	struct channel *c = arg;
+
+	c->ev.on_bad(c->ev.arg, why);
+}
+
+static void
+on_channel_end(void *arg)
+{
+	mark_broken(arg);
 }
 
 /* Opening and closing */
 
 static void
-release(struct channel *c)
-{
-	frame_free(c->frame);
-	free(c->read_buf);
-	buf_release(&c->queued);
-	buf_release(&c->writing);
-	imap_release(&c->calls);
-	deadline_release(&c->deadlines);
-	free(c);
-}
-
-static void
-on_closed(uv_handle_t *h)
+on_channel_closed(uv_handle_t *h)
 {
 	struct channel *c = h->data;
 
-	if (--c->open == 0)
-		release(c);
+	if (--c->open > 0)
+		return;
+	buf_release(&c->queued);
+	buf_release(&c->writing);
+	deadline_release(&c->deadlines);
+	free(c);
 }
 
 void
 channel_close(struct channel *c)
 {
-	uv_handle_t *handles[HANDLES];
-
 	if (!c || c->closing)
 		return;
 	c->closing = true;
-	parse_job_free(c->parsing);
-	c->parsing = NULL;
-	handles[0] = (uv_handle_t *)&c->in;
-	handles[1] = (uv_handle_t *)&c->out;
-	handles[2] = (uv_handle_t *)&c->timer;
-	handles[3] = (uv_handle_t *)&c->flush;
-	for (int i = 0; i < HANDLES; i++)
-		uv_close(handles[i], on_closed);
-}
-
-static int
-start(struct channel *c, uv_loop_t *loop, int *write_fd, int *read_fd)
-{
-	int ret;
-
-	/* None of the four can fail, and all must be closed from here on. */
-	uv_pipe_init(loop, &c->in, 0);
-	uv_pipe_init(loop, &c->out, 0);
-	uv_timer_init(loop, &c->timer);
-	uv_idle_init(loop, &c->flush);
-	c->open = HANDLES;
-	c->in.data = c->out.data = c->timer.data = c->flush.data = c->write.data = c;
-	ret = uv_pipe_open(&c->out, *write_fd);
-	if (ret < 0)
-		return ret;
-	*write_fd = -1;
-	ret = uv_pipe_open(&c->in, *read_fd);
-	if (ret < 0)
-		return ret;
-	*read_fd = -1;
-	return channel_read_start(c);
+	message_reader_close(c->reader);
+	HASH_CLEAR(hh, c->pending);
+	uv_close((uv_handle_t *)&c->out, on_channel_closed);
+	uv_close((uv_handle_t *)&c->timer, on_channel_closed);
+	uv_close((uv_handle_t *)&c->flush, on_channel_closed);
 }
 
 struct channel *
-channel_new(uv_loop_t *loop, int write_fd, int read_fd, uint64_t *next_id,
+channel_new(uv_loop_t *loop, int take_write_fd, int take_read_fd, uint64_t *next_id,
 	    const struct channel_limits *limits, const struct channel_events *ev,
 	    struct err *reterr)
 {
 	struct channel *c = buf_realloc(NULL, sizeof(*c));
-	struct frame_events fev = { channel_on_line, channel_on_dropped, c };
-	int ret = 0;
+	struct message_reader_events reader_ev = {
+		on_channel_message, on_channel_ignored, on_channel_end, c,
+	};
+	int ret;
 
 	if (!c) {
 		err_nomem(reterr);
-		goto out;
+		close(take_write_fd);
+		close(take_read_fd);
+		return NULL;
 	}
-	*c = (struct channel){ .limits = *limits, .ev = *ev, .next_id = next_id };
-	c->frame = frame_new(FRAME_MESSAGES, limits->line_max, &fev, reterr);
-	c->read_buf = buf_realloc(NULL, CHANNEL_READ_SIZE);
-	if (!c->frame || !c->read_buf) {
-		err_nomem(reterr);
-		release(c);
-		c = NULL;
-		goto out;
-	}
-	ret = start(c, loop, &write_fd, &read_fd);
+	*c = (struct channel){ .queue_max = limits->queue_max, .ev = *ev, .next_id = next_id,
+			       .open = HANDLES };
+	TAILQ_INIT(&c->late);
+	/* None of the three can fail, and all must be closed from here on. */
+	uv_pipe_init(loop, &c->out, 0);
+	uv_timer_init(loop, &c->timer);
+	uv_idle_init(loop, &c->flush);
+	c->out.data = c->timer.data = c->flush.data = c->write.data = c;
+	c->reader = message_reader_new(loop, take_read_fd, limits->line_max, &reader_ev, reterr);
+	ret = uv_pipe_open(&c->out, take_write_fd);
 	if (ret < 0) {
+		close(take_write_fd);
 		err_set(reterr, ERR_IO, "cannot use a pipe: %s", uv_strerror(ret));
-		channel_close(c);
-		c = NULL;
 	}
-out:
-	if (write_fd >= 0)
-		close(write_fd);
-	if (read_fd >= 0)
-		close(read_fd);
+	if (ret < 0 || !c->reader) {
+		channel_close(c);
+		return NULL;
+	}
 	return c;
 }

@@ -34,17 +34,20 @@ find_route(const struct scope *s, struct jtext invocation_id, struct buf *scratc
 static bool
 latched(struct scope *s, struct scope_entry *c)
 {
+	struct scope_entry *o;
 	bool two = false;
 
 	if (c->latched)
 		return true;
 	if (!s->shared)
 		return false;
-	for (struct scope_entry *o = s->calls; o && !two; o = o->next)
-		two = o->wants_log && !o->settled && !span_eq(o->company, c->company);
-	for (struct scope_entry *o = s->calls; two && o; o = o->next)
+	LIST_FOREACH(o, &s->calls, link)
+		two |= o->wants_log && !o->settled && !span_eq(o->company, c->company);
+	if (!two)
+		return false;
+	LIST_FOREACH(o, &s->calls, link)
 		o->latched |= o->wants_log && !o->settled;
-	return two;
+	return true;
 }
 
 const char *

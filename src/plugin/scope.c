@@ -38,14 +38,13 @@ scope_begin(struct scope *s, struct scope_entry *c)
 {
 	c->settled = c->latched = false;
 	c->log_bytes = 0;
-	if (c->invocation_id && !imap_add(&s->live, &c->node, span_hash(span_of(c->invocation_id))))
-		return false;
+	if (c->invocation_id) {
+		HASH_ADD_KEYPTR(hh, s->live, c->invocation_id, strlen(c->invocation_id), c);
+		if (!c->hh.tbl)
+			return false;
+	}
 	note_company(s, c->company);
-	c->prev = NULL;
-	c->next = s->calls;
-	if (s->calls)
-		s->calls->prev = c;
-	s->calls = c;
+	LIST_INSERT_HEAD(&s->calls, c, link);
 	return true;
 }
 
@@ -53,7 +52,7 @@ void
 scope_settle(struct scope *s, struct scope_entry *c)
 {
 	if (c->invocation_id && !c->settled)
-		imap_remove(&s->live, &c->node);
+		HASH_DEL(s->live, c);
 	c->settled = true;
 }
 
@@ -77,12 +76,7 @@ void
 scope_end(struct scope *s, struct scope_entry *c, uint64_t at)
 {
 	scope_settle(s, c);
-	if (c->prev)
-		c->prev->next = c->next;
-	else
-		s->calls = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
+	LIST_REMOVE(c, link);
 	if (c->company.len)
 		mark(s, c->company, at);
 	else
@@ -92,33 +86,29 @@ scope_end(struct scope *s, struct scope_entry *c, uint64_t at)
 struct scope_entry *
 scope_find(const struct scope *s, struct span invocation_id)
 {
-	struct imap_node *n = imap_find(&s->live, span_hash(invocation_id));
+	struct scope_entry *c = NULL;
 
-	for (; n; n = imap_more(n)) {
-		struct scope_entry *c = CONTAINER_OF(n, struct scope_entry, node);
-
-		if (span_is(invocation_id, c->invocation_id))
-			return c;
-	}
-	return NULL;
+	HASH_FIND(hh, s->live, invocation_id.ptr, invocation_id.len, c);
+	return c;
 }
 
 bool
 scope_any(const struct scope *s)
 {
-	return s->live.count > 0;
+	return s->live;
 }
 
 uint64_t
 scope_from(const struct scope *s, const struct scope_entry *c)
 {
+	const struct scope_entry *o;
 	uint64_t from = s->nameless_at;
 
 	if (s->blind)
 		return UINT64_MAX;
 	if (!s->shared)
 		return 0;
-	for (const struct scope_entry *o = s->calls; o; o = o->next)
+	LIST_FOREACH(o, &s->calls, link)
 		if (o != c && (!c->company.len || !span_eq(o->company, c->company)))
 			return UINT64_MAX;
 	for (size_t i = 0; i < 2; i++) {
@@ -144,6 +134,6 @@ scope_release(struct scope *s)
 	free(s->first.company);
 	free(s->marks[0].company);
 	free(s->marks[1].company);
-	imap_release(&s->live);
+	HASH_CLEAR(hh, s->live);
 	*s = (struct scope){ 0 };
 }

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scope: for whom a worker works right now: the running calls, by invocation
- * id and company (docs/protocol.md sections 8 and 9).
+ * scope: on whose behalf a worker works right now: the running calls, by
+ * invocation id and company (docs/protocol.md sections 8 and 9).
  *
  * Owns the list of calls (not the calls) and, for the texts of a death, the
- * place in stderr where each other company was last at work. Knows nothing of
- * pipes.
+ * position in stderr at which each other company was last at work. Knows
+ * nothing of pipes.
  */
 #ifndef ENVDRIVER_PLUGIN_SCOPE_H
 #define ENVDRIVER_PLUGIN_SCOPE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "envdriver/base/buf.h"
-#include "imap.h"
+#include "envdriver/base/hash.h"
 
-/* Of one call; lives in its owner's struct. The first four are set before
+/* One call; lives in its owner's struct. The first four are set before
  * scope_begin and stay as they are until scope_end. */
 struct scope_entry {
 	const char *invocation_id;	/* NULL: the call has no envelope */
@@ -27,10 +28,11 @@ struct scope_entry {
 	bool settled;			/* answered to its caller, still at work */
 	bool latched;			/* its route was closed for good */
 	uint64_t log_bytes;		/* delivered */
-	struct imap_node node;
-	struct scope_entry *prev, *next;
+	UT_hash_handle hh;
+	LIST_ENTRY(scope_entry) link;
 };
 
+/* Where a company was last at work. */
 struct scope_mark {
 	char *company;
 	size_t len;
@@ -38,13 +40,13 @@ struct scope_mark {
 };
 
 struct scope {
-	struct scope_entry *calls;	/* running, settled ones too */
-	struct imap live;		/* not settled, by invocation id */
+	LIST_HEAD(, scope_entry) calls;	/* running, settled ones too */
+	struct scope_entry *live;	/* not settled, by invocation id */
 	/* The two companies whose calls ended last, the later one first. */
 	struct scope_mark marks[2];
 	uint64_t nameless_at;		/* the last call of no company ended */
 	struct scope_mark first;	/* the first company here */
-	bool shared;			/* more than that one had calls: places matter */
+	bool shared;			/* more than that one had calls: positions matter */
 	bool blind;			/* out of memory: nobody is shown anything */
 };
 
@@ -53,16 +55,16 @@ bool scope_begin(struct scope *s, struct scope_entry *c);
 /* The caller has its answer (a time-out): the invocation is over and its
  * route closed, but the plugin may still work on it. */
 void scope_settle(struct scope *s, struct scope_entry *c);
-/* The plugin has answered, or is dead. `at`: place in stderr. */
+/* The plugin has answered, or is dead. `at`: position in stderr. */
 void scope_end(struct scope *s, struct scope_entry *c, uint64_t at);
 
 /* The live call of that invocation id; NULL when there is none. */
 struct scope_entry *scope_find(const struct scope *s, struct span invocation_id);
 /* Some invocation is live. */
 bool scope_any(const struct scope *s);
-/* From where on stderr was written since another company last had a call
- * here, as seen by the running call `c`. UINT64_MAX: another one has a call
- * now. Calls without a company count as of different companies. */
+/* The position in stderr since which no other company has had a call here, as
+ * seen by the running call `c`. UINT64_MAX: another one has a call now. Calls
+ * without a company count as calls of different companies. */
 uint64_t scope_from(const struct scope *s, const struct scope_entry *c);
 /* The work that ended last went on up to `at`. */
 void scope_touch(struct scope *s, uint64_t at);

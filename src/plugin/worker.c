@@ -1,19 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker.h"
 
+#include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "envdriver/base/err.h"
 #include "execlog.h"
-#include "worker_impl.h"
+#include "handshake.h"
+#include "spawn.h"
+#include "stderr_pipe.h"
 
-#define HOST_VERSION "2026.916.1"
+enum phase {
+	IN_HANDSHAKE,		/* initialize is pending */
+	IN_USE,
+	IN_SHUTDOWN,		/* the shutdown request is pending */
+	IN_LINGER,		/* it was answered; or the pipes broke */
+	IN_TERM,
+	IN_KILL,
+	IN_EXITED,		/* the process is gone, its pipes may not be empty */
+	IN_DONE,
+};
 
-enum {
-	STDERR_LINE_MAX = 16 << 10,
-	STDERR_DRAIN_READS = 64,
-	HANDLES = 2,
+struct worker {
+	enum phase phase;
+	struct worker_limits limits;
+	struct worker_events ev;
+	struct spawn *spawn;
+	struct channel *channel;
+	struct stderr_pipe *err;
+	uv_timer_t timer;
+	bool closing;
+	struct worker_end how;	/* it ends, as far as is known */
+	struct scope scope;
+	struct channel_pending initialize, shutdown;
+	struct buf methods, failure, text, chunk;
 };
 
 const struct worker_limits worker_limits_default = {
@@ -25,95 +45,29 @@ const struct worker_limits worker_limits_default = {
 	.queue_max = 64 << 20,
 };
 
-/* stderr */
-
-static void
-on_err_line(void *arg, struct span line, bool repaired)
-{
-	struct worker *w = arg;
-
-	(void)repaired;
-	stderr_tail_add(&w->tail, line);
-	w->ev.on_stderr(w->ev.arg, line);
-}
-
-static void
-on_err_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
-{
-	struct worker *w = h->data;
-
-	(void)hint;
-	*ret = uv_buf_init(w->err_buf, sizeof(w->err_buf));
-}
-
-static void
-on_err_read(uv_stream_t *s, ssize_t n, const uv_buf_t *data)
-{
-	struct worker *w = s->data;
-
-	if (n > 0) {
-		frame_feed(w->err_frame, data->base, (size_t)n);
-	} else if (n < 0) {
-		uv_read_stop(s);
-		w->err_ended = true;
-		worker_end_if_empty(w);
-	}
-}
-
-void
-worker_drain_stderr(struct worker *w)
-{
-	uv_os_fd_t fd;
-	ssize_t n;
-
-	if (w->err_ended || uv_fileno((uv_handle_t *)&w->err_pipe, &fd) < 0)
-		return;
-	for (int i = 0; i < STDERR_DRAIN_READS; i++) {
-		n = read(fd, w->err_buf, sizeof(w->err_buf));
-		if (n <= 0)
-			return;
-		frame_feed(w->err_frame, w->err_buf, (size_t)n);
-	}
-}
-
-/* A begun line belongs to what was before. */
-static uint64_t
-stderr_end(const struct worker *w)
-{
-	return stderr_tail_end(&w->tail) + frame_partial(w->err_frame);
-}
-
-/* Where stderr stands now. */
-static uint64_t
-place(struct worker *w)
-{
-	if (w->scope.shared)
-		worker_drain_stderr(w);
-	return stderr_end(w);
-}
-
-/* Of a call that ended. What it wrote before its answer was in stderr's pipe
- * when the answer was read: one look serves all answers that came together. */
-static uint64_t
-place_of_end(struct worker *w, enum rpc_end end)
-{
-	uint64_t reads = channel_reads(w->channel);
-
-	if (end > RPC_BAD_RESPONSE)
-		return place(w);	/* no answer: it ends now */
-	if (w->scope.shared && w->drained_for != reads) {
-		worker_drain_stderr(w);
-		w->drained_for = reads;
-	}
-	return stderr_end(w);
-}
-
 /* Calls */
 
-static void
-on_call_end(struct channel_pending *rpc, const struct rpc_answer *answer)
+/* Where stderr stands. `moment` as for stderr_pipe_drain. */
+static uint64_t
+stderr_position(struct worker *w, uint64_t moment)
 {
-	struct worker_invocation *c = CONTAINER_OF(rpc, struct worker_invocation, rpc);
+	if (w->scope.shared)
+		stderr_pipe_drain(w->err, moment);
+	return stderr_pipe_position(w->err);
+}
+
+/* Where it stands for a call that ended. What the plugin wrote before its
+ * answer was in stderr's pipe when the answer was read. */
+static uint64_t
+stderr_position_at_end(struct worker *w, enum rpc_end end)
+{
+	return stderr_position(w, end > RPC_BAD_RESPONSE ? 0 : channel_reads(w->channel));
+}
+
+static void
+on_invocation_end(struct channel_pending *p, const struct rpc_answer *answer)
+{
+	struct worker_invocation *c = CONTAINER_OF(p, struct worker_invocation, rpc);
 	struct worker *w = c->worker;
 
 	if (answer->end == RPC_TIMED_OUT) {
@@ -121,21 +75,21 @@ on_call_end(struct channel_pending *rpc, const struct rpc_answer *answer)
 		c->on_answer(c, answer);
 		return;
 	}
-	scope_end(&w->scope, &c->scope, place_of_end(w, answer->end));
+	scope_end(&w->scope, &c->scope, stderr_position_at_end(w, answer->end));
 	c->on_answer(c, answer);
 	c->on_gone(c);
 }
 
 static void
-on_call_late(struct channel_pending *rpc, const struct rpc_answer *answer)
+on_invocation_late(struct channel_pending *p, const struct rpc_answer *answer)
 {
-	struct worker_invocation *c = CONTAINER_OF(rpc, struct worker_invocation, rpc);
+	struct worker_invocation *c = CONTAINER_OF(p, struct worker_invocation, rpc);
 	struct worker *w = c->worker;
 
-	/* Given up, it may be at work for ever: nobody is shown its stderr. */
+	/* It may be at work for ever: nobody is shown its stderr from now on. */
 	if (answer->end == RPC_TIMED_OUT)
 		w->scope.blind = true;
-	scope_end(&w->scope, &c->scope, place_of_end(w, answer->end));
+	scope_end(&w->scope, &c->scope, stderr_position_at_end(w, answer->end));
 	c->on_late(c, answer);
 	c->on_gone(c);
 }
@@ -149,20 +103,20 @@ worker_invoke(struct worker *w, struct worker_invocation *c, struct span params,
 	bool shared = w->scope.shared;
 	int ret;
 
-	if (!w->up || w->phase > WORKER_IN_SHUTDOWN)
+	if (!w->how.up || w->phase > IN_SHUTDOWN)
 		return err_set(reterr, ERR_CLOSED, "it is not running");
 	c->worker = w;
-	c->rpc.on_end = on_call_end;
-	c->rpc.on_late = on_call_late;
+	c->rpc.on_end = on_invocation_end;
+	c->rpc.on_late = on_invocation_late;
 	if (!scope_begin(&w->scope, &c->scope))
 		return err_nomem(reterr);
 	/* The first call of a second company: what the first one's wrote may
 	 * still be on its way. */
 	if (w->scope.shared && !shared)
-		scope_touch(&w->scope, place(w));
+		scope_touch(&w->scope, stderr_position(w, 0));
 	ret = channel_send(w->channel, &c->rpc, &r, reterr);
 	if (ret < 0)
-		scope_end(&w->scope, &c->scope, place(w));
+		scope_end(&w->scope, &c->scope, stderr_position(w, 0));
 	return ret;
 }
 
@@ -170,13 +124,175 @@ void
 worker_write(struct worker *w, struct span line)
 {
 	if (!channel_write(w->channel, line))
-		w->ev.on_bad(w->ev.arg, "an answer to it was dropped, it does not read");
+		w->ev.on_bad(w->ev.arg, "reply dropped: the plugin is not reading its input");
+}
+
+/* The end */
+
+static void enter(struct worker *w, enum phase phase);
+
+static const char *
+exit_text(struct worker *w)
+{
+	char name[16];
+
+	buf_reset(&w->text);
+	if (w->how.signal)
+		buf_addf(&w->text, "Worker process exited (code=null, signal=%s)",
+			 spawn_signal_name(w->how.signal, name));
+	else
+		buf_addf(&w->text, "Worker process exited (code=%d, signal=null)", w->how.code);
+	return w->text.failed ? "Worker process exited" : w->text.data;
+}
+
+/* The words of its death for one call: with what it wrote to stderr, if that
+ * can only be about this call's company. */
+static const char *
+death_text(void *arg, struct channel_pending *p)
+{
+	struct worker *w = arg;
+	uint64_t from = 0;
+	struct span excerpt;
+
+	exit_text(w);
+	if (p != &w->initialize && p != &w->shutdown)
+		from = scope_from(&w->scope,
+				  &CONTAINER_OF(p, struct worker_invocation, rpc)->scope);
+	excerpt = stderr_pipe_excerpt(w->err, from);
+	if (excerpt.len) {
+		buf_adds(&w->text, "\n\nWorker stderr:\n");
+		buf_addspan(&w->text, excerpt);
+	}
+	return w->text.failed ? "Worker process exited" : w->text.data;
+}
+
+/* Ends what the process left behind: lines, calls, the worker itself. */
+static void
+end(struct worker *w)
+{
+	uv_timer_stop(&w->timer);
+	channel_finish(w->channel);
+	stderr_pipe_finish(w->err);
+	w->phase = IN_DONE;
+	if (!w->how.up && w->failure.len == 0)
+		buf_adds(&w->failure, death_text(w, &w->initialize));
+	w->how.failure = w->how.up ? NULL : buf_span(&w->failure).ptr;
+	w->how.text = exit_text(w);
+	/* Before the calls end: the owner of a call that is told of the death
+	 * may ask how things stand, or call again. */
+	w->ev.on_dead(w->ev.arg, &w->how);
+	channel_fail(w->channel, death_text, w);
+	w->ev.on_end(w->ev.arg);
+}
+
+static void
+end_if_empty(struct worker *w)
+{
+	if (w->phase == IN_EXITED && stderr_pipe_ended(w->err) && channel_ended(w->channel))
+		end(w);
+}
+
+static void
+on_worker_exit(void *arg, int code, int signal_number)
+{
+	struct worker *w = arg;
+
+	w->how.code = code;
+	w->how.signal = signal_number;
+	enter(w, IN_EXITED);
+	end_if_empty(w);
+}
+
+/* Time is up in this phase: the next step. */
+static void
+on_phase_over(uv_timer_t *t)
+{
+	struct worker *w = t->data;
+
+	switch (w->phase) {
+	case IN_LINGER:
+		enter(w, w->how.asked ? IN_TERM : IN_KILL);
+		break;
+	case IN_TERM:
+		enter(w, IN_KILL);
+		break;
+	case IN_KILL:
+		/* Not even SIGKILL helps: it hangs in the kernel, and is left there. */
+		w->how.code = -1;
+		w->how.signal = SIGKILL;
+		end(w);
+		break;
+	case IN_EXITED:
+		if (channel_parsing(w->channel))
+			enter(w, IN_EXITED);	/* what it said before it died counts */
+		else
+			end(w);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+on_shutdown_answer(struct channel_pending *p, const struct rpc_answer *a)
+{
+	struct worker *w = CONTAINER_OF(p, struct worker, shutdown);
+
+	if (a->end == RPC_TIMED_OUT)
+		channel_cancel(w->channel, p);
+	if (w->phase == IN_SHUTDOWN)
+		enter(w, IN_LINGER);
+}
+
+static void
+send_shutdown(struct worker *w)
+{
+	struct channel_request r = { .params = SPAN_LIT("{}") };
+
+	w->shutdown = (struct channel_pending){
+		.method = "shutdown", .timeout_ms = w->limits.shutdown_ms,
+		.on_end = on_shutdown_answer,
+	};
+	if (channel_send(w->channel, &w->shutdown, &r, /* reterr= */ NULL) < 0)
+		enter(w, IN_LINGER);
+}
+
+static void
+enter(struct worker *w, enum phase phase)
+{
+	const int64_t waits[] = {
+		[IN_LINGER] = w->limits.linger_ms,
+		[IN_TERM] = w->limits.term_ms,
+		[IN_KILL] = w->limits.kill_ms,
+		[IN_EXITED] = w->limits.drain_ms,
+	};
+
+	w->phase = phase;
+	if (phase == IN_SHUTDOWN) {
+		send_shutdown(w);
+		return;
+	}
+	if (phase == IN_TERM || phase == IN_KILL)
+		spawn_kill(w->spawn, phase == IN_TERM ? SIGTERM : SIGKILL);
+	uv_timer_start(&w->timer, on_phase_over, (uint64_t)waits[phase], 0);
+}
+
+void
+worker_stop(struct worker *w)
+{
+	if (w->how.asked || w->phase >= IN_EXITED)
+		return;
+	w->how.asked = true;
+	if (w->phase == IN_USE)
+		enter(w, IN_SHUTDOWN);
+	else if (w->phase == IN_HANDSHAKE)
+		enter(w, IN_TERM);
 }
 
 /* What the plugin says */
 
 static void
-on_request(void *arg, const struct rpc_message *m)
+on_worker_request(void *arg, const struct rpc_message *m)
 {
 	struct worker *w = arg;
 
@@ -184,7 +300,7 @@ on_request(void *arg, const struct rpc_message *m)
 }
 
 static void
-on_notification(void *arg, const struct rpc_message *m)
+on_worker_notification(void *arg, const struct rpc_message *m)
 {
 	struct worker *w = arg;
 	struct execlog_chunk chunk;
@@ -205,95 +321,78 @@ on_notification(void *arg, const struct rpc_message *m)
 }
 
 static void
-on_bad(void *arg, const char *why)
+on_worker_bad(void *arg, const char *why)
 {
 	struct worker *w = arg;
 
 	w->ev.on_bad(w->ev.arg, why);
 }
 
-/* A pipe is dead. The process is expected to be so too in a moment; one that
- * goes on living cannot be of use any more. */
+/* A pipe is dead. The process should be so too in a moment; one that lives on
+ * is of no more use. */
 static void
-on_broken(void *arg)
+on_worker_broken(void *arg)
 {
 	struct worker *w = arg;
 
-	if (w->phase <= WORKER_IN_SHUTDOWN && !w->asked)
-		worker_enter(w, WORKER_IN_LINGER);
-	worker_end_if_empty(w);
+	if (w->phase <= IN_SHUTDOWN && !w->how.asked)
+		enter(w, IN_LINGER);
+	end_if_empty(w);
+}
+
+static void
+on_worker_stderr(void *arg, struct span line)
+{
+	struct worker *w = arg;
+
+	w->ev.on_stderr(w->ev.arg, line);
+}
+
+static void
+on_worker_stderr_end(void *arg)
+{
+	end_if_empty(arg);
 }
 
 /* The hand-shake */
 
 static void
-take_methods(struct worker *w, struct jtext result)
+on_initialized(struct channel_pending *p, const struct rpc_answer *a)
 {
-	struct jtext methods = jtext_get(result, "supportedMethods");
+	struct worker *w = CONTAINER_OF(p, struct worker, initialize);
 
-	if (methods.kind == JTEXT_ARRAY)
-		buf_addspan(&w->methods, methods.raw);
-}
-
-static void
-hello_error(struct worker *w, const struct rpc_answer *a)
-{
-	buf_reset(&w->failure);
-	if (a->end == RPC_ERROR && a->message.kind == JTEXT_STRING)
-		jtext_decode(a->message, &w->failure, /* ret_replaced= */ NULL);
-	else if (a->end == RPC_ERROR)
-		buf_addspan(&w->failure, a->message.raw);
-	else if (a->end == RPC_RESULT)
-		buf_adds(&w->failure, "Worker initialize returned ok=false");
-	else if (a->end == RPC_BAD_RESPONSE)
-		buf_adds(&w->failure, "Unexpected response format for \"initialize\"");
-	else
-		buf_adds(&w->failure, a->text);
-}
-
-static void
-on_hello(struct channel_pending *c, const struct rpc_answer *a)
-{
-	struct worker *w = CONTAINER_OF(c, struct worker, hello);
-
-	if (a->end == RPC_RESULT && rpc_truthy(jtext_get(a->result, "ok"))) {
-		take_methods(w, a->result);
-		w->up = true;
+	if (handshake_read(a, &w->methods)) {
+		w->how.up = true;
 		/* Asked to stop meanwhile: the ladder goes on. */
-		if (w->phase != WORKER_IN_HELLO)
+		if (w->phase != IN_HANDSHAKE)
 			return;
-		w->phase = WORKER_IN_UP;
+		w->phase = IN_USE;
 		w->ev.on_up(w->ev.arg);
 		return;
 	}
-	hello_error(w, a);
-	w->answered = a->end != RPC_DIED;
+	buf_reset(&w->failure);
+	handshake_add_failure(&w->failure, a);
+	w->how.answered = a->end != RPC_DIED;
 	if (a->end == RPC_TIMED_OUT)
-		channel_drop(w->channel, c);
-	if (w->phase == WORKER_IN_HELLO)
-		worker_enter(w, WORKER_IN_KILL);
+		channel_cancel(w->channel, p);
+	if (w->phase == IN_HANDSHAKE)
+		enter(w, IN_KILL);
 }
 
 static int
-say_hello(struct worker *w, const struct worker_spec *spec, struct err *reterr)
+send_initialize(struct worker *w, const struct worker_spec *spec, struct err *reterr)
 {
 	struct buf params = BUF_INIT;
 	struct channel_request r = { 0 };
 	int ret;
 
-	buf_adds(&params, "{\"manifest\":");
-	buf_addspan(&params, spec->manifest);
-	buf_adds(&params, ",\"config\":{},\"instanceInfo\":{\"instanceId\":");
-	jtext_add_string(&params, span_of(spec->instance_id));
-	buf_adds(&params, ",\"hostVersion\":\"" HOST_VERSION "\","
-			  "\"deploymentMode\":\"local_trusted\","
-			  "\"deploymentExposure\":\"private\"},\"apiVersion\":1,"
-			  "\"databaseNamespace\":null}");
-	w->hello = (struct channel_pending){
-		.method = "initialize", .timeout_ms = w->limits.start_ms, .on_end = on_hello,
+	handshake_add_params(&params, spec->manifest, spec->instance_id);
+	w->initialize = (struct channel_pending){
+		.method = "initialize", .timeout_ms = w->limits.start_ms, .on_end = on_initialized,
 	};
 	r.params = buf_span(&params);
-	ret = params.failed ? err_nomem(reterr) : channel_send(w->channel, &w->hello, &r, reterr);
+	ret = params.failed ? err_nomem(reterr) :
+			      channel_send(w->channel, &w->initialize, &r, reterr);
 	buf_release(&params);
 	return ret;
 }
@@ -318,11 +417,13 @@ worker_methods(const struct worker *w)
 	return (struct jtext){ JTEXT_ARRAY, w->methods.len ? buf_span(&w->methods) : none };
 }
 
+/* Starting and closing */
+
 static void
-release(struct worker *w)
+on_worker_closed(uv_handle_t *h)
 {
-	frame_free(w->err_frame);
-	stderr_tail_release(&w->tail);
+	struct worker *w = h->data;
+
 	scope_release(&w->scope);
 	buf_release(&w->methods);
 	buf_release(&w->failure);
@@ -331,56 +432,42 @@ release(struct worker *w)
 	free(w);
 }
 
-static void
-on_closed(uv_handle_t *h)
-{
-	struct worker *w = h->data;
-
-	if (--w->open == 0)
-		release(w);
-}
-
 void
 worker_free(struct worker *w)
 {
-	struct scope_entry *sc;
+	struct scope_entry *e;
 
 	if (!w || w->closing)
 		return;
 	w->closing = true;
-	w->phase = WORKER_IN_DONE;
-	while ((sc = w->scope.calls)) {
-		struct worker_invocation *c = CONTAINER_OF(sc, struct worker_invocation, scope);
+	w->phase = IN_DONE;
+	while ((e = LIST_FIRST(&w->scope.calls))) {
+		struct worker_invocation *i = CONTAINER_OF(e, struct worker_invocation, scope);
 
-		channel_drop(w->channel, &c->rpc);
-		scope_end(&w->scope, sc, 0);
-		c->on_gone(c);
+		channel_cancel(w->channel, &i->rpc);
+		scope_end(&w->scope, e, 0);
+		i->on_gone(i);
 	}
 	channel_close(w->channel);
 	spawn_close(w->spawn);
-	uv_close((uv_handle_t *)&w->err_pipe, on_closed);
-	uv_close((uv_handle_t *)&w->timer, on_closed);
+	stderr_pipe_close(w->err);
+	uv_close((uv_handle_t *)&w->timer, on_worker_closed);
 }
 
+/* Takes the three descriptors. */
 static int
-connect_pipes(struct worker *w, uv_loop_t *loop, int fds[3], uint64_t *next_id, struct err *reterr)
+connect_pipes(struct worker *w, uv_loop_t *loop, const int take_fds[3], uint64_t *next_id,
+	      struct err *reterr)
 {
 	struct channel_limits limits = { w->limits.line_max, w->limits.queue_max };
-	struct channel_events ev = { on_request, on_notification, on_bad, on_broken, w };
-	int ret;
+	struct channel_events ev = {
+		on_worker_request, on_worker_notification, on_worker_bad, on_worker_broken, w,
+	};
+	struct stderr_pipe_events err_ev = { on_worker_stderr, on_worker_stderr_end, w };
 
-	w->channel = channel_new(loop, fds[0], fds[1], next_id, &limits, &ev, reterr);
-	fds[0] = fds[1] = -1;
-	if (!w->channel)
-		return ERR_IO;
-	ret = uv_pipe_open(&w->err_pipe, fds[2]);
-	if (ret >= 0) {
-		fds[2] = -1;
-		ret = uv_read_start((uv_stream_t *)&w->err_pipe, on_err_alloc, on_err_read);
-	}
-	if (ret < 0)
-		return err_set(reterr, ERR_IO, "cannot use a pipe: %s", uv_strerror(ret));
-	return 0;
+	w->channel = channel_new(loop, take_fds[0], take_fds[1], next_id, &limits, &ev, reterr);
+	w->err = stderr_pipe_new(loop, take_fds[2], &err_ev, reterr);
+	return w->channel && w->err ? 0 : ERR_IO;
 }
 
 struct worker *
@@ -393,28 +480,20 @@ worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint64_t *next_id,
 		.use_sigchld = spec->use_sigchld,
 	};
 	struct worker *w = buf_realloc(NULL, sizeof(*w));
-	struct frame_events fev = { on_err_line, NULL, w };
-	int fds[3] = { -1, -1, -1 };
+	int fds[3];
 
 	if (!w) {
 		err_nomem(reterr);
 		return NULL;
 	}
-	*w = (struct worker){ .limits = spec->limits, .ev = *ev, .code = -1, .open = HANDLES };
-	uv_pipe_init(loop, &w->err_pipe, 0);
+	*w = (struct worker){ .limits = spec->limits, .ev = *ev, .how.code = -1 };
 	uv_timer_init(loop, &w->timer);
-	w->err_pipe.data = w->timer.data = w;
-	w->err_frame = frame_new(FRAME_TEXT, STDERR_LINE_MAX, &fev, reterr);
-	if (!w->err_frame)
-		goto fail;
-	w->spawn = spawn_new(loop, &o, worker_exited, w, fds, reterr);
+	w->timer.data = w;
+	w->spawn = spawn_new(loop, &o, on_worker_exit, w, fds, reterr);
 	if (!w->spawn || connect_pipes(w, loop, fds, next_id, reterr) < 0 ||
-	    say_hello(w, spec, reterr) < 0)
-		goto fail;
+	    send_initialize(w, spec, reterr) < 0) {
+		worker_free(w);
+		return NULL;
+	}
 	return w;
-fail:
-	if (fds[2] >= 0)
-		close(fds[2]);
-	worker_free(w);
-	return NULL;
 }

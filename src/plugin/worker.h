@@ -3,8 +3,8 @@
  * worker: one child process of a plugin: its start, hand-shake, calls, stop
  * ladder and death (docs/protocol.md sections 1, 2, 8 and 10).
  *
- * Owns the process, its channel, the end of its stderr and the scope of its
- * calls. Knows nothing of Redis, the registry or restarts; logs nothing.
+ * Owns the process, its channel, its stderr and the scope of its calls. Knows
+ * nothing of Redis, the registry or restarts; logs nothing.
  */
 #ifndef ENVDRIVER_PLUGIN_WORKER_H
 #define ENVDRIVER_PLUGIN_WORKER_H
@@ -67,7 +67,7 @@ struct worker_end {
 struct worker_events {
 	void (*on_up)(void *arg);
 	void (*on_request)(void *arg, const struct rpc_message *m);
-	/* Not execute.log, which goes to its call. */
+	/* Not execute.log, which goes to its invocation. */
 	void (*on_notification)(void *arg, const struct rpc_message *m);
 	void (*on_stderr)(void *arg, struct span line);
 	/* A line or a piece of live output was ignored. */
@@ -84,26 +84,27 @@ struct worker *worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint6
 			  const struct worker_events *ev, struct err *reterr);
 
 /*
- * A call. `rpc.method`, `rpc.timeout_ms`, `rpc.spent_ms`, the first four of
- * `scope` and the functions are set by the owner and stay until on_gone.
+ * One call of a method, on behalf of one company. `rpc.method`,
+ * `rpc.timeout_ms`, `rpc.spent_ms`, the first four of `scope` and the functions
+ * are set by the owner and stay until on_gone.
  */
 struct worker_invocation {
 	struct channel_pending rpc;
 	struct scope_entry scope;
 	struct worker *worker;
 	/* Exactly once. */
-	void (*on_answer)(struct worker_invocation *c, const struct rpc_answer *answer);
+	void (*on_answer)(struct worker_invocation *i, const struct rpc_answer *answer);
 	/* Before on_answer. */
-	void (*on_chunk)(struct worker_invocation *c, bool is_stderr, struct span text);
+	void (*on_chunk)(struct worker_invocation *i, bool is_stderr, struct span text);
 	/* Once after RPC_TIMED_OUT: the late answer, or RPC_DIED or
 	 * RPC_TIMED_OUT when none will come. */
-	void (*on_late)(struct worker_invocation *c, const struct rpc_answer *answer);
-	/* Last: the plugin works on it no more and the struct may be freed. */
-	void (*on_gone)(struct worker_invocation *c);
+	void (*on_late)(struct worker_invocation *i, const struct rpc_answer *answer);
+	/* Last: the plugin no longer works on it and the struct may be freed. */
+	void (*on_gone)(struct worker_invocation *i);
 };
 
 /* Only after on_up. On failure nothing is called back. */
-int worker_invoke(struct worker *w, struct worker_invocation *c, struct span params,
+int worker_invoke(struct worker *w, struct worker_invocation *i, struct span params,
 		struct span traceparent, struct err *reterr);
 /* Queues a line to the plugin, as far as there is room. */
 void worker_write(struct worker *w, struct span line);
@@ -115,9 +116,7 @@ struct jtext worker_methods(const struct worker *w);
 
 /* The stop ladder: shutdown request, SIGTERM, SIGKILL. Again: nothing. */
 void worker_stop(struct worker *w);
-/* SIGKILL now. */
-void worker_kill(struct worker *w);
-/* At any time: kills what runs, ends calls with on_gone only. The memory is
+/* At any time: kills what runs; its calls end with on_gone only. The memory is
  * given back when the loop has turned. Accepts NULL. */
 void worker_free(struct worker *w);
 

@@ -48,7 +48,7 @@ on_end(struct channel_pending *rpc, const struct rpc_answer *a)
 
 	add_answer(c->b, "end", a);
 	if (c->drop_in_end)
-		channel_drop(c->b->channel, rpc);
+		channel_cancel(c->b->channel, rpc);
 }
 
 static inline void

@@ -147,7 +147,7 @@ test_late_limit(void **state)
 	say(&b, V ",\"id\":1,\"result\":1}\n" V ",\"id\":2,\"result\":2}\n");
 	expect(&b, "then", "bad a response to an unknown request;late m result 2;");
 	for (size_t i = 2; i < COUNT(calls); i++)
-		channel_drop(b.channel, &calls[i].rpc);
+		channel_cancel(b.channel, &calls[i].rpc);
 	end(&b);
 }
 

@@ -74,7 +74,7 @@ test_closed_while_parsing(void **state)
 	say_long(&b, "");
 	for (int i = 0; i < 100 && !channel_parsing(b.channel) && c.rpc.pending; i++)
 		uv_run(&b.loop, UV_RUN_NOWAIT);
-	channel_drop(b.channel, &c.rpc);
+	channel_cancel(b.channel, &c.rpc);
 	buf_reset(&b.out);
 	end(&b);
 }

@@ -106,7 +106,7 @@ test_find(void **state)
 	for (int i = 0; i < 100; i++)
 		scope_end(&s, &calls[i], 0);
 	assert_false(scope_any(&s));
-	assert_null(s.calls);
+	assert_true(LIST_EMPTY(&s.calls));
 	scope_release(&s);
 }
 

@@ -8,36 +8,32 @@ static const struct stop_row {
 	const char *steps[STEPS];
 	struct planned calls[CALLS];
 	bool at_once;		/* before the hand-shake is done */
-	bool kill;
 	const char *out;
 	int64_t min_ms, max_ms;
 } stop_rows[] = {
 	{ "graceful", { "init", "expect", V ",\"id\":2,\"method\":\"shutdown\",\"params\":{}}\n",
-	  "reply", "null" }, { { 0 } }, false, false,
+	  "reply", "null" }, { { 0 } }, false,
 	  UP "dead asked Worker process exited (code=0, signal=null)\nend\n", 0, 350 },
 	{ "exits without an answer", { "init", "expect", "shutdown", "exit", "0" }, { { 0 } },
-	  false, false,
+	  false,
 	  UP "dead asked Worker process exited (code=0, signal=null)\nend\n", 0, 350 },
 	{ "with a pending call", { "init", "expect", "probe", "expect", "shutdown", "reply",
 	  "null" }, PROBE,
-	  false, false, UP "dead asked Worker process exited (code=0, signal=null)\n"
+	  false, UP "dead asked Worker process exited (code=0, signal=null)\n"
 	  "probe died Worker process exited (code=0, signal=null)\nend\n", 0, 350 },
 	{ "answers and stays: SIGTERM", { "init", "expect", "shutdown", "reply", "null", "sleep",
 	  "20000" },
-	  { { 0 } }, false, false, UP "dead asked Worker process exited (code=null, "
+	  { { 0 } }, false, UP "dead asked Worker process exited (code=null, "
 	  "signal=SIGTERM)\nend\n",
 	  150, 500 },
 	{ "does not answer: SIGTERM", { "init", "expect", "shutdown", "sleep", "20000" },
-	  { { 0 } }, false, false,
+	  { { 0 } }, false,
 	  UP "dead asked Worker process exited (code=null, signal=SIGTERM)\nend\n", 550, 1000 },
 	{ "deaf: SIGKILL", { "deaf", "init", "expect", "shutdown", "sleep", "20000" }, { { 0 } },
-	  false, false,
+	  false,
 	  UP "dead asked Worker process exited (code=null, signal=SIGKILL)\nend\n", 850, 1500 },
-	{ "while it starts", { "sleep", "20000" }, { { 0 } }, true, false,
+	{ "while it starts", { "sleep", "20000" }, { { 0 } }, true,
 	  "failed asked Worker process exited (code=null, signal=SIGTERM)\nend\n", 0, 250 },
-	{ "killed", { "deaf", "init", "sleep", "20000" }, PROBE, false, true,
-	  UP "dead asked Worker process exited (code=null, signal=SIGKILL)\n"
-	  "probe died Worker process exited (code=null, signal=SIGKILL)\nend\n", 0, 250 },
 };
 
 static void
@@ -55,10 +51,7 @@ test_stop(void **state)
 		if (!row->at_once)
 			run_until(&b, &b.up, row->name);
 		asked = clock_mono_ms();
-		if (row->kill)
-			worker_kill(b.worker);
-		else
-			worker_stop(b.worker);
+		worker_stop(b.worker);
 		worker_stop(b.worker);
 		run_until(&b, &b.ended, row->name);
 		took = b.ended_ms - asked;

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * handshake: the texts of `initialize`, the first request of every worker
+ * (docs/protocol.md section 2).
+ *
+ * Owns nothing. Knows nothing of pipes or of time.
+ */
+#ifndef ENVDRIVER_PLUGIN_HANDSHAKE_H
+#define ENVDRIVER_PLUGIN_HANDSHAKE_H
+
+#include <stdbool.h>
+
+#include "envdriver/base/buf.h"
+
+struct rpc_answer;
+
+/* Appends the parameters. `manifest` is a JSON object. */
+void handshake_add_params(struct buf *out, struct span manifest, const char *instance_id);
+/* True when the plugin said yes; its supportedMethods (a JSON array) are then
+ * appended to `methods`, nothing when it names none. */
+bool handshake_read(const struct rpc_answer *a, struct buf *methods);
+/* Appends why it did not. */
+void handshake_add_failure(struct buf *out, const struct rpc_answer *a);
+
+#endif

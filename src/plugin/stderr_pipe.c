@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "stderr_pipe.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "envdriver/base/err.h"
+#include "frame.h"
+#include "stderr_tail.h"
+
+enum {
+	READ_SIZE = 16 << 10,
+	LINE_LEN_MAX = 16 << 10,
+	DRAIN_READS = 64,
+};
+
+struct stderr_pipe {
+	uv_pipe_t pipe;
+	struct stderr_pipe_events ev;
+	struct frame *frame;
+	struct stderr_tail tail;
+	bool ended;
+	uint64_t moment;	/* of the last drain that had one */
+	char buf[READ_SIZE];
+};
+
+static void
+on_stderr_line(void *arg, struct span line, bool repaired)
+{
+	struct stderr_pipe *p = arg;
+
+	(void)repaired;
+	stderr_tail_add(&p->tail, line);
+	p->ev.on_line(p->ev.arg, line);
+}
+
+static void
+on_stderr_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
+{
+	struct stderr_pipe *p = h->data;
+
+	(void)hint;
+	*ret = uv_buf_init(p->buf, sizeof(p->buf));
+}
+
+static void
+on_stderr_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *data)
+{
+	struct stderr_pipe *p = s->data;
+
+	if (n > 0) {
+		frame_feed(p->frame, data->base, (size_t)n);
+	} else if (n < 0) {
+		uv_read_stop(s);
+		p->ended = true;
+		p->ev.on_end(p->ev.arg);
+	}
+}
+
+void
+stderr_pipe_drain(struct stderr_pipe *p, uint64_t moment)
+{
+	uv_os_fd_t fd;
+	ssize_t n;
+
+	if (moment && moment == p->moment)
+		return;
+	p->moment = moment ? moment : p->moment;
+	if (p->ended || uv_fileno((uv_handle_t *)&p->pipe, &fd) < 0)
+		return;
+	for (int i = 0; i < DRAIN_READS; i++) {
+		n = read(fd, p->buf, sizeof(p->buf));
+		if (n <= 0)
+			return;
+		frame_feed(p->frame, p->buf, (size_t)n);
+	}
+}
+
+uint64_t
+stderr_pipe_position(const struct stderr_pipe *p)
+{
+	return stderr_tail_end(&p->tail) + frame_partial(p->frame);
+}
+
+struct span
+stderr_pipe_excerpt(const struct stderr_pipe *p, uint64_t from)
+{
+	return stderr_tail_excerpt(&p->tail, from);
+}
+
+bool
+stderr_pipe_ended(const struct stderr_pipe *p)
+{
+	return p->ended;
+}
+
+void
+stderr_pipe_finish(struct stderr_pipe *p)
+{
+	stderr_pipe_drain(p, 0);
+	uv_read_stop((uv_stream_t *)&p->pipe);
+	p->ended = true;
+	frame_end(p->frame);
+}
+
+static void
+release(struct stderr_pipe *p)
+{
+	frame_free(p->frame);
+	stderr_tail_release(&p->tail);
+	free(p);
+}
+
+static void
+on_stderr_closed(uv_handle_t *h)
+{
+	release(h->data);
+}
+
+void
+stderr_pipe_close(struct stderr_pipe *p)
+{
+	if (p)
+		uv_close((uv_handle_t *)&p->pipe, on_stderr_closed);
+}
+
+struct stderr_pipe *
+stderr_pipe_new(uv_loop_t *loop, int take_fd, const struct stderr_pipe_events *ev,
+		struct err *reterr)
+{
+	struct stderr_pipe *p = buf_realloc(NULL, sizeof(*p));
+	struct frame_events frame_ev = { on_stderr_line, NULL, p };
+	int ret;
+
+	if (p) {
+		*p = (struct stderr_pipe){ .ev = *ev };
+		p->frame = frame_new(FRAME_TEXT, LINE_LEN_MAX, &frame_ev, reterr);
+	}
+	if (!p || !p->frame) {
+		err_nomem(reterr);
+		close(take_fd);
+		free(p);
+		return NULL;
+	}
+	uv_pipe_init(loop, &p->pipe, 0);	/* cannot fail */
+	p->pipe.data = p;
+	ret = uv_pipe_open(&p->pipe, take_fd);
+	if (ret < 0)
+		close(take_fd);
+	else
+		ret = uv_read_start((uv_stream_t *)&p->pipe, on_stderr_alloc, on_stderr_bytes);
+	if (ret < 0) {
+		err_set(reterr, ERR_IO, "cannot use a pipe: %s", uv_strerror(ret));
+		stderr_pipe_close(p);
+		return NULL;
+	}
+	return p;
+}
