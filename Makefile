@@ -50,8 +50,8 @@ kafka := best_effort client client_conf client_error cluster consumer \
 	group_meta offset_metadata offsets produce publisher publisher_batch publisher_thread topic \
 	txn
 command := command command_check operation outcome request request_secret
-result := answer answer_config answer_execute answer_lease deadletter result result_drivers \
-	result_log result_record
+result := answer answer_config answer_execute answer_lease deadletter plugin_event_record result \
+	result_drivers result_log result_record
 engine := answering calling claiming committing dispatch engine entry held intake large_output \
 	orphans rebalance resolver scheduler shutdown stall startup status unread window
 cli := cli cli_help cli_load cli_man cli_redis cli_say cli_table
@@ -70,7 +70,7 @@ tests/unit := test_alloc test_answer test_avro_field test_avro_json test_backoff
 	test_err test_event test_exec_output test_frame test_golden_pure test_group_meta test_host test_http_client \
 	test_http_server test_instance test_jtext test_jtext_text test_ledger test_log_once \
 	test_manifest test_metrics test_nearest test_operation test_package test_parse_job \
-	test_prescan test_redis_url test_registry test_request test_result test_result_drivers \
+	test_plugin_event_record test_prescan test_redis_url test_registry test_request test_result test_result_drivers \
 	test_result_log test_rpc test_scheduler test_schema test_schema_ids test_schema_text \
 	test_scope test_supervisor_table test_txn test_units test_window test_worker \
 	test_worker_end

@@ -150,7 +150,7 @@ write_orphan(struct engine *f, struct span command_id, const struct chosen *by, 
 	log_warn("lease '%.*s' of command '%.*s' has no owner, it is to be destroyed",
 		 SPAN_FMT(lease_id), SPAN_FMT(command_id));
 	metrics_add(METRIC_ORPHANS, 1);
-	best_effort_plugin(f->notices, &n);
+	engine_plugin_event(f, &n);
 	if (call->failed ||
 	    !claims_orphan(f->claims, command_id, span_of(token), lease_id, buf_span(call)))
 		engine_nomem(f);

@@ -140,6 +140,18 @@ engine_nomem(struct engine *f)
 	engine_exit(f, 75, "out of memory; nothing is lost, start again");
 }
 
+void
+engine_plugin_event(struct engine *f, const struct plugin_event *p)
+{
+	struct events events = EVENTS_INIT;
+
+	if (plugin_event_record_build(f->schemas, instance_id(f->instance), p, &events) == 0)
+		best_effort_send(f->notices, &events);
+	else
+		best_effort_dropped(f->notices, TOPIC_PLUGIN_EVENTS);
+	events_release(&events);
+}
+
 struct partition *
 engine_partition(const struct engine *f, int32_t id)
 {

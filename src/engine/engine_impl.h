@@ -41,6 +41,7 @@
 #include "envdriver/engine/engine.h"
 #include "envdriver/kafka/best_effort.h"
 #include "envdriver/kafka/publisher.h"
+#include "envdriver/result/plugin_event_record.h"
 #include "envdriver/result/result.h"
 #include "scheduler.h"
 #include "envdriver/engine/window.h"
@@ -242,6 +243,8 @@ void engine_exit(struct engine *f, int exit_code, const char *fmt, ...)
 void engine_leave(struct engine *f, int exit_code, const char *text);
 /* Out of memory where nothing can be undone: exit 75. */
 void engine_nomem(struct engine *f);
+/* Sends a PluginEvent, best effort. */
+void engine_plugin_event(struct engine *f, const struct plugin_event *p);
 struct partition *engine_partition(const struct engine *f, int32_t id);
 /* The entry is owed nothing any more: unlinked and freed, unless the
  * publisher still borrows its events. */

@@ -99,7 +99,7 @@ notice(struct orphan *o, const char *type, const char *message)
 		.name = buf_span(&o->lease),
 	};
 
-	best_effort_plugin(o->flow->notices, &n);
+	engine_plugin_event(o->flow, &n);
 }
 
 static void

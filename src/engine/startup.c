@@ -234,7 +234,7 @@ on_notice(void *arg, const struct plugin_event *n)
 {
 	struct engine *f = arg;
 
-	best_effort_plugin(f->notices, n);
+	engine_plugin_event(f, n);
 }
 
 static void
@@ -387,8 +387,7 @@ make_stages(struct engine *f, struct err *reterr)
 				    reterr);
 	if (!f->supervisor || !f->results)
 		return -1;
-	f->notices = best_effort_new(f->config, f->schemas, instance_id(f->instance),
-				 (const char *const *)f->topics, reterr);
+	f->notices = best_effort_new(f->config, (const char *const *)f->topics, reterr);
 	return f->notices ? 0 : -1;
 }
 

@@ -3,29 +3,19 @@
 
 #include <librdkafka/rdkafka.h>
 #include <stdlib.h>
-#include <uuid/uuid.h>
 
 #include "envdriver/base/clock.h"
-#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
-#include "envdriver/avro/schema.h"
 #include "envdriver/kafka/client.h"
 #include "produce.h"
-#include "envdriver/plugin/plugin_event.h"
 
 enum { LOG_EVERY_MS = 60000 };
 
 struct best_effort {
 	rd_kafka_t *rk;
-	rd_kafka_topic_t *rkt[TOPIC_COUNT];	/* of the two topics that notices go to */
-	const char *instance_id;
-	const struct schema *schema;
-	avro_value_t value;		/* one PluginEvent after the other */
-	bool has_value;
-	struct events events;		/* of one PluginEvent */
-	struct buf framed;
+	rd_kafka_topic_t *rkt[TOPIC_COUNT];	/* of the two topics that it sends to */
 	const struct config *config;
 	unsigned failed;		/* deliveries in a row */
 	int64_t dropped;		/* since it was last said */
@@ -78,72 +68,6 @@ best_effort_dropped(struct best_effort *n, enum topic topic)
 	count(n, topic, false);
 }
 
-/* --- plugin events --- */
-
-static bool
-set_when(avro_value_t *v, const char *field, int64_t value, int64_t none)
-{
-	return value == none || avro_field_set_int(v, field, value);
-}
-
-static bool
-fill(struct best_effort *n, const struct plugin_event *p)
-{
-	avro_value_t *v = &n->value;
-	char id[37];
-	uuid_t uuid;
-
-	uuid_generate_random(uuid);
-	uuid_unparse_lower(uuid, id);
-	return avro_field_clear(v) && avro_field_set_text(v, "eventId", id) &&
-	       avro_field_set_text(v, "type", p->type) &&
-	       avro_field_set_int(v, "occurredAt", clock_wall_ms()) &&
-	       avro_field_set_span(v, "pluginId", p->plugin_id) &&
-	       avro_field_set_span(v, "pluginKey", p->plugin_key) &&
-	       avro_field_set_text(v, "instanceId", n->instance_id) &&
-	       set_when(v, "pid", p->pid, 0) && set_when(v, "exitCode", p->exit_code, -1) &&
-	       avro_field_set_span(v, "signal", span_of(p->signal)) &&
-	       (p->will_restart < 0 || avro_field_set_bool(v, "willRestart", p->will_restart)) &&
-	       set_when(v, "nextRestartAt", p->next_restart_at, 0) &&
-	       set_when(v, "consecutiveCrashes", p->consecutive_crashes, -1) &&
-	       set_when(v, "totalCrashes", p->total_crashes, -1) &&
-	       avro_field_set_span(v, "message", p->message) &&
-	       avro_field_set_span(v, "companyId", p->company_id) &&
-	       avro_field_set_span(v, "commandId", p->command_id) &&
-	       avro_field_set_span(v, "name", p->name) &&
-	       (!p->details.ptr || avro_field_set_span(v, "details", p->details));
-}
-
-static size_t
-add_header(struct event_header *to, const char *name, struct span value)
-{
-	if (!value.ptr)
-		return 0;
-	*to = (struct event_header){ span_of(name), value };
-	return 1;
-}
-
-void
-best_effort_plugin(struct best_effort *n, const struct plugin_event *p)
-{
-	struct event_header headers[3];
-	size_t n_headers = 0;
-	struct err err = { 0 };
-
-	n_headers += add_header(headers + n_headers, "command-id", p->command_id);
-	n_headers += add_header(headers + n_headers, "company-id", p->company_id);
-	n_headers += add_header(headers + n_headers, "schema", span_of(schema_name(n->schema)));
-	events_reset(&n->events);
-	buf_reset(&n->framed);
-	if (fill(n, p) && schema_write(n->schema, &n->value, &n->framed, &err) == 0 &&
-	    !n->framed.failed &&
-	    events_add(&n->events, TOPIC_PLUGIN_EVENTS, p->plugin_id, headers, n_headers,
-		       buf_span(&n->framed)))
-		best_effort_send(n, &n->events);
-	else
-		best_effort_dropped(n, TOPIC_PLUGIN_EVENTS);
-}
-
 /* --- life --- */
 
 static bool
@@ -163,8 +87,7 @@ open_topics(struct best_effort *n, const char *const *topics, struct err *reterr
 }
 
 struct best_effort *
-best_effort_new(const struct config *config, const struct schemas *schemas, const char *instance_id,
-	    const char *const *topics, struct err *reterr)
+best_effort_new(const struct config *config, const char *const *topics, struct err *reterr)
 {
 	struct best_effort *n = calloc(1, sizeof(*n));
 	const struct client_hooks hooks = { .on_delivery = on_delivery, .arg = n };
@@ -173,13 +96,9 @@ best_effort_new(const struct config *config, const struct schemas *schemas, cons
 		err_nomem(reterr);
 		return NULL;
 	}
-	n->instance_id = instance_id;
 	n->config = config;
 	n->said_ms = clock_mono_ms() - LOG_EVERY_MS;
-	n->schema = schemas_find(schemas, topic_record(TOPIC_PLUGIN_EVENTS));
-	n->has_value = schema_value_new(n->schema, &n->value, reterr) == 0;
-	if (n->has_value)
-		n->rk = client_open(config, CLIENT_CONF_BEST_EFFORT, NULL, &hooks, reterr);
+	n->rk = client_open(config, CLIENT_CONF_BEST_EFFORT, NULL, &hooks, reterr);
 	if (n->rk && open_topics(n, topics, reterr))
 		return n;
 	best_effort_free(n, 0);
@@ -212,9 +131,5 @@ best_effort_free(struct best_effort *n, int timeout_ms)
 		if (n->rkt[t])
 			rd_kafka_topic_destroy(n->rkt[t]);
 	client_close(n->rk);
-	if (n->has_value)
-		avro_value_decref(&n->value);
-	events_release(&n->events);
-	buf_release(&n->framed);
 	free(n);
 }

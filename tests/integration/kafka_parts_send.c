@@ -13,14 +13,15 @@
 #include "envdriver/kafka/best_effort.h"
 #include "envdriver/kafka/offsets.h"
 #include "envdriver/kafka/publisher.h"
-#include "envdriver/plugin/supervisor.h"
+#include "envdriver/plugin/plugin_event.h"
+#include "envdriver/result/plugin_event_record.h"
 
 enum { ITEMS_MAX = 2000 };
 
 static struct {
 	struct publisher *publisher;
 	struct schemas *schemas;
-	struct best_effort *notices;
+	struct best_effort *best_effort;
 	struct batch batch;
 	struct publish_item items[ITEMS_MAX];
 	struct events events[ITEMS_MAX];
@@ -196,18 +197,16 @@ send_look(char *rest)
 }
 
 static bool
-need_notices(void)
+need_best_effort(void)
 {
 	struct err err = { 0 };
 
 	if (!out.schemas)
 		out.schemas = schemas_new(&err);
-	if (out.schemas && !out.notices)
-		out.notices = best_effort_new(me.config, out.schemas, "w1",
-		  (const char *const *)me.topics,
-					 &err);
-	if (!out.notices)
-		die("notices", &err);
+	if (out.schemas && !out.best_effort)
+		out.best_effort = best_effort_new(me.config, (const char *const *)me.topics, &err);
+	if (!out.best_effort)
+		die("best_effort", &err);
 	return true;
 }
 
@@ -226,9 +225,13 @@ send_notice(char *rest)
 		.consecutive_crashes = 1,
 		.total_crashes = 2,
 	};
+	struct events e = EVENTS_INIT;
 
-	need_notices();
-	best_effort_plugin(out.notices, &p);
+	need_best_effort();
+	if (plugin_event_record_build(out.schemas, "w1", &p, &e) < 0)
+		exit(3);
+	best_effort_send(out.best_effort, &e);
+	events_release(&e);
 }
 
 /* "count bytes" of LIVE pieces */
@@ -241,13 +244,13 @@ send_flood(char *rest)
 	char *value = calloc(1, (size_t)bytes);
 	int64_t began = clock_mono_ms();
 
-	need_notices();
+	need_best_effort();
 	if (!value || !events_add(&e, TOPIC_EXECUTION_LOGS, SPAN_LIT("c"), NULL, 0,
 				  (struct span){ value, (size_t)bytes }))
 		exit(3);
 	for (long i = 0; i < n; i++)
-		best_effort_send(out.notices, &e);
-	best_effort_poll(out.notices);
+		best_effort_send(out.best_effort, &e);
+	best_effort_poll(out.best_effort);
 	tell("flooded", ",\"took\":%" PRId64, clock_mono_ms() - began);
 	events_release(&e);
 	free(value);
@@ -285,10 +288,10 @@ send_committed(char *rest)
 void
 send_release(void)
 {
-	best_effort_free(out.notices, 2000);
+	best_effort_free(out.best_effort, 2000);
 	publisher_free(out.publisher);
 	schemas_free(out.schemas);
-	out.notices = NULL;
+	out.best_effort = NULL;
 	out.publisher = NULL;
 	out.schemas = NULL;
 }

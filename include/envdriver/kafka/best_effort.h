@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * best_effort: best-effort, non-transactional records: LIVE pieces of output and
+ * best_effort: sends records outside transactions: LIVE pieces of output and
  * plugin events. Never waits, never fails a command.
  *
- * Owns a plain producer with a bounded queue; what does not fit is dropped
- * and counted.
+ * Owns a plain producer with a bounded queue; records that do not fit are
+ * dropped and counted. Knows nothing of what a record means.
  */
 #ifndef ENVDRIVER_KAFKA_BEST_EFFORT_H
 #define ENVDRIVER_KAFKA_BEST_EFFORT_H
@@ -16,20 +16,15 @@
 struct config;
 struct err;
 struct best_effort;
-struct plugin_event;
-struct schemas;
 
 /* `topics[]`: full names by enum topic, borrowed. */
-struct best_effort *best_effort_new(const struct config *config, const struct schemas *schemas,
-			    const char *instance_id, const char *const *topics,
-			    struct err *reterr);
+struct best_effort *best_effort_new(const struct config *config, const char *const *topics,
+				    struct err *reterr);
 /* Sends every event of the set (execution logs and plugin events; others are
  * dropped); they are copied. */
 void best_effort_send(struct best_effort *n, const struct events *events);
 /* A record of `topic` could not even be encoded: counts it as dropped. */
 void best_effort_dropped(struct best_effort *n, enum topic topic);
-/* Encodes a PluginEvent and sends it. */
-void best_effort_plugin(struct best_effort *n, const struct plugin_event *p);
 /* Serves delivery reports; called now and then from the loop. */
 void best_effort_poll(struct best_effort *n);
 /* Waits at most `timeout_ms` for what is queued (at the very end only). */
