@@ -338,7 +338,7 @@ let_go(struct engine *f)
 	f->revoked = NULL;
 	f->n_revoked = 0;
 	f->revoking = false;
-	consumer_let_go(f->consumer);
+	consumer_unassign(f->consumer);
 }
 
 void

@@ -1,165 +1,121 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * consumer: the shelf. librdkafka gives the records of all partitions in one
- * queue, a whole fetch of one partition after a whole fetch of the next. When
- * a partition is full, its records would hold up those behind them: they wait
- * here, in their order, until it has room.
- */
-#include <stdlib.h>
+#include "consumer_backlog.h"
 
-#include "consumer_impl.h"
+#include <stdlib.h>
 
 enum {
 	SPARE_MAX = 1024,
 	STALE_MS = 5000,
-	RECORD_BYTES = 512,	/* of one that holds nothing */
+	RECORD_BYTES = 512,	/* of a record without key and value */
 };
 
-struct shelved {
+struct consumer_backlog_record {
 	rd_kafka_message_t *m;
-	uint64_t at_ms;		/* uv_now */
-	struct shelved *next;
+	uint64_t at_ms;
+	STAILQ_ENTRY(consumer_backlog_record) link;
 };
 
 static size_t
-size_of(const rd_kafka_message_t *m)
+bytes_of(const rd_kafka_message_t *m)
 {
 	return m->len + m->key_len + RECORD_BYTES;
 }
 
-bool
-consumer_shelf_spare(struct consumer *c)
+void
+consumer_backlog_init(struct consumer_backlog *b, size_t limit)
 {
-	if (!c->shelf.spare) {
-		c->shelf.spare = calloc(1, sizeof(*c->shelf.spare));
-		c->shelf.n_spare = c->shelf.spare != NULL;
-	}
-	return c->shelf.spare;
-}
-
-/* Beyond the limit comes only what a queue still held of partitions that are
- * paused. */
-bool
-consumer_shelf_room(struct consumer *c)
-{
-	return !(c->shelf.bytes >= c->shelf.limit && c->jamming) && consumer_shelf_spare(c);
-}
-
-/* A record keeps the whole fetch alive that it came in, with the records of
- * others: not for long. */
-bool
-consumer_shelf_stale(const struct consumer *c, const struct consumer_part *p)
-{
-	return p->shelf && uv_now(c->loop) - p->shelf->at_ms >= STALE_MS;
-}
-
-bool
-consumer_shelf_heavy(const struct consumer *c)
-{
-	return c->shelf.bytes >= c->shelf.limit / 2;
+	*b = (struct consumer_backlog){ .limit = limit };
+	STAILQ_INIT(&b->spare);
 }
 
 void
-consumer_shelf_put(struct consumer *c, struct consumer_part *p, rd_kafka_message_t *take_m)
+consumer_backlog_release(struct consumer_backlog *b)
 {
-	struct shelved *s = c->shelf.spare;
+	struct consumer_backlog_record *r;
 
-	c->shelf.spare = s->next;
-	c->shelf.n_spare--;
-	*s = (struct shelved){ take_m, uv_now(c->loop), NULL };
-	if (p->shelf_last)
-		p->shelf_last->next = s;
-	else
-		p->shelf = s;
-	p->shelf_last = s;
-	c->shelf.n++;
-	c->shelf.bytes += size_of(take_m);
+	while ((r = STAILQ_FIRST(&b->spare))) {
+		STAILQ_REMOVE_HEAD(&b->spare, link);
+		free(r);
+	}
+	b->n_spare = 0;
 }
 
-static rd_kafka_message_t *
-take(struct consumer *c, struct consumer_part *p)
+bool
+consumer_backlog_reserve(struct consumer_backlog *b)
 {
-	struct shelved *s = p->shelf;
-	rd_kafka_message_t *m = s->m;
+	struct consumer_backlog_record *r;
 
-	p->shelf = s->next;
-	if (!p->shelf)
-		p->shelf_last = NULL;
-	c->shelf.n--;
-	c->shelf.bytes -= size_of(m);
-	if (c->shelf.n_spare >= SPARE_MAX) {
-		free(s);
+	if (b->n_spare)
+		return true;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return false;
+	STAILQ_INSERT_HEAD(&b->spare, r, link);
+	b->n_spare = 1;
+	return true;
+}
+
+bool
+consumer_backlog_full(const struct consumer_backlog *b)
+{
+	return b->bytes >= b->limit;
+}
+
+bool
+consumer_backlog_heavy(const struct consumer_backlog *b)
+{
+	return b->bytes >= b->limit / 2;
+}
+
+void
+consumer_backlog_put(struct consumer_backlog *b, struct consumer_backlog_queue *q,
+		     rd_kafka_message_t *take_m, uint64_t now_ms)
+{
+	struct consumer_backlog_record *r = STAILQ_FIRST(&b->spare);
+
+	STAILQ_REMOVE_HEAD(&b->spare, link);
+	b->n_spare--;
+	r->m = take_m;
+	r->at_ms = now_ms;
+	STAILQ_INSERT_TAIL(q, r, link);
+	b->n++;
+	b->bytes += bytes_of(take_m);
+}
+
+rd_kafka_message_t *
+consumer_backlog_take(struct consumer_backlog *b, struct consumer_backlog_queue *q)
+{
+	struct consumer_backlog_record *r = STAILQ_FIRST(q);
+	rd_kafka_message_t *m;
+
+	if (!r)
+		return NULL;
+	m = r->m;
+	STAILQ_REMOVE_HEAD(q, link);
+	b->n--;
+	b->bytes -= bytes_of(m);
+	if (b->n_spare >= SPARE_MAX) {
+		free(r);
 	} else {
-		s->next = c->shelf.spare;
-		c->shelf.spare = s;
-		c->shelf.n_spare++;
+		STAILQ_INSERT_HEAD(&b->spare, r, link);
+		b->n_spare++;
 	}
 	return m;
 }
 
-static bool
-goes_on(const struct consumer *c, const struct consumer_part *p)
+void
+consumer_backlog_clear(struct consumer_backlog *b, struct consumer_backlog_queue *q)
 {
-	return p->shelf && p->open && !p->pause_wanted && !c->pause_all;
+	rd_kafka_message_t *m;
+
+	while ((m = consumer_backlog_take(b, q)))
+		rd_kafka_message_destroy(m);
 }
 
 bool
-consumer_shelf_ready(const struct consumer *c)
+consumer_backlog_stale(const struct consumer_backlog_queue *q, uint64_t now_ms)
 {
-	for (size_t i = 0; c->shelf.n && i < c->n_parts; i++)
-		if (goes_on(c, &c->parts[i]))
-			return true;
-	return false;
-}
+	const struct consumer_backlog_record *r = STAILQ_FIRST(q);
 
-/* One that was paused is read again when nothing of it lies here. */
-static bool
-emptied(const struct consumer_part *p)
-{
-	return p->jammed && !p->shelf && !p->pause_wanted;
-}
-
-/* A callback may move partitions, and close us. Each time another partition
- * is the first. */
-int
-consumer_shelf_deliver(struct consumer *c, int most,
-		       void (*deliver)(struct consumer *c, rd_kafka_message_t *take_m))
-{
-	size_t first = c->shelf.n ? c->shelf.turn++ : 0;
-	bool empty = false;
-	int n = 0;
-
-	for (size_t k = 0; c->shelf.n && k < c->n_parts; k++) {
-		size_t i = (first + k) % c->n_parts;
-
-		while (n < most && c->rk && goes_on(c, &c->parts[i])) {
-			deliver(c, take(c, &c->parts[i]));
-			n++;
-		}
-		empty |= c->rk && emptied(&c->parts[i]);
-	}
-	if (empty)
-		consumer_align_pauses(c);
-	return n;
-}
-
-void
-consumer_shelf_clear(struct consumer *c, struct consumer_part *p)
-{
-	while (p->shelf)
-		rd_kafka_message_destroy(take(c, p));
-}
-
-void
-consumer_shelf_release(struct consumer *c)
-{
-	for (size_t i = 0; i < c->n_parts; i++)
-		consumer_shelf_clear(c, &c->parts[i]);
-	while (c->shelf.spare) {
-		struct shelved *next = c->shelf.spare->next;
-
-		free(c->shelf.spare);
-		c->shelf.spare = next;
-	}
-	c->shelf.n_spare = 0;
+	return r && now_ms - r->at_ms >= STALE_MS;
 }

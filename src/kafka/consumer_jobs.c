@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "consumer_jobs.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "envdriver/base/clock.h"
-#include "envdriver/base/log.h"
+#include "envdriver/base/err.h"
 #include "envdriver/kafka/offsets.h"
-#include "consumer_impl.h"
 
 enum { LOG_MS = 5000, REACH_MS = 1000 };
 
-/* One blocking errand on the thread pool. */
-struct consumer_helper {
+struct consumer_job {
 	uv_work_t work;
-	struct consumer *c;		/* NULL: nobody waits for it any more; the loop's */
-	struct consumer_helper *next;	/* in `running` */
-	struct consumer_helper **back;
+	struct consumer_jobs *jobs;	/* the loop's; NULL: nobody waits for it any more */
+	LIST_ENTRY(consumer_job) link;	/* of `running`, unless jobs is NULL */
 	struct offsets *offsets;
 	atomic_bool stop;
 	atomic_int waits;		/* rd_kafka_resp_err_t */
-	void (*after)(struct consumer_helper *h);
+	void (*finish)(struct consumer_job *job);
 
 	rd_kafka_topic_partition_list_t *list;
 	char *topic;
@@ -28,243 +27,241 @@ struct consumer_helper {
 };
 
 static void
-helper_free(struct consumer_helper *h)
+job_free(struct consumer_job *job)
 {
-	if (h->list)
-		rd_kafka_topic_partition_list_destroy(h->list);
-	offsets_unref(h->offsets);
-	free(h->topic);
-	free(h->starts);
-	free(h->ends);
-	free(h);
+	if (job->list)
+		rd_kafka_topic_partition_list_destroy(job->list);
+	offsets_unref(job->offsets);
+	free(job->topic);
+	free(job->starts);
+	free(job->ends);
+	free(job);
 }
 
-static struct consumer_helper *
-helper_new(struct consumer *c, int n)
+static struct consumer_job *
+job_new(struct consumer_jobs *js, int n)
 {
-	struct consumer_helper *h = calloc(1, sizeof(*h));
+	struct consumer_job *job = js->offsets ? calloc(1, sizeof(*job)) : NULL;
 
-	if (!h)
+	if (!job)
 		return NULL;
-	h->offsets = offsets_ref(c->offsets);
-	h->c = c;
-	h->work.data = h;
-	h->topic = strdup(c->topic);
-	h->starts = malloc(((size_t)n + 1) * sizeof(*h->starts));
-	h->ends = malloc(((size_t)n + 1) * sizeof(*h->ends));
-	h->list = rd_kafka_topic_partition_list_new(n + 1);
-	for (int i = 0; h->starts && h->ends && i < n; i++)
-		h->starts[i] = h->ends[i] = -1;
-	if (h->topic && h->starts && h->ends)
-		return h;
-	helper_free(h);
+	job->offsets = offsets_ref(js->offsets);
+	job->jobs = js;
+	job->work.data = job;
+	job->topic = strdup(js->topic);
+	job->starts = malloc(((size_t)n + 1) * sizeof(*job->starts));
+	job->ends = malloc(((size_t)n + 1) * sizeof(*job->ends));
+	job->list = rd_kafka_topic_partition_list_new(n + 1);
+	for (int i = 0; job->starts && job->ends && i < n; i++)
+		job->starts[i] = job->ends[i] = -1;
+	if (job->topic && job->starts && job->ends)
+		return job;
+	job_free(job);
 	return NULL;
 }
 
 static void
-unlink_helper(struct consumer_helper *h)
+remove_job(struct consumer_job *job)
 {
-	if (!h->c)
-		return;
-	*h->back = h->next;
-	if (h->next)
-		h->next->back = h->back;
-	h->c = NULL;
+	if (job->jobs)
+		LIST_REMOVE(job, link);
+	job->jobs = NULL;
 }
 
 static void
-after_work(uv_work_t *work, int status)
+after_job(uv_work_t *work, int status)
 {
-	struct consumer_helper *h = work->data;
+	struct consumer_job *job = work->data;
 
 	(void)status;
-	if (h->c)
-		h->after(h);
-	unlink_helper(h);
-	helper_free(h);
+	if (job->jobs)
+		job->finish(job);	/* may release the jobs */
+	remove_job(job);
+	job_free(job);
 }
 
 static bool
-helper_start(struct consumer_helper *h, void (*fn)(uv_work_t *work),
-	     void (*after)(struct consumer_helper *h))
+start_job(struct consumer_job *job, void (*fn)(uv_work_t *work),
+	  void (*finish)(struct consumer_job *job))
 {
-	struct consumer *c = h->c;
-
-	h->after = after;
-	if (uv_queue_work(c->loop, &h->work, fn, after_work) != 0) {
-		h->c = NULL;
-		helper_free(h);
+	job->finish = finish;
+	if (uv_queue_work(job->jobs->loop, &job->work, fn, after_job) != 0) {
+		job_free(job);
 		return false;
 	}
-	h->next = c->helpers;
-	h->back = &c->helpers;
-	if (h->next)
-		h->next->back = &h->next;
-	c->helpers = h;
+	LIST_INSERT_HEAD(&job->jobs->running, job, link);
 	return true;
 }
 
-/* --- committed offsets and where the log begins and ends --- */
+int
+consumer_jobs_init(struct consumer_jobs *js, uv_loop_t *loop, const struct config *config,
+		   const char *topic, const struct consumer_jobs_events *ev, struct err *reterr)
+{
+	*js = (struct consumer_jobs){ .loop = loop, .topic = topic, .ev = *ev };
+	LIST_INIT(&js->running);
+	js->offsets = offsets_new(config, reterr);
+	return js->offsets ? 0 : ERR_CONFIG;
+}
+
+void
+consumer_jobs_release(struct consumer_jobs *js)
+{
+	struct consumer_job *job;
+
+	js->reading = NULL;
+	while ((job = LIST_FIRST(&js->running))) {
+		atomic_store(&job->stop, true);
+		remove_job(job);
+	}
+	offsets_unref(js->offsets);
+	js->offsets = NULL;
+}
+
+/* --- committed offsets, and where the log begins and ends --- */
 
 static bool
-stopped(void *arg)
+is_stopped(void *arg)
 {
-	struct consumer_helper *h = arg;
+	struct consumer_job *job = arg;
 
-	return atomic_load(&h->stop);
+	return atomic_load(&job->stop);
 }
 
 static void
-on_wait(void *arg, rd_kafka_resp_err_t why)
+on_offsets_wait(void *arg, rd_kafka_resp_err_t why)
 {
-	struct consumer_helper *h = arg;
+	struct consumer_job *job = arg;
 
-	atomic_store(&h->waits, (int)why);
+	atomic_store(&job->waits, (int)why);
 }
 
 static void
-read_logs(struct consumer_helper *h)
+read_logs(struct consumer_job *job)
 {
 	int64_t until = clock_mono_ms() + LOG_MS;
 
 	/* Best effort: what cannot be read in time stays -1. */
-	for (int i = 0; i < h->list->cnt && !stopped(h); i++) {
+	for (int i = 0; i < job->list->cnt && !is_stopped(job); i++) {
 		int64_t left = until - clock_mono_ms();
 
 		if (left <= 0)
 			break;
-		(void)offsets_log(h->offsets, h->topic, h->list->elems[i].partition, (int)left,
-				  &h->starts[i], &h->ends[i]);
+		(void)offsets_log(job->offsets, job->topic, job->list->elems[i].partition,
+				  (int)left, &job->starts[i], &job->ends[i]);
 	}
 }
 
 static void
-read_work(uv_work_t *work)
+read_offsets(uv_work_t *work)
 {
-	struct consumer_helper *h = work->data;
-	const struct offsets_watch watch = { stopped, on_wait, h };
+	struct consumer_job *job = work->data;
+	const struct offsets_watch watch = { is_stopped, on_offsets_wait, job };
 
-	h->ok = offsets_read(h->offsets, h->list, &watch, /* reterr= */ NULL) == 0;
-	if (h->ok)
-		read_logs(h);
+	job->ok = offsets_read(job->offsets, job->list, &watch, /* reterr= */ NULL) == 0;
+	if (job->ok)
+		read_logs(job);
 }
 
 static void
-read_after(struct consumer_helper *h)
+finish_offsets(struct consumer_job *job)
 {
-	struct consumer *c = h->c;
-	rd_kafka_topic_partition_list_t *list = h->list;
+	struct consumer_jobs *js = job->jobs;
+	rd_kafka_topic_partition_list_t *list = job->list;
 
-	if (c->reading != h)
+	if (js->reading != job)
 		return;
-	c->reading = NULL;
-	h->list = NULL;
-	if (h->ok) {
-		consumer_move_read(c, list, h->starts, h->ends);
+	js->reading = NULL;
+	/* It was not stopped, or `reading` would be another: out of memory. */
+	if (!job->ok) {
+		js->ev.on_offsets(js->ev.arg, NULL, NULL, NULL);
 		return;
 	}
-	rd_kafka_topic_partition_list_destroy(list);
-	/* Stopped it was not, or `reading` would be another: out of memory. */
-	log_error("out of memory while reading committed offsets, reading them again");
-	(void)consumer_read_start(c, c->moving);
+	job->list = NULL;
+	js->ev.on_offsets(js->ev.arg, list, job->starts, job->ends);
 }
 
 bool
-consumer_read_start(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
+consumer_jobs_read_offsets(struct consumer_jobs *js, const rd_kafka_topic_partition_list_t *list)
 {
-	struct consumer_helper *h = helper_new(c, list->cnt);
+	struct consumer_job *job = job_new(js, list->cnt);
 
-	if (!h)
+	if (!job)
 		return false;
 	for (int i = 0; i < list->cnt; i++)
-		rd_kafka_topic_partition_list_add(h->list, list->elems[i].topic,
+		rd_kafka_topic_partition_list_add(job->list, list->elems[i].topic,
 						  list->elems[i].partition);
-	if (!helper_start(h, read_work, read_after))
+	if (!start_job(job, read_offsets, finish_offsets))
 		return false;
-	c->reading = h;
-	c->reading_since_ms = clock_mono_ms();
+	js->reading = job;
 	return true;
 }
 
 void
-consumer_read_cancel(struct consumer *c)
+consumer_jobs_stop_reading(struct consumer_jobs *js)
 {
-	if (c->reading)
-		atomic_store(&c->reading->stop, true);
-	c->reading = NULL;
+	if (js->reading)
+		atomic_store(&js->reading->stop, true);
+	js->reading = NULL;
 }
 
 rd_kafka_resp_err_t
-consumer_read_waits(const struct consumer *c)
+consumer_jobs_wait_reason(const struct consumer_jobs *js)
 {
-	return c->reading ? (rd_kafka_resp_err_t)atomic_load(&c->reading->waits)
-			  : RD_KAFKA_RESP_ERR_NO_ERROR;
+	return js->reading ? (rd_kafka_resp_err_t)atomic_load(&js->reading->waits)
+			   : RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* --- one partition's log, after a gap --- */
+/* --- the log of one partition --- */
 
 static void
-log_work(uv_work_t *work)
+read_log(uv_work_t *work)
 {
-	struct consumer_helper *h = work->data;
+	struct consumer_job *job = work->data;
 
-	h->ok = offsets_log(h->offsets, h->topic, h->list->elems[0].partition, LOG_MS, h->starts,
-			    h->ends);
+	job->ok = offsets_log(job->offsets, job->topic, job->list->elems[0].partition, LOG_MS,
+			      job->starts, job->ends);
 }
 
 static void
-log_after(struct consumer_helper *h)
+finish_log(struct consumer_job *job)
 {
-	consumer_state_log(h->c, h->list->elems[0].partition, h->ok, h->starts[0], h->ends[0]);
+	job->jobs->ev.on_log_read(job->jobs->ev.arg, job->list->elems[0].partition, job->ok,
+				  job->starts[0], job->ends[0]);
+}
+
+bool
+consumer_jobs_read_log(struct consumer_jobs *js, int32_t partition)
+{
+	struct consumer_job *job = job_new(js, 1);
+
+	if (!job)
+		return false;
+	rd_kafka_topic_partition_list_add(job->list, js->topic, partition);
+	return start_job(job, read_log, finish_log);
+}
+
+/* --- does a broker answer again? --- */
+
+static void
+reach_broker(uv_work_t *work)
+{
+	struct consumer_job *job = work->data;
+
+	job->ok = offsets_reach(job->offsets, REACH_MS);
+}
+
+static void
+finish_reach(struct consumer_job *job)
+{
+	job->jobs->reaching = false;
+	job->jobs->ev.on_reached(job->jobs->ev.arg, job->ok);
 }
 
 void
-consumer_read_log(struct consumer *c, int32_t partition)
+consumer_jobs_reach(struct consumer_jobs *js)
 {
-	struct consumer_helper *h = helper_new(c, 1);
-	bool started = false;
+	struct consumer_job *job = js->reaching ? NULL : job_new(js, 0);
 
-	if (h) {
-		rd_kafka_topic_partition_list_add(h->list, c->topic, partition);
-		started = helper_start(h, log_work, log_after);
-	}
-	if (!started)
-		consumer_state_log(c, partition, false, -1, -1);
-}
-
-/* --- is a broker there again? --- */
-
-static void
-reach_work(uv_work_t *work)
-{
-	struct consumer_helper *h = work->data;
-
-	h->ok = offsets_reach(h->offsets, REACH_MS);
-}
-
-static void
-reach_after(struct consumer_helper *h)
-{
-	h->c->reaching = false;
-	consumer_state_reached(h->c, h->ok);
-}
-
-void
-consumer_read_reach(struct consumer *c)
-{
-	struct consumer_helper *h = c->reaching ? NULL : helper_new(c, 0);
-
-	if (h)
-		c->reaching = helper_start(h, reach_work, reach_after);
-}
-
-/* Nobody waits for any of them any more. */
-void
-consumer_read_release(struct consumer *c)
-{
-	c->reading = NULL;
-	while (c->helpers) {
-		atomic_store(&c->helpers->stop, true);
-		unlink_helper(c->helpers);
-	}
+	if (job)
+		js->reaching = start_job(job, reach_broker, finish_reach);
 }

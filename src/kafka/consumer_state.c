@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "consumer_state.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -6,37 +8,41 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/exit.h"
 #include "envdriver/base/log.h"
-#include "envdriver/kafka/client.h"
 #include "envdriver/kafka/client_error.h"
-#include "consumer_impl.h"
 
 enum {
-	SLOW_READ_MS = 2000,
-	LEAVE_MS = 5000,
 	START_MS = 5000,
-	LOG_TRUNCATION = -139,	/* from 2.1 on; 2.0.2's headers lack the name */
+	/* RD_KAFKA_RESP_ERR__LOG_TRUNCATION: from 2.1 on; 2.0.2's headers lack it. */
+	LOG_TRUNCATION = -139,
 };
+
+void
+consumer_state_init(struct consumer_state *s, const struct config *config, const char *topic,
+		    const struct consumer_events *ev)
+{
+	*s = (struct consumer_state){ .config = config, .topic = topic, .ev = ev };
+}
 
 /* --- what the owner is told --- */
 
 static void
-tell_state(struct consumer *c)
+tell_state(struct consumer_state *s)
 {
-	const char *why = c->why_down[0] ? c->why_down : c->why_group;
+	const char *why = s->why_down[0] ? s->why_down : s->why_group;
 
-	if (strcmp(why, c->why_told) == 0)
+	if (strcmp(why, s->why_told) == 0)
 		return;
-	snprintf(c->why_told, sizeof(c->why_told), "%s", why);
-	c->ev.on_state(c->ev.arg, why[0] ? c->why_told : NULL);
+	snprintf(s->why_told, sizeof(s->why_told), "%s", why);
+	s->ev->on_state(s->ev->arg, why[0] ? s->why_told : NULL);
 }
 
 static void
-tell_fatal(struct consumer *c, int exit_code, const char *text)
+tell_fatal(struct consumer_state *s, int exit_code, const char *text)
 {
-	if (c->fatal_told)
+	if (s->fatal_told)
 		return;
-	c->fatal_told = true;
-	c->ev.on_fatal(c->ev.arg, exit_code, text);
+	s->fatal_told = true;
+	s->ev->on_fatal(s->ev->arg, exit_code, text);
 }
 
 /* What is wrong with a resource of ours, and the way out. */
@@ -72,209 +78,127 @@ trouble_of(rd_kafka_resp_err_t code)
 
 /* --- errors of the client and of the group --- */
 
-/* What is not permitted now was not permitted from the beginning, and ends
- * us; later it is waited for. That we may not read shows with the first
- * fetch, after the first assignment. */
+/* What is not permitted at the start ends us; later we wait for the
+ * permission. That we may not read shows with the first fetch, after the
+ * first assignment. */
 static bool
-starting(const struct consumer *c)
+is_starting(const struct consumer_state *s)
 {
-	return !c->assigned_ms || clock_mono_ms() - c->assigned_ms < START_MS;
+	return !s->assigned_ms || clock_mono_ms() - s->assigned_ms < START_MS;
 }
 
 static void
-on_down(struct consumer *c, rd_kafka_resp_err_t code, const char *reason)
+tell_down(struct consumer_state *s, rd_kafka_resp_err_t code, const char *reason)
 {
 	struct buf text = BUF_INIT;
 	int exit_code = client_error_exit_code(code);
 
-	client_error_explain(c->config, code, reason, &text);
-	/* The reason that a login failed says more than that no broker is left. */
-	if (!c->down || code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		snprintf(c->why_down, sizeof(c->why_down), "Kafka: %s",
+	client_error_explain(s->config, code, reason, &text);
+	/* Why a login failed says more than that no broker is left. */
+	if (!s->down || code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		snprintf(s->why_down, sizeof(s->why_down), "Kafka: %s",
 			 text.data ? text.data : reason);
-	c->down = true;
-	if (exit_code && starting(c))
-		tell_fatal(c, exit_code, c->why_down);
+	s->down = true;
+	if (exit_code && is_starting(s))
+		tell_fatal(s, exit_code, s->why_down);
 	buf_release(&text);
-	tell_state(c);
+	tell_state(s);
 }
 
 static void
-on_group(struct consumer *c, const struct trouble *t)
+tell_trouble(struct consumer_state *s, const struct trouble *t)
 {
 	int exit_code = client_error_exit_code((rd_kafka_resp_err_t)t->code);
 
-	snprintf(c->why_group, sizeof(c->why_group), t->format,
-		 t->group ? config_str(c->config, "kafka.group.id") : c->topic);
-	if (exit_code && starting(c))
-		tell_fatal(c, exit_code, c->why_group);
-	tell_state(c);
+	snprintf(s->why_group, sizeof(s->why_group), t->format,
+		 t->group ? config_str(s->config, "kafka.group.id") : s->topic);
+	if (exit_code && is_starting(s))
+		tell_fatal(s, exit_code, s->why_group);
+	tell_state(s);
 }
 
 void
-consumer_state_error(struct consumer *c, rd_kafka_resp_err_t code, const char *reason, bool fatal)
+consumer_state_error(struct consumer_state *s, rd_kafka_resp_err_t code, const char *reason,
+		     bool fatal)
 {
 	char text[400];
 
 	if (fatal) {
 		snprintf(text, sizeof(text), "the Kafka consumer had a fatal error: %.300s%s",
-		  reason,
+			 reason,
 			 code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
 				 ? " (another worker has our kafka.group.instance.id)"
 				 : "");
-		tell_fatal(c, EXIT_UNAVAILABLE, text);
+		tell_fatal(s, EXIT_UNAVAILABLE, text);
 		return;
 	}
 	switch (code) {
 	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
 	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
 	case RD_KAFKA_RESP_ERR__SSL:
-		on_down(c, code, reason);
+		tell_down(s, code, reason);
 		break;
-	default:	/* one broker of several, one try of many: its log line is enough */
+	default:	/* one broker of several, or one try of many: the log line is enough */
 		log_debug("kafka: consumer: %s: %s", rd_kafka_err2name(code), reason);
 	}
 }
 
-/* The offset at which we read is not in the log any more, or not yet. */
-static void
-on_gap(struct consumer *c, int32_t partition)
+static bool
+is_gap(rd_kafka_resp_err_t code)
 {
-	struct consumer_part *p = consumer_part(c, partition);
-
-	if (!p || !p->open || p->gap)
-		return;
-	p->gap = true;
-	consumer_read_log(c, partition);
+	return code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+	       code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE || (int)code == LOG_TRUNCATION;
 }
 
-void
-consumer_state_message(struct consumer *c, const rd_kafka_message_t *m)
+bool
+consumer_state_message(struct consumer_state *s, const rd_kafka_message_t *m)
 {
 	const struct trouble *t = trouble_of(m->err);
 
 	if (t)
-		on_group(c, t);
-	else if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-		 m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE || (int)m->err == LOG_TRUNCATION)
-		on_gap(c, m->partition);
+		tell_trouble(s, t);
 	else if (m->err == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED)
-		log_warn("kafka: the loop stood still: %s", rd_kafka_message_errstr(m));
-	else
+		log_warn("kafka: the event loop was blocked: %s", rd_kafka_message_errstr(m));
+	else if (!is_gap(m->err))
 		log_debug("kafka: consumer: %s: %s", rd_kafka_err2name(m->err),
 			  rd_kafka_message_errstr(m));
+	return is_gap(m->err);
 }
 
 void
-consumer_state_assigned(struct consumer *c)
+consumer_state_assigned(struct consumer_state *s)
 {
-	if (!c->assigned_ms)
-		c->assigned_ms = clock_mono_ms();
-	c->down = false;
-	c->why_down[0] = '\0';
-	c->why_group[0] = '\0';
-	tell_state(c);
+	if (!s->assigned_ms)
+		s->assigned_ms = clock_mono_ms();
+	s->down = false;
+	s->why_down[0] = '\0';
+	s->why_group[0] = '\0';
+	tell_state(s);
 }
 
 void
-consumer_state_read(struct consumer *c)
+consumer_state_read(struct consumer_state *s)
 {
-	if (c->why_group[0] == '\0')
+	if (s->why_group[0] == '\0')
 		return;
-	c->why_group[0] = '\0';
-	tell_state(c);
+	s->why_group[0] = '\0';
+	tell_state(s);
 }
 
 void
-consumer_state_reached(struct consumer *c, bool yes)
+consumer_state_reached(struct consumer_state *s, bool yes)
 {
-	if (!yes || !c->down)
+	if (!yes || !s->down)
 		return;
-	c->down = false;
-	c->why_down[0] = '\0';
-	tell_state(c);
-}
-
-/* --- gaps --- */
-
-void
-consumer_state_log(struct consumer *c, int32_t partition, bool ok, int64_t start, int64_t end)
-{
-	struct consumer_part *p = consumer_part(c, partition);
-
-	if (!p || !p->gap)
-		return;
-	/* Again at the next tick; in a rebalance it would be taken for our
-	 * answer to it. */
-	if (!ok || c->step != CONSUMER_QUIET) {
-		p->gap_again = true;
-		return;
-	}
-	/* Records that were read before the gap go first. */
-	if (p->shelf && p->next < start) {
-		p->gap_again = true;
-		return;
-	}
-	p->gap = false;
-	if (!p->open)
-		return;
-	if (p->next > end) {
-		p->open = false;
-		p->held = true;
-		consumer_shelf_clear(c, p);
-		consumer_align_pauses(c);
-		c->ev.on_gap(c->ev.arg, partition, start, /* beyond= */ true);
-		return;
-	}
-	if (p->next < start) {
-		p->next = start;
-		consumer_move_restart(c, partition);
-		c->ev.on_gap(c->ev.arg, partition, start, /* beyond= */ false);
-		return;
-	}
-	consumer_move_restart(c, partition);	/* it is there after all */
-}
-
-/* --- once a second --- */
-
-static void
-look_at_gaps(struct consumer *c)
-{
-	for (size_t i = 0; i < c->n_parts; i++) {
-		if (!c->parts[i].gap_again)
-			continue;
-		c->parts[i].gap_again = false;
-		if (c->parts[i].gap)
-			consumer_read_log(c, (int32_t)i);
-	}
-}
-
-static void
-look_at_read(struct consumer *c)
-{
-	rd_kafka_resp_err_t waits = consumer_read_waits(c);
-
-	if (c->step != CONSUMER_READING)
-		return;
-	if (!c->reading)	/* could not be started */
-		(void)consumer_read_start(c, c->moving);
-	if (clock_mono_ms() - c->reading_since_ms < SLOW_READ_MS)
-		return;
-	snprintf(c->why_group, sizeof(c->why_group), "the committed offsets cannot be read: %s",
-		 waits ? rd_kafka_err2str(waits) : "no answer yet");
-	tell_state(c);
+	s->down = false;
+	s->why_down[0] = '\0';
+	tell_state(s);
 }
 
 void
-consumer_state_tick(struct consumer *c)
+consumer_state_slow(struct consumer_state *s, rd_kafka_resp_err_t why)
 {
-	/* Without an assignment for long: is there anybody to ask for one? */
-	c->lonely = c->meta || c->step != CONSUMER_QUIET ? 0 : c->lonely + 1;
-	client_bootstrap(c->config, c->rk, c->lonely);
-	if (c->down)
-		consumer_read_reach(c);
-	look_at_gaps(c);
-	look_at_read(c);
-	if (c->leaving && clock_mono_ms() - c->left_ms >= LEAVE_MS)
-		consumer_move_give_up(c);
+	snprintf(s->why_group, sizeof(s->why_group), "the committed offsets cannot be read: %s",
+		 why ? rd_kafka_err2str(why) : "no answer yet");
+	tell_state(s);
 }

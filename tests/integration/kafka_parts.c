@@ -22,7 +22,6 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
-#include "../../src/kafka/consumer_impl.h"
 #include "kafka_parts.h"
 
 enum { PARTS_MAX = 64 };
@@ -125,7 +124,7 @@ on_revoke(void *arg, const int32_t *partitions, size_t n, bool lost)
 		tell("revoked", ",\"partition\":%d", (int)partitions[i]);
 	tell("revoke", ",\"n\":%zu,\"lost\":%d", n, lost);
 	if (in.automatic)
-		consumer_let_go(me.consumer);
+		consumer_unassign(me.consumer);
 }
 
 static void
@@ -186,10 +185,10 @@ do_auto(char *rest)
 }
 
 static void
-do_let_go(char *rest)
+do_unassign(char *rest)
 {
 	(void)rest;
-	consumer_let_go(me.consumer);
+	consumer_unassign(me.consumer);
 }
 
 static void
@@ -208,9 +207,9 @@ do_pause_all(char *rest)
 }
 
 static void
-do_shelf(char *rest)
+do_backlog(char *rest)
 {
-	me.consumer->shelf.limit = (size_t)atoll(rest);
+	consumer_limit_backlog(me.consumer, (size_t)atoll(rest));
 }
 
 static void
@@ -275,10 +274,10 @@ static const struct {
 	{ "consumer", do_consumer },	/* [auto]: make and subscribe */
 	{ "auto", do_auto },		/* 0|1: answer assign and revoke at once */
 	{ "open", do_open },		/* partition:offset…; the others are held */
-	{ "letgo", do_let_go },
+	{ "unassign", do_unassign },
 	{ "pause", do_pause },		/* partition 0|1 */
 	{ "pauseall", do_pause_all },	/* 0|1 */
-	{ "shelf", do_shelf },		/* bytes */
+	{ "backlog", do_backlog },		/* bytes */
 	{ "meta", do_meta },
 	{ "leave", do_leave },
 	{ "close-consumer", do_close_consumer },	/* ms */

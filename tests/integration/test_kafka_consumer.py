@@ -73,14 +73,14 @@ def test_pauses_lose_nothing(t):
 
 
 def test_a_full_partition_does_not_hold_up_another(t):
-    """Its records come first and wait; with a small shelf it is paused for the other's sake, and
+    """Its records come first and wait; with a small backlog it is paused for the other's sake, and
     read on where that began."""
     t.make_topics(commands=3)
     p = Parts(t)
     p("consumer auto")
     p.wait("assigned")
     for size in 3 * [1 << 25] + 3 * [1 << 16]:
-        p("shelf", size)
+        p("backlog", size)
         p("pause 0 1")
         p("pause 2 1")
         p.quiet(0.2)
@@ -182,7 +182,7 @@ def test_a_late_answer_keeps_the_membership(t):
     assert not [x for x in a.quiet(8) if x["what"] == "revoke"]
     a("meta")
     assert a.wait("meta")["usable"] == 1
-    a("letgo")
+    a("unassign")
     a.wait("assign", n=1)
     b.wait("assign", n=1)
 
