@@ -33,11 +33,12 @@ libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 
 # The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
 folders := base avro redis registry plugin claim kafka command result engine cli client audit worker commands
-base := backoff base64 buf clock config config_load config_params config_print crash digest err jtext \
-	jtext_text log log_once metrics nearest units utf8
+base := backoff base64 buf clock config config_load config_mask config_params config_print \
+	config_value crash digest err jtext jtext_text log log_once metrics nearest redis_url \
+	units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_resolve
-redis := redis redis_conn redis_greet redis_send redis_url
+redis := redis redis_conn redis_greet redis_send
 registry := heartbeat http_client instance instance_judge instance_positions \
 	instance_start process registry registry_mirror registry_record schema_registry
 plugin := channel config_push deadline execlog frame handshake host host_state host_stream limiter \
@@ -64,16 +65,16 @@ schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand Execution
 	ExecutionResult LeaseResult PluginEvent ProbeResult SetupResult WorkspaceResult
 plugins/local := command config exec job job_io jobs keeper lease lease_calls main probe rpc spawn \
 	text trash wire
-tests/unit := test_alloc test_answer test_avro_field test_avro_json test_backoff test_buf \
-	test_channel test_claim test_cli test_client_conf test_clock test_command \
+tests/unit := test_alloc test_answer test_avro_field test_avro_json test_backoff test_base64 \
+	test_buf test_channel test_claim test_cli test_client_conf test_clock test_command \
 	test_command_check test_config test_config_print test_deadletter test_digest test_entry \
-	test_err test_event test_exec_output test_frame test_golden_pure test_group_meta test_host test_http_client \
-	test_http_server test_instance test_jtext test_jtext_text test_ledger test_log_once \
-	test_manifest test_metrics test_nearest test_operation test_package test_parse_job \
-	test_plugin_event_record test_prescan test_redis_url test_registry test_request test_result test_result_drivers \
-	test_result_log test_rpc test_scheduler test_schema test_schema_ids test_schema_text \
-	test_scope test_supervisor_table test_txn test_units test_window test_worker \
-	test_worker_end
+	test_err test_event test_exec_output test_frame test_golden_pure test_group_meta \
+	test_host test_http_client test_http_server test_instance test_jtext test_jtext_text \
+	test_ledger test_log_once test_manifest test_metrics test_nearest test_operation \
+	test_package test_parse_job test_plugin_event_record test_prescan test_redis_url \
+	test_registry test_request test_result test_result_drivers test_result_log test_rpc \
+	test_scheduler test_schema test_schema_ids test_schema_text test_scope \
+	test_supervisor_table test_txn test_units test_window test_worker test_worker_end
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
 	redis_rig registry_check supervisor_check

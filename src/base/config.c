@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "config_value.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/units.h"
 #include "envdriver/base/nearest.h"
 
 #define KAFKA "kafka."
 #define PLUGIN_ENV "plugin.env."
 
-enum { KEY_MAX = 250, VALUE_MAX = 64 * 1024, EXTRAS_MAX = 1000, HOST_MAX = 64 };
+enum { KEY_MAX = 250, VALUE_MAX = 64 * 1024, EXTRAS_MAX = 1000, HOST_MAX = 64, GONE_MAX = 4 };
 
 /* A value of the table; `text` NULL means unset. */
 struct slot {
@@ -31,6 +31,7 @@ struct config {
 	struct slot *slots;	/* one a row of config_params */
 	struct extra *extras;
 	size_t n_extras;
+	struct slot gone[GONE_MAX];	/* of config_gone */
 };
 
 static bool
@@ -103,126 +104,6 @@ slot_put(struct slot *s, const char *value, int64_t num, const char *where, stru
 	return 0;
 }
 
-static void
-add_limit(struct buf *out, const struct config_param *p, int64_t n)
-{
-	if (p->type == CONFIG_DURATION)
-		units_add_duration(out, n);
-	else if (p->type == CONFIG_SIZE)
-		units_add_size(out, n);
-	else
-		buf_addf(out, "%lld", (long long)n);
-}
-
-static int
-check_range(const struct config_param *p, const char *value, int64_t num, struct err *reterr)
-{
-	struct buf lo = BUF_INIT, hi = BUF_INIT;
-	int ret = 0;
-
-	if (num >= p->min && num <= p->max)
-		return 0;
-	add_limit(&lo, p, p->min);
-	add_limit(&hi, p, p->max);
-	if (lo.failed || hi.failed)
-		ret = err_nomem(reterr);
-	else
-		ret = err_set(reterr, ERR_CONFIG, "%s is out of range, it takes %s to %s", value,
-			      lo.data, hi.data);
-	buf_release(&lo);
-	buf_release(&hi);
-	return ret;
-}
-
-static int
-check_word(const struct config_param *p, const char *value, struct err *reterr)
-{
-	struct buf list = BUF_INIT;
-	int ret;
-
-	for (size_t i = 0; p->words[i]; i++)
-		if (strcmp(p->words[i], value) == 0)
-			return 0;
-	for (size_t i = 0; p->words[i]; i++)
-		buf_addf(&list, "%s%s", i ? ", " : "", p->words[i]);
-	if (list.failed)
-		ret = err_nomem(reterr);
-	else
-		ret = err_set(reterr, ERR_CONFIG, "'%s' is none of: %s", value, list.data);
-	buf_release(&list);
-	return ret;
-}
-
-static int
-check_string(const struct config_param *p, const char *value, struct err *reterr)
-{
-	struct buf shown = BUF_INIT;
-	const char *wrong = p->wrong ? p->wrong(value) : NULL;
-	size_t len = strlen(value);
-	int ret = 0;
-
-	if (p->words)
-		return check_word(p, value, reterr);
-	if ((int64_t)len > p->max)
-		return err_set(reterr, ERR_CONFIG,
-			       "a value of %zu bytes is too long, it takes %lld", len,
-			       (long long)p->max);
-	if (len >= 2 && value[0] == '"' && value[len - 1] == '"')
-		wrong = "stands in quotes; write it without";
-	if (!wrong)
-		return 0;
-	config_add_refused(&shown, p->name, value);
-	if (shown.failed)
-		ret = err_nomem(reterr);
-	else
-		ret = err_set(reterr, ERR_CONFIG, "'%s' %s", shown.data, wrong);
-	buf_release(&shown);
-	return ret;
-}
-
-static int
-parse_bool(const char *value, int64_t *ret, struct err *reterr)
-{
-	static const char *const words[][2] = {
-		{ "false", "true" }, { "no", "yes" }, { "off", "on" }, { "0", "1" },
-	};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		for (int b = 0; b < 2; b++)
-			if (strcmp(words[i][b], value) == 0) {
-				*ret = b;
-				return 0;
-			}
-	return err_set(reterr, ERR_CONFIG, "'%s' is neither true nor false", value);
-}
-
-/* Checks a value that is not empty against its row. */
-static int
-parse(const struct config_param *p, const char *value, int64_t *ret, struct err *reterr)
-{
-	int rc = 0;
-
-	switch (p->type) {
-	case CONFIG_STRING:
-	case CONFIG_PATHS:
-		return check_string(p, value, reterr);
-	case CONFIG_BOOL:
-		return parse_bool(value, ret, reterr);
-	case CONFIG_INT:
-		rc = units_int(value, ret, reterr);
-		break;
-	case CONFIG_DURATION:
-		rc = units_duration(value, ret, reterr);
-		break;
-	case CONFIG_SIZE:
-		rc = units_size(value, ret, reterr);
-		break;
-	}
-	if (rc < 0 && reterr)
-		reterr->code = ERR_CONFIG;
-	return rc < 0 ? ERR_CONFIG : check_range(p, value, *ret, reterr);
-}
-
 /* The host's name, with what an instance id may not hold as '-'. */
 static void
 name_instance(char host[HOST_MAX + 1])
@@ -253,7 +134,7 @@ set_row(struct config *c, size_t row, const char *value, const char *where, stru
 		return slot_put(&c->slots[row], NULL, 0, where, reterr);
 	if (*value == '\0' && !(is_text && p->min == 0))
 		return err_set(reterr, ERR_CONFIG, "needs a value (default %s)", p->def);
-	ret = parse(p, value, &num, reterr);
+	ret = config_value_parse(p, value, &num, reterr);
 	return ret < 0 ? ret : slot_put(&c->slots[row], value, num, where, reterr);
 }
 
@@ -294,6 +175,8 @@ config_free(struct config *c)
 		free(c->extras[i].key);
 		slot_release(&c->extras[i].slot);
 	}
+	for (size_t i = 0; i < GONE_MAX; i++)
+		slot_release(&c->gone[i]);
 	free(c->extras);
 	free(c->slots);
 	free(c);
@@ -308,7 +191,7 @@ set_extra(struct config *c, const char *key, const char *value, const char *wher
 
 	if (!slot) {
 		if (c->n_extras == EXTRAS_MAX)
-			return err_set(reterr, ERR_CONFIG, "more than %d keys", EXTRAS_MAX);
+			return err_set(reterr, ERR_CONFIG, "too many keys: at most %d", EXTRAS_MAX);
 		grown = buf_realloc(c->extras, (c->n_extras + 1) * sizeof(*grown));
 		if (!grown)
 			return err_nomem(reterr);
@@ -345,15 +228,15 @@ static int
 check_text(const char *key, const char *value, struct err *reterr)
 {
 	if (strlen(value) > VALUE_MAX)
-		return err_set(reterr, ERR_CONFIG, "%s: value longer than %d bytes", key,
+		return err_set(reterr, ERR_CONFIG, "%s: value is longer than %d bytes", key,
 			       VALUE_MAX);
 	for (const char *p = value; *p; p++)
 		if ((unsigned char)*p < 0x20 && *p != '\t')
-			return err_set(reterr, ERR_CONFIG, "%s: control character in the value",
+			return err_set(reterr, ERR_CONFIG, "%s: value contains a control character",
 				       key);
 	if (strcmp(value, "***") == 0)
 		return err_set(reterr, ERR_CONFIG,
-			       "%s: *** stands for a secret that was not printed; put it in", key);
+			       "%s: *** is a masked secret; write the secret itself", key);
 	return 0;
 }
 
@@ -374,10 +257,13 @@ set_key(struct config *c, const char *key, const char *value, const char *where,
 			err_prefix(reterr, "%s", key);
 		return ret;
 	}
+	for (size_t i = 0; config_gone[i]; i++)
+		if (i < GONE_MAX && strcmp(config_gone[i], key) == 0)
+			return slot_put(&c->gone[i], value, 0, where, reterr);
 	for (const char *p = key; *p; p++)
 		if (*p <= ' ' || *p > '~' || p - key == KEY_MAX)
-			return err_set(reterr, ERR_CONFIG, "a key is up to %d letters, digits, "
-				       "'.', '_' and '-'", KEY_MAX);
+			return err_set(reterr, ERR_CONFIG, "a key may contain up to %d letters, "
+				       "digits, '.', '_' and '-'", KEY_MAX);
 	if (starts(key, PLUGIN_ENV) && key[strlen(PLUGIN_ENV)]) {
 		const char *wrong = config_params[row_of("plugin.env")].wrong(value);
 
@@ -420,6 +306,13 @@ config_set_pair(struct config *c, const char *pair, const char *where, struct er
 		ret = config_set(c, key.data, eq + 1, where, reterr);
 	buf_release(&key);
 	return ret;
+}
+
+const char *
+config_gone_where(const struct config *c, size_t i)
+{
+	assert(i < GONE_MAX);
+	return c->gone[i].where;
 }
 
 const char *

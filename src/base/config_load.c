@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config_load: files and variables into a configuration, and the check of the
+ * whole. Apart from config.c, which does no input.
+ */
 #include "envdriver/base/config.h"
 
 #include <ctype.h>

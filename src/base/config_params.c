@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config_params: the tables of keys: those that we know, those that are gone,
+ * and those of librdkafka that are refused. A new key is a new row.
+ */
 #include "envdriver/base/config.h"
 
 #include <ctype.h>
 #include <stdlib.h>
+
+#include "envdriver/base/redis_url.h"
 
 #define KiB (INT64_C(1) << 10)
 #define MiB (INT64_C(1) << 20)
@@ -37,39 +43,12 @@ is_number(const char *text, long max)
 	return *end == '\0' && n <= max;
 }
 
-/* The host, the port and the database of a Redis URL, after its "//". */
-static const char *
-wrong_redis_address(const char *value)
-{
-	const char *at = strrchr(value, '@'), *host = at ? at + 1 : value;
-	const char *bracket = *host == '[' ? strchr(host, ']') : NULL;
-	const char *db = strchr(host, '/'), *port = strchr(bracket ? bracket : host, ':');
-	char *end;
-
-	if (*host == '\0' || *host == ':' || *host == '/')
-		return "names no host";
-	if (db && db[1] && !is_number(db + 1, INT16_MAX))
-		return "has no database number after the '/'";
-	if (!port || (db && port > db))
-		return NULL;
-	if (!isdigit((unsigned char)port[1]) || strtol(port + 1, &end, 10) > PORT_MAX ||
-	    (*end && end != db))
-		return "has no port number after the ':'";
-	return NULL;
-}
-
 static const char *
 wrong_redis_url(const char *value)
 {
+	struct redis_url url;
 
-	if (starts(value, "unix://"))
-		return value[7] == '/' || strchr(value + 7, '@') ? NULL
-			: "lacks the socket's absolute path, as in unix:///run/redis.sock";
-	if (starts(value, "redis://"))
-		return wrong_redis_address(value + strlen("redis://"));
-	if (starts(value, "rediss://"))
-		return wrong_redis_address(value + strlen("rediss://"));
-	return "is not redis://[user:password@]host[:port][/db] or unix:///path";
+	return redis_url_parse(value, &url);
 }
 
 static const char *
@@ -77,7 +56,7 @@ wrong_topic(const char *value)
 {
 	for (; *value; value++)
 		if (!isalnum((unsigned char)*value) && !strchr("._-", *value))
-			return "may hold letters, digits, '.', '_' and '-' only";
+			return "may contain only letters, digits, '.', '_' and '-'";
 	return NULL;
 }
 
@@ -87,14 +66,14 @@ wrong_listen(const char *value)
 	const char *colon = strrchr(value, ':');
 
 	if (!colon || colon == value || !is_number(colon + 1, PORT_MAX))
-		return "is not ADDRESS:PORT, as in 127.0.0.1:9464";
+		return "must be ADDRESS:PORT, for example 127.0.0.1:9464";
 	return NULL;
 }
 
 static const char *
 wrong_path(const char *value)
 {
-	return *value == '/' ? NULL : "is not an absolute path";
+	return *value == '/' ? NULL : "must be an absolute path";
 }
 
 static const char *
@@ -105,7 +84,7 @@ wrong_paths(const char *value)
 	for (; p; p = strchr(p, ':')) {
 		p += *p == ':';
 		if (*p != '/')
-			return "is not a list of absolute folders with ':' between them";
+			return "must be a list of absolute folders separated by ':'";
 	}
 	return NULL;
 }
@@ -113,8 +92,9 @@ wrong_paths(const char *value)
 static const char *
 wrong_http_url(const char *value)
 {
-	return starts(value, "http://") || starts(value, "https://") ? NULL
-								      : "is not an http(s) URL";
+	bool is_url = starts(value, "http://") || starts(value, "https://");
+
+	return is_url ? NULL : "must be an http or https URL";
 }
 
 static const char *
@@ -122,7 +102,7 @@ wrong_names(const char *value)
 {
 	for (; *value; value++)
 		if (!isalnum((unsigned char)*value) && !strchr("_ ,", *value))
-			return "is not a list of variable names with spaces between them";
+			return "must be a list of variable names separated by spaces";
 	return NULL;
 }
 
@@ -213,7 +193,7 @@ const struct config_param config_params[] = {
 	       "Largest core file of a plugin's processes (RLIMIT_CORE)"),
 
 	STRING("secrets.dir", NULL, 1, TEXT_MAX, wrong_path,
-	       "Folder of secrets: <companyId>/<secretId>"),
+	       "Folder of secrets, <companyId>/<secretId>; not used yet, only checked"),
 	STRING("http.listen", NULL, 1, TEXT_MAX, wrong_listen,
 	       "Address of health, metrics and status, as in 127.0.0.1:9464; unset is off"),
 	STRING("http.token.file", NULL, 1, TEXT_MAX, wrong_path,
@@ -221,12 +201,12 @@ const struct config_param config_params[] = {
 	STRING("schema.registry.url", NULL, 1, TEXT_MAX, wrong_http_url,
 	       "Schema registry, http(s)://[user:password@]host[:port]; "
 	       "unset: single-object framing"),
-	STRING("otlp.endpoint", NULL, 1, TEXT_MAX, wrong_http_url,
-	       "Where spans are sent as OTLP over HTTP"),
 	WORD("log.level", "info", levels, "Least important messages that are logged"),
 	WORD("log.format", "auto", formats, "auto: text on a terminal, else json"),
 	{ .name = NULL },
 };
+
+const char *const config_gone[] = { "otlp.endpoint", NULL };
 
 static const struct refusal {
 	const char *name;

@@ -117,6 +117,10 @@ cli_load(const struct cli *cli, char *const envp[], struct err *reterr)
 		return NULL;
 	}
 	set_up_log(cli, config);
+	for (size_t i = 0; config_gone[i]; i++)
+		if (config_gone_where(config, i))
+			log_warn("%s: %s does nothing; a later version will refuse it",
+				 config_gone_where(config, i), config_gone[i]);
 	return config;
 }
 

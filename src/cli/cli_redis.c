@@ -8,7 +8,7 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/redis/redis_url.h"
+#include "envdriver/base/redis_url.h"
 
 enum { TIMEOUT_S = 5 };
 
@@ -101,14 +101,18 @@ cli_redis_new(const struct config *config, struct err *reterr)
 	const struct timeval timeout = { .tv_sec = TIMEOUT_S };
 	struct cli_redis *r = calloc(1, sizeof(*r));
 	struct redis_url url;
+	const char *wrong;
 
 	if (!r) {
 		err_nomem(reterr);
 		return NULL;
 	}
 	r->prefix = config_str(config, "redis.prefix");
-	if (redis_url_parse(config_str(config, "redis.url"), &url, reterr) < 0)
+	wrong = redis_url_parse(config_str(config, "redis.url"), &url);
+	if (wrong) {
+		err_set(reterr, ERR_CONFIG, "redis.url %s", wrong);
 		goto fail;
+	}
 	if (url.is_unix)
 		snprintf(r->where, sizeof(r->where), "unix://%s", url.path);
 	else

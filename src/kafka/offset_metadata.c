@@ -3,9 +3,9 @@
 
 #include <assert.h>
 
-enum { VERSION = 0xE1, VARINT_MAX = 10 };
+#include "envdriver/base/base64.h"
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+enum { VERSION = 0xE1, VARINT_MAX = 10 };
 
 static void
 put(struct offset_metadata *m, uint64_t v)
@@ -50,60 +50,8 @@ offset_metadata_add(struct offset_metadata *m, int64_t offset)
 void
 offset_metadata_write(const struct offset_metadata *m, struct buf *out)
 {
-	size_t i;
-
 	assert(!m->full);
-	for (i = 0; i < m->len; i += 3) {
-		size_t left = m->len - i;
-		unsigned v = (unsigned)m->bytes[i] << 16;
-		char text[4];
-
-		v |= left > 1 ? (unsigned)m->bytes[i + 1] << 8 : 0;
-		v |= left > 2 ? m->bytes[i + 2] : 0;
-		text[0] = digits[v >> 18];
-		text[1] = digits[v >> 12 & 63];
-		text[2] = digits[v >> 6 & 63];
-		text[3] = digits[v & 63];
-		buf_add(out, text, left > 2 ? 4 : left + 1);
-	}
-}
-
-static int
-digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Returns the number of bytes, negative when it is not what
- * offset_metadata_write writes. */
-static int
-unbase64(struct span text, unsigned char bytes[OFFSET_METADATA_BYTES])
-{
-	unsigned v = 0;
-	int bits = 0, n = 0;
-	size_t i;
-
-	if (text.len > OFFSET_METADATA_MAX || text.len % 4 == 1)
-		return -1;
-	for (i = 0; i < text.len; i++) {
-		int d = digit(text.ptr[i]);
-
-		if (d < 0)
-			return -1;
-		v = (v << 6 | (unsigned)d) & 0xffff;
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			bytes[n++] = (unsigned char)(v >> bits);
-		}
-	}
-	return v & ((1u << bits) - 1) ? -1 : n;
+	base64_encode_unpadded(out, (struct span){ (const char *)m->bytes, m->len });
 }
 
 /* False at the end, for a varint longer than need be, and beyond int64_t. */
@@ -132,9 +80,11 @@ offset_metadata_read(struct span metadata, int64_t committed, int64_t *ret_end,
 	unsigned char bytes[OFFSET_METADATA_BYTES];
 	const unsigned char *p = bytes + 1, *stop;
 	int64_t distance, step, at = committed, end;
-	int n = metadata.ptr && committed >= 0 ? unbase64(metadata, bytes) : -1;
+	ptrdiff_t n = -1;
 	size_t count = 0;
 
+	if (metadata.ptr && committed >= 0 && metadata.len <= OFFSET_METADATA_MAX)
+		n = base64_decode_unpadded(metadata, bytes);
 	if (n < 2 || bytes[0] != VERSION)
 		return -1;
 	stop = bytes + n;

@@ -338,6 +338,7 @@ redis_new(uv_loop_t *loop, const struct config *config, struct err *reterr)
 {
 	const char *prefix = config_str(config, "redis.prefix");
 	struct redis *r = buf_realloc(NULL, sizeof(*r));
+	const char *wrong;
 
 	if (!r) {
 		err_nomem(reterr);
@@ -345,8 +346,10 @@ redis_new(uv_loop_t *loop, const struct config *config, struct err *reterr)
 	}
 	memset(r, 0, sizeof(*r));
 	r->loop = loop;
-	if (redis_url_parse(config_str(config, "redis.url"), &r->url, reterr) < 0) {
+	wrong = redis_url_parse(config_str(config, "redis.url"), &r->url);
+	if (wrong) {
 		free(r);
+		err_set(reterr, ERR_CONFIG, "redis.url %s", wrong);
 		return NULL;
 	}
 	if (snprintf(r->prefix, sizeof(r->prefix), "%s", prefix ? prefix : "") >=

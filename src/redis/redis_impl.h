@@ -9,7 +9,7 @@
 
 #include "envdriver/redis/redis.h"
 #include "redis_conn.h"
-#include "envdriver/redis/redis_url.h"
+#include "envdriver/base/redis_url.h"
 
 enum { REDIS_LISTENERS = 8, REDIS_CHANNELS = 8, REDIS_TRACKS = 8, REDIS_SCRIPTS = 16 };
 enum { REDIS_SHA_LEN = 40, REDIS_NAME_MAX = 120, REDIS_TEXT_MAX = 160,

@@ -59,16 +59,15 @@ lock_path(const struct config *c, char *ret, size_t size)
 		config_str(c, "redis.url"),
 	};
 	char name[64] = "";
-	unsigned long h = 5381;
+	uint64_t h = 0;
 	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		for (const char *p = parts[i] ? parts[i] : ""; *p; p++)
-			h = h * 33 ^ (unsigned char)*p;
+		h = h * 31 + span_hash(span_of(parts[i]));
 	for (const char *p = parts[2] ? parts[2] : ""; *p && n + 1 < sizeof(name); p++)
 		name[n++] = strchr("/ \t\n", *p) ? '_' : *p;
 	name[n] = '\0';
-	snprintf(ret, size, "%s/envdriver-%s-%08lx.lock", dir, name, h & 0xffffffffUL);
+	snprintf(ret, size, "%s/envdriver-%s-%08x.lock", dir, name, (uint32_t)h);
 }
 
 static int

@@ -146,7 +146,7 @@ def test_misuse(t):
 CONFIGS = [
     ("a = 1\n", "{path}:1: unknown key 'a'"),
     ("# x\n\nredis.ulr = x\n", "{path}:3: unknown key 'redis.ulr'; did you mean 'redis.url'?"),
-    ("max.in.flight = 0\n", "{path}:1: max.in.flight: 0 is out of range, it takes 1 to 100000"),
+    ("max.in.flight = 0\n", "{path}:1: max.in.flight: 0 is out of range: must be 1 to 100000"),
     ("topic.prefix = a.\ndrain.timeout = 10\n", "{path}:2: drain.timeout: '10' is not a duration"),
     ("kafka.isolation.level = read_uncommitted\n", "{path}:1: kafka.isolation.level is refused: "),
     ("kafka.no.such = 1\n", '{path}:1: kafka.no.such: No such configuration property: "no.such"'),
@@ -192,7 +192,7 @@ def test_configuration_is_printed_without_secrets(t):
     copy = t.dir / "copy.conf"
     copy.write_text(run("config", "print", "-c", path).stdout, "utf-8")
     done = run("config", "print", "-c", copy)
-    assert done.returncode == CONFIG and "*** stands for a secret" in done.stderr
+    assert done.returncode == CONFIG and "*** is a masked secret" in done.stderr
 
 
 def test_help_and_version(t):

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
 
-#include "envdriver/base/base64.h"
 #include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/avro/avro_json.h"
@@ -388,46 +387,6 @@ test_json_fields(void **state)
 	assert_false(avro_json_is("EnvironmentCommand", "metadata"));
 }
 
-static const struct base64_row {
-	struct span bytes;
-	const char *text;
-} base64_rows[] = {
-	{ { "", sizeof("") - 1 },		"" },
-	{ { "f", sizeof("f") - 1 },	"Zg==" },
-	{ { "fo", sizeof("fo") - 1 },	"Zm8=" },
-	{ { "foo", sizeof("foo") - 1 },	"Zm9v" },
-	{ { "foob", sizeof("foob") - 1 },	"Zm9vYg==" },
-	{ { "foobar", sizeof("foobar") - 1 },	"Zm9vYmFy" },
-	{ { "\0\xff\xfe", 3 }, "AP/+" },
-};
-
-static void
-test_base64(void **state)
-{
-	static const char *const bad[] = {
-		"A", "AA", "AAA", "AA=", "A===", "====", "AAA=AAAA", "AA=A", "Zm9v\n", "Zh==",
-		"Zm9=", "Zm-v", "AAAAAA==A",
-	};
-	const struct base64_row *row;
-	struct buf out = BUF_INIT;
-
-	(void)state;
-	EACH(row, base64_rows) {
-		buf_reset(&out);
-		base64_encode(&out, row->bytes);
-		assert_string_equal(out.data, row->text);
-		buf_reset(&out);
-		assert_true(base64_decode(&out, span_of(row->text)));
-		assert_true(span_eq(buf_span(&out), row->bytes));
-	}
-	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		buf_reset(&out);
-		if (base64_decode(&out, span_of(bad[i])) || out.len)
-			fail_msg("%s", bad[i]);
-	}
-	buf_release(&out);
-}
-
 int
 main(void)
 {
@@ -435,7 +394,6 @@ main(void)
 		cmocka_unit_test(test_same),	 cmocka_unit_test(test_read),
 		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_types),
 		cmocka_unit_test(test_write_no_json), cmocka_unit_test(test_json_fields),
-		cmocka_unit_test(test_base64),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -45,6 +45,10 @@ struct config_param {
  * their like, and passwords inside URLs, are secret: printed as ***. */
 extern const struct config_param config_params[];
 
+/* Keys of earlier versions. They still load, so that an old file starts a new
+ * worker, but do nothing. Ends with NULL. */
+extern const char *const config_gone[];
+
 /* Why "kafka.<name>" is refused; NULL when it is not. */
 const char *config_refusal(const char *kafka_name);
 
@@ -74,6 +78,8 @@ const char *config_str(const struct config *c, const char *key);
 /* INT, DURATION in ms, SIZE in bytes. */
 int64_t config_int(const struct config *c, const char *key);
 bool config_bool(const struct config *c, const char *key);
+/* Where the i-th key of config_gone was set, as in config_entry; NULL: nowhere. */
+const char *config_gone_where(const struct config *c, size_t i);
 /* "plugin.env.<key>" style names; NULL when unset. */
 const char *config_dynamic(const struct config *c, const char *key);
 

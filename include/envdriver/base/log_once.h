@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * repeat: tells a text that was just said from a new one, so that what fails
- * fifty times a second is not logged fifty times a second.
+ * log_once: tells whether a text was logged a moment ago, so that a failure
+ * that comes fifty times a second is not logged fifty times a second.
  *
- * Owns a few fingerprints, no text. Says a text once, counts it for `quiet_ms`
- * and then says it again with the count. When more texts take turns than it
- * holds, it says too much rather than too little. Not for several threads:
- * the owner locks.
+ * Owns a few fingerprints, no text. A text is due once, then counted for
+ * `quiet_ms`, then due again together with the count. With more different
+ * texts than it holds, too much is logged rather than too little. Not thread
+ * safe: the owner locks.
  */
 #ifndef ENVDRIVER_BASE_LOG_ONCE_H
 #define ENVDRIVER_BASE_LOG_ONCE_H
@@ -23,11 +23,12 @@ struct log_once {
 	struct log_once_text {
 		uint64_t print;		/* 0: free */
 		int64_t said_at;
-		unsigned more;		/* times since then that it was not said */
+		unsigned more;		/* times since then that it was left out */
 	} texts[LOG_ONCE_TEXTS];
 };
 
-/* Whether to say it; `ret_more` is how often it was not said before. */
+/* Whether to log it; `ret_more` is how often it was left out since the last
+ * time. */
 bool log_once_due(struct log_once *r, struct span text, int64_t now_ms, unsigned *ret_more);
 
 #endif

@@ -9,12 +9,10 @@
  *
  * User and password are percent-decoded.
  */
-#ifndef ENVDRIVER_REDIS_REDIS_URL_H
-#define ENVDRIVER_REDIS_REDIS_URL_H
+#ifndef ENVDRIVER_BASE_REDIS_URL_H
+#define ENVDRIVER_BASE_REDIS_URL_H
 
 #include <stdbool.h>
-
-struct err;
 
 struct redis_url {
 	bool is_unix;
@@ -26,8 +24,8 @@ struct redis_url {
 	char password[1024];	/* "" when there is none */
 };
 
-/* ERR_CONFIG says what is wrong, never repeating the text: a password may be
- * in it. */
-int redis_url_parse(const char *text, struct redis_url *ret, struct err *reterr);
+/* NULL, or what is wrong ("has no host"): a literal, since a password may be in
+ * `text`. */
+const char *redis_url_parse(const char *text, struct redis_url *ret);
 
 #endif
