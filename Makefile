@@ -41,8 +41,8 @@ avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape sche
 redis := redis redis_conn redis_greet redis_send
 registry := heartbeat http_client instance instance_judge instance_positions \
 	instance_start process registry registry_mirror registry_record schema_registry
-plugin := channel config_push deadline execlog frame handshake host host_state host_stream limiter \
-	managed managed_registry managed_report message_reader package parse_job rpc scope spawn \
+plugin := channel config_push deadline execlog frame handshake host host_reply host_state host_stream \
+	limiter managed managed_registry managed_report message_reader package parse_job rpc scope spawn \
 	stderr_pipe stderr_tail store supervisor supervisor_call supervisor_table worker worker_env \
 	worker_record
 claim := claim claims claims_scripts claims_wire

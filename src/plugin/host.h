@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host: answers what plugins ask of the host while they work (docs/decisions.md D20,
- * docs/protocol.md sections 8 and 9): config, state, activity, events, streams, logs.
+ * host: answers what a plugin asks of its host while it works (docs/protocol.md
+ * sections 8 and 9, docs/decisions.md D20): config, state, activity, events,
+ * streams, logs.
  *
  * Owns the rules: which method needs which capability, and that nothing a
- * plugin asks reaches another company's data. One per worker process. Knows
- * nothing of Redis: the world is reached through struct host_ops.
+ * plugin asks reaches another company's data. One for each worker process.
+ * Knows nothing of Redis: the world is reached through struct host_ops.
  */
 #ifndef ENVDRIVER_PLUGIN_HOST_H
 #define ENVDRIVER_PLUGIN_HOST_H
@@ -16,15 +17,12 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/log.h"
 #include "envdriver/plugin/rpc.h"
+#include "host_state.h"
 #include "scope.h"
 
 struct err;
 struct host;
 struct plugin_event;
-
-/* Of one worker: requests for state that Redis has not answered, and open
- * stream channels. What goes beyond is refused. */
-enum { HOST_STATE_MAX = 256, HOST_STREAM_MAX = 256 };
 
 /* Whose host it is; borrowed for the host's life, but for the two texts,
  * which are read at each request and may be replaced in between. */
@@ -35,22 +33,13 @@ struct host_plugin {
 	struct jtext config;	/* companyId -> object; MISSING: none */
 };
 
-enum host_state_op { HOST_STATE_GET, HOST_STATE_SET, HOST_STATE_DELETE };
-
-/* How a state request ended; `value`: of a get, ptr NULL when there is none. */
-typedef void host_state_fn(void *token, bool ok, struct span value);
-
 struct host_ops {
 	/* A line to the plugin. */
 	void (*write)(void *arg, struct span line);
 	/* What the plugin logs. `meta` is MISSING when there is none. */
 	void (*log)(void *arg, enum log_level level, struct span message, struct jtext meta);
-	void (*event)(void *arg, const struct plugin_event *n);
-	/* `field` and `value` are borrowed for the call. Returns negative when
-	 * it could not be asked; else `done` is called once, not before this
-	 * returns. */
-	int (*state)(void *arg, enum host_state_op op, struct span company, struct span field,
-		     struct span value, host_state_fn *done, void *token);
+	void (*event)(void *arg, const struct plugin_event *e);
+	host_state_ask_fn *state;
 	void *arg;
 };
 
@@ -62,7 +51,7 @@ void host_request(struct host *h, const struct rpc_message *m);
 void host_notification(struct host *h, const struct rpc_message *m);
 /* The worker died: open streams are closed. */
 void host_end(struct host *h);
-/* Answers that are still awaited are dropped when they come. Accepts NULL. */
+/* What the store still answers is ignored. Accepts NULL. */
 void host_free(struct host *h);
 
 /* The stored config of a company; MISSING when there is none. */

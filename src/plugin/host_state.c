@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host: state.get, state.set, state.delete: what a plugin keeps, apart for
- * each company. */
-
-#include "host_impl.h"
+#include "host_state.h"
 
 #include <stdlib.h>
+
+#include "envdriver/plugin/rpc.h"
+#include "host_reply.h"
 
 enum {
 	FIELD_MAX = 4096,
 	VALUE_MAX = 4 << 20,
-	PENDING_BYTES_MAX = 16 << 20,	/* on their way to Redis, of one worker */
+	BYTES_MAX = 16 << 20,	/* on their way to the store, of one worker */
 };
 
-/* A request that waits for its answer. */
-struct host_pending {
-	struct host_pending *prev, *next;
-	struct host *host;	/* NULL: the worker is gone */
+/* Lives until the store has answered. */
+struct host_state_request {
+	LIST_ENTRY(host_state_request) link;
+	struct host_state *state;	/* NULL: the worker is gone */
 	enum host_state_op op;
 	size_t bytes;
 	size_t id_len;
@@ -24,7 +24,7 @@ struct host_pending {
 
 /* [scopeKind, scopeId, namespace, stateKey], each written one way only. */
 static bool
-field(struct host *h, struct jtext params, struct buf *out)
+set_field(struct host_state *s, struct jtext params)
 {
 	static const struct {
 		const char *name, *missing;	/* NULL: must be there */
@@ -34,17 +34,18 @@ field(struct host *h, struct jtext params, struct buf *out)
 		{ "namespace", "\"default\"" },
 		{ "stateKey", NULL },
 	};
+	struct buf *out = &s->field;
 
 	buf_reset(out);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
 		struct jtext value = jtext_get(params, parts[i].name);
 
 		buf_addch(out, i ? ',' : '[');
-		buf_reset(&h->more);
+		buf_reset(&s->part);
 		if (value.kind == JTEXT_STRING)
-			jtext_decode(value, &h->more, /* ret_replaced= */ NULL);
-		if (h->more.len && !h->more.failed)
-			jtext_add_string(out, buf_span(&h->more));
+			jtext_decode(value, &s->part, /* ret_replaced= */ NULL);
+		if (s->part.len && !s->part.failed)
+			jtext_add_string(out, buf_span(&s->part));
 		else if (parts[i].missing &&
 			 (value.kind <= JTEXT_NULL || value.kind == JTEXT_STRING))
 			buf_adds(out, parts[i].missing);
@@ -55,62 +56,55 @@ field(struct host *h, struct jtext params, struct buf *out)
 	return !out->failed && out->len <= FIELD_MAX;
 }
 
-static struct host_pending *
-new_pending(struct host *h, enum host_state_op op, struct span id, size_t bytes)
+static struct host_state_request *
+new_request(struct host_state *s, enum host_state_op op, struct span id, size_t bytes)
 {
-	struct host_pending *p;
+	struct host_state_request *r;
 
-	if (h->n_pending >= HOST_STATE_MAX || h->pending_bytes + bytes > PENDING_BYTES_MAX)
+	if (s->n >= HOST_STATE_MAX || s->bytes + bytes > BYTES_MAX)
 		return NULL;
-	p = buf_realloc(NULL, sizeof(*p) + id.len);
-	if (!p)
+	r = buf_realloc(NULL, sizeof(*r) + id.len);
+	if (!r)
 		return NULL;
-	*p = (struct host_pending){ .host = h, .op = op, .next = h->pending, .bytes = bytes,
-				    .id_len = id.len };
-	memcpy(p->id, id.ptr, id.len);
-	if (h->pending)
-		h->pending->prev = p;
-	h->pending = p;
-	h->n_pending++;
-	h->pending_bytes += bytes;
-	return p;
+	*r = (struct host_state_request){ .state = s, .op = op, .bytes = bytes, .id_len = id.len };
+	memcpy(r->id, id.ptr, id.len);
+	LIST_INSERT_HEAD(&s->requests, r, link);
+	s->n++;
+	s->bytes += bytes;
+	return r;
 }
 
 static void
-drop_pending(struct host_pending *p)
+free_request(struct host_state_request *r)
 {
-	struct host *h = p->host;
+	struct host_state *s = r->state;
 
-	if (h) {
-		if (p->prev)
-			p->prev->next = p->next;
-		else
-			h->pending = p->next;
-		if (p->next)
-			p->next->prev = p->prev;
-		h->n_pending--;
-		h->pending_bytes -= p->bytes;
+	if (s) {
+		LIST_REMOVE(r, link);
+		s->n--;
+		s->bytes -= r->bytes;
 	}
-	free(p);
+	free(r);
 }
 
 static void
-on_done(void *token, bool ok, struct span value)
+on_state_stored(void *token, bool ok, struct span value)
 {
-	struct host_pending *p = token;
-	struct jtext id = { JTEXT_NUMBER, { p->id, p->id_len } };
+	struct host_state_request *r = token;
+	struct jtext id = { JTEXT_NUMBER, { r->id, r->id_len } };
+	struct host_reply *reply = r->state ? r->state->reply : NULL;
 
-	if (!p->host)
+	if (!reply)
 		;
 	else if (!ok)
-		host_refuse(p->host, id, RPC_CODE_INTERNAL, "State cannot be reached now");
-	else if (p->op != HOST_STATE_GET || !value.ptr)
-		host_reply(p->host, id, SPAN_LIT("null"));
+		host_reply_error(reply, id, RPC_CODE_INTERNAL, "State cannot be reached now");
+	else if (r->op != HOST_STATE_GET || !value.ptr)
+		host_reply_result(reply, id, SPAN_LIT("null"));
 	else if (jtext_check(value, RPC_DEPTH_MAX, /* ret= */ NULL, /* reterr= */ NULL) < 0)
-		host_refuse(p->host, id, RPC_CODE_INTERNAL, "What is stored there is not JSON");
+		host_reply_error(reply, id, RPC_CODE_INTERNAL, "What is stored there is not JSON");
 	else
-		host_reply(p->host, id, value);
-	drop_pending(p);
+		host_reply_result(reply, id, value);
+	free_request(r);
 }
 
 static enum host_state_op
@@ -122,41 +116,42 @@ op_of(struct span method)
 }
 
 void
-host_state(const struct host_ask *a)
+host_state_answer(struct host_state *s, struct span method, struct jtext id, struct jtext params,
+		  struct span company)
 {
-	struct host *h = a->host;
-	enum host_state_op op = op_of(a->method);
-	struct jtext value = jtext_get(a->m->params, "value");
+	enum host_state_op op = op_of(method);
+	struct jtext value = jtext_get(params, "value");
 	struct span text = value.kind ? value.raw : SPAN_LIT("null");
-	struct host_pending *p;
+	struct host_state_request *r;
 
-	if (!field(h, a->m->params, &h->text)) {
-		host_refuse(h, a->m->id, RPC_CODE_INTERNAL,
-			    "%.*s needs a scopeKind and a stateKey, and optionally a scopeId and a "
-			    "namespace: strings of at most %d bytes together", SPAN_FMT(a->method),
-			    FIELD_MAX);
+	if (!set_field(s, params)) {
+		host_reply_error(s->reply, id, RPC_CODE_INTERNAL,
+				 "%.*s needs a scopeKind and a stateKey, and optionally a scopeId "
+				 "and a namespace: strings of at most %d bytes together",
+				 SPAN_FMT(method), FIELD_MAX);
 		return;
 	}
 	if (op == HOST_STATE_SET && text.len > VALUE_MAX) {
-		host_refuse(h, a->m->id, RPC_CODE_INTERNAL,
-			    "A value of %zu bytes exceeds the limit of %d bytes", text.len,
-			    VALUE_MAX);
+		host_reply_error(s->reply, id, RPC_CODE_INTERNAL,
+				 "A value of %zu bytes exceeds the limit of %d bytes", text.len,
+				 VALUE_MAX);
 		return;
 	}
-	p = new_pending(h, op, a->m->id.raw, a->m->id.raw.len + text.len);
-	if (!p ||
-	    h->ops.state(h->ops.arg, op, a->company, buf_span(&h->text), text, on_done, p) < 0) {
-		host_refuse(h, a->m->id, RPC_CODE_INTERNAL, "State cannot be reached now");
-		if (p)
-			drop_pending(p);
+	r = new_request(s, op, id.raw, id.raw.len + text.len);
+	if (!r || s->ask(s->arg, op, company, buf_span(&s->field), text, on_state_stored, r) < 0) {
+		host_reply_error(s->reply, id, RPC_CODE_INTERNAL, "State cannot be reached now");
+		if (r)
+			free_request(r);
 	}
 }
 
 void
-host_state_forget(struct host *h)
+host_state_release(struct host_state *s)
 {
-	for (struct host_pending *p = h->pending; p; p = p->next)
-		p->host = NULL;
-	h->pending = NULL;
-	h->n_pending = h->pending_bytes = 0;
+	struct host_state_request *r;
+
+	LIST_FOREACH(r, &s->requests, link)
+		r->state = NULL;
+	buf_release(&s->field);
+	buf_release(&s->part);
 }

@@ -1,126 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host: streams.open, streams.emit, streams.close: passed on as plugin events,
- * and closed for a plugin that dies. */
+#include "host_stream.h"
 
 #include <stdlib.h>
 
-#include "envdriver/plugin/plugin_event.h"
-#include "host_impl.h"
-
-enum { NAME_LEN_MAX = 1024 };
-
-static void
-stream_event(struct host *h, const char *type, struct span channel, struct span company,
-       struct span command_id, struct span details)
+static struct host_stream *
+find(const struct host_streams *s, struct span channel, struct span company)
 {
-	struct plugin_event n = {
-		.type = type,
-		.plugin_id = span_of(h->plugin->id), .plugin_key = span_of(h->plugin->key),
-		.exit_code = -1, .will_restart = -1,
-		.consecutive_crashes = -1, .total_crashes = -1,
-		.company_id = company, .command_id = command_id,
-		.name = channel, .details = details,
-	};
+	struct host_stream *one;
 
-	h->ops.event(h->ops.arg, &n);
-}
-
-/* Companies may use one name: the close of one must not forget the other's. */
-static struct host_stream **
-find(struct host *h, struct span channel, struct span company)
-{
-	struct host_stream **at = &h->streams;
-
-	while (*at && !(span_eq(channel, (*at)->channel) && span_eq(company, (*at)->company)))
-		at = &(*at)->next;
-	return at;
-}
-
-static void
-remember(struct host *h, struct span channel, struct span company)
-{
-	struct host_stream *s;
-
-	if (*find(h, channel, company) || h->n_streams >= HOST_STREAM_MAX)
-		return;
-	s = buf_realloc(NULL, sizeof(*s) + channel.len + company.len);
-	if (!s)
-		return;
-	s->next = h->streams;
-	s->channel = (struct span){ s->text, channel.len };
-	s->company = (struct span){ s->text + channel.len, company.len };
-	memcpy(s->text, channel.ptr, channel.len);
-	memcpy(s->text + channel.len, company.ptr, company.len);
-	h->streams = s;
-	h->n_streams++;
-}
-
-static void
-forget(struct host *h, struct host_stream **at)
-{
-	struct host_stream *s = *at;
-
-	if (!s)
-		return;
-	*at = s->next;
-	h->n_streams--;
-	free(s);
-}
-
-/* The plugin may say this only of the company it works for. */
-static bool
-permitted(const struct host_ask *a, struct span company)
-{
-	return !a->invalid && a->company.ptr && span_eq(rpc_trim(company), a->company);
+	LIST_FOREACH(one, &s->list, link)
+		if (span_eq(channel, one->channel) && span_eq(company, one->company))
+			return one;
+	return NULL;
 }
 
 void
-host_stream(const struct host_ask *a)
+host_streams_open(struct host_streams *s, struct span channel, struct span company)
 {
-	struct host *h = a->host;
-	struct jtext params = a->m->params, event = jtext_get(params, "event");
-	struct span command = a->call ? a->call->command_id : SPAN_NULL;
-	struct span channel;
+	struct host_stream *one;
 
-	buf_reset(&h->text);
-	buf_reset(&h->more);
-	jtext_decode(jtext_get(params, "companyId"), &h->more, /* ret_replaced= */ NULL);
-	jtext_decode(jtext_get(params, "channel"), &h->text, /* ret_replaced= */ NULL);
-	channel = buf_span(&h->text);
-	if (h->text.failed || h->more.failed || channel.len > NAME_LEN_MAX ||
-	    !permitted(a, buf_span(&h->more)))
+	if (find(s, channel, company) || s->n >= HOST_STREAM_MAX)
 		return;
-	if (span_is(a->method, "streams.open")) {
-		if (channel.len)
-			remember(h, channel, a->company);
-		stream_event(h, "STREAM_OPENED", channel, a->company, command, SPAN_NULL);
-	} else if (span_is(a->method, "streams.close")) {
-		forget(h, find(h, channel, a->company));
-		stream_event(h, "STREAM_CLOSED", channel, a->company, command, SPAN_NULL);
-	} else {
-		buf_reset(&h->more);
-		buf_adds(&h->more, "{\"event\":");
-		buf_addspan(&h->more, event.kind ? event.raw : SPAN_LIT("null"));
-		buf_addch(&h->more, '}');
-		if (!h->more.failed)
-			stream_event(h, "STREAM_EVENT", channel, a->company, command,
-				     buf_span(&h->more));
-	}
+	one = buf_realloc(NULL, sizeof(*one) + channel.len + company.len);
+	if (!one)
+		return;
+	one->channel = (struct span){ one->text, channel.len };
+	one->company = (struct span){ one->text + channel.len, company.len };
+	memcpy(one->text, channel.ptr, channel.len);
+	memcpy(one->text + channel.len, company.ptr, company.len);
+	LIST_INSERT_HEAD(&s->list, one, link);
+	s->n++;
+}
+
+static void
+free_stream(struct host_streams *s, struct host_stream *one)
+{
+	LIST_REMOVE(one, link);
+	s->n--;
+	free(one);
 }
 
 void
-host_stream_close_all(struct host *h)
+host_streams_close(struct host_streams *s, struct span channel, struct span company)
 {
-	while (h->streams) {
-		stream_event(h, "STREAM_CLOSED", h->streams->channel, h->streams->company,
-			     SPAN_NULL, SPAN_NULL);
-		forget(h, &h->streams);
-	}
+	struct host_stream *one = find(s, channel, company);
+
+	if (one)
+		free_stream(s, one);
+}
+
+const struct host_stream *
+host_streams_first(const struct host_streams *s)
+{
+	return LIST_FIRST(&s->list);
 }
 
 void
-host_stream_forget(struct host *h)
+host_streams_release(struct host_streams *s)
 {
-	while (h->streams)
-		forget(h, &h->streams);
+	while (!LIST_EMPTY(&s->list))
+		free_stream(s, LIST_FIRST(&s->list));
 }

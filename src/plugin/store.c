@@ -14,7 +14,7 @@ struct request {
 };
 
 static void
-on_reply(void *arg, const redisReply *reply)
+on_store_reply(void *arg, const redisReply *reply)
 {
 	struct request *r = arg;
 	bool ok = reply && !redis_is_outage(r->redis, reply) && reply->type != REDIS_REPLY_ERROR;
@@ -40,7 +40,7 @@ store_ask(struct redis *redis, const char *plugin_id, enum host_state_op op, str
 		struct span argv[] = { span_of(commands[op]), buf_span(&key), field, value };
 
 		*r = (struct request){ redis, done, token };
-		ret = redis_send(redis, on_reply, r, op == HOST_STATE_SET ? 4 : 3, argv);
+		ret = redis_send(redis, on_store_reply, r, op == HOST_STATE_SET ? 4 : 3, argv);
 	}
 	if (ret < 0)
 		free(r);

@@ -9,11 +9,11 @@
 #define ENVDRIVER_PLUGIN_STORE_H
 
 #include "envdriver/base/buf.h"
-#include "host.h"
+#include "host_state.h"
 
 struct redis;
 
-/* As host_ops.state. */
+/* As host_state_ask_fn. */
 int store_ask(struct redis *redis, const char *plugin_id, enum host_state_op op,
 	      struct span company, struct span field, struct span value, host_state_fn *done,
 	      void *token);
