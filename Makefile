@@ -37,7 +37,7 @@ base := backoff base64 buf clock config config_load config_mask config_params co
 	config_value crash digest err jtext jtext_text log log_once metrics nearest redis_url \
 	units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
-	schema_canonical schema_fields schema_ids schema_resolve
+	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_conn redis_greet redis_send
 registry := heartbeat http_client instance instance_judge instance_positions \
 	instance_start process registry registry_mirror registry_record schema_registry
@@ -73,7 +73,7 @@ tests/unit := test_alloc test_answer test_avro_field test_avro_json test_backoff
 	test_ledger test_log_once test_manifest test_metrics test_nearest test_operation \
 	test_package test_parse_job test_plugin_event_record test_prescan test_redis_url \
 	test_registry test_request test_result test_result_drivers test_result_log test_rpc \
-	test_scheduler test_schema test_schema_ids test_schema_text test_scope \
+	test_scheduler test_schema test_schema_ids test_schema_names test_schema_text test_scope \
 	test_supervisor_table test_txn test_units test_window test_worker test_worker_end
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \

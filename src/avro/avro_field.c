@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "envdriver/avro/schema.h"
+
 #define BIT(type) (1u << (type))
 
 enum {
@@ -327,6 +329,22 @@ avro_field_get_int(const avro_value_t *record, const char *field, int64_t *ret)
 	if (avro_value_get_int(&v, &small) != 0)
 		return false;
 	*ret = small;
+	return true;
+}
+
+bool
+avro_field_get_time(const struct schema *writer, const avro_value_t *record, const char *field,
+		    int64_t *ret_ms)
+{
+	int index = index_of(record, field);
+	const struct schema_field *declared;
+	int64_t value;
+
+	if (!avro_field_get_int(record, field, &value))
+		return false;
+	declared = schema_field(writer, avro_schema_name(avro_value_get_schema(record)),
+				(size_t)index);
+	*ret_ms = schema_time_ms(declared ? declared->time : SCHEMA_TIME_NONE, value);
 	return true;
 }
 

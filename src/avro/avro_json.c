@@ -60,7 +60,8 @@ avro_json_is(const char *record, const char *field)
 /* How a field's value is to be written. */
 struct manner {
 	const struct schema *schema;
-	bool timestamp, json;
+	enum schema_time time;
+	bool json;
 	const char *tag;	/* the record's name, when it must say it */
 };
 
@@ -109,7 +110,7 @@ write_record(const struct manner *how, const avro_value_t *value, struct buf *ou
 			return false;
 		buf_addf(out, "%s\"%s\":", comma, name);
 		if (!write_value(&(struct manner){ .schema = how->schema,
-						   .timestamp = field && field->timestamp,
+						   .time = field ? field->time : SCHEMA_TIME_NONE,
 						   .json = avro_json_is(record, name) },
 				 &kid, out))
 			return false;
@@ -172,8 +173,8 @@ write_number(const struct manner *how, const avro_value_t *value, struct buf *ou
 			return false;
 		v = small;
 	}
-	if (how->timestamp)
-		write_time(v, out);
+	if (how->time != SCHEMA_TIME_NONE)
+		write_time(schema_time_ms(how->time, v), out);
 	else
 		buf_addf(out, "%lld", (long long)v);
 	return true;

@@ -259,7 +259,7 @@ read_field(const struct manner *how, size_t index, struct jtext json, avro_value
 
 	if (avro_value_get_by_index(record, index, &value, &place.name) != 0)
 		return err_nomem(how->reterr);
-	inner.timestamp = field && field->timestamp;
+	inner.timestamp = field && field->time != SCHEMA_TIME_NONE;
 	inner.json = avro_json_is(name, place.name);
 	return read_value(&inner, json, &value);
 }

@@ -9,7 +9,9 @@
 #include "envdriver/base/jtext.h"
 #include "prescan.h"
 #include "schema_fields.h"
-#include "schema_text.h"
+#include "schema_names.h"
+
+enum { BRANCHES_MAX = 64 };	/* of a union at the top: its number is one byte */
 
 static const uint8_t frame_mark[] = { 0xc3, 0x01 };
 
@@ -26,13 +28,11 @@ struct schema {
 	avro_value_iface_t *iface;
 	struct prescan *prescan;
 	struct schema_fields *fields;
-};
-
-struct schemas {
-	struct schema **list;
-	size_t count;
-	schema_lookup_fn *lookup;
-	void *lookup_arg;
+	const struct schema *reader;	/* of ours, or NULL: it is read as it is */
+	bool check_values;		/* some of them the reader cannot read */
+	avro_schema_t whole;		/* of a branch: the union, which owns what it links to */
+	struct schema **branches;	/* of a union at the top */
+	size_t branch_count;
 };
 
 /*
@@ -44,6 +44,82 @@ static int
 avro_failed(struct err *reterr, enum err_code code, const char *what)
 {
 	return err_set(reterr, code, "%s: %.200s", what, avro_strerror());
+}
+
+/* What a datum is read with: `s->text` and `s->avro` are there. */
+static int
+compile(struct schema *s, struct err *reterr)
+{
+	/* Before avro-c makes a class of it: this refuses recursive ones. */
+	s->prescan = prescan_new(s->avro, reterr);
+	if (!s->prescan)
+		return ERR_LIMIT;
+	s->fields = schema_fields_new((struct span){ s->text, s->text_len }, reterr);
+	if (!s->fields)
+		return ERR_INVALID;
+	s->iface = avro_generic_class_from_schema(s->avro);
+	return s->iface ? 0 : avro_failed(reterr, ERR_INVALID, "schema");
+}
+
+static struct schema *
+new_with_text(struct span text, struct err *reterr)
+{
+	struct schema *s = buf_realloc(NULL, sizeof(*s));
+	struct buf copy = BUF_INIT;
+
+	if (!s) {
+		err_nomem(reterr);
+		return NULL;
+	}
+	*s = (struct schema){ .refs = 1 };
+	buf_addspan(&copy, text);
+	s->text = buf_take(&copy, &s->text_len);
+	if (s->text)
+		return s;
+	err_nomem(reterr);
+	free(s);
+	return NULL;
+}
+
+/* A branch's named types may be declared in an earlier one, so each has the
+ * text of the whole. */
+static int
+add_branch(struct schema *s, size_t i, struct err *reterr)
+{
+	struct schema *b = new_with_text((struct span){ s->text, s->text_len }, reterr);
+	avro_schema_t avro = avro_schema_union_branch(s->avro, (int)i);
+
+	if (!b)
+		return ERR_NOMEM;
+	s->branches[s->branch_count++] = b;
+	if (is_avro_link(avro))
+		avro = avro_schema_link_target(avro);
+	b->avro = avro_schema_incref(avro);
+	b->whole = avro_schema_incref(s->avro);
+	return is_avro_record(avro) ? compile(b, reterr) : 0;
+}
+
+static int
+add_branches(struct schema *s, struct err *reterr)
+{
+	size_t count = avro_schema_union_size(s->avro);
+	bool record = false;
+	int ret = 0;
+
+	if (count > BRANCHES_MAX)
+		return err_set(reterr, ERR_LIMIT, "schema: a union of %zu types, at most %d", count,
+			       BRANCHES_MAX);
+	s->branches = buf_realloc(NULL, (count + 1) * sizeof(struct schema *));
+	if (!s->branches)
+		return err_nomem(reterr);
+	for (size_t i = 0; i < count && ret == 0; i++) {
+		ret = add_branch(s, i, reterr);
+		record |= ret == 0 && is_avro_record(s->branches[i]->avro);
+	}
+	if (ret == 0 && !record)
+		ret = err_set(reterr, ERR_INVALID, "schema: expected a record, got a union "
+						   "without one");
+	return ret;
 }
 
 static int
@@ -66,30 +142,21 @@ parse(struct schema *s, struct err *reterr)
 	if (ret < 0)
 		goto out;
 	schema_crc64(buf_span(&canonical), s->fingerprint);
+	ret = schema_names_mend(&s->text, &s->text_len, reterr);
+	if (ret < 0)
+		goto out;
 	if (avro_schema_from_json_length(s->text, s->text_len, &s->avro) != 0) {
 		s->avro = NULL;
 		ret = avro_failed(reterr, ERR_INVALID, "schema");
 		goto out;
 	}
-	if (!is_avro_record(s->avro)) {
+	if (is_avro_union(s->avro))
+		ret = add_branches(s, reterr);
+	else if (is_avro_record(s->avro))
+		ret = compile(s, reterr);
+	else
 		ret = err_set(reterr, ERR_INVALID, "schema: expected a record, got %s",
 			      avro_schema_type_name(s->avro));
-		goto out;
-	}
-	/* Before avro-c makes a class of it: this refuses recursive ones. */
-	s->prescan = prescan_new(s->avro, reterr);
-	if (!s->prescan) {
-		ret = ERR_LIMIT;
-		goto out;
-	}
-	s->fields = schema_fields_new((struct span){ s->text, s->text_len }, reterr);
-	if (!s->fields) {
-		ret = ERR_INVALID;
-		goto out;
-	}
-	s->iface = avro_generic_class_from_schema(s->avro);
-	if (!s->iface)
-		ret = avro_failed(reterr, ERR_INVALID, "schema");
 out:
 	buf_release(&canonical);
 	return ret;
@@ -98,35 +165,31 @@ out:
 struct schema *
 schema_new(struct span text, struct err *reterr)
 {
-	struct schema *s = buf_realloc(NULL, sizeof(*s));
-	struct buf copy = BUF_INIT;
+	struct schema *s = new_with_text(text, reterr);
 
-	if (!s) {
-		err_nomem(reterr);
-		return NULL;
-	}
-	*s = (struct schema){ .refs = 1 };
-	buf_addspan(&copy, text);
-	s->text = buf_take(&copy, &s->text_len);
-	if (!s->text)
-		err_nomem(reterr);
-	else if (parse(s, reterr) == 0)
+	if (s && parse(s, reterr) == 0)
 		return s;
 	schema_free(s);
 	return NULL;
 }
 
+/* A branch may outlive its union: somebody may hold it. */
 void
 schema_free(struct schema *s)
 {
 	if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	for (size_t i = 0; i < s->branch_count; i++)
+		schema_free(s->branches[i]);
+	free(s->branches);
 	if (s->iface)
 		avro_value_iface_decref(s->iface);
 	prescan_free(s->prescan);
 	schema_fields_free(s->fields);
 	if (s->avro)
 		avro_schema_decref(s->avro);
+	if (s->whole)
+		avro_schema_decref(s->whole);
 	free(s->text);
 	free(s);
 }
@@ -145,105 +208,6 @@ schema_unref(const struct schema *s)
 	schema_free((struct schema *)s);
 }
 
-static int
-load_all(struct schemas *all, struct err *reterr)
-{
-	size_t count = 0;
-
-	while (schema_texts[count].name)
-		count++;
-	all->list = buf_realloc(NULL, (count + 1) * sizeof(struct schema *));
-	if (!all->list)
-		return err_nomem(reterr);
-	for (; all->count < count; all->count++) {
-		const struct schema_text *text = &schema_texts[all->count];
-		struct schema *s = schema_new((struct span){ text->text, text->len }, reterr);
-
-		if (!s) {
-			err_prefix(reterr, "%s", text->name);
-			return ERR_BUG;
-		}
-		all->list[all->count] = s;
-		if (strcmp(schema_name(s), text->name) != 0) {
-			all->count++;
-			return err_set(reterr, ERR_BUG, "'%s.avsc' holds the record '%s'",
-				       text->name, schema_name(s));
-		}
-	}
-	return 0;
-}
-
-struct schemas *
-schemas_new(struct err *reterr)
-{
-	struct schemas *all = buf_realloc(NULL, sizeof(*all));
-
-	if (!all) {
-		err_nomem(reterr);
-		return NULL;
-	}
-	*all = (struct schemas){ 0 };
-	if (load_all(all, reterr) < 0) {
-		schemas_free(all);
-		return NULL;
-	}
-	return all;
-}
-
-void
-schemas_free(struct schemas *all)
-{
-	if (!all)
-		return;
-	for (size_t i = 0; i < all->count; i++)
-		schema_free(all->list[i]);
-	free(all->list);
-	free(all);
-}
-
-const struct schema *
-schemas_find(const struct schemas *all, const char *name)
-{
-	for (size_t i = 0; i < all->count; i++)
-		if (strcmp(schema_name(all->list[i]), name) == 0)
-			return all->list[i];
-	return NULL;
-}
-
-const struct schema *
-schemas_by_fingerprint(const struct schemas *all, const uint8_t fingerprint[SCHEMA_FINGERPRINT_LEN])
-{
-	for (size_t i = 0; i < all->count; i++)
-		if (memcmp(all->list[i]->fingerprint, fingerprint, SCHEMA_FINGERPRINT_LEN) == 0)
-			return all->list[i];
-	return NULL;
-}
-
-void
-schemas_set_lookup(struct schemas *all, schema_lookup_fn *fn, void *arg)
-{
-	all->lookup = fn;
-	all->lookup_arg = arg;
-}
-
-void
-schemas_want_ids(struct schemas *all)
-{
-	for (size_t i = 0; i < all->count; i++)
-		all->list[i]->framing = FRAME_NO_ID_YET;
-}
-
-void
-schemas_set_id(struct schemas *all, const char *name, uint32_t id)
-{
-	for (size_t i = 0; i < all->count; i++) {
-		if (strcmp(schema_name(all->list[i]), name) != 0)
-			continue;
-		all->list[i]->id = id;
-		all->list[i]->framing = FRAME_ID;
-	}
-}
-
 avro_schema_t
 schema_avro(const struct schema *s)
 {
@@ -253,7 +217,27 @@ schema_avro(const struct schema *s)
 const char *
 schema_name(const struct schema *s)
 {
-	return avro_schema_name(s->avro);
+	return is_avro_record(s->avro) ? avro_schema_name(s->avro)
+				       : avro_schema_type_name(s->avro);
+}
+
+struct schema *
+schema_branch(const struct schema *s, size_t i)
+{
+	return i < s->branch_count ? s->branches[i] : NULL;
+}
+
+void
+schema_set_reader(struct schema *s, const struct schema *reader, bool some)
+{
+	s->reader = reader;
+	s->check_values = some;
+}
+
+bool
+schema_is(const struct schema *s, const char *name)
+{
+	return strcmp(schema_name(s->reader ? s->reader : s), name) == 0;
 }
 
 struct span
@@ -283,67 +267,6 @@ schema_value_new(const struct schema *s, avro_value_t *ret_value, struct err *re
 	return 0;
 }
 
-static int
-unframe_print(const struct schemas *all, struct span framed, const struct schema **ret,
-	      struct err *reterr)
-{
-	const uint8_t *print = (const uint8_t *)framed.ptr + sizeof(frame_mark);
-
-	if (framed.len < sizeof(frame_mark) ||
-	    memcmp(framed.ptr, frame_mark, sizeof(frame_mark)) != 0)
-		return err_set(reterr, ERR_INVALID, "the value does not start with c3 01");
-	if (framed.len < SCHEMA_FRAME_LEN)
-		return err_set(reterr, ERR_INVALID, "the value ends inside its schema fingerprint");
-	*ret = schemas_by_fingerprint(all, print);
-	if (!*ret)
-		return err_set(reterr, ERR_INVALID,
-			       "unknown schema fingerprint %02x%02x%02x%02x%02x%02x%02x%02x",
-			       print[0], print[1], print[2], print[3], print[4], print[5],
-			       print[6], print[7]);
-	return 0;
-}
-
-static int
-unframe_id(const struct schemas *all, struct span framed, const struct schema **ret,
-	   struct err *reterr)
-{
-	const uint8_t *p = (const uint8_t *)framed.ptr;
-	uint32_t id;
-
-	if (framed.len < SCHEMA_ID_FRAME_LEN)
-		return err_set(reterr, ERR_INVALID, "the value ends inside its schema id");
-	id = (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 | p[4];
-	if (!all->lookup)
-		return err_set(reterr, ERR_INVALID,
-			       "the value is framed for a schema registry (schema id %u), and "
-			       "schema.registry.url is not set",
-			       id);
-	return all->lookup(all->lookup_arg, id, ret, reterr);
-}
-
-int
-schema_unframe(const struct schemas *all, struct span framed, const struct schema **ret_writer,
-	       struct span *ret_datum, struct err *reterr)
-{
-	const struct schema *writer = NULL;
-	size_t frame = SCHEMA_FRAME_LEN;
-	int ret;
-
-	if (framed.len == 0)
-		return err_set(reterr, ERR_INVALID, "the value is empty");
-	if (framed.ptr[0] == 0) {
-		frame = SCHEMA_ID_FRAME_LEN;
-		ret = unframe_id(all, framed, &writer, reterr);
-	} else {
-		ret = unframe_print(all, framed, &writer, reterr);
-	}
-	if (ret < 0)
-		return ret;
-	*ret_writer = writer;
-	*ret_datum = (struct span){ framed.ptr + frame, framed.len - frame };
-	return 0;
-}
-
 int
 schema_read(const struct schema *s, struct span datum, avro_value_t *value, struct err *reterr)
 {
@@ -358,8 +281,23 @@ schema_read(const struct schema *s, struct span datum, avro_value_t *value, stru
 		return err_nomem(reterr);
 	if (avro_value_read(reader, value) != 0)
 		ret = avro_failed(reterr, ERR_NOMEM, schema_name(s));
+	else if (s->check_values)
+		ret = schema_resolve_value(s->reader, s, value, reterr);
 	avro_reader_free(reader);
 	return ret;
+}
+
+void
+schema_want_id(struct schema *s)
+{
+	s->framing = FRAME_NO_ID_YET;
+}
+
+void
+schema_set_id(struct schema *s, uint32_t id)
+{
+	s->id = id;
+	s->framing = FRAME_ID;
 }
 
 void

@@ -21,17 +21,47 @@ struct schema_fields {
 	size_t record_count, field_count;
 };
 
-static bool
-is_timestamp(const json_t *type)
-{
-	const char *logical = json_string_value(json_object_get(type, "logicalType"));
-	size_t i;
-	json_t *branch;
+static const struct unit {
+	const char *logical;
+	enum schema_time time;
+} units[] = {
+	{ "timestamp-millis", SCHEMA_TIME_MILLIS },
+	{ "timestamp-micros", SCHEMA_TIME_MICROS },
+	{ "timestamp-nanos", SCHEMA_TIME_NANOS },
+};
 
-	json_array_foreach(type, i, branch)
-		if (is_timestamp(branch))	/* a union holds no union */
-			return true;
-	return logical && strcmp(logical, "timestamp-millis") == 0;
+/* Of a type, or of the first branch of a union that has one. */
+static const char *
+logical_of(const json_t *type)
+{
+	const char *found;
+	json_t *branch;
+	size_t i;
+
+	json_array_foreach(type, i, branch) {
+		found = logical_of(branch);	/* a union holds no union */
+		if (found)
+			return found;
+	}
+	return json_string_value(json_object_get(type, "logicalType"));
+}
+
+static enum schema_time
+time_of(const char *logical)
+{
+	for (size_t i = 0; logical && i < sizeof(units) / sizeof(units[0]); i++)
+		if (strcmp(units[i].logical, logical) == 0)
+			return units[i].time;
+	return SCHEMA_TIME_NONE;
+}
+
+int64_t
+schema_time_ms(enum schema_time unit, int64_t value)
+{
+	static const int64_t per_ms[] = { 1, 1, 1000, 1000000 };
+	int64_t ms = value / per_ms[unit];
+
+	return ms - (value % per_ms[unit] < 0);
 }
 
 static bool
@@ -44,6 +74,15 @@ may_be_null(const json_t *type)
 		if (json_is_string(branch) && strcmp(json_string_value(branch), "null") == 0)
 			return true;
 	return false;
+}
+
+/* As avro-c has it: without the namespace that a full name begins with. */
+static const char *
+simple_name(const char *name)
+{
+	const char *dot = name ? strrchr(name, '.') : NULL;
+
+	return dot ? dot + 1 : name;
 }
 
 /* A record's fields lie together, so they are added before what is nested in
@@ -67,17 +106,21 @@ add_record(struct schema_fields *f, const json_t *schema, const json_t *fields)
 	f->fields = p;
 	record = &f->records[f->record_count++];
 	*record = (struct record){
-		.name = json_string_value(json_object_get(schema, "name")),
+		.name = simple_name(json_string_value(json_object_get(schema, "name"))),
 		.first = f->field_count, .count = json_array_size(fields),
 	};
-	json_array_foreach(fields, i, field)
+	json_array_foreach(fields, i, field) {
+		const char *logical = logical_of(json_object_get(field, "type"));
+
 		f->fields[f->field_count++] = (struct schema_field){
 			.name = json_string_value(json_object_get(field, "name")),
 			.doc = json_string_value(json_object_get(field, "doc")),
-			.timestamp = is_timestamp(json_object_get(field, "type")),
+			.logical = logical,
+			.time = time_of(logical),
 			.optional = json_object_get(field, "default") ||
 				    may_be_null(json_object_get(field, "type")),
 		};
+	}
 	return true;
 }
 

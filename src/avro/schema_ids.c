@@ -7,6 +7,9 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/avro/schema.h"
 
+/* What a record of an unknown name may be. */
+#define ANY_NAME "EnvironmentCommand"
+
 struct known {
 	uint32_t id;
 	const struct schema *schema;	/* held; NULL: it is bad */
@@ -159,21 +162,44 @@ schema_ids_parse(struct span body, struct err *reterr)
 	return s;
 }
 
-/* One that is ours but for texts and defaults is ours; one that has the name
- * of ours must be readable as ours. Takes `s`. */
+/* A record that has the name of ours must be readable as ours. One of another
+ * name may be a command all the same: Kafka Connect, Flink and Spark name
+ * records after tables. */
+static int
+find_reader(const struct schema_ids *ids, struct schema *s, struct err *reterr)
+{
+	const struct schema *named = schemas_find(ids->ours, schema_name(s));
+	const struct schema *reader = named ? named : schemas_find(ids->ours, ANY_NAME);
+	int ret;
+
+	if (!reader || !is_avro_record(schema_avro(s)))
+		return 0;
+	ret = schema_resolve(reader, s, named ? reterr : NULL);
+	if (ret >= 0)
+		schema_set_reader(s, reader, ret > 0);
+	else if (named)
+		err_prefix(reterr, "cannot be read as our %s", schema_name(reader));
+	return named && ret < 0 ? ret : 0;
+}
+
+/* One that is ours but for texts and defaults is ours. Takes `s`. */
 static const struct schema *
 recognise(const struct schema_ids *ids, struct schema *s, struct err *reterr)
 {
 	const struct schema *same = schemas_by_fingerprint(ids->ours, schema_fingerprint(s));
-	const struct schema *reader = schemas_find(ids->ours, schema_name(s));
+	struct schema *b;
+	int ret = 0;
 
 	if (same) {
 		schema_free(s);
 		return schema_ref(same);
 	}
-	if (!reader || schema_resolve(reader, s, reterr) == 0)
+	if (!schema_branch(s, 0))
+		ret = find_reader(ids, s, reterr);
+	for (size_t i = 0; ret == 0 && (b = schema_branch(s, i)); i++)
+		ret = find_reader(ids, b, reterr);
+	if (ret == 0)
 		return s;
-	err_prefix(reterr, "cannot be read as our %s", schema_name(reader));
 	schema_free(s);
 	return NULL;
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schema: whether one schema's data can be read by the field names of another. */
+/*
+ * schema: whether one schema's data can be read by the field names of
+ * another, as a whole (no value yet) or for one value. One walk does both, so
+ * that they cannot disagree.
+ */
 #include "envdriver/avro/schema.h"
 
 #include <stdarg.h>
@@ -10,7 +14,8 @@
 #include "avro_path.h"
 
 struct run {
-	const struct schema *reader;	/* whose fields have defaults */
+	const struct schema *reader, *writer;	/* what avro-c drops of their fields */
+	bool some;		/* of the whole: some values cannot be read */
 	struct err *reterr;
 };
 
@@ -24,8 +29,9 @@ static const struct promotion {
 	{ AVRO_BYTES, AVRO_STRING },  { AVRO_STRING, AVRO_BYTES },
 };
 
-static int resolve(const struct run *run, const struct avro_path *place, avro_schema_t reader,
-		   avro_schema_t writer);
+/* `value` is the writer's, NULL when it is about the schema as a whole. */
+static int resolve(struct run *run, const struct avro_path *place, avro_schema_t reader,
+		   avro_schema_t writer, const avro_value_t *value);
 
 __attribute__((format(printf, 3, 4))) static int
 wrong(const struct run *run, const struct avro_path *place, const char *fmt, ...)
@@ -72,65 +78,141 @@ fits(avro_schema_t reader, avro_schema_t writer)
 	return false;
 }
 
+/* A time in a unit that cannot be told from the number, or bytes that are a
+ * number, would be read as something else. */
 static int
-resolve_record(const struct run *run, const struct avro_path *place, avro_schema_t reader,
-	       avro_schema_t writer)
+check_logical(const struct run *run, const struct avro_path *place,
+	      const struct schema_field *reader, const struct schema_field *writer)
 {
-	const char *record = avro_schema_name(reader);
-	size_t count = avro_schema_record_size(reader);
-
-	for (size_t i = 0; i < count; i++) {
-		const char *name = avro_schema_record_field_name(reader, (int)i);
-		const struct schema_field *field = schema_field(run->reader, record, i);
-		struct avro_path inner = { .up = place, .name = name };
-		int at = avro_schema_record_field_get_index(writer, name), ret;
-
-		if (at < 0 && field && field->optional)
-			continue;
-		if (at < 0)
-			return wrong(run, &inner, "not written, and it has no default");
-		ret = resolve(run, &inner, avro_schema_record_field_get_by_index(reader, (int)i),
-			      avro_schema_record_field_get_by_index(writer, at));
-		if (ret < 0)
-			return ret;
-	}
+	if (!reader || !writer || !writer->logical)
+		return 0;
+	if (reader->time != SCHEMA_TIME_NONE && writer->time == SCHEMA_TIME_NONE)
+		return wrong(run, place, "%s is written, %s is expected", writer->logical,
+			     reader->logical);
+	if (strcmp(writer->logical, "decimal") == 0)
+		return wrong(run, place, "decimal is written, which has no text");
 	return 0;
 }
 
-static int
-resolve_enum(const struct run *run, const struct avro_path *place, avro_schema_t reader,
-	     avro_schema_t writer)
+/* Whether a null is written, which stands for the reader's default. */
+static bool
+is_null(avro_schema_t writer, const avro_value_t *value)
 {
-	int count = avro_schema_enum_number_of_symbols(writer);
+	int at = 0;
 
-	for (int i = 0; i < count; i++)
-		if (avro_schema_enum_get_by_name(reader, avro_schema_enum_get(writer, i)) < 0)
-			return wrong(run, place, "symbol '%s' is not known",
-				     avro_schema_enum_get(writer, i));
+	if (is_avro_union(writer) && value && avro_value_get_discriminant(value, &at) == 0)
+		writer = branch(writer, (size_t)at);
+	return is_avro_null(writer);
+}
+
+static int resolve_union(struct run *run, const struct avro_path *place, avro_schema_t reader,
+			 avro_schema_t writer, bool null_fits);
+
+static int
+resolve_field(struct run *run, const struct avro_path *place, avro_schema_t reader,
+	      avro_schema_t writer, size_t index, const avro_value_t *value)
+{
+	const char *record = avro_schema_name(reader);
+	const char *name = avro_schema_record_field_name(reader, (int)index);
+	const struct schema_field *field = schema_field(run->reader, record, index);
+	struct avro_path inner = { .up = place, .name = name };
+	int at = avro_schema_record_field_get_index(writer, name), ret;
+	avro_schema_t type, to;
+	avro_value_t own;
+
+	if (at < 0 && field && field->optional)
+		return 0;
+	if (at < 0)
+		return wrong(run, &inner, "not written, and it has no default");
+	if (value && avro_value_get_by_index(value, (size_t)at, &own, NULL) != 0)
+		return err_nomem(run->reterr);
+	type = target(avro_schema_record_field_get_by_index(writer, at));
+	to = target(avro_schema_record_field_get_by_index(reader, (int)index));
+	if (field && field->optional && is_null(type, value ? &own : NULL))
+		return 0;
+	ret = check_logical(run, &inner, field,
+			    schema_field(run->writer, avro_schema_name(writer), (size_t)at));
+	if (ret < 0)
+		return ret;
+	if (!value && is_avro_union(type))
+		return resolve_union(run, &inner, to, type, field && field->optional);
+	return resolve(run, &inner, to, type, value ? &own : NULL);
+}
+
+static int
+resolve_record(struct run *run, const struct avro_path *place, avro_schema_t reader,
+	       avro_schema_t writer, const avro_value_t *value)
+{
+	size_t count = avro_schema_record_size(reader);
+	int ret = 0;
+
+	for (size_t i = 0; i < count && ret == 0; i++)
+		ret = resolve_field(run, place, reader, writer, i, value);
+	return ret;
+}
+
+static int
+resolve_enum(struct run *run, const struct avro_path *place, avro_schema_t reader,
+	     avro_schema_t writer, const avro_value_t *value)
+{
+	int from = 0, to = avro_schema_enum_number_of_symbols(writer), unknown = 0;
+
+	if (value) {
+		if (avro_value_get_enum(value, &from) != 0)
+			return err_nomem(run->reterr);
+		to = from + 1;
+	}
+	for (int i = from; i < to; i++)
+		unknown += avro_schema_enum_get_by_name(
+				   reader, avro_schema_enum_get(writer, i)) < 0;
+	if (unknown == to - from)
+		return wrong(run, place, "symbol '%s' is not known",
+			     avro_schema_enum_get(writer, from));
+	run->some |= unknown > 0;
 	return 0;
+}
+
+/* The items of an array, the values of a map. */
+static int
+resolve_items(struct run *run, const struct avro_path *place, avro_schema_t reader,
+	      avro_schema_t writer, const avro_value_t *value)
+{
+	struct avro_path item = { .up = place };
+	avro_value_t one;
+	size_t count = 0;
+	int ret = 0;
+
+	if (!value)
+		return resolve(run, &item, reader, writer, NULL);
+	if (avro_value_get_size(value, &count) != 0)
+		return err_nomem(run->reterr);
+	for (; item.item < count && ret == 0; item.item++) {
+		if (avro_value_get_by_index(value, item.item, &one, NULL) != 0)
+			return err_nomem(run->reterr);
+		ret = resolve(run, &item, reader, writer, &one);
+	}
+	return ret;
 }
 
 /* Neither is a union. */
 static int
-resolve_one(const struct run *run, const struct avro_path *place, avro_schema_t reader,
-	    avro_schema_t writer)
+resolve_one(struct run *run, const struct avro_path *place, avro_schema_t reader,
+	    avro_schema_t writer, const avro_value_t *value)
 {
-	struct avro_path item = { .up = place };
-
 	if (!fits(reader, writer))
 		return wrong(run, place, "%s is written, %s is expected",
 			     avro_schema_type_name(writer), avro_schema_type_name(reader));
 	switch (avro_typeof(reader)) {
 	case AVRO_RECORD:
-		return resolve_record(run, place, reader, writer);
+		return resolve_record(run, place, reader, writer, value);
 	case AVRO_ENUM:
-		return resolve_enum(run, place, reader, writer);
+		return resolve_enum(run, place, reader, writer, value);
 	case AVRO_ARRAY:
-		return resolve(run, &item, avro_schema_array_items(reader),
-			       avro_schema_array_items(writer));
+		return resolve_items(run, place, avro_schema_array_items(reader),
+				     avro_schema_array_items(writer), value);
 	case AVRO_MAP:
-		return resolve(run, &item, avro_schema_map_values(reader),
-			       avro_schema_map_values(writer));
+		return resolve_items(run, place, avro_schema_map_values(reader),
+				     avro_schema_map_values(writer), value);
 	case AVRO_FIXED:
 		if (avro_schema_fixed_size(reader) != avro_schema_fixed_size(writer))
 			return wrong(run, place, "fixed of another size");
@@ -141,8 +223,8 @@ resolve_one(const struct run *run, const struct avro_path *place, avro_schema_t 
 }
 
 static int
-resolve_into_union(const struct run *run, const struct avro_path *place, avro_schema_t reader,
-		   avro_schema_t writer, bool in_union)
+resolve_into_union(struct run *run, const struct avro_path *place, avro_schema_t reader,
+		   avro_schema_t writer, const avro_value_t *value, bool in_union)
 {
 	struct avro_path inner = { .up = place, .name = avro_schema_type_name(writer) };
 	size_t count = avro_schema_union_size(reader);
@@ -151,7 +233,7 @@ resolve_into_union(const struct run *run, const struct avro_path *place, avro_sc
 	for (size_t i = 0; i < count; i++) {
 		if (fits(branch(reader, i), writer))
 			return resolve_one(run, is_avro_record(writer) ? &inner : place,
-					   branch(reader, i), writer);
+					   branch(reader, i), writer, value);
 		records |= is_avro_record(branch(reader, i));
 	}
 	/* An operation of a later release. */
@@ -161,32 +243,90 @@ resolve_into_union(const struct run *run, const struct avro_path *place, avro_sc
 		     avro_schema_type_name(writer));
 }
 
+static int
+resolve_branch(struct run *run, const struct avro_path *place, avro_schema_t reader,
+	       avro_schema_t writer, const avro_value_t *value, bool in_union)
+{
+	return is_avro_union(reader)
+		       ? resolve_into_union(run, place, reader, writer, value, in_union)
+		       : resolve_one(run, place, reader, writer, value);
+}
+
+/* Of the whole: a branch that cannot be read is no reason to refuse the
+ * others. Says the first one's reason when none is left; a null beside
+ * others is the least of reasons. */
+static int
+resolve_union(struct run *run, const struct avro_path *place, avro_schema_t reader,
+	      avro_schema_t writer, bool null_fits)
+{
+	size_t count = avro_schema_union_size(writer), read = 0;
+	struct err *reterr = run->reterr, why = { 0 };
+	int code = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		avro_schema_t one = branch(writer, i);
+		struct err err = { 0 };
+		int ret;
+
+		run->reterr = &err;
+		ret = null_fits && is_avro_null(one)
+			      ? 0
+			      : resolve_branch(run, place, reader, one, NULL, true);
+		read += ret == 0 && !is_avro_null(one);
+		if (ret < 0 && (code == 0 || is_avro_null(branch(writer, 0)))) {
+			why = code == 0 || !is_avro_null(one) ? err : why;
+			code = ret;
+		}
+	}
+	run->reterr = reterr;
+	run->some |= code < 0;
+	if (code == 0 || read)
+		return 0;
+	return err_set(reterr, why.code, "%s", why.text);
+}
+
 /* Recursion is as deep as the reader, which is ours. */
 static int
-resolve(const struct run *run, const struct avro_path *place, avro_schema_t reader,
-	avro_schema_t writer)
+resolve(struct run *run, const struct avro_path *place, avro_schema_t reader, avro_schema_t writer,
+	const avro_value_t *value)
 {
-	size_t count;
-	int ret = 0;
+	avro_value_t current;
+	int at = 0;
 
 	reader = target(reader);
 	writer = target(writer);
 	if (!is_avro_union(writer))
-		return is_avro_union(reader)
-			       ? resolve_into_union(run, place, reader, writer, false)
-			       : resolve_one(run, place, reader, writer);
-	count = avro_schema_union_size(writer);
-	for (size_t i = 0; i < count && ret == 0; i++)
-		ret = is_avro_union(reader)
-			      ? resolve_into_union(run, place, reader, branch(writer, i), true)
-			      : resolve_one(run, place, reader, branch(writer, i));
-	return ret;
+		return resolve_branch(run, place, reader, writer, value, false);
+	if (!value)
+		return resolve_union(run, place, reader, writer, /* null_fits= */ false);
+	if (avro_value_get_discriminant(value, &at) != 0 ||
+	    avro_value_get_current_branch(value, &current) != 0)
+		return err_nomem(run->reterr);
+	return resolve_branch(run, place, reader, branch(writer, (size_t)at), &current, true);
+}
+
+/* The outermost records may have different names: a table writer names its
+ * record after a table or a topic. */
+static int
+resolve_top(struct run *run, const avro_value_t *value)
+{
+	return resolve_record(run, NULL, schema_avro(run->reader), schema_avro(run->writer), value);
 }
 
 int
 schema_resolve(const struct schema *reader, const struct schema *writer, struct err *reterr)
 {
-	const struct run run = { reader, reterr };
+	struct run run = { .reader = reader, .writer = writer, .reterr = reterr };
+	int ret = resolve_top(&run, NULL);
 
-	return resolve(&run, NULL, schema_avro(reader), schema_avro(writer));
+	return ret < 0 ? ret : run.some;
+}
+
+int
+schema_resolve_value(const struct schema *reader, const struct schema *writer,
+		     const avro_value_t *value, struct err *reterr)
+{
+	struct run run = { .reader = reader, .writer = writer, .reterr = reterr };
+
+	return resolve_top(&run, value);
 }

@@ -146,7 +146,7 @@ record_open(const struct schemas *schemas, const struct reader_record *raw, stru
 	int rc;
 
 	*ret = (struct record){ .raw = raw };
-	rc = schema_unframe(schemas, raw->value, &ret->schema, &datum, &why);
+	rc = schemas_unframe(schemas, raw->value, &ret->schema, &datum, &why);
 	if (rc == ERR_UNAVAILABLE) {
 		*reterr = why;
 		ret->schema = NULL;

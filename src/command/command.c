@@ -191,9 +191,9 @@ read_fields(struct command_decoder *d, struct span traceparent_header, struct co
 	c->issued_by = avro_field_get_span(v, "issuedBy");
 	c->issue_id = avro_field_get_span(v, "issueId");
 	c->ordering_key = avro_field_get_span(v, "orderingKey");
-	avro_field_get_int(v, "issuedAt", &c->issued_at);
+	avro_field_get_time(d->writer, v, "issuedAt", &c->issued_at);
 	/* Before 1970 is past, not "null". */
-	if (avro_field_get_int(v, "expiresAt", &c->expires_at) && c->expires_at < 0)
+	if (avro_field_get_time(d->writer, v, "expiresAt", &c->expires_at) && c->expires_at < 0)
 		c->expires_at = 0;
 	avro_field_get_bool(v, "rerunIfInterrupted", &c->rerun);
 	c->traceparent = traceparent_header;
@@ -325,12 +325,12 @@ read_datum(struct command_decoder *d, struct span value, struct reject *r)
 			       d->max_bytes);
 		return false;
 	}
-	ret = schema_unframe(d->schemas, value, &writer, &datum, &err);
+	ret = schemas_unframe(d->schemas, value, &writer, &datum, &err);
 	if (ret == ERR_UNAVAILABLE)
 		r->reason = REJECT_WAIT;
 	if (ret < 0)
 		goto unreadable;
-	if (strcmp(schema_name(writer), "EnvironmentCommand") != 0) {
+	if (!schema_is(writer, "EnvironmentCommand")) {
 		err_set(&err, ERR_INVALID, "expected an EnvironmentCommand, got a %s",
 			schema_name(writer));
 		goto unreadable;

@@ -114,7 +114,7 @@ unread_wait(struct engine *f, struct entry *e)
 	struct span datum;
 
 	/* Asked for now, so that those behind do not wait for one another. */
-	(void)schema_unframe(f->schemas, e->source.value, &writer, &datum, /* reterr= */ NULL);
+	(void)schemas_unframe(f->schemas, e->source.value, &writer, &datum, /* reterr= */ NULL);
 	entry_list_push(&e->part->unread, e);
 }
 

@@ -237,7 +237,7 @@ fixture_print_event(const struct event *ev, struct buf *out)
 	avro_value_t record;
 	struct err err = { .text = "" };
 
-	if (schema_unframe(fixture_schemas(), ev->value, &writer, &datum, &err) < 0)
+	if (schemas_unframe(fixture_schemas(), ev->value, &writer, &datum, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_string_equal(schema_name(writer), topic_record(ev->topic));
 	assert_int_equal(schema_value_new(writer, &record, NULL), 0);

@@ -20,6 +20,8 @@
 
 #include "envdriver/base/buf.h"
 
+struct schema;
+
 /*
  * Sets every field of a record, deep, to the default of its schema text, or
  * to the type's zero where it has none: a reused value holds nothing old.
@@ -55,6 +57,10 @@ bool avro_field_put_span(avro_value_t *value, struct span text);
  * value is changed or freed; those of strings are NUL-terminated. */
 struct span avro_field_get_span(const avro_value_t *record, const char *field);
 bool avro_field_get_int(const avro_value_t *record, const char *field, int64_t *ret);
+/* The same of a timestamp, in ms whatever unit `writer`, the schema of the
+ * record, declares for it. */
+bool avro_field_get_time(const struct schema *writer, const avro_value_t *record,
+			 const char *field, int64_t *ret_ms);
 bool avro_field_get_bool(const avro_value_t *record, const char *field, bool *ret);
 const char *avro_field_get_enum(const avro_value_t *record, const char *field);
 /* Goes into a record or array; `ret_branch` (may be NULL) gets the name of the

@@ -41,7 +41,10 @@ const struct schema *schemas_by_fingerprint(const struct schemas *all,
 					    const uint8_t fingerprint[SCHEMA_FINGERPRINT_LEN]);
 
 /* One schema from its JSON text (of a registry, of an old release); the caller
- * frees it. ERR_INVALID when it is no Avro record, ERR_LIMIT when it is
+ * frees it. Names that avro-c refuses and other readers accept (a dash in a
+ * field's name) get an underscore. A union of records at the top is one
+ * schema with several branches: schemas_unframe gives the branch that was
+ * written. ERR_INVALID when it is neither, ERR_LIMIT when it is
  * recursive, too deep or too large. avro-c leaks some of what it refuses
  * (about a kilobyte): who asks for the same text again and again must
  * remember that it was refused. */
@@ -54,7 +57,11 @@ void schema_free(struct schema *s);
 const struct schema *schema_ref(const struct schema *s);
 void schema_unref(const struct schema *s);
 
+/* "EnvironmentCommand", without a namespace; "union" for one at the top. */
 const char *schema_name(const struct schema *s);
+/* Branch `i` of a union at the top, borrowed from `s`; NULL past the last one
+ * or when `s` is a record. */
+struct schema *schema_branch(const struct schema *s, size_t i);
 /* As avro-c has it; borrowed. */
 avro_schema_t schema_avro(const struct schema *s);
 /* The .avsc text as it stands in schemas/. */
@@ -62,13 +69,24 @@ struct span schema_text(const struct schema *s);
 /* Wire order. */
 const uint8_t *schema_fingerprint(const struct schema *s);
 
+/* The unit of a timestamp; SCHEMA_TIME_NONE when a field is none. */
+enum schema_time {
+	SCHEMA_TIME_NONE,
+	SCHEMA_TIME_MILLIS,
+	SCHEMA_TIME_MICROS,
+	SCHEMA_TIME_NANOS,
+};
+
 /* What avro-c drops of a field's declaration. */
 struct schema_field {
 	const char *name;
 	const char *doc;	/* NULL when it has none */
-	bool timestamp;		/* logicalType timestamp-millis, also in a union */
+	const char *logical;	/* logicalType, also in a union; NULL when it has none */
+	enum schema_time time;	/* of that logical type */
 	bool optional;		/* has a default or may be null */
 };
+/* A value of that unit in milliseconds, rounded down. */
+int64_t schema_time_ms(enum schema_time unit, int64_t value);
 /* Field `index` of the record `record`, here or nested; NULL when there is
  * none. */
 const struct schema_field *schema_field(const struct schema *s, const char *record, size_t index);
@@ -99,8 +117,8 @@ void schemas_set_id(struct schemas *all, const char *name, uint32_t id);
  * from `framed`. ERR_INVALID says what is wrong (empty, not framed, unknown
  * fingerprint in hex); ERR_UNAVAILABLE is the lookup's.
  */
-int schema_unframe(const struct schemas *all, struct span framed, const struct schema **ret_writer,
-		   struct span *ret_datum, struct err *reterr);
+int schemas_unframe(const struct schemas *all, struct span framed,
+		    const struct schema **ret_writer, struct span *ret_datum, struct err *reterr);
 
 /* Pre-scans, then reads the datum into `value` (made by schema_value_new of
  * the same schema). Nothing may be left over. ERR_INVALID names the place:
@@ -108,17 +126,40 @@ int schema_unframe(const struct schemas *all, struct span framed, const struct s
 int schema_read(const struct schema *s, struct span datum, avro_value_t *value,
 		struct err *reterr);
 
+/* Of one schema: what schemas_want_ids and schemas_set_id say of all. */
+void schema_want_id(struct schema *s);
+void schema_set_id(struct schema *s, uint32_t id);
+
 /* Appends frame and datum; nothing when it fails. */
 int schema_write(const struct schema *s, avro_value_t *value, struct buf *out, struct err *reterr);
 /* 00 and the id, big-endian. */
 void schema_add_id_frame(struct buf *out, uint32_t id);
 
-/* Whether what `writer` has written can be read by field name as `reader`, as
- * Avro resolves them: fields may be missing where the reader has a default,
- * be more, or be promoted. ERR_INVALID names the place: "operation.Execute.
- * lease: int is written, string is expected". A branch that the reader's
- * union of records does not know passes: who reads it sees its name. */
+/*
+ * Whether what `writer` writes can be read by field name as `reader`, as Avro
+ * resolves them: fields may be missing where the reader has a default, be
+ * more, or be promoted; the outermost records may have different names; a
+ * timestamp may have another unit. A null stands for a default.
+ *
+ * 0: every value can be read. 1: some can; schema_resolve_value tells for
+ * each (a table writer makes every field nullable, an enum may have a symbol
+ * more). ERR_INVALID: none can, and the place: "operation.Execute.lease: int
+ * is written, string is expected". A branch that the reader's union of
+ * records does not know passes: its name tells the reader.
+ */
 int schema_resolve(const struct schema *reader, const struct schema *writer, struct err *reterr);
+/* The same for one value of the writer: 0 or ERR_INVALID with the place. */
+int schema_resolve_value(const struct schema *reader, const struct schema *writer,
+			 const avro_value_t *value, struct err *reterr);
+
+/*
+ * From now on `s` is read as `reader`: schema_read refuses a value that
+ * cannot be (`some`: there are such values). `reader` must outlive it.
+ */
+void schema_set_reader(struct schema *s, const struct schema *reader, bool some);
+/* Whether a value of `s` is one of the record `name` of ours: it has that
+ * name, or it is read as that one. */
+bool schema_is(const struct schema *s, const char *name);
 
 /* Appends the Parsing Canonical Form of a schema's JSON text. */
 int schema_canonical(struct span text, struct buf *out, struct err *reterr);
