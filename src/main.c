@@ -20,14 +20,14 @@ static int help_main(struct cli *cli);
 
 static const struct cli_option global_options[] = {
 	{ .name = "config-file", .letter = 'c', .value = "FILE", .many = true,
-	  .help = "Read key = value lines" },
+	  .help = "Configuration file with key = value lines" },
 	{ .name = "set", .letter = 'X', .value = "KEY=VALUE", .many = true,
-	  .help = "Set one key; wins over files and variables" },
-	{ .name = "json", .help = "JSON lines, also on a terminal" },
-	{ .name = "table", .help = "For people, also in a pipe" },
-	{ .name = "verbose", .letter = 'v', .help = "Say more on standard error" },
-	{ .name = "quiet", .letter = 'q', .help = "Say errors only" },
-	{ .name = "help", .letter = 'h', .help = "How the command is used" },
+	  .help = "Value of one key; wins over files and variables" },
+	{ .name = "json", .help = "JSON lines, even on a terminal" },
+	{ .name = "table", .help = "Tables, even in a pipe" },
+	{ .name = "verbose", .letter = 'v', .help = "More messages on standard error" },
+	{ .name = "quiet", .letter = 'q', .help = "Only errors on standard error" },
+	{ .name = "help", .letter = 'h', .help = "Help for the command" },
 	{ .name = "version", .help = "Versions of envdriver and its libraries" },
 	{ .name = NULL },
 };
@@ -37,9 +37,10 @@ static const struct cli_command worker_command = {
 	.stage = "Run",
 	.summary = "Take commands from Kafka, call plugins, publish results",
 	.service = true,
-	.text = "Runs until SIGTERM or SIGINT: then what is running may end (drain.timeout),\n"
-		"longer calls are handed over to other workers (handover.timeout). A second\n"
-		"signal ends it at once. The topics must exist: `envdriver topics create`.\n\n"
+	.text = "Runs until SIGTERM or SIGINT. Then running calls get time to end\n"
+		"(drain.timeout), and longer ones are handed over to other workers\n"
+		"(handover.timeout). A second signal ends the worker at once. The topics must\n"
+		"exist: `envdriver topics create`.\n\n"
 		"    envdriver worker -c /etc/envdriver.conf\n"
 		"    envdriver worker -X instance.id=a -X http.listen=127.0.0.1:9464\n",
 	.run = worker_main,
@@ -47,20 +48,20 @@ static const struct cli_command worker_command = {
 
 static const struct cli_option dev_options[] = {
 	{ .name = "env-file", .value = "FILE",
-	  .help = "When ready, write the variables that lead other commands here" },
-	{ .name = "no-http", .help = "Do not listen on 127.0.0.1:9464" },
+	  .help = "File for the variables that point other commands here, written when ready" },
+	{ .name = "no-http", .help = "No HTTP server on 127.0.0.1:9464" },
 	{ .name = NULL },
 };
 
 static const struct cli_command dev_command = {
 	.name = "dev",
-	.summary = "Try plugins out: a worker with its own Kafka and Redis, nothing is kept",
+	.summary = "Try plugins in a worker with its own Kafka and Redis; nothing is kept",
 	.args = "[PLUGIN-DIR...]",
 	.max_args = -1,
 	.service = true,
 	.options = dev_options,
-	.text = "Starts librdkafka's mock cluster in the process, a private redis-server and\n"
-		"a worker with the plugins in the folders (without any: the bundled local\n"
+	.text = "Starts a mock Kafka cluster inside the process, a private redis-server, and a\n"
+		"worker with the plugins in the given folders (default: the bundled local\n"
 		"provider). Prints the addresses for other commands.\n\n"
 		"    envdriver dev ./my-plugin\n",
 	.run = dev_main,
@@ -89,13 +90,13 @@ static const struct cli_command *const commands[] = {
 
 static const struct cli_command root = {
 	.name = "envdriver",
-	.summary = "Run environment-driver commands: Kafka in, plugins, Kafka out",
+	.summary = "Run environment-driver commands from Kafka and publish their results",
 	.options = global_options,
 	.subs = commands,
-	.text = "Orchestrators publish commands to a Kafka topic; a worker looks up in Redis\n"
+	.text = "Orchestrators publish commands to a Kafka topic. A worker looks up in Redis\n"
 		"which plugin serves the driver, calls it, and publishes exactly one result\n"
-		"for each command.\n\n"
-		"A first round, with a broker on localhost:9092 and a Redis on\n"
+		"per command.\n\n"
+		"A first session, with a broker on localhost:9092 and Redis on\n"
 		"localhost:6379:\n\n"
 		"    envdriver topics create\n"
 		"    envdriver plugin add ./plugins/local --id local\n"
@@ -106,8 +107,8 @@ static const struct cli_command root = {
 		"r1 --wait\n"
 		"    envdriver exec --lease LEASE-ID -- sh -c 'echo hello'\n"
 		"    envdriver replay --environment env-1\n\n"
-		"Where things are: `envdriver config print` shows every key, its value and\n"
-		"who set it. On a terminal there are tables, in a pipe JSON lines.\n",
+		"`envdriver config print` shows every configuration key, its value and where it\n"
+		"was set. Output is a table on a terminal and JSON lines in a pipe.\n",
 };
 
 static int
@@ -150,7 +151,7 @@ show_version(struct cli *cli)
 	return cli_end(cli, EXIT_DONE);
 }
 
-/* "--help" behind a command is `envdriver help` of it. */
+/* `envdriver COMMAND --help` is `envdriver help COMMAND`. */
 static int
 show_help(struct cli *cli)
 {

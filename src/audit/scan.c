@@ -102,6 +102,15 @@ show_progress(struct scan *s, const char *what)
 		report_progress(s->report, s->n_read, what, ledger_waiting(s->read.ledger));
 }
 
+static void
+note_time(struct scan *s, int64_t time_ms)
+{
+	if (time_ms < 0)
+		s->timeless = true;
+	else if (s->earliest < 0 || time_ms < s->earliest)
+		s->earliest = time_ms;
+}
+
 static int
 read_commands(struct scan *s, struct err *reterr)
 {
@@ -111,6 +120,7 @@ read_commands(struct scan *s, struct err *reterr)
 	while ((rc = reader_next(s->read.reader, 0, &raw, reterr)) != READER_DONE) {
 		if (rc < 0)
 			return rc;
+		note_time(s, raw.timestamp);
 		rc = audit_read_command(&s->read, &raw, reterr);
 		if (rc < 0)
 			return rc;

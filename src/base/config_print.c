@@ -13,7 +13,7 @@ static const char *const type_names[] = {
 	[CONFIG_BOOL] = "true or false",
 	[CONFIG_DURATION] = "duration",
 	[CONFIG_SIZE] = "size",
-	[CONFIG_PATHS] = "folders, ':' between",
+	[CONFIG_PATHS] = "folders separated by ':'",
 };
 
 static void

@@ -243,7 +243,8 @@ check_args(const struct cli *cli, struct err *reterr)
 	if (!here->run) {
 		for (size_t i = 0; here->subs[i]; i++)
 			buf_addf(&list, "%s%s", i ? ", " : "", here->subs[i]->name);
-		ret = err_set(reterr, ERR_INVALID, "say what: %s", list.data ? list.data : "");
+		ret = err_set(reterr, ERR_INVALID, "missing subcommand: %s",
+			      list.data ? list.data : "");
 		buf_release(&list);
 		return ret;
 	}

@@ -48,9 +48,9 @@ add_option_help(struct buf *out, const struct cli_option *o)
 {
 	buf_adds(out, o->help);
 	if (o->many)
-		buf_adds(out, " (again and again)");
+		buf_adds(out, " (may be repeated)");
 	if (o->required)
-		buf_adds(out, " (needed)");
+		buf_adds(out, " (required)");
 }
 
 static void
@@ -124,9 +124,9 @@ help_of(const struct way *w, bool bold, struct buf *out)
 		add_subs(out, bold, c);
 	for (size_t i = w->depth; i-- > 0;)
 		add_option_lines(out, bold, w->at[i],
-				 i == 0		     ? "Options of every command"
+				 i == 0		     ? "Global options"
 				 : i + 1 == w->depth ? "Options"
-						     : "Options of all of these");
+						     : "Common options");
 }
 
 static int

@@ -64,8 +64,8 @@ add_option_entries(struct buf *out, const struct cli_option *options)
 			buf_addf(out, " \\fI%s\\fR", o->value);
 		buf_addch(out, '\n');
 		add_roff_text(out, o->help, strlen(o->help));
-		buf_adds(out, o->required ? " (needed).\n"
-			      : o->many	  ? " (again and again).\n"
+		buf_adds(out, o->required ? " (required).\n"
+			      : o->many	  ? " (may be repeated).\n"
 					  : ".\n");
 	}
 }
@@ -118,19 +118,19 @@ static const struct exit_row {
 	int code;
 	const char *meaning;
 } exits[] = {
-	{ EXIT_DONE, "done" },
+	{ EXIT_DONE, "success" },
 	{ EXIT_FINDINGS, "findings, or a command whose outcome is not SUCCEEDED" },
-	{ EXIT_TROUBLE, "could not do it" },
-	{ EXIT_USAGE, "wrong usage" },
-	{ EXIT_UNAVAILABLE, "fenced by another worker, or a peer (Kafka, Redis) is away" },
+	{ EXIT_TROUBLE, "failure" },
+	{ EXIT_USAGE, "usage error" },
+	{ EXIT_UNAVAILABLE, "fenced by another worker, or Kafka or Redis is unavailable" },
 	{ EXIT_BUG, "a bug in envdriver" },
-	{ EXIT_AGAIN, "try again: no result within the time, or a passing lack" },
-	{ EXIT_DENIED, "not permitted" },
-	{ EXIT_CONFIG, "wrong configuration" },
-	{ EXIT_EXEC_TIMEOUT, "exec: the command passed its time limit" },
+	{ EXIT_AGAIN, "temporary failure: no result in time, or out of resources; try again" },
+	{ EXIT_DENIED, "permission denied" },
+	{ EXIT_CONFIG, "configuration error" },
+	{ EXIT_EXEC_TIMEOUT, "exec: the command exceeded its time limit" },
 	{ EXIT_EXEC_FAILED,
-	  "exec: envdriver, the plugin or Kafka failed; reason on standard error" },
-	{ EXIT_EXEC_INTERRUPTED, "exec: interrupted; it is not known whether the command ran" },
+	  "exec: envdriver, the plugin or Kafka failed; see standard error" },
+	{ EXIT_EXEC_INTERRUPTED, "exec: interrupted; whether the command ran is unknown" },
 };
 
 void
@@ -148,12 +148,14 @@ cli_man(const struct cli_command *root, struct buf *out)
 	buf_adds(out, ".SH COMMANDS\n");
 	for (size_t i = 0; root->subs[i]; i++)
 		add_command(out, "", root->subs[i]);
-	buf_adds(out, ".SH CONFIGURATION\n"
-		      "A file holds lines \\fIkey\\fR = \\fIvalue\\fR; a line that begins with # "
-		      "is a comment. The variable\n.B ENVDRIVER_REDIS_URL\nsets redis.url, and "
-		      "so on. Files, then variables, then \\fB\\-X\\fR: later wins.\n"
-		      "Other keys that begin with \\fBkafka.\\fR go to librdkafka as they are, but "
-		      "for those that would break a promise; these are refused with the reason.\n");
+	buf_adds(out,
+		 ".SH CONFIGURATION\n"
+		 "A configuration file consists of lines \\fIkey\\fR = \\fIvalue\\fR; lines that "
+		 "begin with # are comments. The variable\n.B ENVDRIVER_REDIS_URL\nsets "
+		 "redis.url, and so on. Files are read first, then variables, then "
+		 "\\fB\\-X\\fR; the last value wins.\n"
+		 "Other keys that begin with \\fBkafka.\\fR are passed on to librdkafka, except "
+		 "those that would break a guarantee: they are refused with the reason.\n");
 	config_print_man(out);
 	buf_adds(out, ".SH EXIT STATUS\n");
 	for (size_t i = 0; i < sizeof(exits) / sizeof(*exits); i++) {
@@ -161,6 +163,6 @@ cli_man(const struct cli_command *root, struct buf *out)
 		add_roff_text(out, exits[i].meaning, strlen(exits[i].meaning));
 		buf_adds(out, ".\n");
 	}
-	buf_adds(out, ".SH ENVIRONMENT\n.TP\n.B ENVDRIVER_CONFIG\nConfiguration file when there "
-		      "is no \\fB\\-c\\fR.\n.TP\n.B NO_COLOR\nNot empty: no colours.\n");
+	buf_adds(out, ".SH ENVIRONMENT\n.TP\n.B ENVDRIVER_CONFIG\nConfiguration file, used "
+		      "without \\fB\\-c\\fR.\n.TP\n.B NO_COLOR\nNo colours, unless it is empty.\n");
 }

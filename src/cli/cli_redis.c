@@ -23,7 +23,7 @@ lost(const struct cli_redis *r, const char *why, struct err *reterr)
 {
 	return err_set(reterr, ERR_UNAVAILABLE,
 		       "cannot reach Redis at %.150s: %.100s; is it running? "
-		       "redis.url says where to look", r->where, why);
+		       "redis.url sets the address", r->where, why);
 }
 
 static const struct refusal {
@@ -51,7 +51,7 @@ judge_reply(struct cli_redis *r, redisReply *reply, struct err *reterr)
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++)
 		if (strncmp(reply->str, refusals[i].prefix, strlen(refusals[i].prefix)) == 0)
 			code = refusals[i].code;
-	err_set(reterr, code, "Redis at %.150s refuses: %.200s", r->where, reply->str);
+	err_set(reterr, code, "Redis at %.150s refused: %.200s", r->where, reply->str);
 	freeReplyObject(reply);
 	return NULL;
 }

@@ -132,7 +132,7 @@ cli_misuse(const struct cli *cli, const char *fmt, ...)
 	va_start(ap, fmt);
 	line(cli, fmt, ap);
 	va_end(ap);
-	cli_complain(cli, "`envdriver help%s` shows how", words ? words : "");
+	cli_complain(cli, "see `envdriver help%s`", words ? words : "");
 	return EXIT_USAGE;
 }
 

@@ -68,7 +68,7 @@ scan_keys(struct cli_redis *redis, const char *pattern, int (*fn)(void *arg, con
 		if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
 		    reply->element[1]->type != REDIS_REPLY_ARRAY) {
 			freeReplyObject(reply);
-			return err_set(reterr, ERR_IO, "Redis answers SCAN with something else");
+			return err_set(reterr, ERR_IO, "unexpected reply from Redis to SCAN");
 		}
 		snprintf(cursor, sizeof(cursor), "%s", reply->element[0]->str);
 		for (size_t i = 0; i < reply->element[1]->elements && ret == 0; i++)

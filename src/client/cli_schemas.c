@@ -67,7 +67,7 @@ connect_registry(struct cli_schemas *s, const struct config *config, struct err 
 	if (!config_str(config, "schema.registry.url"))
 		return 0;
 	if (uv_loop_init(&s->loop) < 0)
-		return err_set(reterr, ERR_IO, "cannot make an event loop");
+		return err_set(reterr, ERR_IO, "cannot create an event loop");
 	s->has_loop = true;
 	uv_timer_init(&s->loop, &s->patience);
 	s->registry =

@@ -249,13 +249,13 @@ static const struct meaning {
 	{ RD_KAFKA_RESP_ERR__SSL, ERR_CONFIG,
 	  "check kafka.security.protocol, kafka.ssl.ca.location and the broker's certificate" },
 	{ RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, ERR_DENIED,
-	  "the broker's ACLs must permit it" },
+	  "the broker's ACLs must allow it" },
 	{ RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, ERR_DENIED,
-	  "the broker's ACLs must permit it" },
+	  "the broker's ACLs must allow it" },
 	{ RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, ERR_NOTFOUND,
-	  "`envdriver topics create` makes the topics" },
+	  "`envdriver topics create` creates the topics" },
 	{ RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, ERR_NOTFOUND,
-	  "`envdriver topics create` makes the topics" },
+	  "`envdriver topics create` creates the topics" },
 	{ RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, ERR_NOTFOUND, NULL },
 	{ RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, ERR_LIMIT,
 	  "the topic's max.message.bytes, kafka.message.max.bytes and command.max.bytes limit it" },
@@ -311,7 +311,7 @@ kafka_error(struct kafka *k, rd_kafka_resp_err_t code, const char *what, struct 
 		m++;
 	hint = m->hint;
 	if (m->means == ERR_UNAVAILABLE)
-		hint = "is it running? kafka.bootstrap.servers says where to look";
+		hint = "is it running? kafka.bootstrap.servers sets the address";
 	if (m->means == ERR_DENIED && uses_scram(k) && rd_kafka_version() < SCRAM_FIXED) {
 		snprintf(bug, sizeof(bug),
 			 "librdkafka %s has bug #4895 with Kafka >= 4.0: use PLAIN, mTLS or "

@@ -147,7 +147,8 @@ check_member(const char *at, const struct member *m, struct jtext value, struct 
 	if (n < m->min)
 		return err_set(reterr, ERR_INVALID, "%s.%s: must not be empty", at, m->name);
 	if (m->max && n > m->max)
-		return err_set(reterr, ERR_INVALID, "%s.%s: longer than %zu", at, m->name, m->max);
+		return err_set(reterr, ERR_INVALID, "%s.%s: must not be longer than %zu", at,
+			       m->name, m->max);
 	return 0;
 }
 
@@ -193,8 +194,8 @@ check_driver(struct jtext driver, size_t index, struct buf *key, struct err *ret
 	}
 	if (!manifest_key_ok(string_of(jtext_get(driver, "driverKey"), key)))
 		return err_set(reterr, ERR_INVALID,
-			       "%s.driverKey: '%.64s' is not lower case letters, "
-			       "digits, '.', '_' and '-'", at, key->data);
+			       "%s.driverKey: expected lower case letters, digits, '.', '_' "
+			       "and '-', got '%.64s'", at, key->data);
 	if (kind.kind != JTEXT_MISSING && !jtext_is(kind, "environment_driver") &&
 	    !jtext_is(kind, "sandbox_provider"))
 		return err_set(reterr, ERR_INVALID, "%s.kind: expected environment_driver or "
@@ -218,15 +219,15 @@ check_drivers(struct jtext drivers, struct err *reterr)
 	jtext_iter_init(&it, drivers);
 	while (ret == 0 && jtext_iter_next(&it, NULL, &driver)) {
 		if (n == ITEMS_MAX) {
-			ret = err_set(reterr, ERR_LIMIT, "environmentDrivers: more than %d",
-				      ITEMS_MAX);
+			ret = err_set(reterr, ERR_LIMIT,
+				      "environmentDrivers: must not be longer than %d", ITEMS_MAX);
 			break;
 		}
 		ret = check_driver(driver, n, &keys[n], reterr);
 		for (size_t i = 0; i < n && ret == 0; i++)
 			if (span_eq(buf_span(&keys[i]), buf_span(&keys[n])))
 				ret = err_set(reterr, ERR_INVALID,
-					      "environmentDrivers[%zu].driverKey: '%.64s' stands "
+					      "environmentDrivers[%zu].driverKey: '%.64s' is used "
 					      "twice", n, keys[n].data);
 		n++;
 	}
@@ -284,7 +285,7 @@ manifest_check(struct jtext manifest, struct err *reterr)
 	if (ret == 0 && length_of(drivers) > 0 &&
 	    !lists_capability(jtext_get(manifest, "capabilities"), REGISTER))
 		return err_set(reterr, ERR_INVALID,
-			       "capabilities: %s is needed by environmentDrivers",
+			       "capabilities: environmentDrivers requires %s",
 			       REGISTER);
 	return ret;
 }

@@ -50,7 +50,7 @@ read_output(int fd, struct buf *out, struct err *reterr)
 		if (out->failed)
 			return err_nomem(reterr);
 		if (out->len > FILE_MAX)
-			return err_set(reterr, ERR_LIMIT, "larger than %d bytes", FILE_MAX);
+			return err_set(reterr, ERR_LIMIT, "it is larger than %d bytes", FILE_MAX);
 	}
 }
 
@@ -76,8 +76,8 @@ start_node(const char *path, int out, pid_t *ret, struct err *reterr)
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
 	if (rc != 0)
-		return err_set(reterr, ERR_NOTFOUND, "cannot run node, which reads it: %s",
-			       strerror(rc));
+		return err_set(reterr, ERR_NOTFOUND,
+			       "cannot run node, which is needed to read it: %s", strerror(rc));
 	return 0;
 }
 
@@ -120,7 +120,7 @@ path_in(const char *dir, struct jtext name, char *ret, struct err *reterr)
 	buf_release(&text);
 	if (fits)
 		return 0;
-	return err_set(reterr, ERR_INVALID, "the manifest's path must lie in the folder");
+	return err_set(reterr, ERR_INVALID, "the path of the manifest must be inside the package");
 }
 
 static int
@@ -177,7 +177,7 @@ find_manifest(const char *dir, struct buf *text, struct jtext *ret, struct err *
 	rc = open_json(dir, "package.json", text, &package, reterr);
 	if (rc == ERR_NOTFOUND)
 		return err_set(reterr, ERR_NOTFOUND,
-			       "'%s' is no plugin package: there is neither plugin.json nor "
+			       "'%s' is not a plugin package: it has neither plugin.json nor "
 			       "package.json", dir);
 	if (rc < 0)
 		return rc;

@@ -226,7 +226,8 @@ add_target(const struct cli *cli, struct span given, struct buf *out, struct err
 	int ret;
 
 	if (target && provider)
-		return err_set(reterr, ERR_INVALID, "--target and --provider exclude each other");
+		return err_set(reterr, ERR_INVALID,
+			       "--target and --provider are mutually exclusive");
 	if (target && !colon)
 		return err_set(reterr, ERR_INVALID, "--target: '%.64s' is not PLUGIN:DRIVER",
 			       target);

@@ -118,8 +118,9 @@ reader_add(struct reader *r, enum topic topic, int32_t partition, struct err *re
 	if (ret < 0)
 		return ret;
 	if (partition >= found->partition_cnt)
-		return err_set(reterr, ERR_INVALID, "topic '%s' has no partition %d, it has %d",
-			       name, partition, found->partition_cnt);
+		return err_set(reterr, ERR_INVALID,
+			       "topic '%s' has no partition %d, only %d partitions", name,
+			       partition, found->partition_cnt);
 	r->counts[topic] = found->partition_cnt;
 	r->topics[topic] = rd_kafka_topic_new(kafka_client(r->kafka), name, /* conf= */ NULL);
 	if (!r->topics[topic])

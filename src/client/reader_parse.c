@@ -65,10 +65,10 @@ choose(struct span name, bool ret[TOPIC_COUNT], struct err *reterr)
 		 name.ptr);
 	near = nearest_word(text, word_at, NULL);
 	if (near)
-		return err_set(reterr, ERR_INVALID, "there are no records '%s'; did you mean '%s'?",
+		return err_set(reterr, ERR_INVALID, "unknown topic '%s'; did you mean '%s'?",
 			       text, near);
 	return err_set(reterr, ERR_INVALID,
-		       "there are no records '%s'; there are commands, probe, lease, execution, "
+		       "unknown topic '%s'; valid: commands, probe, lease, execution, "
 		       "config, workspace, setup, driver, logs, events, dead-letters, all", text);
 }
 

@@ -50,7 +50,8 @@ on_command_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 		snprintf(what, sizeof(what), "write to topic '%s'", s->topic);
 		kafka_error(s->kafka, m->err, what, &err);
 		if (rd_kafka_message_status(m) == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED)
-			err_prefix(&err, "no answer, it may be in the log all the same");
+			err_prefix(&err,
+				   "no acknowledgement, so the command may have been written");
 	}
 	s->placed(s->arg, m->_private, m->partition, m->offset, m->err ? &err : NULL);
 	free(m->_private);

@@ -126,7 +126,7 @@ compared(struct topics_plan *p, rd_kafka_event_t *event, struct err *reterr)
 		if (t == TOPIC_COUNT)
 			continue;
 		if (rd_kafka_ConfigResource_error(resources[i]))
-			buf_addf(&p->differs[t], "%ssettings cannot be read: %s",
+			buf_addf(&p->differs[t], "%scannot read the settings: %s",
 				 p->differs[t].len ? "; " : "",
 				 rd_kafka_ConfigResource_error_string(resources[i]));
 		else
@@ -303,7 +303,7 @@ wait_for_leaders(struct topics_plan *p, struct err *reterr)
 			ret = kafka_find_topic(p->kafka, p->md, name, &found, reterr);
 			if (ret == 0 && !has_leaders(found))
 				ret = err_set(reterr, ERR_UNAVAILABLE,
-					      "topic '%s' has partitions without leader", name);
+					      "topic '%s' has partitions without a leader", name);
 		}
 		if (ret < 0)
 			usleep(AGAIN_US);

@@ -57,7 +57,7 @@ print_main(struct cli *cli)
 	return cli_end(cli, EXIT_DONE);
 }
 
-/* Says it, and counts it. */
+/* Reports and counts it. */
 __attribute__((format(printf, 3, 4))) static void
 finding(const struct cli *cli, int *n, const char *fmt, ...)
 {
@@ -101,15 +101,15 @@ check_folders(struct cli *cli, int *n)
 
 		snprintf(dir, sizeof(dir), "%.*s", (int)len, dirs);
 		if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
-			cli_note(cli, "plugin.dirs: '%s' is no folder here", dir);
+			cli_note(cli, "plugin.dirs: '%s' is not a folder on this host", dir);
 		dirs += len + (dirs[len] == ':');
 	}
 	if (secrets && (stat(secrets, &st) < 0 || !S_ISDIR(st.st_mode)))
-		finding(cli, n, "secrets.dir: '%s' is no folder here", secrets);
+		finding(cli, n, "secrets.dir: '%s' is not a folder on this host", secrets);
 	else if (secrets && (st.st_mode & (S_IRWXO | S_IWGRP)))
-		finding(cli, n, "secrets.dir: others may reach '%s'; chmod o-rwx,g-w", secrets);
+		finding(cli, n, "secrets.dir: '%s' is open to others; chmod o-rwx,g-w", secrets);
 	if (token && access(token, R_OK) < 0)
-		finding(cli, n, "http.token.file: '%s' cannot be read", token);
+		finding(cli, n, "http.token.file: cannot read '%s'", token);
 }
 
 static bool
@@ -156,7 +156,7 @@ check_redis(struct cli *cli, int *n)
 	if (ret == 0)
 		ret = catalog_instances(redis, &list, &n_list, &err);
 	if (ret < 0)
-		cli_note(cli, "what workers run is not compared: %s", err.text);
+		cli_note(cli, "cannot compare what the workers run: %s", err.text);
 	else
 		compare_instances(cli, &c, list, n_list, n);
 	catalog_instances_free(list, n_list);
@@ -179,24 +179,25 @@ check_main(struct cli *cli)
 	if (!cli_has(cli, "offline"))
 		check_redis(cli, &n);
 	if (n == 0)
-		cli_note(cli, "the configuration is good");
+		cli_note(cli, "the configuration is valid");
 	return cli_end(cli, n ? EXIT_FINDINGS : EXIT_DONE);
 }
 
 static const struct cli_command print_command = {
 	.name = "print",
-	.summary = "Print what is in force, who set it and what it means",
+	.summary = "Print all keys, their values, where they were set and what they mean",
 	.run = print_main,
 };
 
 static const struct cli_option check_options[] = {
-	{ .name = "offline", .help = "Do not ask Redis what the workers of the group run" },
+	{ .name = "offline",
+	  .help = "No comparison with what the workers of the group run (in Redis)" },
 	{ .name = NULL },
 };
 
 static const struct cli_command check_command = {
 	.name = "check",
-	.summary = "Tell what is wrong: exit 78 for an error, 1 for findings",
+	.summary = "Check the configuration: exit 78 for an error, 1 for findings",
 	.options = check_options,
 	.run = check_main,
 };

@@ -140,8 +140,9 @@ add_plugins(struct dev *d, struct err *reterr)
 		if (bundled_plugin(bundled))
 			ret = add_plugin(d, redis, bundled, reterr);
 		else
-			cli_note(d->cli, "no plugin folder given and the bundled one is not there: "
-					 "commands will find no driver");
+			cli_note(d->cli,
+				 "no plugin folder is given, and the bundled one is missing: "
+				 "commands will not find a driver");
 	}
 	cli_redis_free(redis);
 	if (ret == 0 && d->dirs.failed)
@@ -199,7 +200,7 @@ on_service_ready(void *arg)
 
 	if (env && write_env(d, env, &err) < 0)
 		log_error("%s", err.text);
-	cli_note(d->cli, "ready; nothing here is kept. In another shell:");
+	cli_note(d->cli, "ready; nothing is kept. In another shell:");
 	cli_note(d->cli, "  export ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS='%s'",
 		 dev_servers_kafka(d->servers));
 	cli_note(d->cli, "  export ENVDRIVER_REDIS_URL='%s'", dev_servers_redis(d->servers));

@@ -56,8 +56,8 @@ list_drivers(struct cli *cli, const struct catalog *c)
 
 		if (c->plugins[i].manifest.kind == JTEXT_MISSING)
 			cli_note(cli,
-				 "plugin '%s' has a malformed record: no manifest that is a JSON "
-				      "object; it counts as not ready", c->plugins[i].id);
+				 "plugin '%s' has a malformed record (its manifest is not a JSON "
+				 "object) and counts as not ready", c->plugins[i].id);
 		if (drivers.kind != JTEXT_ARRAY)
 			continue;
 		jtext_iter_init(&it, drivers);
@@ -153,7 +153,7 @@ drivers_main(struct cli *cli)
 	int ret;
 
 	if (k && provider)
-		return cli_misuse(cli, "--resolve and --provider exclude each other");
+		return cli_misuse(cli, "--resolve and --provider are mutually exclusive");
 	if (k && !strchr(k, ':'))
 		return cli_misuse(cli, "--resolve: '%s' is not PLUGIN:DRIVER", k);
 	redis = cli_redis_new(cli_config(cli), &err);
@@ -171,15 +171,16 @@ drivers_main(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{ .name = "resolve", .value = "PLUGIN:DRIVER",
-	  .help = "Print {pluginId, pluginKey, driverKey, driver}, or exit 1 saying why not" },
+	  .help = "Driver to resolve: prints {pluginId, pluginKey, driverKey, driver}; exit 1 if "
+		  "it cannot" },
 	{ .name = "provider", .value = "NAME",
-	  .help = "The same by provider; null when there is none" },
+	  .help = "The same for a sandbox provider; prints null if there is none" },
 	{ .name = NULL },
 };
 
 const struct cli_command drivers_command = {
 	.name = "drivers",
-	.summary = "List the drivers of the registry, or resolve one",
+	.summary = "List the registered drivers, or resolve one",
 	.options = options,
 	.text = "    envdriver drivers\n"
 		"    envdriver drivers --resolve acme.sandbox:docker\n",

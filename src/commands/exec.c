@@ -52,7 +52,7 @@ on_exec_placed(void *arg, const char *id, int32_t partition, int64_t offset,
 	else
 		x->placed = wait_expect(x->wait, partition, offset, id, &x->err) == 0;
 	if (x->placed && cli_verbose(x->cli))
-		cli_note(x->cli, "command '%s' is published: partition %d, offset %lld", id,
+		cli_note(x->cli, "published command '%s' to partition %d, offset %lld", id,
 			 partition, (long long)offset);
 }
 
@@ -87,7 +87,7 @@ on_output_record(struct exec *x, const struct record *r)
 	if (x->ended && !span_is(r->token, x->output.token))
 		return;
 	if (exec_output_restart(&x->output, r->token))
-		cli_note(x->cli, "the command was started again by another worker");
+		cli_note(x->cli, "another worker started the command again");
 	(void)avro_field_get_int(&r->value, "byteOffset", &offset);
 	show_output(x, stream,
 		    exec_output_take(&x->output, stream, offset,
@@ -113,7 +113,7 @@ on_result(struct exec *x, const struct record *r)
 	if (!wait_succeeded(r))
 		return report_failure(x, r);
 	if (r->token.ptr && exec_output_restart(&x->output, r->token))
-		cli_note(x->cli, "what was shown so far is of an abandoned attempt");
+		cli_note(x->cli, "the output so far came from an abandoned attempt");
 	show_output(x, STREAM_STDOUT,
 		    exec_output_take(&x->output, STREAM_STDOUT, 0,
 				     avro_field_get_span(&r->value, "stdout")));
@@ -126,9 +126,9 @@ on_result(struct exec *x, const struct record *r)
 	has_code = avro_field_get_int(&r->value, "exitCode", &code);
 	ret = exec_output_code(timed_out, has_code, code, avro_field_get_span(&r->value, "signal"));
 	if (timed_out)
-		cli_note(x->cli, "the command passed its time limit");
+		cli_note(x->cli, "the command exceeded its time limit");
 	if (ret < 0) {
-		cli_complain(x->cli, "the command ended without exit code");
+		cli_complain(x->cli, "the command ended without an exit code");
 		ret = EXIT_EXEC_FAILED;
 	}
 	return ret;
@@ -154,20 +154,20 @@ follow_command(struct exec *x, int64_t patience_ms, struct err *reterr)
 		int64_t now = clock_mono_ms();
 
 		if (interrupted) {
-			cli_note(x->cli, "interrupted; the command goes on in its lease");
+			cli_note(x->cli, "interrupted; the command continues in its lease");
 			return EXIT_SIGNAL + interrupted;
 		}
 		if (code < 0 && patience_ms && now - start > patience_ms)
 			return err_set(reterr, ERR_TIMEOUT, "no result within --wait; the command "
-				       "is published and goes on");
+				       "is published and continues");
 		if (code >= 0 && now - end > REST_MS)
-			return err_set(reterr, ERR_TIMEOUT, "the rest of the output did not come: "
+			return err_set(reterr, ERR_TIMEOUT, "the rest of the output is missing: "
 				       "%lld of %lld bytes of standard output, %lld of %lld of "
 				       "standard error", (long long)x->output.shown[0],
 				       (long long)x->total[0], (long long)x->output.shown[1],
 				       (long long)x->total[1]);
 		if (quiet && now - start > QUIET_MS) {
-			cli_note(x->cli, "no sign of the command yet; does a worker run?");
+			cli_note(x->cli, "no sign of the command yet; is a worker running?");
 			quiet = false;
 		}
 		rc = wait_next(x->wait, STEP_MS, &r, &final, reterr);
@@ -202,10 +202,10 @@ find_lease(struct exec *x, struct publish_given *given, struct err *reterr)
 		return ret;
 	if (!x->lease.target.len)
 		return err_set(reterr, ERR_NOTFOUND,
-			       "no event of lease '%.100s' is recorded; say --target PLUGIN:DRIVER "
+			       "no event of lease '%.100s' is recorded; add --target PLUGIN:DRIVER "
 			       "or --provider NAME", id);
 	if (x->lease.gone)
-		cli_note(x->cli, "lease '%.100s' was destroyed or lost; trying all the same", id);
+		cli_note(x->cli, "lease '%.100s' was destroyed or lost; trying anyway", id);
 	given->lease = buf_span(&x->lease.lease);
 	given->target = buf_span(&x->lease.target);
 	given->company = buf_span(&x->lease.company);
@@ -283,23 +283,23 @@ exec_main(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{ .name = "lease", .value = "ID|JSON|@FILE", .field = "lease", .kind = PUBLISH_LEASE,
-	  .help = "Where to run it", .required = true },
+	  .help = "Lease to run the command in", .required = true },
 	{ .name = "cwd", .value = "FOLDER", .field = "cwd", .kind = PUBLISH_TEXT,
 	  .help = "Working folder" },
 	{ .name = "env", .letter = 'e', .value = "NAME=VALUE", .many = true, .field = "env",
-	  .kind = PUBLISH_ENV, .help = "Variable" },
+	  .kind = PUBLISH_ENV, .help = "Environment variable" },
 	{ .name = "env-secret", .value = "NAME=SECRET-ID", .many = true, .field = "env",
-	  .kind = PUBLISH_SECRET, .help = "Variable whose value is a secret" },
+	  .kind = PUBLISH_SECRET, .help = "Environment variable whose value is a secret" },
 	{ .name = "timeout", .value = "DURATION", .field = "timeoutMs", .kind = PUBLISH_DURATION,
-	  .help = "The command's own limit: then it is ended, exit 124" },
+	  .help = "Time limit of the command; after it the command is ended, exit 124" },
 	{ .name = "stdin", .field = "stdin", .kind = PUBLISH_PIPE,
-	  .help = "Send standard input along, all of it, before the start" },
+	  .help = "Standard input for the command: read to its end before the start" },
 	{ .name = "wait", .value = "DURATION",
-	  .help = "How long to wait for the result (no limit)" },
+	  .help = "Longest wait for the result (default: no limit)" },
 	{ .name = "bypass-session", .field = "bypassSession", .kind = PUBLISH_TRUE,
-	  .help = "Outside the lease's session" },
+	  .help = "Execution outside the lease's session" },
 	{ .name = "rerun-if-interrupted", .kind = PUBLISH_RERUN,
-	  .help = "May be called again after a crash in the middle" },
+	  .help = "Permission to run it again after a crash in the middle" },
 	PUBLISH_OPTIONS,
 	{ .name = NULL },
 };
@@ -312,11 +312,11 @@ const struct cli_command exec_command = {
 	.max_args = -1,
 	.passes_on = true,
 	.options = options,
-	.text = "Shows the output while the command runs and ends with its exit code: 128 + n\n"
-		"for signal n, 124 when it passed --timeout, 125 when envdriver, the plugin\n"
-		"or Kafka failed (the reason is on standard error), 126 when it was\n"
-		"interrupted and nobody knows whether it ran. Without --target and --provider\n"
-		"the lease's recorded events say whose it is.\n\n"
+	.text = "Shows the output while the command runs and exits with its exit code: 128 + n\n"
+		"for signal n, 124 if it exceeded --timeout, 125 if envdriver, the plugin or\n"
+		"Kafka failed (see standard error), 126 if it was interrupted and may or may\n"
+		"not have run. Without --target and --provider, the recorded events of the\n"
+		"lease tell which plugin serves it.\n\n"
 		"    envdriver exec --lease L -- make test\n"
 		"    envdriver exec --lease L --timeout 5min -e CI=1 -- sh -c 'echo $CI'\n"
 		"    tar c src | base64 | envdriver exec --lease L --stdin -- sh -c 'base64 -d "

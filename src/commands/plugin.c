@@ -166,7 +166,8 @@ read_package(struct cli *cli, struct new_plugin *p, struct err *reterr)
 	}
 	jtext_decode(jtext_get(manifest, "id"), &p->key, /* ret_replaced= */ NULL);
 	if (id && (!*id || strlen(id) > ID_MAX || strpbrk(id, " \t\r\n")))
-		return err_set(reterr, ERR_INVALID, "--id: 1 to %d bytes without blanks", ID_MAX);
+		return err_set(reterr, ERR_INVALID, "--id: must be 1 to %d bytes without blanks",
+			       ID_MAX);
 	if (id) {
 		strcpy(p->id, id);
 	} else {
@@ -231,10 +232,12 @@ write_package(struct cli *cli, struct cli_redis *redis, const struct new_plugin 
 	if (!reply)
 		return reterr->code;
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
-		ret = err_set(reterr, ERR_IO, "Redis answers EVAL with something else");
+		ret = err_set(reterr, ERR_IO, "unexpected reply from Redis to EVAL");
 	} else if (strcmp(reply->element[0]->str, "taken") == 0) {
-		ret = err_set(reterr, ERR_INVALID, "plugin '%s' is registered under id '%s'; "
-			      "leave --id out to update it", p->key.data, reply->element[1]->str);
+		ret = err_set(reterr, ERR_INVALID,
+			      "plugin '%s' is already registered with id '%s'; "
+			      "omit --id to update it",
+			      p->key.data, reply->element[1]->str);
 	} else if (strcmp(reply->element[0]->str, "other") == 0) {
 		ret = err_set(reterr, ERR_INVALID, "id '%s' belongs to plugin '%s'", p->id,
 			      reply->element[1]->str);
@@ -266,9 +269,8 @@ add_main(struct cli *cli)
 	if (ret == 0)
 		ret = write_package(cli, redis, &p, &err);
 	if (ret == 0 && !is_inside(p.dir, dirs))
-		cli_note(cli,
-			 "'%s' lies under none of plugin.dirs (%s): workers will not start it; "
-			      "give them plugin.dirs = %s:%s", p.dir, dirs, dirs, p.dir);
+		cli_note(cli, "'%s' is not inside any directory of plugin.dirs (%s), so workers "
+			 "will not start it; set plugin.dirs = %s:%s", p.dir, dirs, dirs, p.dir);
 	cli_redis_free(redis);
 	release_new_plugin(&p);
 	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : EXIT_DONE);
@@ -310,8 +312,8 @@ set_status(struct cli *cli, struct cli_redis *redis, const struct catalog_plugin
 
 	if (strcmp(status, "ready") == 0 && p->manifest.kind == JTEXT_MISSING)
 		return err_set(reterr, ERR_INVALID,
-			       "plugin '%s' has no manifest that is a JSON object; "
-			       "add it again", p->id);
+			       "the manifest of plugin '%s' is not a JSON object; "
+			       "add the plugin again", p->id);
 	reply = eval(redis, status_script, record_key, 1, (struct span[]){
 		span_of(p->id), span_of(status), span_of(clock_text(clock_wall_ms(), now)),
 	}, 3, reterr);
@@ -334,7 +336,7 @@ remove_plugin(struct cli *cli, struct cli_redis *redis, const struct catalog_plu
 	if (!reply)
 		return reterr->code;
 	freeReplyObject(reply);
-	cli_note(cli, "plugin '%s' (%s) is removed", p->id, p->key);
+	cli_note(cli, "plugin '%s' (%s) was removed", p->id, p->key);
 	return 0;
 }
 
@@ -352,8 +354,8 @@ other_main(struct cli *cli)
 	if (ret == 0 && which) {
 		p = catalog_find(&c, which);
 		if (!p)
-			ret = err_set(&err, ERR_NOTFOUND, "there is no plugin '%.100s'; `envdriver "
-				      "plugin list` shows which there are", which);
+			ret = err_set(&err, ERR_NOTFOUND, "unknown plugin '%.100s'; see `envdriver "
+				      "plugin list`", which);
 	}
 	if (ret < 0)
 		;
@@ -370,14 +372,15 @@ other_main(struct cli *cli)
 }
 
 static const struct cli_option add_options[] = {
-	{ .name = "id", .value = "ID", .help = "Registry id; made when not given" },
-	{ .name = "config", .value = "FILE", .help = "JSON object: companyId to config object" },
+	{ .name = "id", .value = "ID", .help = "Registry id (default: a new UUID)" },
+	{ .name = "config", .value = "FILE",
+	  .help = "JSON object with a config object for each companyId" },
 	{ .name = NULL },
 };
 
 static const struct cli_command add = {
 	.name = "add",
-	.summary = "Read a package's manifest, check it and write the registry",
+	.summary = "Register a plugin package, or update it",
 	.args = "DIR",
 	.min_args = 1,
 	.max_args = 1,
@@ -386,7 +389,9 @@ static const struct cli_command add = {
 };
 
 static const struct cli_command list_command = {
-	.name = "list", .summary = "List the plugins in install order", .run = other_main,
+	.name = "list",
+	.summary = "List the plugins in the order of their installation",
+	.run = other_main,
 };
 
 #define ONE(id, verb, text) \
@@ -394,9 +399,9 @@ static const struct cli_command list_command = {
 		.name = verb, .summary = text, .args = "ID", .min_args = 1, .max_args = 1, \
 		.run = other_main, \
 	}
-ONE(ready, "ready", "Let workers run it");
-ONE(disable, "disable", "Let workers stop it");
-ONE(remove_command, "remove", "Take it out of the registry");
+ONE(ready, "ready", "Let workers run a plugin");
+ONE(disable, "disable", "Make workers stop a plugin");
+ONE(remove_command, "remove", "Remove a plugin from the registry");
 
 static const struct cli_command *const subs[] = {
 	&add, &list_command, &ready, &disable, &remove_command, NULL,
@@ -404,12 +409,12 @@ static const struct cli_command *const subs[] = {
 
 const struct cli_command plugin_command = {
 	.name = "plugin",
-	.summary = "Write the plugin registry in Redis",
+	.summary = "Manage the plugin registry in Redis",
 	.subs = subs,
-	.text = "A package is a folder with plugin.json {manifest, command}, or with a\n"
+	.text = "A package is a folder with a plugin.json {manifest, command}, or with a\n"
 		"package.json whose paperclipPlugin names manifest and worker. ID is the\n"
-		"registry id or the plugin's key. A package that is added again is updated:\n"
-		"it keeps its id, place and status.\n\n"
+		"registry id or the plugin's key. A package that is added again is updated: it\n"
+		"keeps its id, its rank and its status.\n\n"
 		"    envdriver plugin add ./plugins/local --id local\n"
 		"    envdriver plugin ready local\n"
 		"    envdriver plugin list\n",

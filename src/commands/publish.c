@@ -96,7 +96,7 @@ read_wait_options(struct publish *p, struct err *reterr)
 	p->waiting = cli_has(p->cli, "wait");
 	p->timeout_ms = DEFAULT_WAIT_MS;
 	if (cli_has(p->cli, "timeout") && !p->waiting)
-		return err_set(reterr, ERR_INVALID, "--timeout is how long --wait waits");
+		return err_set(reterr, ERR_INVALID, "--timeout needs --wait");
 	return cli_duration(p->cli, "timeout", &p->timeout_ms, reterr);
 }
 
@@ -116,7 +116,7 @@ await(struct publish *p, struct err *reterr)
 		if (left <= 0) {
 			rc = err_set(reterr, ERR_TIMEOUT,
 				     "no result of '%s' within --timeout (%zu of %zu missing); "
-				     "it is published and will be worked on: envdriver watch "
+				     "it is published and will be processed: envdriver watch "
 				     "--from 1h --command '%s'", wait_some(p->wait),
 				     wait_pending(p->wait), p->placed, wait_some(p->wait));
 			break;
@@ -288,7 +288,7 @@ publish_main(struct cli *cli)
 	int ret;
 
 	if (!path)
-		return cli_misuse(cli, "say what: a command, or --file");
+		return cli_misuse(cli, "missing subcommand or --file");
 	if (read_wait_options(&p, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
 	p.known = cli_schemas_new(cli_config(cli), &err);

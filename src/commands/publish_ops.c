@@ -15,12 +15,12 @@
 	{ .name = option, .value = "TEXT", .field = key, .kind = PUBLISH_TEXT, .help = text }
 #define ID(option, key, text) \
 	{ .name = option, .value = "ID", .field = key, .kind = PUBLISH_TEXT, .help = text }
-#define NEEDED_ID(option, key, text) \
+#define REQUIRED_ID(option, key, text) \
 	{ .name = option, .value = "ID", .field = key, .kind = PUBLISH_TEXT, .help = text, \
 	  .required = true }
 #define JSON(option, key, text) \
 	{ .name = option, .value = "JSON|@FILE", .field = key, .kind = PUBLISH_JSON, .help = text }
-#define NEEDED_JSON(option, key, text) \
+#define REQUIRED_JSON(option, key, text) \
 	{ .name = option, .value = "JSON|@FILE", .field = key, .kind = PUBLISH_JSON, .help = text, \
 	  .required = true }
 #define NUMBER(option, key, text) \
@@ -29,28 +29,38 @@
 	{ .name = option, .field = key, .kind = PUBLISH_TRUE, .help = text }
 #define LEASE \
 	{ .name = "lease", .value = "ID|JSON|@FILE", .field = "lease", .kind = PUBLISH_LEASE, \
-	  .help = "The lease as a LeaseResult gave it, or its id alone", .required = true }
-#define LEASE_ID ID("lease", "providerLeaseId", "The provider's id of the lease")
-#define LEASE_METADATA JSON("lease-metadata", "leaseMetadata", "The lease's metadata")
+	  .help = "Lease: the object from a LeaseResult, or only its id", .required = true }
+#define LEASE_ID ID("lease", "providerLeaseId", "Provider's id of the lease")
+#define LEASE_METADATA JSON("lease-metadata", "leaseMetadata", "Metadata of the lease")
+#define SETUP_METADATA JSON("setup-metadata", "setupMetadata", "Metadata of the session")
+#define CONNECTION_EXPIRY \
+	NUMBER("connection-expires-in-minutes", "connectionExpiresInMinutes", \
+	       "Lifetime of the connection, in minutes")
+#define CONNECTION_PAYLOAD \
+	SWITCH("include-connection-payload", "includeConnectionPayload", \
+	       "Handover of the live credential (never in an event)")
+#define REASON TEXT("reason", "reason", "Reason")
 #define NOW \
 	{ .name = "now", .kind = PUBLISH_NOW, \
-	  .help = "Do not wait behind what runs in the lease (empty ordering key)" }
+	  .help = "No waiting behind other commands of the lease (empty ordering key)" }
 #define END { .name = NULL }
 
 static const struct cli_option acquire_options[] = {
-	NEEDED_ID("run-id", "runId", "Run that asks"),
-	TEXT("workspace-mode", "workspaceMode", "e.g. isolated_workspace"),
-	TEXT("requested-cwd", "requestedCwd", "Working folder asked for"),
+	REQUIRED_ID("run-id", "runId", "Run that requests the lease"),
+	TEXT("workspace-mode", "workspaceMode", "Mode, e.g. isolated_workspace"),
+	TEXT("requested-cwd", "requestedCwd", "Requested working folder"),
 	ID("agent-id", "agentId", "Agent"),
 	ID("execution-workspace-id", "executionWorkspaceId", "Execution workspace"),
-	TEXT("adapter-type", "adapterType", "Adapter"),
-	JSON("execution-workspace-settings", "executionWorkspaceSettings", "Its settings"),
-	TEXT("requested-expires-at", "requestedExpiresAt", "ISO 8601, as the plugin gets it"),
+	TEXT("adapter-type", "adapterType", "Type of the adapter"),
+	JSON("execution-workspace-settings", "executionWorkspaceSettings",
+	     "Settings of the execution workspace"),
+	TEXT("requested-expires-at", "requestedExpiresAt",
+	     "Requested expiry, ISO 8601, passed to the plugin unchanged"),
 	END,
 };
 
 static const struct cli_option resume_options[] = {
-	NEEDED_ID("lease", "providerLeaseId", "The provider's id of the lease"),
+	REQUIRED_ID("lease", "providerLeaseId", "Provider's id of the lease"),
 	LEASE_METADATA,
 	END,
 };
@@ -59,7 +69,7 @@ static const struct cli_option release_options[] = {
 	LEASE_ID,
 	LEASE_METADATA,
 	SWITCH("cancel-active-work", "cancelActiveWork",
-	       "End what runs; a receipt of the provider is demanded"),
+	       "End of running work; the provider must confirm it with a receipt"),
 	NOW,
 	END,
 };
@@ -68,7 +78,7 @@ static const struct cli_option destroy_options[] = { LEASE_ID, LEASE_METADATA, N
 
 static const struct cli_option realize_options[] = {
 	LEASE,
-	NEEDED_JSON("workspace", "workspace", "{localPath?, remotePath?, mode?, metadata?}"),
+	REQUIRED_JSON("workspace", "workspace", "{localPath?, remotePath?, mode?, metadata?}"),
 	END,
 };
 
@@ -76,76 +86,69 @@ static const struct cli_option exec_options[] = {
 	LEASE,
 	TEXT("cwd", "cwd", "Working folder"),
 	{ .name = "env", .letter = 'e', .value = "NAME=VALUE", .many = true, .field = "env",
-	  .kind = PUBLISH_ENV, .help = "Variable" },
+	  .kind = PUBLISH_ENV, .help = "Environment variable" },
 	{ .name = "env-secret", .value = "NAME=SECRET-ID", .many = true, .field = "env",
-	  .kind = PUBLISH_SECRET, .help = "Variable whose value is a secret" },
+	  .kind = PUBLISH_SECRET, .help = "Environment variable whose value is a secret" },
 	{ .name = "stdin", .value = "TEXT|@FILE", .field = "stdin", .kind = PUBLISH_STDIN,
-	  .help = "Text for standard input; @- is this one's" },
-	NUMBER("timeout-ms", "timeoutMs", "The command's own limit in ms"),
-	SWITCH("bypass-session", "bypassSession", "Outside the lease's session"),
+	  .help = "Text for standard input; @-: the standard input of this command" },
+	NUMBER("timeout-ms", "timeoutMs", "Time limit of the command, in ms"),
+	SWITCH("bypass-session", "bypassSession", "Execution outside the lease's session"),
 	{ .name = "rerun-if-interrupted", .kind = PUBLISH_RERUN,
-	  .help = "May be called again after a crash in the middle" },
+	  .help = "Permission to run it again after a crash in the middle" },
 	END,
 };
 
 static const struct cli_option sync_options[] = {
 	LEASE,
-	NEEDED_JSON("operations", "operations", "Array of sync operations"),
+	REQUIRED_JSON("operations", "operations", "Array of sync operations"),
 	END,
 };
 
 static const struct cli_option ingress_options[] = {
 	LEASE,
-	{ .name = "port", .value = "N", .field = "port", .kind = PUBLISH_INT, .help = "1 to 65535",
-	  .required = true },
+	{ .name = "port", .value = "N", .field = "port", .kind = PUBLISH_INT,
+	  .help = "Port, 1 to 65535", .required = true },
 	{ .name = "path", .value = "PATH", .field = "path", .kind = PUBLISH_TEXT,
-	  .help = "Starts with '/'", .required = true },
+	  .help = "Path, starting with '/'", .required = true },
 	END,
 };
 
 static const struct cli_option start_setup_options[] = {
-	NEEDED_ID("session-id", "sessionId", "Session"),
-	TEXT("source-template-ref", "sourceTemplateRef", "Template to begin with"),
-	TEXT("source-template-kind", "sourceTemplateKind", "Its kind"),
-	NUMBER("connection-expires-in-minutes", "connectionExpiresInMinutes", "Of the connection"),
-	TEXT("expires-at", "expiresAt", "ISO 8601"),
-	SWITCH("include-connection-payload", "includeConnectionPayload",
-	       "Hand the live credential over (never in an event)"),
+	REQUIRED_ID("session-id", "sessionId", "Session"),
+	TEXT("source-template-ref", "sourceTemplateRef", "Template to start from"),
+	TEXT("source-template-kind", "sourceTemplateKind", "Kind of that template"),
+	CONNECTION_EXPIRY,
+	TEXT("expires-at", "expiresAt", "Expiry of the session, ISO 8601"),
+	CONNECTION_PAYLOAD,
 	END,
 };
 
 static const struct cli_option get_setup_options[] = {
 	LEASE_ID,
-	JSON("setup-metadata", "setupMetadata", "The session's metadata"),
-	SWITCH("include-connection-payload", "includeConnectionPayload",
-	       "Hand the live credential over (never in an event)"),
-	NUMBER("connection-expires-in-minutes", "connectionExpiresInMinutes", "Of the connection"),
+	SETUP_METADATA,
+	CONNECTION_PAYLOAD,
+	CONNECTION_EXPIRY,
 	END,
 };
 
-static const struct cli_option cancel_setup_options[] = {
-	LEASE_ID,
-	JSON("setup-metadata", "setupMetadata", "The session's metadata"),
-	TEXT("reason", "reason", "Why"),
-	END,
-};
+static const struct cli_option cancel_setup_options[] = { LEASE_ID, SETUP_METADATA, REASON, END };
 
 static const struct cli_option capture_options[] = {
 	LEASE_ID,
-	JSON("setup-metadata", "setupMetadata", "The session's metadata"),
-	TEXT("source-template-ref", "sourceTemplateRef", "Template it began with"),
-	TEXT("previous-template-ref", "previousTemplateRef", "Template that it replaces"),
-	TEXT("template-label", "templateLabel", "Label"),
-	NUMBER("timeout-ms", "timeoutMs", "Time limit in ms"),
+	SETUP_METADATA,
+	TEXT("source-template-ref", "sourceTemplateRef", "Template that the session started from"),
+	TEXT("previous-template-ref", "previousTemplateRef", "Template to be replaced"),
+	TEXT("template-label", "templateLabel", "Label of the template"),
+	NUMBER("timeout-ms", "timeoutMs", "Time limit, in ms"),
 	END,
 };
 
 static const struct cli_option delete_options[] = {
 	{ .name = "template-ref", .value = "REF", .field = "templateRef", .kind = PUBLISH_TEXT,
-	  .help = "The template", .required = true },
-	TEXT("template-kind", "templateKind", "Its kind"),
-	JSON("metadata", "metadata", "Metadata"),
-	TEXT("reason", "reason", "Why"),
+	  .help = "Template", .required = true },
+	TEXT("template-kind", "templateKind", "Kind of the template"),
+	JSON("metadata", "metadata", "Metadata of the template"),
+	REASON,
 	END,
 };
 
@@ -213,9 +216,9 @@ const struct cli_command publish_command = {
 	.options = options,
 	.subs = subs,
 	.max_args = 0,
-	.text = "Checks the command as a worker will, then writes it to the command topic.\n"
-		"JSON values may stand in a file: --config @config.json. Commands must not\n"
-		"hold secrets: they can be read by everybody who may read the topics.\n\n"
+	.text = "Checks the command as a worker would, then writes it to the command topic.\n"
+		"JSON values may come from a file: --config @config.json. Commands must not\n"
+		"contain secrets: everyone with access to the topics can read them.\n\n"
 		"    envdriver publish probe --target acme.sandbox:docker --environment env-1 "
 		"--wait\n"
 		"    envdriver publish acquire --provider local --run-id r1 --environment "

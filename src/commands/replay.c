@@ -39,11 +39,11 @@ read_replay_options(struct replay *r, struct err *reterr)
 			       &r->to, reterr) < 0)
 		return ERR_INVALID;
 	if (partition && (units_int(partition, &n, NULL) < 0 || n > INT32_MAX))
-		return err_set(reterr, ERR_INVALID, "--partition: '%.64s' is no partition",
+		return err_set(reterr, ERR_INVALID, "--partition: '%.64s' is not a valid partition",
 			       partition);
 	r->partition = (int32_t)n;
 	if (limit && units_int(limit, &r->limit, NULL) < 0)
-		return err_set(reterr, ERR_INVALID, "--limit: '%.64s' is no number", limit);
+		return err_set(reterr, ERR_INVALID, "--limit: '%.64s' is not a number", limit);
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		chosen += r->topics[t];
 	if ((partition || offsets) && (chosen != 1 || !partition))
@@ -113,25 +113,26 @@ replay_main(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{ .name = "topics", .value = "LIST",
-	  .help = "commands,probe,lease,execution,config,workspace,setup,driver,events,"
-		  "dead-letters; also logs,all" },
+	  .help = "Topics (default: commands,probe,lease,execution,config,workspace,setup,"
+		  "driver,events,dead-letters); also logs,all" },
 	{ .name = "from", .value = "PLACE",
-	  .help = "beginning (default), a time, or a duration: that long ago" },
-	{ .name = "to", .value = "PLACE", .help = "As --from, exclusive; end (default) is now" },
+	  .help = "Start: beginning (default), a time, or a duration ago" },
+	{ .name = "to", .value = "PLACE",
+	  .help = "End, exclusive: end (default: now), a time, or a duration ago" },
 	{ .name = "partition", .value = "N", .help = "Only this partition of one topic" },
 	{ .name = "offsets", .value = "FIRST..LAST",
-	  .help = "Of one topic and partition, both included" },
-	{ .name = "limit", .value = "N", .help = "The first N records only" },
+	  .help = "Offsets of one topic and partition, both included" },
+	{ .name = "limit", .value = "N", .help = "Only the first N records" },
 	RECORD_OPTIONS,
 	{ .name = NULL },
 };
 
 const struct cli_command replay_command = {
 	.name = "replay",
-	.summary = "Read recorded commands and events back",
+	.summary = "Read recorded commands and events",
 	.options = options,
-	.text = "Records come in the order of their Kafka time. Ends at the last stable\n"
-		"offset of each partition as it is when the command starts.\n\n"
+	.text = "Prints records in the order of their Kafka timestamps, up to the last stable\n"
+		"offset that each partition has at the start.\n\n"
 		"    envdriver replay --command c1\n"
 		"    envdriver replay --from 2026-11-23T00:00:00Z --to 2026-11-24T00:00:00Z "
 		"--status FAILED\n"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * topics: `envdriver topics create | list`: the topics as SCHEMAS says they
- * are, made where they are missing, compared where they are there. What
- * differs is told and left alone: it may be meant so.
+ * topics: `envdriver topics create | list`: the topics as docs/schemas.md
+ * wants them: missing ones are created, existing ones compared. A difference
+ * is reported and left alone, because it may be intended.
  */
 #include "envdriver/client/topics_plan.h"
 
@@ -31,13 +31,15 @@ static const struct topics_spec defaults[TOPIC_COUNT] = {
 
 static const struct cli_option create_options[] = {
 	{ .name = "partitions", .value = "[TOPIC=]N", .many = true,
-	  .help = "12; 3 of plugin-events and dead-letters" },
-	{ .name = "replication", .value = "N", .help = "3, or the number of brokers when fewer" },
-	{ .name = "min-insync", .value = "N", .help = "2 with 3 replicas, else 1" },
+	  .help = "Partitions (default: 12; 3 for plugin-events and dead-letters)" },
+	{ .name = "replication", .value = "N",
+	  .help = "Replicas (default: 3, or the number of brokers if fewer)" },
+	{ .name = "min-insync", .value = "N",
+	  .help = "min.insync.replicas (default: 2 with 3 replicas, else 1)" },
 	{ .name = "retention", .value = "[TOPIC=]DURATION", .many = true,
-	  .help = "14d; 3d of execution-logs and plugin-events" },
+	  .help = "Retention (default: 14d; 3d for execution-logs and plugin-events)" },
 	{ .name = "max-message", .value = "[TOPIC=]SIZE", .many = true,
-	  .help = "1MiB; 2MiB of dead-letters" },
+	  .help = "Largest message (default: 1MiB; 2MiB for dead-letters)" },
 	{ .name = NULL },
 };
 
@@ -100,12 +102,12 @@ read_flags(struct topics_plan *p, const struct cli *cli, struct err *reterr)
 	text = cli_flag(cli, "replication");
 	if (text && (units_int(text, &p->replication, reterr) < 0 || p->replication < 1 ||
 		     p->replication > INT16_MAX))
-		return err_set(reterr, ERR_INVALID, "--replication: '%s' is no number of brokers",
-			       text);
+		return err_set(reterr, ERR_INVALID,
+			       "--replication: '%s' is not a valid number of brokers", text);
 	text = cli_flag(cli, "min-insync");
 	if (text && (units_int(text, &p->in_sync, reterr) < 0 || p->in_sync < 1))
-		return err_set(reterr, ERR_INVALID, "--min-insync: '%s' is no number of brokers",
-			       text);
+		return err_set(reterr, ERR_INVALID,
+			       "--min-insync: '%s' is not a valid number of brokers", text);
 	return 0;
 }
 
@@ -171,13 +173,13 @@ list_main(struct cli *cli)
 
 static const struct cli_command create_command = {
 	.name = "create",
-	.summary = "Make the topics that are missing; tell what differs of the others",
+	.summary = "Create missing topics; report how existing ones differ",
 	.run = create_main,
 };
 
 static const struct cli_command list_command = {
 	.name = "list",
-	.summary = "Tell which topics are there and what differs; exit 1 when one is missing",
+	.summary = "Show which topics exist and how they differ; exit 1 if one is missing",
 	.run = list_main,
 };
 
@@ -186,10 +188,10 @@ static const struct cli_command *const subs[] = { &create_command, &list_command
 const struct cli_command topics_command = {
 	.name = "topics",
 	.stage = "Set up",
-	.summary = "Make and check the Kafka topics",
+	.summary = "Create and check the Kafka topics",
 	.options = create_options,
 	.subs = subs,
-	.text = "The eleven topics have topic.prefix before their names. What is there is\n"
+	.text = "The names of the eleven topics begin with topic.prefix. Existing topics are\n"
 		"never changed.\n\n"
 		"    envdriver topics create\n"
 		"    envdriver topics create --partitions 6 --partitions commands=24 "

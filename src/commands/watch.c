@@ -115,13 +115,13 @@ watch_main(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{ .name = "results", .value = "LIST",
-	  .help = "probe,lease,execution,config,workspace,setup,driver,dead-letters; also "
-		  "commands,logs,events,all" },
+	  .help = "Topics (default: probe,lease,execution,config,workspace,setup,driver,"
+		  "dead-letters); also commands,logs,events,all" },
 	{ .name = "from", .value = "PLACE",
-	  .help = "end (default), beginning, a time, or a duration: that long ago" },
-	{ .name = "limit", .value = "N", .help = "End after N records" },
+	  .help = "Start: end (default), beginning, a time, or a duration ago" },
+	{ .name = "limit", .value = "N", .help = "Only the first N records, then exit" },
 	{ .name = "timeout", .value = "DURATION",
-	  .help = "End after that; exit 75 when --limit was not reached" },
+	  .help = "Longest run; exit 75 if --limit was not reached" },
 	RECORD_OPTIONS,
 	{ .name = NULL },
 };
@@ -129,10 +129,10 @@ static const struct cli_option options[] = {
 const struct cli_command watch_command = {
 	.name = "watch",
 	.stage = "Look",
-	.summary = "Show results as they come",
+	.summary = "Show results as they arrive",
 	.options = options,
-	.text = "Runs until it is interrupted. In a pipe each line is a record in plain JSON;\n"
-		"a command's line can be published again (with another commandId).\n\n"
+	.text = "Runs until it is interrupted. In a pipe each line is a record in plain JSON; the\n"
+		"line of a command can be published again (with another commandId).\n\n"
 		"    envdriver watch\n"
 		"    envdriver watch --results execution,logs --lease L\n"
 		"    envdriver watch --from 15min --status FAILED --json | jq .outcome.error\n",

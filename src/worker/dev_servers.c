@@ -55,7 +55,7 @@ start_kafka(struct dev_servers *d, const char *prefix, struct err *reterr)
 	for (int t = 0; t < TOPIC_COUNT; t++) {
 		snprintf(text, sizeof(text), "%s%s", prefix, topic_name((enum topic)t));
 		if (rd_kafka_mock_topic_create(d->cluster, text, PARTITIONS, 1))
-			return err_set(reterr, ERR_IO, "cannot make topic '%s'", text);
+			return err_set(reterr, ERR_IO, "cannot create topic '%s'", text);
 	}
 	return 0;
 }
@@ -135,7 +135,7 @@ start_redis(struct dev_servers *d, struct err *reterr)
 	snprintf(d->folder, sizeof(d->folder), "/tmp/envdriver-dev-XXXXXX");
 	if (!mkdtemp(d->folder)) {
 		d->folder[0] = '\0';
-		return err_set(reterr, ERR_IO, "cannot make a folder under /tmp: %s",
+		return err_set(reterr, ERR_IO, "cannot create a folder in /tmp: %s",
 			       strerror(errno));
 	}
 	snprintf(d->socket, sizeof(d->socket), "%s/redis.sock", d->folder);

@@ -49,7 +49,7 @@ healthz(struct http *h, bool trusted, struct buf *out)
 	bool ok = h->source.healthy(h->source.arg);
 
 	(void)trusted;
-	buf_adds(out, ok ? "ok\n" : "the event loop stands still\n");
+	buf_adds(out, ok ? "ok\n" : "the event loop is stuck\n");
 	return ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 
@@ -242,7 +242,7 @@ on_request(void *arg, struct MHD_Connection *connection, const char *url, const 
 		return refuse_request(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
 	if (h->token.len == 0 && !is_local_host(host))
 		return refuse_request(connection, MHD_HTTP_FORBIDDEN,
-				      "this host name is not answered; use 127.0.0.1 or localhost");
+				      "this host name is not allowed; use 127.0.0.1 or localhost");
 	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
 		const struct page *p = &pages[i];
 		unsigned code;
@@ -251,12 +251,12 @@ on_request(void *arg, struct MHD_Connection *connection, const char *url, const 
 			continue;
 		if (!trusted && !p->open)
 			return refuse_request(connection, MHD_HTTP_UNAUTHORIZED,
-					      "a bearer token is needed");
+					      "a bearer token is required");
 		code = p->write(h, trusted, &body);
 		return send_reply(connection, code, p->type, &body);
 	}
 	return refuse_request(connection, MHD_HTTP_NOT_FOUND,
-			      "there are /healthz /readyz /metrics /status and /");
+			      "not found; there are /healthz, /readyz, /metrics, /status and /");
 }
 
 /* With no descriptor left libmicrohttpd would try its accept in a circle. */
@@ -300,7 +300,7 @@ read_token(const char *path, struct buf *ret, struct err *reterr)
 		n--;
 	if (n <= 0 || n > TOKEN_MAX || memchr(text, '\0', (size_t)n))
 		return err_set(reterr, ERR_CONFIG,
-			       "http.token.file: '%s' holds no token (1 to %d bytes of text)", path,
+			       "http.token.file: '%s' must contain a token of 1 to %d bytes", path,
 			       TOKEN_MAX);
 	buf_add(ret, text, (size_t)n);
 	return ret->failed ? err_nomem(reterr) : 0;

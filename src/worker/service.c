@@ -82,8 +82,8 @@ take_lock(struct service *s, const struct config *c, struct err *reterr)
 			       strerror(errno));
 	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return err_set(reterr, ERR_CONFIG,
-			       "another worker of this host runs as '%s' (lock '%s'); give this "
-			       "one a name of its own with instance.id",
+			       "another worker on this host runs as '%s' (lock '%s'); give this "
+			       "one its own instance.id",
 			       config_str(c, "instance.id"), path);
 	return 0;
 }
@@ -100,8 +100,8 @@ check_descriptors(struct err *reterr)
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= FILES_MIN)
 		return 0;
 	return err_set(reterr, ERR_NOMEM,
-		       "only %ju files may be open at a time; a worker needs %d, and more with "
-		       "each broker and plugin: raise the limit (ulimit -n, LimitNOFILE=)",
+		       "the limit of %ju open files is too low: a worker needs %d, and more with "
+		       "each broker and plugin; raise it (ulimit -n, LimitNOFILE=)",
 		       (uintmax_t)files.rlim_cur, FILES_MIN);
 }
 
@@ -282,7 +282,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	/* librdkafka's threads, a dozen and more, would each get one. */
 	(void)mallopt(M_ARENA_MAX, ARENAS);
 	if (uv_loop_init(&s.loop) < 0) {
-		cli_complain(cli, "cannot make an event loop");
+		cli_complain(cli, "cannot create an event loop");
 		return EXIT_AGAIN;
 	}
 	if (start_service(&s, config, &err) < 0) {

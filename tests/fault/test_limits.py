@@ -68,7 +68,7 @@ def test_too_few_descriptors_at_the_start(t):
     ledger = Ledger(t)
     worker = t.worker("w1", ready=False, before=["prlimit", "--nofile=40:40", "--"])
     assert worker.process.wait(20) == AGAIN, worker.stderr()[-1000:]
-    assert "only 40 files may be open at a time" in worker.stderr(), worker.stderr()[-1000:]
+    assert "the limit of 40 open files is too low" in worker.stderr(), worker.stderr()[-1000:]
     worker = t.worker("w2", before=["prlimit", "--nofile=64:64", "--"])
     records = t.topics.publish(*(ledger.execute(f"run-{n}", seconds=0.1) for n in range(20)))
     t.topics.wait(records, timeout=60)

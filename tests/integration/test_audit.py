@@ -386,17 +386,17 @@ def test_events_aged_out(t):
 
 def test_bad_flags(t):
     for arguments, text in (
-        ([], "say what: verify"),
+        ([], "missing subcommand: verify"),
         (["verfy"], "unknown command 'verfy'; did you mean 'verify'?"),
         (["verify", "x"], "unexpected argument 'x'"),
         (["verify", "--from", "yesterday"], "--from: 'yesterday' is not beginning, end"),
         (["verify", "--to", "x"], "--to: 'x' is not beginning, end"),
-        (["verify", "--partition", "x"], "--partition: 'x' is no partition"),
+        (["verify", "--partition", "x"], "--partition: 'x' is not a valid partition"),
         (["verify", "--offsets", "1..2"], "--offsets needs --partition"),
         (["verify", "--partition", "0", "--offsets", "2..1"], "'2..1' is not FIRST..LAST"),
-        (["verify", "--partition", "0", "--offsets", "1..2", "--to", "1h"], "in place of --from"),
+        (["verify", "--partition", "0", "--offsets", "1..2", "--to", "1h"], "excludes --from and --to"),
         (["verify", "--wait", "long"], "--wait: 'long' is not a duration"),
-        (["verify", "--limit", "all"], "--limit: 'all' is no number"),
+        (["verify", "--limit", "all"], "--limit: 'all' is not a number"),
         (["verify", "--wiat", "1s"], "did you mean '--wait'?"),
     ):
         done = t.cli("audit", *arguments)

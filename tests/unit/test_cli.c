@@ -84,14 +84,14 @@ static const struct parse_row {
 	const char *words[9];
 	const char *got;
 } parse_rows[] = {
-	{ "nothing", { NULL }, "say what: send, show, tool" },
+	{ "nothing", { NULL }, "missing subcommand: send, show, tool" },
 	{ "one level", { "show" }, "prog show|" },
 	{ "argument", { "show", "x" }, "prog show|x," },
 	{ "too many", { "show", "x", "y" }, "unexpected argument 'y'" },
 	{ "unknown command", { "sohw" }, "unknown command 'sohw'; did you mean 'show'?" },
 	{ "nothing near", { "xyzzy" }, "unknown command 'xyzzy'" },
 	{ "unknown below", { "send", "pnig" }, "unknown command 'pnig'; did you mean 'ping'?" },
-	{ "only below", { "tool" }, "say what: list" },
+	{ "only below", { "tool" }, "missing subcommand: list" },
 	{ "needed option", { "send", "ping" }, "missing option: --lease ID" },
 	{ "value behind", { "send", "ping", "--lease", "L" }, "prog send ping|" },
 	{ "value with =", { "send", "ping", "--lease=L" }, "prog send ping|" },
@@ -237,9 +237,9 @@ test_help(void **state)
 	same("root", out.data,
 	     "prog: Do things.\n\nusage: prog [options] COMMAND\n\nText of it.\n\nUse\n"
 	     "  send              Send it\n  show              Show it\n  tool              Tools\n"
-	     "\nOptions of every command\n"
-	     "  -c, --config-file FILE          File (again and again)\n"
-	     "  -X, --set KEY=VALUE             Set (again and again)\n"
+	     "\nGlobal options\n"
+	     "  -c, --config-file FILE          File (may be repeated)\n"
+	     "  -X, --set KEY=VALUE             Set (may be repeated)\n"
 	     "  --json                          JSON\n"
 	     "  --table                         Table\n"
 	     "  -v, --verbose                   More\n"
@@ -249,8 +249,8 @@ test_help(void **state)
 	buf_reset(&out);
 	assert_int_equal(cli_help(&root, words, 2, false, &out, &err), 0);
 	assert_non_null(strstr(out.data, "usage: prog send ping --lease ID [options]\n"));
-	assert_non_null(strstr(out.data, "  --lease ID                      Lease (needed)\n"));
-	assert_non_null(strstr(out.data, "Options of all of these\n  --wait"));
+	assert_non_null(strstr(out.data, "  --lease ID                      Lease (required)\n"));
+	assert_non_null(strstr(out.data, "Common options\n  --wait"));
 	buf_reset(&out);
 	assert_int_equal(cli_help(&root, wrong, 1, false, &out, &err), ERR_INVALID);
 	same("wrong", err.text, "unknown command 'sned'; did you mean 'send'?");
@@ -258,7 +258,7 @@ test_help(void **state)
 	cli_man(&root, &out);
 	assert_non_null(strstr(out.data, ".SS send\nSend it.\n"));
 	assert_non_null(strstr(out.data, "\\fB\\-\\-timeout\\fR \\fIDURATION\\fR\nHow long.\n"));
-	assert_non_null(strstr(out.data, ".SH EXIT STATUS\n.TP\n.B 0\ndone.\n"));
+	assert_non_null(strstr(out.data, ".SH EXIT STATUS\n.TP\n.B 0\nsuccess.\n"));
 	buf_release(&out);
 }
 

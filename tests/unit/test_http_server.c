@@ -71,7 +71,7 @@ static const struct row {
 	{ "healthy", "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n", true, 200, "\r\n\r\nok\n",
 	  "text/plain" },
 	{ "not healthy", "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n", false, 503,
-	  "the event loop stands still\n", NULL },
+	  "the event loop is stuck\n", NULL },
 	{ "ready", "GET /readyz HTTP/1.0\r\nHost: 127.0.0.1:1\r\n\r\n", true, 200, "ready\n",
 	  NULL },
 	{ "not ready", "GET /readyz HTTP/1.0\r\nHost: [::1]:1\r\n\r\n", false, 503,
@@ -108,17 +108,17 @@ static const struct row token_rows[] = {
 	{ "reasons with it", "GET /readyz HTTP/1.0\r\nAuthorization: Bearer s3cret\r\n\r\n", false,
 	  503, "Redis <is> away\n", NULL },
 	{ "status without", "GET /status HTTP/1.0\r\nHost: localhost\r\n\r\n", true, 401,
-	  "a bearer token is needed\n", "WWW-Authenticate: Bearer" },
+	  "a bearer token is required\n", "WWW-Authenticate: Bearer" },
 	{ "status with", "GET /status HTTP/1.0\r\nAuthorization: bearer s3cret\r\n\r\n", true, 200,
 	  "{\"inFlight\":0}", NULL },
 	{ "wrong token", "GET /status HTTP/1.0\r\nAuthorization: Bearer s3creT\r\n\r\n", true, 401,
-	  "needed\n", NULL },
+	  "required\n", NULL },
 	{ "longer token", "GET /status HTTP/1.0\r\nAuthorization: Bearer s3cret2\r\n\r\n", true,
 	  401,
-	  "needed\n", NULL },
+	  "required\n", NULL },
 	{ "another scheme", "GET /status HTTP/1.0\r\nAuthorization: Basic s3cret\r\n\r\n", true,
 	  401,
-	  "needed\n", NULL },
+	  "required\n", NULL },
 };
 
 static void
@@ -197,7 +197,7 @@ test_faults(void **state)
 	config_set(c, "http.token.file", "/dev/null", "test", NULL);
 	assert_null(http_server_start(c, &source, &err));
 	assert_int_equal(err.code, ERR_CONFIG);
-	assert_non_null(strstr(err.text, "'/dev/null' holds no token"));
+	assert_non_null(strstr(err.text, "'/dev/null' must contain a token"));
 	config_set(c, "http.token.file", "/nonexistent/t", "test", NULL);
 	assert_null(http_server_start(c, &source, &err));
 	assert_non_null(strstr(err.text, "cannot open '/nonexistent/t'"));

@@ -48,14 +48,16 @@ int record_write(const struct record *r, bool envelope, struct buf *out, struct 
 /* Options --command, --lease, --environment, --company, --operation,
  * --status, --envelope: for the option tables of others. */
 #define RECORD_OPTIONS \
-	{ .name = "command", .value = "ID", .help = "Of this command" }, \
-	{ .name = "lease", .value = "ID", .help = "Of this lease" }, \
-	{ .name = "environment", .value = "ID", .help = "Of this environment" }, \
-	{ .name = "company", .value = "ID", .help = "Of this company" }, \
-	{ .name = "operation", .value = "NAME", .help = "Of this operation, e.g. Execute" }, \
-	{ .name = "status", .value = "STATUS", .help = "SUCCEEDED, FAILED, INTERRUPTED, " \
-	  "EXPIRED, DEAD_LETTER, or an error code" }, \
-	{ .name = "envelope", .help = "JSON: topic, partition, offset, time and key around each" }
+	{ .name = "command", .value = "ID", .help = "Records of this command" }, \
+	{ .name = "lease", .value = "ID", .help = "Records of this lease" }, \
+	{ .name = "environment", .value = "ID", .help = "Records of this environment" }, \
+	{ .name = "company", .value = "ID", .help = "Records of this company" }, \
+	{ .name = "operation", .value = "NAME", \
+	  .help = "Records of this operation, e.g. Execute" }, \
+	{ .name = "status", .value = "STATUS", \
+	  .help = "Outcome: SUCCEEDED, FAILED, INTERRUPTED, EXPIRED, DEAD_LETTER, or an error " \
+		  "code" }, \
+	{ .name = "envelope", .help = "In JSON: the topic, partition, offset, time and key, too" }
 
 /* Whether the record is what those options ask for. */
 bool record_wanted(const struct record *r, const struct cli *cli);
