@@ -32,24 +32,25 @@ override CPPFLAGS += -Iinclude -iquote src -DENVDRIVER_VERSION='"$(VERSION)"' \
 libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 
 # The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
-folders := base avro redis registry plugin claim kafka command result engine cli client audit worker commands
+folders := base avro redis registry plugin claim kafka command result engine cli client audit \
+	worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
 	config_value crash digest err jtext jtext_text log log_once metrics nearest redis_url \
 	units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_conn redis_greet redis_send
-registry := heartbeat http_client instance instance_judge instance_positions \
-	instance_start process registry registry_mirror registry_record schema_registry
-plugin := channel config_push deadline execlog frame handshake host host_reply host_state host_stream \
-	limiter managed managed_registry managed_report message_reader package parse_job rpc scope spawn \
-	stderr_pipe stderr_tail store supervisor supervisor_call supervisor_table worker worker_env \
-	worker_record
+registry := heartbeat http_client instance instance_judge instance_positions instance_start \
+	process registry registry_mirror registry_record schema_registry
+plugin := channel config_push deadline execlog frame handshake host host_reply host_state \
+	host_stream limiter managed managed_registry managed_report message_reader package \
+	parse_job rpc scope spawn stderr_pipe stderr_tail store supervisor supervisor_call \
+	supervisor_table worker worker_env worker_record
 claim := claim claims claims_scripts claims_wire
-kafka := best_effort client client_conf client_error cluster consumer \
-	consumer_backlog consumer_closing consumer_gap consumer_jobs consumer_parts \
-	consumer_queue consumer_rebalance consumer_state event group_meta offset_metadata offsets produce publisher publisher_batch publisher_thread topic \
-	txn
+kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
+	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue \
+	consumer_rebalance consumer_state event group_meta offset_metadata offsets produce \
+	publisher publisher_batch publisher_thread topic txn
 command := command command_check operation outcome request request_secret
 result := answer answer_config answer_execute answer_lease deadletter plugin_event_record result \
 	result_drivers result_log result_record
@@ -65,36 +66,34 @@ schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand Execution
 	ExecutionResult LeaseResult PluginEvent ProbeResult SetupResult WorkspaceResult
 plugins/local := command config exec job job_io jobs keeper lease lease_calls main probe rpc spawn \
 	text trash wire
-tests/unit := test_alloc test_answer test_avro_field test_avro_json test_backoff test_base64 \
-	test_buf test_channel test_claim test_cli test_client_conf test_clock test_command \
-	test_command_check test_config test_config_print test_deadletter test_digest test_entry \
-	test_err test_event test_exec_output test_frame test_golden_pure test_group_meta \
-	test_host test_http_client test_http_server test_instance test_jtext test_jtext_text \
-	test_ledger test_log_once test_manifest test_metrics test_nearest test_operation \
-	test_package test_parse_job test_plugin_event_record test_prescan test_redis_url \
-	test_registry test_request test_result test_result_drivers test_result_log test_rpc \
-	test_scheduler test_schema test_schema_ids test_schema_names test_schema_text test_scope \
-	test_supervisor_table test_txn test_units test_window test_worker test_worker_end
+tests/lib := c11_threads fake_plugin
+tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
+	golden_compare golden_json worker_rig \
+	$(addprefix test_,alloc answer avro_field avro_json backoff base64 buf channel claim cli \
+	client_conf clock command command_check config config_print deadletter digest entry \
+	err event exec_output frame golden_pure group_meta host http_client http_server \
+	instance jtext jtext_text ledger log_once manifest metrics nearest operation package \
+	parse_job plugin_event_record prescan redis_url registry request result result_drivers \
+	result_log rpc scheduler schema schema_ids schema_names schema_text scope \
+	supervisor_table txn units window worker worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
-	redis_rig registry_check supervisor_check
-tests/fuzz := fuzz_avro_json fuzz_claim fuzz_command fuzz_config fuzz_frame fuzz_jtext \
-	fuzz_manifest fuzz_prescan fuzz_registry fuzz_registry_schema fuzz_rpc fuzz_window replay
+	redis_rig registry_check supervisor_check supervisor_rig
+tests/fuzz := replay $(addprefix fuzz_,avro_json claim command config frame jtext manifest prescan \
+	registry registry_schema rpc window)
 tests/bench := driver echo kit peer peer_plugin peer_record
 
 # The objects of names in a folder.
 in = $(patsubst %,$(BUILD)/$1/%.o,$2)
-main := $(BUILD)/src/main.o
 lib := $(BUILD)/libenvdriver.a
 lib_objects := $(foreach f,$(folders),$(call in,src/$f,$($f)))
 checks := $(call in,tests/integration,$(filter %_check,$(tests/integration)))
-rigs := $(call in,tests/integration,fake_redis instance_rig redis_rig)
+rigs := $(BUILD)/tests/librigs.a
+tables := $(BUILD)/tests/unit/fixture_plugins.o
 replay := $(if $(filter-out fuzzer,$(or $(SAN),none)),$(BUILD)/tests/fuzz/replay.o)
-threads := $(BUILD)/tests/lib/c11_threads.o
-objects := $(main) $(lib_objects) $(threads) $(BUILD)/tests/golden/call.o $(foreach f,plugins/local \
-	tests/unit tests/integration tests/fuzz tests/bench,$(call in,$f,$($f)))
+objects := $(BUILD)/src/main.o $(lib_objects) $(BUILD)/tests/golden/call.o $(foreach f,tests/lib \
+	plugins/local tests/unit tests/integration tests/fuzz tests/bench,$(call in,$f,$($f)))
 
-program := $(BUILD)/envdriver
 plugin := $(BUILD)/plugins/local/envdriver-local
 package := $(addprefix $(BUILD)/plugins/local/,plugin.json README.md)
 unit_programs := $(patsubst %,$(BUILD)/tests/%,$(filter test_%,$(tests/unit)))
@@ -103,25 +102,28 @@ fuzz_programs := $(patsubst %,$(BUILD)/fuzz/%,$(filter fuzz_%,$(tests/fuzz)))
 bench_programs := $(addprefix $(BUILD)/bench/,driver echo peer)
 other_programs := $(BUILD)/tests/kafka_parts $(BUILD)/golden/call
 
-all: $(program) $(plugin) $(package)
+all: $(BUILD)/envdriver $(plugin) $(package)
 unit: $(unit_programs) $(check_programs) $(fuzz_programs) $(other_programs)
 fuzzers: $(fuzz_programs)
 bench-programs: $(bench_programs)
 
-$(program): $(main) $(lib)
+$(BUILD)/envdriver: $(BUILD)/src/main.o $(lib)
 $(plugin): $(call in,plugins/local,$(plugins/local))
-$(unit_programs): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(lib)
+$(unit_programs): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(rigs) $(lib)
 $(check_programs): $(BUILD)/tests/%: $(BUILD)/tests/integration/%.o $(rigs) $(lib)
 $(fuzz_programs): $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(replay) $(lib)
 $(BUILD)/tests/kafka_parts: $(call in,tests/integration,kafka_parts kafka_parts_send) $(lib)
 $(BUILD)/golden/call: $(BUILD)/tests/golden/call.o $(lib)
 $(BUILD)/bench/driver: $(call in,tests/bench,driver kit)
-$(BUILD)/bench/echo: $(call in,tests/bench,echo)
+$(BUILD)/bench/echo: $(BUILD)/tests/bench/echo.o
 $(BUILD)/bench/peer: $(call in,tests/bench,peer peer_plugin peer_record kit)
 
 $(unit_programs) $(check_programs) $(BUILD)/without/%: libs += -lcmocka
 $(plugin): libs = -luv -ljansson
 $(bench_programs): libs = -lrdkafka -lhiredis -lpthread
+# A registry and a supervisor that are tables, in place of the library's.
+$(patsubst %,$(BUILD)/tests/test_%,golden_pure result result_drivers result_log): $(tables)
+$(BUILD)/tests/%: override CPPFLAGS += -iquote tests/lib
 # libFuzzer has a main of its own; without it, replay.c runs a corpus.
 $(fuzz_programs): override LDFLAGS += $(if $(replay),,-fsanitize=fuzzer)
 # Where allocations fail one by one; `realloc` is what buf_realloc points to.
@@ -130,18 +132,20 @@ $(BUILD)/tests/test_alloc: override LDFLAGS += $\
 
 say = @mkdir -p $(@D); echo '  $1'
 link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$1) $(filter %.a,$1) $(libs) $(LDLIBS)
-$(program) $(plugin) $(unit_programs) $(check_programs) $(fuzz_programs) $(bench_programs) \
-		$(other_programs): $(if $(filter thread,$(SAN)),$(threads))
+$(BUILD)/envdriver $(plugin) $(unit_programs) $(check_programs) $(fuzz_programs) $(bench_programs) \
+		$(other_programs): $(if $(filter thread,$(SAN)),$(BUILD)/tests/lib/c11_threads.o)
 	$(call say,LD      $@)
 	$(Q)$(call link,$^)
 
 $(lib): $(lib_objects) $(BUILD)/schema_data.o
+$(rigs): $(call in,tests/unit,$(filter-out test_% %_plugins,$(tests/unit))) $(call in,tests,$\
+	lib/fake_plugin $(addprefix integration/,fake_redis instance_rig redis_rig supervisor_rig))
+$(lib) $(rigs):
 	$(call say,AR      $@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/schema_data.c: scripts/embed-schemas $(schemas:%=schemas/%.avsc)
-	@mkdir -p $(@D)
-	$(Q)scripts/embed-schemas $(filter %.avsc,$^) >$@.tmp && mv $@.tmp $@
+	$(Q)mkdir -p $(@D); scripts/embed-schemas $(filter %.avsc,$^) >$@.tmp && mv $@.tmp $@
 
 $(BUILD)/schema_data.o: $(BUILD)/schema_data.c
 $(objects): $(BUILD)/%.o: %.c
@@ -151,16 +155,15 @@ $(objects) $(BUILD)/schema_data.o:
 -include $(objects:.o=.d)
 
 $(package): $(BUILD)/%: %
-	@mkdir -p $(@D)
-	$(Q)cp $< $@
+	$(Q)install -D -m 644 $< $@
 
 # A program with one rule of the engine taken out of one source file, for
 # tests/fault/test_model_rules.py: build/address/without/RULE/PROGRAM.
-$(BUILD)/without/%: tests/lib/harness/without.py $(main) $(checks) $(rigs) $(lib)
+$(BUILD)/without/%: tests/lib/harness/without.py $(BUILD)/src/main.o $(checks) $(rigs) $(lib)
 	$(call say,LD      $@)
 	$(Q)python3 -B $< $(notdir $(@D)) $@.c
 	$(Q)$(CC) $(addprefix -iquote src/,$(folders)) $(CPPFLAGS) $(CFLAGS) -c -o $@.o $@.c
-	$(Q)$(call link,$@.o $(if $(filter envdriver,$(@F)),$(main),$(filter %/$(@F).o,$^) $(rigs)) $(lib))
+	$(Q)$(call link,$@.o $(if $(filter envdriver,$(@F)),$(BUILD)/src/main.o,$(filter %/$(@F).o,$^) $(rigs)) $(lib))
 
 # What they build and run: tests/lib/harness/targets.py.
 suites := check check-fault check-model check-rdkafka-newest check-thread check-unit \
@@ -183,13 +186,12 @@ format:
 
 local = $(DESTDIR)$(PREFIX)/lib/envdriver/plugins/local
 install: all
-	install -D -m 755 $(program) $(DESTDIR)$(PREFIX)/bin/envdriver
+	install -D -m 755 $(BUILD)/envdriver $(DESTDIR)$(PREFIX)/bin/envdriver
 	install -D -m 644 man/envdriver.1 $(DESTDIR)$(PREFIX)/share/man/man1/envdriver.1
 	install -D -m 755 $(plugin) $(local)/envdriver-local
 	install -D -m 644 plugins/local/plugin.json $(local)/plugin.json
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/envdriver $(DESTDIR)$(PREFIX)/share/man/man1/envdriver.1
-	rm -rf $(local)
+	rm -rf $(DESTDIR)$(PREFIX)/bin/envdriver $(DESTDIR)$(PREFIX)/share/man/man1/envdriver.1 $(local)
 clean:
 	rm -rf build/release build/address build/thread build/fuzzer build/coverage build/valgrind
 help:

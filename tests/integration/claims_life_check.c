@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests on claims: any bytes pass, a cancelled request calls nobody, and when
  * Redis goes away each is answered once, releases first. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
+
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "envdriver/base/err.h"
 #include "envdriver/claim/claims.h"

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a log begins and ends, while its leader dies: librdkafka's mock
  * cluster of two brokers. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
+
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
-#include <stdio.h>
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"

@@ -2,16 +2,10 @@
 /* The publisher's thread against answers that no real broker gives on demand:
  * librdkafka's mock cluster says them (RELIABILITY T1 to T11). The desk is
  * this file; a batch is one result with its offset. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
+
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "../../src/kafka/publisher_impl.h"
@@ -20,8 +14,8 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
-#include "envdriver/kafka/group_meta.h"
 #include "envdriver/kafka/client.h"
+#include "envdriver/kafka/group_meta.h"
 
 /* Kafka's numbers of requests. */
 enum { PRODUCE = 0, INIT_ID = 22, END_TXN = 26, COMMIT_OFFSETS = 28 };

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * channel_rig: a channel, our ends of its pipes, and what came out as text.
- * Include after cmocka.h.
  */
 #ifndef ENVDRIVER_TESTS_CHANNEL_RIG_H
 #define ENVDRIVER_TESTS_CHANNEL_RIG_H
+
+#include "unit.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -12,13 +13,12 @@
 #include "envdriver/base/err.h"
 #include "plugin/channel.h"
 
-#define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 enum { CHANNEL_LINE_MAX = 2 << 20 };
 
 #define V "{\"jsonrpc\":\"2.0\""
 
 /* The channel under test, our ends of its pipes, and what came out. */
-struct bench {
+struct channel_rig {
 	uv_loop_t loop;
 	struct channel *channel;
 	int from, to;		/* read what it writes, write what it reads */
@@ -28,134 +28,16 @@ struct bench {
 
 struct test_call {
 	struct channel_pending rpc;
-	struct bench *b;
+	struct channel_rig *b;
 	bool drop_in_end;
 };
 
-static inline void
-add_answer(struct bench *b, const char *tag, const struct rpc_answer *a)
-{
-	static const char *const ends[] = { "result", "error", "bad", "timeout", "died", "unsent" };
-
-	buf_addf(&b->out, "%s %s %s %.*s%.*s%s;", tag, a->method, ends[a->end],
-		 SPAN_FMT(a->result.raw), SPAN_FMT(a->message.raw), a->text ? a->text : "");
-}
-
-static inline void
-on_end(struct channel_pending *rpc, const struct rpc_answer *a)
-{
-	struct test_call *c = CONTAINER_OF(rpc, struct test_call, rpc);
-
-	add_answer(c->b, "end", a);
-	if (c->drop_in_end)
-		channel_cancel(c->b->channel, rpc);
-}
-
-static inline void
-on_late(struct channel_pending *rpc, const struct rpc_answer *a)
-{
-	add_answer(CONTAINER_OF(rpc, struct test_call, rpc)->b, "late", a);
-}
-
-static inline void
-on_request(void *arg, const struct rpc_message *m)
-{
-	struct bench *b = arg;
-	struct buf line = BUF_INIT;
-
-	buf_addf(&b->out, "request %.*s;", SPAN_FMT(m->method.raw));
-	rpc_add_result(&line, m->id, SPAN_LIT("null"));
-	assert_true(channel_write(b->channel, buf_span(&line)));
-	buf_release(&line);
-}
-
-static inline void
-on_notification(void *arg, const struct rpc_message *m)
-{
-	struct bench *b = arg;
-
-	buf_addf(&b->out, "notification %.*s;", SPAN_FMT(m->method.raw));
-}
-
-static inline void
-on_bad(void *arg, const char *why)
-{
-	struct bench *b = arg;
-
-	buf_addf(&b->out, "bad %s;", why);
-}
-
-static inline void
-on_broken(void *arg)
-{
-	struct bench *b = arg;
-
-	buf_adds(&b->out, channel_ended(b->channel) ? "ended;" : "broken;");
-}
-
-static inline void
-begin(struct bench *b, size_t queue_max)
-{
-	struct channel_limits limits = { CHANNEL_LINE_MAX, queue_max };
-	struct channel_events ev = { on_request, on_notification, on_bad, on_broken, b };
-	int down[2], up[2];
-
-	*b = (struct bench){ .next_id = 1 };
-	assert_int_equal(uv_loop_init(&b->loop), 0);
-	assert_int_equal(pipe2(down, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
-	b->from = down[0];
-	b->to = up[1];
-	fcntl(b->from, F_SETFL, O_NONBLOCK);
-	b->channel = channel_new(&b->loop, down[1], up[0], &b->next_id, &limits, &ev, NULL);
-	assert_non_null(b->channel);
-}
-
-static inline void
-end(struct bench *b)
-{
-	channel_close(b->channel);
-	uv_run(&b->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&b->loop), 0);
-	close(b->from);
-	if (b->to >= 0)
-		close(b->to);
-	buf_release(&b->out);
-}
-
-static inline void
-turn(struct bench *b)
-{
-	for (int i = 0; i < 4; i++)
-		uv_run(&b->loop, UV_RUN_NOWAIT);
-}
-
-static inline int
-call(struct bench *b, struct test_call *c, const char *method, int64_t timeout, struct err *reterr)
-{
-	struct channel_request r = { .params = SPAN_LIT("{}") };
-
-	*c = (struct test_call){ .b = b, .drop_in_end = c->drop_in_end };
-	c->rpc.method = method;
-	c->rpc.timeout_ms = timeout;
-	c->rpc.on_end = on_end;
-	c->rpc.on_late = on_late;
-	return channel_send(b->channel, &c->rpc, &r, reterr);
-}
-
-static inline void
-say(struct bench *b, const char *text)
-{
-	assert_int_equal(write(b->to, text, strlen(text)), strlen(text));
-	turn(b);
-}
-
-static inline void
-expect(struct bench *b, const char *name, const char *out)
-{
-	if (strcmp(b->out.data ? b->out.data : "", out) != 0)
-		fail_msg("%s: %s", name, b->out.data);
-	buf_reset(&b->out);
-}
+void channel_rig_begin(struct channel_rig *b, size_t queue_max);
+void channel_rig_end(struct channel_rig *b);
+void channel_rig_turn(struct channel_rig *b);
+int channel_rig_call(struct channel_rig *b, struct test_call *c, const char *method,
+	int64_t timeout, struct err *reterr);
+void channel_rig_say(struct channel_rig *b, const char *text);
+void channel_rig_expect(struct channel_rig *b, const char *name, const char *out);
 
 #endif

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fixture_result: what the tests of result share: limits, traces, and events
- * as text. Include after cmocka.h.
+ * as text.
  */
 #ifndef ENVDRIVER_TESTS_FIXTURE_RESULT_H
 #define ENVDRIVER_TESTS_FIXTURE_RESULT_H
 
-#include "envdriver/result/result.h"
+#include "unit.h"
+
 #include "envdriver/plugin/rpc.h"
+#include "envdriver/result/result.h"
 #include "fixture.h"
 
 #define WHO "{\"companyId\":\"co\",\"environmentId\":\"env\","
@@ -20,67 +22,18 @@
 #define EXECUTE DRIVER "{\"type\":\"Execute\"," LEASE ",\"command\":\"sh\"}}"
 #define UUID "11111111-1111-5111-8111-111111111111"
 
-static const struct result_limits wide = { 256 * 1024, 1000000, 8 * 1024 * 1024 };
-static const struct chosen chosen __attribute__((unused)) = { SPAN_LIT("pid"), SPAN_LIT("p"),
-							      SPAN_NULL };
-static const struct chosen nobody __attribute__((unused)) = { .plugin_id = SPAN_NULL };
-static const struct trace called __attribute__((unused)) = {
-	.topic = "environment.commands",
-	.partition = 3,
-	.offset = 17,
-	.attempt = 1,
-	.invocation_id = UUID,
-	.call_token = "inc.1",
-	.received_at = 1000,
-	.started_at = 2000,
-	.finished_at = 3000,
-};
-static const struct trace not_called __attribute__((unused)) = {
-	.topic = "environment.commands",
-	.received_at = 1000,
-	.finished_at = 3000,
-};
+extern const struct result_limits wide;
+extern const struct chosen chosen, nobody;
+extern const struct trace called, not_called;
 
-static inline struct result_ctx *
-new_ctx(struct result_limits limits)
-{
-	struct result_ctx *ctx = result_ctx_new(fixture_schemas(), "host-a", limits, NULL);
+struct result_ctx *fixture_ctx(struct result_limits limits);
 
-	assert_non_null(ctx);
-	return ctx;
-}
-
-static inline struct rpc_answer
-answer_of(const struct command *c, struct jtext result)
-{
-	return (struct rpc_answer){ .method = c->op->rpc, .result = result };
-}
+struct rpc_answer fixture_answer(const struct command *c, struct jtext result);
 
 /* The i-th event of a set. */
-static inline struct event
-event_at(const struct events *e, size_t i)
-{
-	struct event ev = { .topic = TOPIC_COUNT };
-	size_t cursor = 0;
-
-	for (i++; i; i--)
-		assert_true(events_next(e, &cursor, &ev));
-	return ev;
-}
+struct event fixture_event_at(const struct events *e, size_t i);
 
 /* Events as text: topic, key, headers, record. */
-static inline void
-print_events(const struct events *e, struct buf *out)
-{
-	struct event ev;
-	size_t cursor = 0;
-
-	while (events_next(e, &cursor, &ev)) {
-		buf_addf(out, "%s %.*s\n", topic_name(ev.topic), SPAN_FMT(ev.key));
-		fixture_print_headers(&ev, out);
-		fixture_print_event(&ev, out);
-		buf_addch(out, '\n');
-	}
-}
+void fixture_print_events(const struct events *e, struct buf *out);
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * golden_compare: whether an event says what the original returned or threw
- * (OPERATIONS maps the one to the other). Include in one file, after cmocka.h.
+ * (OPERATIONS maps the one to the other).
  */
 #ifndef ENVDRIVER_TESTS_GOLDEN_COMPARE_H
 #define ENVDRIVER_TESTS_GOLDEN_COMPARE_H
+
+#include "unit.h"
 
 #include "envdriver/plugin/rpc.h"
 #include "golden_json.h"
@@ -15,220 +17,20 @@ enum {
 	LOOSE = 2,	/* the same members, but for nulls and their order */
 	MASKED = 4,	/* the request holds a number that the recording hides */
 };
-static const struct difference {
-	const char *name;
-	int flags;
-} differences[] = {
-	{ "validate.ok_truthy_string_is_ok", STRICT },
-	{ "execute.result_null", STRICT },
-	{ "acquire.ok", LOOSE },	/* the caller's order */
-	{ "release.ok_void", LOOSE },
-	{ "release.receipt", LOOSE },
-	{ "framing.split_bytes", MASKED },
-};
 
-static const char *case_name;	/* the case in hand */
+extern const char *golden_case;	/* the name of the case in hand */
 
-static int
-flags_of(const char *name)
-{
-	const struct difference *d;
+int golden_flags_of(const char *name);
 
-	EACH(d, differences)
-		if (strcmp(d->name, name) == 0)
-			return d->flags;
-	return 0;
-}
-
-static void
-expect(bool condition, const char *what, const struct buf *record)
-{
-	if (!condition)
-		fail_msg("%s: %s: %s", case_name, what, record->data);
-}
+void golden_expect(bool condition, const char *what, const struct buf *record);
 
 /* A field that holds JSON text. */
-static void
-expect_json(struct jtext record, const char *path, struct jtext expected, const struct buf *text)
-{
-	struct jtext field = fixture_at(record, path);
-	struct buf json = BUF_INIT;
+void golden_expect_json(struct jtext record, const char *path, struct jtext expected,
+	const struct buf *text);
 
-	if (!given(expected)) {
-		expect(field.kind == JTEXT_NULL, path, text);
-		return;
-	}
-	expect(field.kind == JTEXT_STRING, path, text);
-	jtext_decode(field, &json, NULL);
-	expect(equal(fixture_json(json.data), expected, false), path, text);
-	buf_release(&json);
-}
+void golden_expect_same(struct jtext record, const char *path, struct jtext expected,
+	const struct buf *text);
 
-static void
-expect_same(struct jtext record, const char *path, struct jtext expected, const struct buf *text)
-{
-	struct jtext field = fixture_at(record, path);
-
-	if (!given(expected))
-		expect(field.kind == JTEXT_NULL || field.kind == JTEXT_FALSE, path, text);
-	else
-		expect(equal(field, expected, false), path, text);
-}
-
-static const char *
-code_of(struct jtext error)
-{
-	struct jtext code = jtext_get(error, "code"), message = jtext_get(error, "message");
-	int64_t n = 0;
-
-	if (jtext_get(error, "name").kind == JTEXT_STRING &&
-	    jtext_is(jtext_get(error, "name"), "TypeError"))
-		return "BAD_RESPONSE";
-	if (jtext_get(error, "status").kind == JTEXT_NUMBER)
-		return strstr(case_name, "not_installed") ? "PROVIDER_NOT_AVAILABLE"
-							  : "CONFIG_REJECTED";
-	if (code.kind == JTEXT_MISSING)
-		return memmem(message.raw.ptr, message.raw.len, "Unexpected response", 19)
-			       ? "BAD_RESPONSE"
-			       : "NO_RUNNING_WORKER";
-	if (code.kind == JTEXT_NUMBER)
-		jtext_int(code, &n);
-	switch (n) {
-	case RPC_CODE_TIMEOUT:
-		return "TIMEOUT";
-	case RPC_CODE_WORKER_UNAVAILABLE:
-		return "WORKER_UNAVAILABLE";
-	case RPC_CODE_METHOD_NOT_IMPLEMENTED:
-	case RPC_CODE_METHOD_NOT_FOUND:
-		return "METHOD_NOT_IMPLEMENTED";
-	default:
-		return "PLUGIN_ERROR";
-	}
-}
-
-static void
-compare_error(struct jtext record, struct jtext error, const struct buf *text)
-{
-	const char *code = code_of(error);
-	bool type_error = jtext_is(jtext_get(error, "name"), "TypeError");
-	struct jtext rpc = jtext_get(error, "code");
-
-	expect(jtext_is(fixture_at(record, "outcome.status"), "FAILED"), "status", text);
-	expect(jtext_is(fixture_at(record, "outcome.error.code"), code), code, text);
-	if (type_error)
-		return;
-	expect_same(record, "outcome.error.message", jtext_get(error, "message"), text);
-	expect_same(record, "outcome.error.httpStatus", jtext_get(error, "status"), text);
-	if (rpc.kind == JTEXT_NUMBER)
-		expect_same(record, "outcome.error.rpcCode", rpc, text);
-	if (jtext_get(error, "details").kind == JTEXT_OBJECT)
-		expect_json(record, "outcome.error.details", jtext_get(error, "details"), text);
-	if (rpc.kind == JTEXT_STRING)
-		expect(strstr(text->data, "\"details\":\"{\\\"code\\\":\\\"E_TEXT\\\","
-					  "\\\"data\\\":{\\\"k\\\":\\\"v\\\"}}\"") != NULL,
-		       "details", text);
-}
-
-static void
-compare_probe(struct jtext record, struct jtext result, const struct buf *text)
-{
-	expect_same(record, "ok", jtext_get(result, "ok"), text);
-	/* A call of the worker itself. */
-	if (jtext_get(result, "driver").kind == JTEXT_MISSING) {
-		expect_same(record, "summary", jtext_get(result, "summary"), text);
-		return;
-	}
-	expect_same(record, "driver", jtext_get(result, "driver"), text);
-	expect_same(record, "summary", jtext_get(result, "summary"), text);
-	expect_json(record, "details", jtext_get(result, "details"), text);
-}
-
-static void
-compare_config(struct jtext record, struct jtext result, const struct buf *text)
-{
-	struct jtext config = jtext_get(result, "driverConfig");
-
-	if (config.kind == JTEXT_MISSING)
-		config = jtext_get(result, "normalizedConfig");
-	expect(fixture_at(record, "ok").kind == JTEXT_TRUE, "ok", text);
-	expect_json(record, "config", config, text);
-}
-
-static void
-compare_lease(struct jtext record, struct jtext result, const struct buf *text)
-{
-	bool lost = !given(jtext_get(result, "providerLeaseId"));
-
-	if (jtext_is(fixture_at(record, "command.operation"), "ResumeLease"))
-		expect((fixture_at(record, "leaseLost").kind == JTEXT_TRUE) == lost, "lost", text);
-	if (jtext_get(result, "state").kind == JTEXT_STRING) {
-		expect_same(record, "receipt", result, text);
-	} else if (result.kind == JTEXT_OBJECT) {
-		expect_same(record, "lease.providerLeaseId", jtext_get(result, "providerLeaseId"),
-			    text);
-		expect_json(record, "lease.metadata", jtext_get(result, "metadata"), text);
-		expect_same(record, "lease.expiresAt", jtext_get(result, "expiresAt"), text);
-	} else {
-		expect(fixture_at(record, "lease").kind == JTEXT_NULL, "no lease", text);
-		expect(fixture_at(record, "receipt").kind == JTEXT_NULL, "no receipt", text);
-	}
-}
-
-static void
-compare_workspace(struct jtext record, struct jtext result, const struct buf *text)
-{
-	expect_same(record, "cwd", jtext_get(result, "cwd"), text);
-	expect_json(record, "metadata", jtext_get(result, "metadata"), text);
-}
-
-static void
-compare_execution(struct jtext record, struct jtext result, const struct buf *text)
-{
-	static const char *const texts[] = { "exitCode", "signal", "timedOut" };
-	static const char *const outputs[] = { "stdout", "stderr" };
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
-		expect_same(record, texts[i], jtext_get(result, texts[i]), text);
-	for (size_t i = 0; i < sizeof(outputs) / sizeof(*outputs); i++) {
-		struct jtext output = jtext_get(result, outputs[i]);
-
-		if (!given(output))
-			output = (struct jtext){ JTEXT_STRING, SPAN_LIT("\"\"") };
-		expect_same(record, outputs[i], output, text);
-	}
-	expect_json(record, "metadata", jtext_get(result, "metadata"), text);
-}
-
-static void
-compare_event(struct jtext recorded, const struct events *e)
-{
-	static void (*const compare[TOPIC_COUNT])(struct jtext, struct jtext,
-						  const struct buf *) = {
-		[TOPIC_PROBE_RESULTS] = compare_probe,
-		[TOPIC_CONFIG_RESULTS] = compare_config,
-		[TOPIC_LEASE_RESULTS] = compare_lease,
-		[TOPIC_WORKSPACE_RESULTS] = compare_workspace,
-		[TOPIC_EXECUTION_RESULTS] = compare_execution,
-	};
-	struct jtext error = jtext_get(recorded, "error"), record;
-	struct buf text = BUF_INIT;
-	struct event ev;
-	size_t cursor = 0;
-
-	assert_true(events_next(e, &cursor, &ev));
-	fixture_print_event(&ev, &text);
-	record = fixture_json(text.data);
-	if (flags_of(case_name) & STRICT) {
-		expect(jtext_is(fixture_at(record, "outcome.error.code"), "BAD_RESPONSE"), "strict",
-		       &text);
-	} else if (error.kind == JTEXT_OBJECT) {
-		compare_error(record, error, &text);
-	} else {
-		expect(jtext_is(fixture_at(record, "outcome.status"), "SUCCEEDED"), "status",
-		       &text);
-		compare[ev.topic](record, jtext_get(recorded, "result"), &text);
-	}
-	buf_release(&text);
-}
+void golden_compare_event(struct jtext recorded, const struct events *e);
 
 #endif

@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory that runs out, at every single allocation of the pure modules. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "alloc_rig.h"
+#include "engine/entry.h"
+#include "engine/scheduler.h"
 #include "envdriver/base/config.h"
 #include "envdriver/claim/claim.h"
-#include "envdriver/result/deadletter.h"
-#include "engine/entry.h"
 #include "envdriver/command/request.h"
-#include "engine/scheduler.h"
-#include "envdriver/kafka/source.h"
 #include "envdriver/engine/window.h"
+#include "envdriver/kafka/source.h"
+#include "envdriver/result/deadletter.h"
+#include "fixture_result.h"
 #include "plugin/frame.h"
 #include "registry/registry_record.h"
-#include "alloc_rig.h"
-#include "fixture_result.h"
 
 /* What the cases work on, made while there is memory. */
 static struct command *execute, *acquire;
@@ -196,7 +192,7 @@ static bool
 answered(const struct command *c, struct jtext result, struct result_limits limits)
 {
 	struct result_ctx *ctx = result_ctx_new(fixture_schemas(), "host-a", limits, NULL);
-	struct rpc_answer a = answer_of(c, result);
+	struct rpc_answer a = fixture_answer(c, result);
 	struct outcome o = OUTCOME_INIT;
 	struct events e = EVENTS_INIT;
 	struct buf id = BUF_INIT;

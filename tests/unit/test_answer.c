@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
 
-#include <cmocka.h>
-
-#include "result/answer.h"
 #include "envdriver/plugin/rpc.h"
 #include "fixture.h"
+#include "result/answer.h"
 
 #define DRIVER "{\"target\":{\"type\":\"PluginDriver\",\"pluginKey\":\"p\",\"driverKey\":\"d\"}," \
 	"\"operation\":"
@@ -304,7 +299,7 @@ compare(const char *name, const struct answer *s, const char *expected)
 {
 	struct buf out = BUF_INIT;
 
-	ROW(name, !answer_failed(s));
+	CHECK(name, !answer_failed(s));
 	print(s, &out);
 	if (strcmp(out.data, expected) != 0)
 		fail_msg("%s: %s", name, out.data);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
 #include <jansson.h>
 
-#include "envdriver/avro/avro_field.h"
-#include "envdriver/base/err.h"
-#include "envdriver/avro/schema.h"
 #include "avro/schema_text.h"
-#include "rows.h"
+#include "envdriver/avro/avro_field.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/base/err.h"
 
 static struct schemas *schemas;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
 #include "envdriver/base/backoff.h"
-#include "rows.h"
 
 static const struct wait_row {
 	struct backoff limits;

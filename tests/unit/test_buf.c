@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
 #include "envdriver/base/buf.h"
-#include "rows.h"
 
 static void
 test_add(void **state)

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
+
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "envdriver/base/err.h"
 #include "envdriver/claim/claim.h"

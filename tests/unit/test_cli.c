@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
+
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/cli/cli.h"
-
-#define same(name, got, want) \
-	do { \
-		if (strcmp((got), (want)) != 0) \
-			fail_msg("%s: got '%s', want '%s'", (name), (got), (want)); \
-	} while (0)
 
 static int
 nothing(struct cli *cli)
@@ -155,7 +144,7 @@ test_parse(void **state)
 			strcat(got, cli_arg(cli, k));
 			strcat(got, ",");
 		}
-		same(r->name, ret < 0 ? err.text : got, r->got);
+		CHECK_TEXT(r->name, ret < 0 ? err.text : got, r->got);
 		if (ret < 0 && ret != ERR_INVALID)
 			fail_msg("%s: code %d", r->name, ret);
 		cli_free(cli);
@@ -191,7 +180,7 @@ test_values(void **state)
 	words[1] = "--timeout=5";
 	cli = parse(words, &err, &ret);
 	assert_int_equal(cli_duration(cli, "timeout", &ms, &err), ERR_INVALID);
-	same("duration", err.text,
+	CHECK_TEXT("duration", err.text,
 	     "--timeout: '5' is not a duration like 500ms, 10s, 5min, 24h or 9d");
 	cli_free(cli);
 	cli_free(NULL);
@@ -234,7 +223,7 @@ test_help(void **state)
 
 	(void)state;
 	assert_int_equal(cli_help(&root, NULL, 0, false, &out, &err), 0);
-	same("root", out.data,
+	CHECK_TEXT("root", out.data,
 	     "prog: Do things.\n\nusage: prog [options] COMMAND\n\nText of it.\n\nUse\n"
 	     "  send              Send it\n  show              Show it\n  tool              Tools\n"
 	     "\nGlobal options\n"
@@ -253,7 +242,7 @@ test_help(void **state)
 	assert_non_null(strstr(out.data, "Common options\n  --wait"));
 	buf_reset(&out);
 	assert_int_equal(cli_help(&root, wrong, 1, false, &out, &err), ERR_INVALID);
-	same("wrong", err.text, "unknown command 'sned'; did you mean 'send'?");
+	CHECK_TEXT("wrong", err.text, "unknown command 'sned'; did you mean 'send'?");
 	assert_int_equal(out.len, 0);
 	cli_man(&root, &out);
 	assert_non_null(strstr(out.data, ".SS send\nSend it.\n"));
@@ -284,7 +273,7 @@ test_safe(void **state)
 		struct buf out = BUF_INIT;
 
 		cli_add_safe(&out, span_of(safe_rows[i].text));
-		same(safe_rows[i].name, out.data, safe_rows[i].safe);
+		CHECK_TEXT(safe_rows[i].name, out.data, safe_rows[i].safe);
 		buf_release(&out);
 	}
 }
@@ -336,20 +325,20 @@ test_table(void **state)
 
 	(void)state;
 	captured(cli, held, cells, 2, got, sizeof(got));
-	same("json", got,
+	CHECK_TEXT("json", got,
 	     "{\"name\":\"a\xc3\xa9\",\"pluginKey\":\"x\\\"y\",\"n\":1}\n"
 	     "{\"name\":\"longer one\",\"pluginKey\":null,\"n\":null}\n");
 	cli_free(cli);
 	cli = parse(as_table, NULL, &ret);
 	captured(cli, held, cells, 2, got, sizeof(got));
-	same("held", got,
+	CHECK_TEXT("held", got,
 	     "NAME        PLUGIN KEY  N\n"
 	     "a\xc3\xa9          x\"y         1\n"
 	     "longer one\n");
 	captured(cli, held, cells, 0, got, sizeof(got));
-	same("no rows", got, "");
+	CHECK_TEXT("no rows", got, "");
 	captured(cli, flowing, cells, 1, got, sizeof(got));
-	same("flowing", got, "NAME    N\na\xc3\xa9      x\"y\n");
+	CHECK_TEXT("flowing", got, "NAME    N\na\xc3\xa9      x\"y\n");
 	cli_free(cli);
 }
 

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <openssl/x509_vfy.h>
-#include <string.h>
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"

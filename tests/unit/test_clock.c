@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/base/clock.h"
+#include "unit.h"
 
 #include <time.h>
 
+#include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "rows.h"
 
 static const struct text_row {
 	int64_t ms;

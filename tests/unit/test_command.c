@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "fixture.h"
-#include "rows.h"
 
 #define DRIVER "\"target\":{\"type\":\"PluginDriver\",\"pluginKey\":\"p\",\"driverKey\":\"d\"}"
 #define PROVIDER "\"target\":{\"type\":\"SandboxProvider\",\"provider\":\"s\"}"
@@ -119,8 +113,8 @@ test_keys(void **state)
 	EACH(row, key_rows) {
 		struct command *c = fixture_command(row->json);
 
-		ROW(row->name, span_eq(c->ordering_key, span_of(row->key)));
-		ROW(row->name, span_eq(c->lease_id, span_of(row->lease)));
+		CHECK(row->name, span_eq(c->ordering_key, span_of(row->key)));
+		CHECK(row->name, span_eq(c->lease_id, span_of(row->lease)));
 		command_free(c);
 	}
 }
@@ -217,8 +211,8 @@ test_traceparent(void **state)
 		buf_adds(&json, DRIVER "," PROBE "}");
 		fixture_encode(json.data, &framed);
 		c = command_decode(d, buf_span(&framed), span_of(row->header), &r);
-		ROW(row->name, c != NULL);
-		ROW(row->name, span_eq(c->traceparent, span_of(row->expected)));
+		CHECK(row->name, c != NULL);
+		CHECK(row->name, span_eq(c->traceparent, span_of(row->expected)));
 		command_free(c);
 		buf_release(&json);
 		buf_release(&framed);

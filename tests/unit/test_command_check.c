@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "fixture.h"
 
@@ -127,13 +122,13 @@ test_limits(void **state)
 
 		expand(row->json, &json);
 		c = fixture_decode(json.data, &r);
-		ROW(row->name, !c == !!row->field);
+		CHECK(row->name, !c == !!row->field);
 		if (row->field) {
-			ROW(row->name, r.reason == REJECT_INVALID);
-			ROW_HAS(row->name, r.message, row->message);
+			CHECK(row->name, r.reason == REJECT_INVALID);
+			CHECK_HAS(row->name, r.message, row->message);
 			if (strcmp(r.field, row->field) != 0)
 				fail_msg("%s: field %s", row->name, r.field);
-			ROW(row->name, strncmp(r.message, r.field, strlen(r.field)) == 0);
+			CHECK(row->name, strncmp(r.message, r.field, strlen(r.field)) == 0);
 		}
 		command_free(c);
 		buf_release(&json);
@@ -182,11 +177,11 @@ reject_row(const char *name, struct command_decoder *d, struct span value,
 {
 	struct reject r;
 
-	ROW(name, !command_decode(d, value, SPAN_NULL, &r));
+	CHECK(name, !command_decode(d, value, SPAN_NULL, &r));
 	if (r.reason != reason)
 		fail_msg("%s: reason %d", name, (int)r.reason);
-	ROW_HAS(name, r.message, message);
-	ROW(name, !r.field[0] && !r.command_id[0] && !r.operation[0]);
+	CHECK_HAS(name, r.message, message);
+	CHECK(name, !r.field[0] && !r.command_id[0] && !r.operation[0]);
 }
 
 static void

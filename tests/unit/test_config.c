@@ -1,21 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "unit.h"
+
 #include <unistd.h>
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-
-#define same(name, got, want) \
-	do { \
-		if (strcmp((got), (want)) != 0) \
-			fail_msg("%s: got '%s', want '%s'", (name), (got), (want)); \
-	} while (0)
 
 /* `text` NULL: no error. */
 static const struct set_row {
@@ -108,7 +97,7 @@ test_set(void **state)
 			fail_msg("%s = %s: returned %d %s", r->key, r->value, ret, err.text);
 		if (ret < 0 && (ret != ERR_CONFIG || err.code != ERR_CONFIG))
 			fail_msg("%s = %s: code %d", r->key, r->value, ret);
-		same(r->key, err.text, r->text ? r->text : "");
+		CHECK_TEXT(r->key, err.text, r->text ? r->text : "");
 		config_free(c);
 	}
 }
@@ -295,7 +284,7 @@ test_file(void **state)
 
 			snprintf(want, sizeof(want), "%s%s", path, rest);
 		}
-		same(r->name, err.text, want);
+		CHECK_TEXT(r->name, err.text, want);
 		if (config_int(c, "max.in.flight") != r->flight)
 			fail_msg("%s: %lld", r->name, (long long)config_int(c, "max.in.flight"));
 		unlink(path);
@@ -312,9 +301,9 @@ test_file_faults(void **state)
 
 	(void)state;
 	assert_int_equal(config_load_file(c, "/nonexistent/x", &err), ERR_CONFIG);
-	same("missing", err.text, "cannot open '/nonexistent/x': No such file or directory");
+	CHECK_TEXT("missing", err.text, "cannot open '/nonexistent/x': No such file or directory");
 	assert_int_equal(config_load_file(c, "/", &err), ERR_CONFIG);
-	same("folder", err.text, "cannot read '/': Is a directory");
+	CHECK_TEXT("folder", err.text, "cannot read '/': Is a directory");
 	memset(big, '#', 1 << 21);
 	write_temp(path, big, 1 << 21);
 	assert_int_equal(config_load_file(c, path, &err), ERR_CONFIG);
@@ -352,7 +341,8 @@ test_env(void **state)
 		struct err err = { 0 };
 
 		config_load_env(c, envp, &err);
-		same(env_rows[i].variable, err.text, env_rows[i].text ? env_rows[i].text : "");
+		CHECK_TEXT(env_rows[i].variable, err.text, env_rows[i].text ? env_rows[i].text
+			: "");
 		if (i == 0)
 			assert_int_equal(config_int(c, "max.in.flight"), 5);
 		if (i == 1)
@@ -387,7 +377,8 @@ test_check(void **state)
 		for (size_t k = 0; k < 2 && check_rows[i].pairs[k]; k++)
 			assert_int_equal(config_set_pair(c, check_rows[i].pairs[k], "-X", NULL), 0);
 		config_check(c, &err);
-		same(check_rows[i].name, err.text, check_rows[i].text ? check_rows[i].text : "");
+		CHECK_TEXT(check_rows[i].name, err.text, check_rows[i].text ? check_rows[i].text
+			: "");
 		config_free(c);
 	}
 }
@@ -415,12 +406,12 @@ test_kafka(void **state)
 	config_set_pair(c, "plugin.env.x=3", "-X", NULL);
 	config_set_pair(c, "kafka.group.id=g", "-X", NULL);
 	assert_int_equal(config_each_kafka(c, collect, &got, &err), 0);
-	same("each", got.data, "b=3;a=2;");
+	CHECK_TEXT("each", got.data, "b=3;a=2;");
 	config_set(c, "kafka.zz", "bad", "f:9", NULL);
 	assert_int_equal(config_each_kafka(c, collect, &got, &err), ERR_CONFIG);
-	same("error", err.text, "f:9: No such configuration property");
+	CHECK_TEXT("error", err.text, "f:9: No such configuration property");
 	assert_int_equal(config_set_pair(c, "kafka.b", "-X", &err), ERR_CONFIG);
-	same("no pair", err.text, "-X: 'kafka.b' is not key=value");
+	CHECK_TEXT("no pair", err.text, "-X: 'kafka.b' is not key=value");
 	buf_release(&got);
 	config_free(c);
 }

@@ -1,21 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "unit.h"
+
 #include <unistd.h>
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-
-#define same(name, got, want) \
-	do { \
-		if (strcmp((got), (want)) != 0) \
-			fail_msg("%s: got '%s', want '%s'", (name), (got), (want)); \
-	} while (0)
 
 static void
 write_temp(char path[32], const char *data, size_t len)
@@ -58,7 +47,7 @@ test_shown(void **state)
 		struct buf out = BUF_INIT;
 
 		config_add_shown(&out, shown_rows[i].key, shown_rows[i].value);
-		same(shown_rows[i].value, out.data, shown_rows[i].shown);
+		CHECK_TEXT(shown_rows[i].value, out.data, shown_rows[i].shown);
 		buf_release(&out);
 	}
 }
@@ -95,7 +84,7 @@ test_print(void **state)
 
 		assert_true(config_entry(again, i, &f));
 		assert_string_equal(e.key, f.key);
-		same(e.key, f.value ? f.value : "unset", e.value ? e.value : "unset");
+		CHECK_TEXT(e.key, f.value ? f.value : "unset", e.value ? e.value : "unset");
 	}
 	config_print_markdown(&md);
 	config_print_man(&man);

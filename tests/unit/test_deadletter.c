@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/base/digest.h"
-#include "envdriver/result/deadletter.h"
 #include "envdriver/kafka/source.h"
+#include "envdriver/result/deadletter.h"
 #include "fixture.h"
 
 enum { ROOM = 2 * 1024 * 1024 };
@@ -141,17 +136,17 @@ test_reasons(void **state)
 
 		build(ROOM, &src, &why, row->reason == REJECT_DUPLICATE ? &first : NULL, &e);
 		print(&e, &text);
-		ROW(row->name, !only_event(&e).key.ptr);
+		CHECK(row->name, !only_event(&e).key.ptr);
 		for (int i = 0; i < 3; i++)
-			ROW_HAS(row->name, text.data, row->part[i]);
-		ROW_HAS(row->name, text.data, "\"commandId\":null,\"companyId\":null,"
+			CHECK_HAS(row->name, text.data, row->part[i]);
+		CHECK_HAS(row->name, text.data, "\"commandId\":null,\"companyId\":null,"
 					      "\"environmentId\":null,\"operation\":null");
-		ROW_HAS(row->name, text.data, "\"field\":null");
-		ROW_HAS(row->name, text.data, "\"sourceTimestamp\":null");
-		ROW_HAS(row->name, text.data, "\"key\":null,\"value\":null,\"headers\":[],"
+		CHECK_HAS(row->name, text.data, "\"field\":null");
+		CHECK_HAS(row->name, text.data, "\"sourceTimestamp\":null");
+		CHECK_HAS(row->name, text.data, "\"key\":null,\"value\":null,\"headers\":[],"
 					      "\"valueBytes\":-1,\"valueSha256\":null,"
 					      "\"valueTruncated\":false,\"redriveCount\":0");
-		ROW(row->name, !strstr(text.data, "envdriver.command-id"));
+		CHECK(row->name, !strstr(text.data, "envdriver.command-id"));
 		events_release(&e);
 		buf_release(&text);
 	}
@@ -183,7 +178,7 @@ test_redrive_count(void **state)
 
 		build(ROOM, &src, &invalid, NULL, &e);
 		print(&e, &text);
-		ROW_HAS(row->name, text.data, row->expected);
+		CHECK_HAS(row->name, text.data, row->expected);
 		events_release(&e);
 		buf_release(&text);
 	}
@@ -229,19 +224,20 @@ check_size(const struct size_row *row, const struct source *src, const struct ev
 	struct jtext record;
 	int64_t n;
 
-	ROW(row->name, size_of(&ev) <= row->room);
+	CHECK(row->name, size_of(&ev) <= row->room);
 	/* What is cut is cut no further than it takes. */
-	ROW(row->name, !row->truncated || row->headers > 5 ||
+	CHECK(row->name, !row->truncated || row->headers > 5 ||
 		       size_of(&ev) > row->room - 256 * 1024);
 	fixture_print_event(&ev, &text);
 	record = fixture_json(text.data);
-	ROW(row->name, (jtext_get(record, "valueTruncated").kind == JTEXT_TRUE) == row->truncated);
-	ROW_HAS(row->name, text.data, row->message);
+	CHECK(row->name, (jtext_get(record,
+		"valueTruncated").kind == JTEXT_TRUE) == row->truncated);
+	CHECK_HAS(row->name, text.data, row->message);
 	jtext_decode(jtext_get(record, "value"), &kept, NULL);
-	ROW(row->name, (kept.len < row->value) == row->truncated);
-	ROW(row->name, jtext_int(jtext_get(record, "valueBytes"), &n) && (size_t)n == row->value);
-	ROW(row->name, digest_sha256_hex(src->value, hex));
-	ROW(row->name, jtext_is(jtext_get(record, "valueSha256"), hex));
+	CHECK(row->name, (kept.len < row->value) == row->truncated);
+	CHECK(row->name, jtext_int(jtext_get(record, "valueBytes"), &n) && (size_t)n == row->value);
+	CHECK(row->name, digest_sha256_hex(src->value, hex));
+	CHECK(row->name, jtext_is(jtext_get(record, "valueSha256"), hex));
 	buf_release(&text);
 	buf_release(&kept);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
 #include "envdriver/base/digest.h"
-#include "rows.h"
 
 /* FIPS 180-2's examples, and what lies around its block size of 64. */
 static const struct row {

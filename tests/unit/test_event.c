@@ -1,23 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "unit.h"
 
 #include "envdriver/base/err.h"
 #include "envdriver/kafka/event.h"
-
-/* For failures: prints the row's name before the assertion ends the test. */
-#define ROW(name, cond) \
-	do { \
-		if (!(cond)) \
-			fail_msg("%s: %s", (name), #cond); \
-	} while (0)
 
 static void
 test_topics(void **state)
@@ -26,8 +11,8 @@ test_topics(void **state)
 	for (int t = 0; t < TOPIC_COUNT; t++) {
 		const char *name = topic_name((enum topic)t);
 
-		ROW(name, topic_find(span_of(name)) == (enum topic)t);
-		ROW(name, strlen(topic_record((enum topic)t)) > 0);
+		CHECK(name, topic_find(span_of(name)) == (enum topic)t);
+		CHECK(name, strlen(topic_record((enum topic)t)) > 0);
 	}
 	assert_string_equal(topic_record(TOPIC_DRIVER_RESULTS), "DriverListResult");
 	assert_int_equal(topic_find(SPAN_LIT("probe-result")), TOPIC_COUNT);
@@ -220,11 +205,11 @@ test_unpack(void **state)
 
 		if (rows[i].expected) {
 			print(&e, &text);
-			ROW(rows[i].name, ret == 0 && text.data);
-			ROW(rows[i].name, strcmp(text.data, rows[i].expected) == 0);
+			CHECK(rows[i].name, ret == 0 && text.data);
+			CHECK(rows[i].name, strcmp(text.data, rows[i].expected) == 0);
 		} else {
-			ROW(rows[i].name, ret == ERR_INVALID && err.text[0]);
-			ROW(rows[i].name, e.count == 0);
+			CHECK(rows[i].name, ret == ERR_INVALID && err.text[0]);
+			CHECK(rows[i].name, e.count == 0);
 		}
 		buf_release(&text);
 		events_release(&e);

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
+#include "unit.h"
 
-#include <cmocka.h>
+#include <time.h>
 
 #include "envdriver/base/clock.h"
 #include "plugin/frame.h"
 
-#define S(lit) { lit, sizeof(lit) - 1 }
 #define FFFD "\xef\xbf\xbd"
 
 /* What came out: [line], [line]! when repaired, # for a dropped one. */

@@ -5,12 +5,7 @@
  * for byte; the recorded reply becomes an event, which must say what the
  * original returned or threw (OPERATIONS maps the one to the other).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/command/request.h"
 #include "envdriver/result/result.h"
@@ -38,14 +33,14 @@ static void
 compare_counted(struct jtext recorded, const struct events *e)
 {
 	seen.results++;
-	compare_event(recorded, e);
+	golden_compare_event(recorded, e);
 }
 
 static void
 skip_case(const char *why)
 {
 	seen.skipped++;
-	print_message("not compared: %s: %s\n", case_name, why);
+	print_message("not compared: %s: %s\n", golden_case, why);
 }
 
 /* --- the request --- */
@@ -57,7 +52,7 @@ find_request(struct jtext recorded, const struct command *c, struct buf *line,
 {
 	struct jtext json;
 
-	for (size_t i = 0; line_at(jtext_get(recorded, "stdin_lines"), i, line); i++) {
+	for (size_t i = 0; golden_line_at(jtext_get(recorded, "stdin_lines"), i, line); i++) {
 		if (jtext_check(buf_span(line), 2 * JTEXT_DEPTH_MAX, &json, NULL) < 0 ||
 		    jtext_get(json, "method").kind != JTEXT_STRING ||
 		    !jtext_is(jtext_get(json, "method"), c->op->rpc))
@@ -71,18 +66,18 @@ find_request(struct jtext recorded, const struct command *c, struct buf *line,
 static void
 compare_request(const struct buf *params, struct jtext recorded)
 {
-	int flags = flags_of(case_name);
+	int flags = golden_flags_of(golden_case);
 
 	if (flags & MASKED) {
-		print_message("request not compared: %s\n", case_name);
+		print_message("request not compared: %s\n", golden_case);
 		return;
 	}
 	seen.requests++;
 	if (flags & LOOSE) {
-		if (!equal(fixture_json(params->data), recorded, true))
-			fail_msg("%s: sent %s", case_name, params->data);
+		if (!golden_equal(fixture_json(params->data), recorded, true))
+			fail_msg("%s: sent %s", golden_case, params->data);
 	} else if (!span_eq(buf_span(params), recorded.raw)) {
-		fail_msg("%s: sent %s, recorded %.*s", case_name, params->data,
+		fail_msg("%s: sent %s, recorded %.*s", golden_case, params->data,
 			 SPAN_FMT(recorded.raw));
 	}
 }
@@ -152,7 +147,7 @@ find_answer(struct jtext recorded, int64_t id, struct buf *line, struct rpc_answ
 	buf_reset(line);
 	if (made_by_host(jtext_get(recorded, "error"), line, a))
 		return true;
-	for (size_t i = 0; line_at(jtext_get(recorded, "stdout_lines"), i, line); i++) {
+	for (size_t i = 0; golden_line_at(jtext_get(recorded, "stdout_lines"), i, line); i++) {
 		if (jtext_check(buf_span(line), 2 * JTEXT_DEPTH_MAX, &json, NULL) < 0 ||
 		    !is_reply(json, id))
 			continue;
@@ -305,16 +300,16 @@ compare_driver(struct jtext entry, struct jtext expected, const struct buf *text
 	struct span key;
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
-		expect_same(entry, fields[i], jtext_get(expected, fields[i]), text);
-	expect_json(entry, "configSchema", jtext_get(expected, "configSchema"), text);
+		golden_expect_same(entry, fields[i], jtext_get(expected, fields[i]), text);
+	golden_expect_json(entry, "configSchema", jtext_get(expected, "configSchema"), text);
 	jtext_decode(jtext_get(entry, "capabilities"), &json, NULL);
 	capabilities = fixture_json(json.data);
-	expect(same_members(capabilities, expected, false), "capabilities", text);
+	golden_expect(golden_same_members(capabilities, expected, false), "capabilities", text);
 	jtext_iter_init(&it, expected);
 	while (jtext_iter_next(&it, &key, &value)) {
 		buf_reset(&ours);
 		jtext_decode((struct jtext){ JTEXT_STRING, key }, &ours, NULL);
-		expect(jtext_get(entry, ours.data).kind != JTEXT_MISSING ||
+		golden_expect(jtext_get(entry, ours.data).kind != JTEXT_MISSING ||
 		       jtext_get(capabilities, ours.data).kind != JTEXT_MISSING, ours.data, text);
 	}
 	buf_release(&json);
@@ -342,7 +337,7 @@ run_list(struct jtext recorded)
 	plugins[0].n_drivers = read_drivers(drivers, &names);
 	fixture_plugins = plugins;
 	fixture_methods = methods;
-	fixture_running = strstr(case_name, ".one") ? running : NULL;
+	fixture_running = strstr(golden_case, ".one") ? running : NULL;
 	assert_int_equal(result_drivers(results, c, &called, NULL, NULL, &e), 0);
 	assert_true(events_next(&e, &cursor, &ev));
 	fixture_print_event(&ev, &text);
@@ -350,10 +345,10 @@ run_list(struct jtext recorded)
 	jtext_iter_init(&theirs, jtext_get(recorded, "result"));
 	jtext_iter_init(&ours, jtext_get(fixture_json(text.data), "drivers"));
 	while (jtext_iter_next(&theirs, &key, &expected)) {
-		expect(jtext_iter_next(&ours, &key, &entry), "one more", &text);
+		golden_expect(jtext_iter_next(&ours, &key, &entry), "one more", &text);
 		compare_driver(entry, expected, &text);
 	}
-	expect(!jtext_iter_next(&ours, &key, &entry), "no more", &text);
+	golden_expect(!jtext_iter_next(&ours, &key, &entry), "no more", &text);
 	buf_release(&names);
 	buf_release(&text);
 	events_release(&e);
@@ -364,16 +359,16 @@ static void
 run_case(const char *line)
 {
 	struct jtext recorded = fixture_json(line);
-	const struct function *f = function_of(recorded);
+	const struct golden_function *f = golden_function_of(recorded);
 	struct buf name = BUF_INIT;
 	struct command *c = NULL;
 
 	jtext_decode(jtext_get(recorded, "case"), &name, NULL);
-	case_name = name.data;
+	golden_case = name.data;
 	seen.cases++;
 	if (jtext_is(jtext_get(recorded, "function"), "listReadyPluginEnvironmentDrivers"))
 		run_list(recorded);
-	else if (!f || !(c = command_of(f, jtext_get(recorded, "input"))))
+	else if (!f || !(c = golden_command_of(f, jtext_get(recorded, "input"))))
 		skip_case("no operation of ours, or more than one call");
 	else
 		run_command(recorded, c);

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/base/err.h"
-#include "plugin/host.h"
 #include "envdriver/plugin/plugin_event.h"
+#include "plugin/host.h"
 
 #define V "{\"jsonrpc\":\"2.0\""
-#define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 #define OK "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":"
 #define FAIL(code, text) \
 	"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":" code ",\"message\":\"" text "\"}}\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/http_client.h"
+#include "unit.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "rows.h"
+#include "registry/http_client.h"
 
 enum { BODY_MAX = 16, TIMEOUT_MS = 400 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "rows.h"
 
 static const struct check_row {
 	const char *name;

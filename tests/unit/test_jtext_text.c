@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/utf8.h"
-#include "rows.h"
 
 static struct jtext
 parse(struct span text)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "rows.h"
+#include "unit.h"
 
+#include "audit/ledger.h"
 #include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
-#include "audit/ledger.h"
 
 enum { STEPS = 14, PARTITIONS = 3, RETENTION = 100000 };
 

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
+
 #include <pthread.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "envdriver/base/metrics.h"
 
@@ -16,9 +11,9 @@ static const struct row {
 	enum metric id;
 	const char *kind, *name, *help;
 } rows[] = {
-#define ROW(id, kind, name, help) { METRIC_##id, #kind, name, help },
-	METRICS(ROW)
-#undef ROW
+#define KNOWN(id, kind, name, help) { METRIC_##id, #kind, name, help },
+	METRICS(KNOWN)
+#undef KNOWN
 };
 
 /* Names as Prometheus wants them: counters end in _total, gauges do not;

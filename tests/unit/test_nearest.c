@@ -1,18 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/nearest.h"
-
-#define same(name, got, want) \
-	do { \
-		if (strcmp((got), (want)) != 0) \
-			fail_msg("%s: got '%s', want '%s'", (name), (got), (want)); \
-	} while (0)
 
 static const char *const vocabulary[] = { "publish", "probe", "watch", "replay", "topics", NULL };
 
@@ -38,7 +28,7 @@ test_nearest(void **state)
 	for (size_t i = 0; i < sizeof(word_rows) / sizeof(*word_rows); i++) {
 		const char *got = nearest_word(word_rows[i].word, word_at, vocabulary);
 
-		same(word_rows[i].word, got ? got : "-",
+		CHECK_TEXT(word_rows[i].word, got ? got : "-",
 		     word_rows[i].nearest ? word_rows[i].nearest : "-");
 	}
 	assert_int_equal(nearest_distance("abcd", "acbd"), 1);

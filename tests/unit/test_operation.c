@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "fixture.h"
 
@@ -39,16 +34,16 @@ same_field(const char *name, const struct operation_field *f, avro_schema_t reco
 	avro_schema_t type = avro_schema_record_field_get_by_index(record, i);
 	bool nullable = is_avro_union(type);
 
-	ROW(name, f->name != NULL);
-	ROW(name, strcmp(f->name, avro_schema_record_field_name(record, i)) == 0);
-	ROW(name, nullable == !f->required);
+	CHECK(name, f->name != NULL);
+	CHECK(name, strcmp(f->name, avro_schema_record_field_name(record, i)) == 0);
+	CHECK(name, nullable == !f->required);
 	if (nullable) {
-		ROW(name, is_avro_null(avro_schema_union_branch(type, 0)));
+		CHECK(name, is_avro_null(avro_schema_union_branch(type, 0)));
 		type = avro_schema_union_branch(type, 1);
 	}
-	ROW(name, kind_fits(f->kind, type));
-	ROW(name, !f->send_null || nullable);
-	ROW(name, !f->skip_false || f->kind == FIELD_BOOL);
+	CHECK(name, kind_fits(f->kind, type));
+	CHECK(name, !f->send_null || nullable);
+	CHECK(name, !f->skip_false || f->kind == FIELD_BOOL);
 }
 
 static void
@@ -64,12 +59,12 @@ test_same_as_schema(void **state)
 		avro_schema_t branch = avro_schema_union_branch(all, i);
 		int n = (int)avro_schema_record_size(branch);
 
-		ROW(op->name, op->id == (enum operation_id)i);
-		ROW(op->name, strcmp(op->name, avro_schema_name(branch)) == 0);
-		ROW(op->name, n <= OPERATION_FIELDS_MAX);
+		CHECK(op->name, op->id == (enum operation_id)i);
+		CHECK(op->name, strcmp(op->name, avro_schema_name(branch)) == 0);
+		CHECK(op->name, n <= OPERATION_FIELDS_MAX);
 		for (int k = 0; k < n; k++)
 			same_field(op->name, &op->fields[k], branch, k);
-		ROW(op->name, !op->fields[n].name);
+		CHECK(op->name, !op->fields[n].name);
 	}
 	avro_value_decref(&record);
 }
@@ -113,20 +108,20 @@ test_rows(void **state)
 		const char *first;
 		bool lease;
 
-		ROW(row->name, op != NULL);
+		CHECK(row->name, op != NULL);
 		first = op->fields[0].name ? op->fields[0].name : "";
 		lease = strcmp(first, "lease") == 0 || strcmp(first, "providerLeaseId") == 0;
-		ROW(row->name, op->limit == row->limit);
-		ROW(row->name, op->result == row->result);
-		ROW(row->name, op->send_issue_null == row->issue_null);
-		ROW(row->name, op->supported == row->supported);
-		ROW(row->name, op->once == (op->id == OPERATION_EXECUTE));
-		ROW(row->name, op->lease_key == lease);
+		CHECK(row->name, op->limit == row->limit);
+		CHECK(row->name, op->result == row->result);
+		CHECK(row->name, op->send_issue_null == row->issue_null);
+		CHECK(row->name, op->supported == row->supported);
+		CHECK(row->name, op->once == (op->id == OPERATION_EXECUTE));
+		CHECK(row->name, op->lease_key == lease);
 		snprintf(rpc, sizeof(rpc), "environment%s", row->name);
 		if (op->limit == LIMIT_NONE)
-			ROW(row->name, !op->rpc);
+			CHECK(row->name, !op->rpc);
 		else
-			ROW(row->name, op->rpc && strcmp(op->rpc, rpc) == 0);
+			CHECK(row->name, op->rpc && strcmp(op->rpc, rpc) == 0);
 	}
 }
 

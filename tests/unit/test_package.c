@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "unit.h"
 
-#include <cmocka.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,8 +9,6 @@
 #include "envdriver/base/err.h"
 #include "plugin/package.h"
 #include "plugin/worker_env.h"
-
-#define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 
 /* A tree of files: root/in is permitted, root/out is not. */
 static char root[64], bin[80];

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "channel_rig.h"
 #include "plugin/parse_job.h"
@@ -13,7 +8,7 @@ enum { LONG = CHANNEL_LINE_MAX - 100 };
 
 /* An answer to call 1 that a thread parses, and what comes right behind it. */
 static void
-say_long(struct bench *b, const char *behind)
+say_long(struct channel_rig *b, const char *behind)
 {
 	struct buf line = BUF_INIT;
 
@@ -33,13 +28,13 @@ static void
 test_long_line(void **state)
 {
 	struct test_call c[2] = { 0 };
-	struct bench b;
+	struct channel_rig b;
 
 	(void)state;
 	for (int closed = 0; closed < 2; closed++) {
-		begin(&b, 1 << 20);
-		assert_int_equal(call(&b, &c[0], "m", 10000, NULL), 0);
-		assert_int_equal(call(&b, &c[1], "n", 10000, NULL), 0);
+		channel_rig_begin(&b, 1 << 20);
+		assert_int_equal(channel_rig_call(&b, &c[0], "m", 10000, NULL), 0);
+		assert_int_equal(channel_rig_call(&b, &c[1], "n", 10000, NULL), 0);
 		say_long(&b, V ",\"id\":2,\"result\":2}\n" V ",\"method\":\"log\"}\n");
 		if (closed) {
 			close(b.to);
@@ -49,7 +44,7 @@ test_long_line(void **state)
 			uv_run(&b.loop, UV_RUN_NOWAIT);
 			usleep(1000);
 		}
-		turn(&b);
+		channel_rig_turn(&b);
 		assert_false(channel_parsing(b.channel));
 		assert_memory_equal(b.out.data, "end m error \"", 13);
 		assert_true(b.out.len > LONG);
@@ -57,7 +52,7 @@ test_long_line(void **state)
 				    closed ? ";end n result 2;notification \"log\";ended;"
 					   : ";end n result 2;notification \"log\";");
 		buf_reset(&b.out);
-		end(&b);
+		channel_rig_end(&b);
 	}
 }
 
@@ -66,17 +61,17 @@ static void
 test_closed_while_parsing(void **state)
 {
 	struct test_call c = { 0 };
-	struct bench b;
+	struct channel_rig b;
 
 	(void)state;
-	begin(&b, 1 << 20);
-	assert_int_equal(call(&b, &c, "m", 10000, NULL), 0);
+	channel_rig_begin(&b, 1 << 20);
+	assert_int_equal(channel_rig_call(&b, &c, "m", 10000, NULL), 0);
 	say_long(&b, "");
 	for (int i = 0; i < 100 && !channel_parsing(b.channel) && c.rpc.pending; i++)
 		uv_run(&b.loop, UV_RUN_NOWAIT);
 	channel_cancel(b.channel, &c.rpc);
 	buf_reset(&b.out);
-	end(&b);
+	channel_rig_end(&b);
 }
 
 int

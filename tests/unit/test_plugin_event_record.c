@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/plugin/plugin_event.h"
 #include "envdriver/result/plugin_event_record.h"
 #include "fixture_result.h"
-#include "rows.h"
 
 static const struct row {
 	const char *name;
@@ -56,7 +50,7 @@ test_rows(void **state)
 		assert_int_equal(plugin_event_record_build(fixture_schemas(), "host-a", &r->event,
 							   &e), 0);
 		assert_int_equal(e.count, 1);
-		print_events(&e, &text);
+		fixture_print_events(&e, &text);
 		if (strncmp(text.data, r->headers, strlen(r->headers)) != 0)
 			fail_msg("%s: %s", r->name, text.data);
 		tail = strstr(text.data, ",\"pluginId\"");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/base/err.h"
+#include "unit.h"
+
 #include "avro/prescan.h"
-#include "rows.h"
+#include "envdriver/base/err.h"
 
 #define RECORD(fields) "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" fields "]}"
 #define FIELD(name, type) "{\"name\":\"" name "\",\"type\":" type "}"

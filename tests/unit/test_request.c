@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/command/request.h"
 #include "envdriver/result/result.h"
@@ -152,10 +147,10 @@ static const struct row {
 static void
 check_failure(const struct row *row, const struct outcome *o)
 {
-	ROW(row->name, !row->params);
-	ROW(row->name, o->code == row->code);
-	ROW(row->name, !o->may_have_run && o->status == OUTCOME_FAILED);
-	ROW(row->name, o->http_status == (o->code == CODE_CONFIG_REJECTED ? 422 : 0));
+	CHECK(row->name, !row->params);
+	CHECK(row->name, o->code == row->code);
+	CHECK(row->name, !o->may_have_run && o->status == OUTCOME_FAILED);
+	CHECK(row->name, o->http_status == (o->code == CODE_CONFIG_REJECTED ? 422 : 0));
 	if (strcmp(o->message.data, row->message) != 0)
 		fail_msg("%s: %s", row->name, o->message.data);
 }
@@ -173,12 +168,12 @@ test_params(void **state)
 
 		if (request_params(c, fixture_json(row->schema), &out, &o) < 0) {
 			check_failure(row, &o);
-			ROW(row->name, out.len == 0);
+			CHECK(row->name, out.len == 0);
 		} else {
 			if (!row->params || strcmp(out.data, row->params) != 0)
 				fail_msg("%s: %s", row->name, out.data);
 			fixture_json(out.data);
-			ROW(row->name, !strpbrk(out.data, "\r\n\t"));
+			CHECK(row->name, !strpbrk(out.data, "\r\n\t"));
 		}
 		outcome_release(&o);
 		buf_release(&out);

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "fixture_plugins.h"
 #include "fixture_result.h"
@@ -12,14 +7,14 @@
 static void
 test_a_probe_to_the_byte(void **state)
 {
-	struct result_ctx *ctx = new_ctx(wide);
+	struct result_ctx *ctx = fixture_ctx(wide);
 	struct command *c = fixture_command(
 		WHO "\"issueId\":\"i\",\"traceparent\":"
 		    "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\","
 		    "\"target\":{\"type\":\"PluginDriver\",\"pluginKey\":\"p\","
 		    "\"driverKey\":\"d\"},"
 		    "\"operation\":{\"type\":\"Probe\"}}");
-	struct rpc_answer a = answer_of(c, fixture_json("{\"ok\":true,\"summary\":\"s\"}"));
+	struct rpc_answer a = fixture_answer(c, fixture_json("{\"ok\":true,\"summary\":\"s\"}"));
 	const char *const warnings[] = { "w1", "w2", NULL };
 	struct events e = EVENTS_INIT;
 	struct trace t = called;
@@ -28,7 +23,7 @@ test_a_probe_to_the_byte(void **state)
 	(void)state;
 	t.warnings = warnings;
 	assert_int_equal(result_answered(ctx, c, &chosen, &t, &a, &e, NULL), 0);
-	print_events(&e, &text);
+	fixture_print_events(&e, &text);
 	assert_string_equal(text.data,
 		"probe-results env\n"
 		"command-id=c1\noperation=Probe\ncompany-id=co\nenvironment-id=env\n"
@@ -111,21 +106,21 @@ static const struct row {
 static void
 test_own_fields(void **state)
 {
-	struct result_ctx *ctx = new_ctx(wide);
+	struct result_ctx *ctx = fixture_ctx(wide);
 	const struct row *row;
 
 	(void)state;
 	EACH(row, rows) {
 		struct command *c = fixture_command(row->command);
-		struct rpc_answer a = answer_of(c, fixture_json(row->result));
+		struct rpc_answer a = fixture_answer(c, fixture_json(row->result));
 		struct events e = EVENTS_INIT;
 		struct buf text = BUF_INIT;
 
-		ROW(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL) == 0);
-		ROW(row->name, e.count == 1);
-		print_events(&e, &text);
-		ROW_HAS(row->name, text.data, row->topic_and_key);
-		ROW_HAS(row->name, text.data, row->fields);
+		CHECK(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL) == 0);
+		CHECK(row->name, e.count == 1);
+		fixture_print_events(&e, &text);
+		CHECK_HAS(row->name, text.data, row->topic_and_key);
+		CHECK_HAS(row->name, text.data, row->fields);
 		buf_release(&text);
 		events_release(&e);
 		command_free(c);
@@ -136,9 +131,9 @@ test_own_fields(void **state)
 static void
 test_acquired_lease_is_named(void **state)
 {
-	struct result_ctx *ctx = new_ctx(wide);
+	struct result_ctx *ctx = fixture_ctx(wide);
 	struct command *c = fixture_command(ACQUIRE);
-	struct rpc_answer a = answer_of(c, fixture_json("{\"providerLeaseId\":\"new\"}"));
+	struct rpc_answer a = fixture_answer(c, fixture_json("{\"providerLeaseId\":\"new\"}"));
 	struct events e = EVENTS_INIT;
 	struct buf id = BUF_INIT, text = BUF_INIT;
 	struct trace again = called;
@@ -148,9 +143,10 @@ test_acquired_lease_is_named(void **state)
 	again.attempt = 2;
 	assert_int_equal(result_answered(ctx, c, &chosen, &again, &a, &e, &id), 0);
 	assert_string_equal(id.data, "new");
-	print_events(&e, &text);
-	ROW_HAS("id", text.data, "\"providerLeaseId\":\"new\"},\"outcome\"");
-	ROW_HAS("warning", text.data, "\"warnings\":[\"attempt 2 of this AcquireLease: an earlier "
+	fixture_print_events(&e, &text);
+	CHECK_HAS("id", text.data, "\"providerLeaseId\":\"new\"},\"outcome\"");
+	CHECK_HAS("warning", text.data,
+		"\"warnings\":[\"attempt 2 of this AcquireLease: an earlier "
 				      "one, with the same invocation id " UUID);
 	a.result = fixture_json("null");
 	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id), 0);
@@ -209,7 +205,7 @@ static const struct failure_row {
 static void
 test_failures(void **state)
 {
-	struct result_ctx *ctx = new_ctx(wide);
+	struct result_ctx *ctx = fixture_ctx(wide);
 	const struct failure_row *row;
 
 	(void)state;
@@ -220,11 +216,11 @@ test_failures(void **state)
 		struct buf text = BUF_INIT;
 
 		outcome_fail(&o, row->code, "%s", row->message);
-		ROW(row->name, result_failed(ctx, c, &nobody, &not_called, &o, &e) == 0);
-		ROW(row->name, e.count == 1);
-		print_events(&e, &text);
+		CHECK(row->name, result_failed(ctx, c, &nobody, &not_called, &o, &e) == 0);
+		CHECK(row->name, e.count == 1);
+		fixture_print_events(&e, &text);
 		for (size_t i = 0; i < 3; i++)
-			ROW_HAS(row->name, text.data, row->part[i] ? row->part[i] : "");
+			CHECK_HAS(row->name, text.data, row->part[i] ? row->part[i] : "");
 		buf_release(&text);
 		events_release(&e);
 		outcome_release(&o);
@@ -268,11 +264,11 @@ test_codes(void **state)
 	assert_int_equal(sizeof(code_rows) / sizeof(*code_rows), CODE_COUNT - 1);
 	EACH(row, code_rows) {
 		outcome_fail(&o, row->code, "%d", 5);
-		ROW(row->name, strcmp(outcome_code_name(row->code), row->name) == 0);
-		ROW(row->name, o.retryable == row->retryable);
-		ROW(row->name, o.may_have_run == row->may_have_run);
-		ROW(row->name, o.status != OUTCOME_SUCCEEDED);
-		ROW(row->name, strcmp(o.message.data, "5") == 0);
+		CHECK(row->name, strcmp(outcome_code_name(row->code), row->name) == 0);
+		CHECK(row->name, o.retryable == row->retryable);
+		CHECK(row->name, o.may_have_run == row->may_have_run);
+		CHECK(row->name, o.status != OUTCOME_SUCCEEDED);
+		CHECK(row->name, strcmp(o.message.data, "5") == 0);
 	}
 	outcome_release(&o);
 }
@@ -281,7 +277,7 @@ test_codes(void **state)
 static void
 test_not_sent(void **state)
 {
-	struct result_ctx *ctx = new_ctx(wide);
+	struct result_ctx *ctx = fixture_ctx(wide);
 	struct command *c = fixture_command(EXECUTE);
 	struct rpc_answer a = { .end = RPC_NOT_SENT, .method = c->op->rpc, .text = "t" };
 	struct events e = EVENTS_INIT;
@@ -289,10 +285,10 @@ test_not_sent(void **state)
 
 	(void)state;
 	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL), 0);
-	print_events(&e, &text);
-	ROW_HAS("not sent", text.data, "\"code\":\"NO_RUNNING_WORKER\"");
-	ROW_HAS("not sent", text.data, "\"attempt\":0,\"invocationId\":null,\"callToken\":null");
-	ROW_HAS("not sent", text.data, "\"startedAt\":null");
+	fixture_print_events(&e, &text);
+	CHECK_HAS("not sent", text.data, "\"code\":\"NO_RUNNING_WORKER\"");
+	CHECK_HAS("not sent", text.data, "\"attempt\":0,\"invocationId\":null,\"callToken\":null");
+	CHECK_HAS("not sent", text.data, "\"startedAt\":null");
 	events_release(&e);
 	buf_release(&text);
 	command_free(c);

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "fixture_plugins.h"
 #include "fixture_result.h"
@@ -29,7 +24,7 @@ test_drivers(void **state)
 		  .n_drivers = 1 },
 		{ .id = NULL },
 	};
-	struct result_ctx *ctx = new_ctx(wide);
+	struct result_ctx *ctx = fixture_ctx(wide);
 	struct command *c = fixture_command(WHO "\"operation\":{\"type\":\"ListDrivers\"}}");
 	struct events e = EVENTS_INIT;
 	struct buf text = BUF_INIT;
@@ -45,10 +40,10 @@ test_drivers(void **state)
 	fixture_methods = methods;
 	assert_int_equal(result_drivers(ctx, c, &not_called, NULL, NULL, &e), 0);
 	fixture_methods = methods + 1;
-	print_events(&e, &text);
-	ROW_HAS("list", text.data, "driver-results c1\n");
-	ROW_HAS("list", text.data, "\"pluginId\":null,\"pluginKey\":null,\"driverKey\":null");
-	ROW_HAS("list", text.data,
+	fixture_print_events(&e, &text);
+	CHECK_HAS("list", text.data, "driver-results c1\n");
+	CHECK_HAS("list", text.data, "\"pluginId\":null,\"pluginKey\":null,\"driverKey\":null");
+	CHECK_HAS("list", text.data,
 		"\"drivers\":[{\"pluginId\":\"id-1\",\"pluginKey\":\"one\",\"driverKey\":\"box\","
 		"\"displayName\":\"Box\",\"description\":\"d\xc3\xa9\","
 		"\"configSchema\":\"{\\\"type\\\": \\\"object\\\"}\","
@@ -61,8 +56,8 @@ test_drivers(void **state)
 		"\"capabilities\":\"{\\\"reusableLeaseMethodsVerified\\\":true}\"}]}");
 	assert_int_equal(result_drivers(ctx, c, &not_called, NULL, NULL, &e), 0);
 	buf_reset(&text);
-	print_events(&e, &text);
-	ROW_HAS("one method less", text.data, "{\\\"reusableLeaseMethodsVerified\\\":false}");
+	fixture_print_events(&e, &text);
+	CHECK_HAS("one method less", text.data, "{\\\"reusableLeaseMethodsVerified\\\":false}");
 	events_release(&e);
 	buf_release(&text);
 	command_free(c);

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/base/digest.h"
 #include "fixture_plugins.h"
@@ -115,14 +110,14 @@ check_output(const struct output_row *row, const struct events *e, struct span o
 		{ "STDOUT", "stdout", "stdoutBytes", "stdoutSha256" },
 		{ "STDERR", "stderr", "stderrBytes", "stderrSha256" },
 	};
-	struct event ev = event_at(e, e->count - 1);
+	struct event ev = fixture_event_at(e, e->count - 1);
 	struct buf text = BUF_INIT, shown = BUF_INIT;
 	struct jtext record, digest;
 	char hex[DIGEST_HEX_SIZE];
 	int total = 0, sets;
 	int64_t n;
 
-	ROW(row->name, ev.topic == TOPIC_EXECUTION_RESULTS);
+	CHECK(row->name, ev.topic == TOPIC_EXECUTION_RESULTS);
 	fixture_print_event(&ev, &text);
 	record = fixture_json(text.data);
 	for (int i = 0; i < 2; i++) {
@@ -130,28 +125,28 @@ check_output(const struct output_row *row, const struct events *e, struct span o
 
 		buf_reset(&shown);
 		sets = join(e, &j);
-		ROW(row->name, sets == row->sets);
-		ROW(row->name, j.last || j.count == 0);
-		ROW(row->name, j.count == (i ? row->pieces_err : row->pieces_out));
+		CHECK(row->name, sets == row->sets);
+		CHECK(row->name, j.last || j.count == 0);
+		CHECK(row->name, j.count == (i ? row->pieces_err : row->pieces_out));
 		jtext_decode(jtext_get(record, names[i][1]), &shown, NULL);
-		ROW(row->name, jtext_int(jtext_get(record, names[i][2]), &n) &&
+		CHECK(row->name, jtext_int(jtext_get(record, names[i][2]), &n) &&
 			       n == (int64_t)whole[i].len);
 		digest = jtext_get(record, names[i][3]);
 		if (j.count) {
-			ROW(row->name, span_eq(buf_span(&j.out), whole[i]));
-			ROW(row->name, digest_sha256_hex(whole[i], hex));
-			ROW(row->name, jtext_is(digest, hex));
-			ROW(row->name, shown.len <= 256 * 1024 && shown.len > 256 * 1024 - 3);
-			ROW(row->name, memcmp(shown.data, whole[i].ptr, shown.len) == 0);
+			CHECK(row->name, span_eq(buf_span(&j.out), whole[i]));
+			CHECK(row->name, digest_sha256_hex(whole[i], hex));
+			CHECK(row->name, jtext_is(digest, hex));
+			CHECK(row->name, shown.len <= 256 * 1024 && shown.len > 256 * 1024 - 3);
+			CHECK(row->name, memcmp(shown.data, whole[i].ptr, shown.len) == 0);
 		} else {
-			ROW(row->name, digest.kind == JTEXT_NULL);
-			ROW(row->name, span_eq(buf_span(&shown), whole[i]));
+			CHECK(row->name, digest.kind == JTEXT_NULL);
+			CHECK(row->name, span_eq(buf_span(&shown), whole[i]));
 		}
 		total += j.count;
 		buf_release(&j.out);
 	}
-	ROW(row->name, jtext_int(jtext_get(record, "finalLogRecords"), &n) && n == total);
-	ROW(row->name, count_events(e) == (size_t)total + 1);
+	CHECK(row->name, jtext_int(jtext_get(record, "finalLogRecords"), &n) && n == total);
+	CHECK(row->name, count_events(e) == (size_t)total + 1);
 	buf_release(&text);
 	buf_release(&shown);
 }
@@ -159,7 +154,7 @@ check_output(const struct output_row *row, const struct events *e, struct span o
 static void
 test_large_output(void **state)
 {
-	struct result_ctx *ctx = new_ctx(wide);
+	struct result_ctx *ctx = fixture_ctx(wide);
 	struct command *c = fixture_command(EXECUTE);
 	struct buf out = BUF_INIT, err = BUF_INIT, json = BUF_INIT;
 	struct events e = EVENTS_INIT;
@@ -174,8 +169,8 @@ test_large_output(void **state)
 		add_output(&out, row->out);
 		add_output(&err, row->err);
 		result_of(&json, buf_span(&out), buf_span(&err));
-		a = answer_of(c, fixture_json(json.data));
-		ROW(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL) == 0);
+		a = fixture_answer(c, fixture_json(json.data));
+		CHECK(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL) == 0);
 		check_output(row, &e, buf_span(&out), buf_span(&err));
 	}
 	events_release(&e);
@@ -191,12 +186,12 @@ static void
 expect_too_large(const char *name, const struct events *e, const char *message, struct buf *text)
 {
 	buf_reset(text);
-	ROW(name, e->count == 1);
-	print_events(e, text);
-	ROW_HAS(name, text->data, "error-code=RESULT_TOO_LARGE\n");
-	ROW_HAS(name, text->data, message);
-	ROW_HAS(name, text->data, "\"retryable\":false,\"mayHaveRun\":true");
-	ROW_HAS(name, text->data, "\"warnings\":[]");
+	CHECK(name, e->count == 1);
+	fixture_print_events(e, text);
+	CHECK_HAS(name, text->data, "error-code=RESULT_TOO_LARGE\n");
+	CHECK_HAS(name, text->data, message);
+	CHECK_HAS(name, text->data, "\"retryable\":false,\"mayHaveRun\":true");
+	CHECK_HAS(name, text->data, "\"warnings\":[]");
 }
 
 /* Metadata, messages and ids can each be too large; the lease is named all the
@@ -204,7 +199,7 @@ expect_too_large(const char *name, const struct events *e, const char *message, 
 static void
 test_record_too_large(void **state)
 {
-	struct result_ctx *ctx = new_ctx((struct result_limits){ 1 << 18, 20000, 1 << 23 });
+	struct result_ctx *ctx = fixture_ctx((struct result_limits){ 1 << 18, 20000, 1 << 23 });
 	struct command *c = fixture_command(ACQUIRE);
 	struct buf json = BUF_INIT, text = BUF_INIT, id = BUF_INIT;
 	struct events e = EVENTS_INIT;
@@ -214,24 +209,24 @@ test_record_too_large(void **state)
 	buf_adds(&json, "{\"providerLeaseId\":\"new\",\"metadata\":\"");
 	add_output(&json, 20000);
 	buf_adds(&json, "\"}");
-	a = answer_of(c, fixture_json(json.data));
+	a = fixture_answer(c, fixture_json(json.data));
 	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id), 0);
 	expect_too_large("metadata", &e, " bytes exceeds the limit of 20000.", &text);
-	ROW_HAS("metadata", text.data, "lease-results new\n");
-	ROW_HAS("metadata", text.data, "\"lease\":null");
+	CHECK_HAS("metadata", text.data, "lease-results new\n");
+	CHECK_HAS("metadata", text.data, "\"lease\":null");
 	assert_string_equal(id.data, "new");
 	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL), 0);
 	expect_too_large("no buf", &e, " exceeds", &text);
-	ROW_HAS("no buf", text.data, "lease-results new\n");
+	CHECK_HAS("no buf", text.data, "lease-results new\n");
 
 	buf_reset(&json);
 	buf_adds(&json, "{\"providerLeaseId\":\"");
 	add_output(&json, 20000);
 	buf_adds(&json, "\"}");
-	a = answer_of(c, fixture_json(json.data));
+	a = fixture_answer(c, fixture_json(json.data));
 	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id), 0);
 	expect_too_large("id", &e, " exceeds", &text);
-	ROW_HAS("id", text.data, "lease-results c1\n");
+	CHECK_HAS("id", text.data, "lease-results c1\n");
 	assert_int_equal(id.len, 20000);
 
 	buf_reset(&json);
@@ -253,7 +248,7 @@ test_record_too_large(void **state)
 static void
 test_live_pieces(void **state)
 {
-	struct result_ctx *ctx = new_ctx(wide);
+	struct result_ctx *ctx = fixture_ctx(wide);
 	struct command *c = fixture_command(EXECUTE);
 	struct events e = EVENTS_INIT;
 	struct buf text = BUF_INIT, big = BUF_INIT;
@@ -270,7 +265,7 @@ test_live_pieces(void **state)
 
 	(void)state;
 	assert_int_equal(result_live(ctx, &piece, &e), 0);
-	print_events(&e, &text);
+	fixture_print_events(&e, &text);
 	assert_string_equal(text.data,
 		"execution-logs c1\n"
 		"command-id=c1\noperation=Execute\ncompany-id=co\nenvironment-id=env\n"
@@ -319,7 +314,7 @@ test_out_of_memory(void **state)
 	(void)state;
 	add_output(&text, 3000);
 	result_of(&json, buf_span(&text), SPAN_LIT("e"));
-	a = answer_of(c, fixture_json(json.data));
+	a = fixture_answer(c, fixture_json(json.data));
 	for (n = 0; ret < 0 && n < 500; n++) {
 		struct result_limits small = { 100, 10000, 1000000 };
 		struct result_ctx *ctx;

@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/plugin/rpc.h"
 
 #define V "\"jsonrpc\":\"2.0\""
-#define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 
 static const struct parse_row {
 	const char *name;

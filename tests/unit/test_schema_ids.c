@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/base/err.h"
-#include "envdriver/base/jtext.h"
+#include "unit.h"
+
 #include "envdriver/avro/schema.h"
 #include "envdriver/avro/schema_ids.h"
-#include "rows.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/jtext.h"
 
 static int
 setup(void **state)

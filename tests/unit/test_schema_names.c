@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
 #include "avro/schema_names.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/base/buf.h"
-#include "rows.h"
 
 static const struct mend_row {
 	const char *name, *text;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
 #include <jansson.h>
 
-#include "envdriver/base/err.h"
-#include "envdriver/avro/schema.h"
 #include "avro/schema_text.h"
-#include "rows.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/base/err.h"
 
 static void
 hex(const uint8_t *bytes, size_t len, char *out)

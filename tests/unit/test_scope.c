@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "plugin/execlog.h"
 #include "plugin/scope.h"
 #include "plugin/stderr_tail.h"
 
-#define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 #define NOTHING UINT64_MAX
 
 enum { CALLS = 4 };

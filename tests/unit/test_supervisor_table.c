@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "plugin/supervisor_table.h"
-
-#define COUNT(rows) (sizeof(rows) / sizeof(*(rows)))
 
 enum { STEPS = 12 };
 

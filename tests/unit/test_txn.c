@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/kafka/txn.h"
 
@@ -234,7 +229,7 @@ decide(const struct row *r)
 	return txn_decide(r->state, r->call, &answer, &when);
 }
 
-#define ROW(r, what) \
+#define CHECK_STEP(r, what) \
 	do { \
 		if (step.what != (r)->what) \
 			fail_msg("%s: " #what " is %d, not %d", (r)->name, (int)step.what, \
@@ -251,10 +246,10 @@ test_rows(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct txn_step step = decide(&rows[i]);
 
-		ROW(&rows[i], action);
-		ROW(&rows[i], next);
-		ROW(&rows[i], exit_code);
-		ROW(&rows[i], trouble);
+		CHECK_STEP(&rows[i], action);
+		CHECK_STEP(&rows[i], next);
+		CHECK_STEP(&rows[i], exit_code);
+		CHECK_STEP(&rows[i], trouble);
 		seen[step.row] = true;
 	}
 	for (size_t i = 0; i < txn_rows(); i++)

@@ -1,18 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/units.h"
-
-#define same(name, got, want) \
-	do { \
-		if (strcmp((got), (want)) != 0) \
-			fail_msg("%s: got '%s', want '%s'", (name), (got), (want)); \
-	} while (0)
 
 static const struct unit_row {
 	bool size;
@@ -57,7 +47,7 @@ test_units(void **state)
 			fail_msg("'%s': %lld", r->text, (long long)got);
 		if (r->again) {
 			(r->size ? units_add_size : units_add_duration)(&out, got);
-			same(r->text, out.data, r->again);
+			CHECK_TEXT(r->text, out.data, r->again);
 		}
 		buf_release(&out);
 	}

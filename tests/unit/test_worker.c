@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker: whole lives, from the hand-shake to the death. */
+#include "unit.h"
+
 #include "worker_rig.h"
 
 #define LOG(id, text) V ",\"method\":\"execute.log\",\"params\":{\"stream\":\"stdout\"," \
@@ -8,7 +10,7 @@
 /* Whole lives, up to the end. */
 static const struct row {
 	const char *name;
-	struct script script;
+	struct worker_script script;
 	struct planned calls[CALLS];
 	const char *out;
 	int64_t min_ms, max_ms;
@@ -179,11 +181,11 @@ test_rows(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		const struct row *row = &rows[i];
-		struct bench b;
+		struct worker_rig b;
 		int64_t took;
 
-		begin(&b, &row->script, row->calls);
-		run_until(&b, &b.ended, row->name);
+		worker_rig_begin(&b, &row->script, row->calls);
+		worker_rig_run_until(&b, &b.ended, row->name);
 		took = b.ended_ms - b.began_ms;
 		if (row->out && strcmp(b.out.data, row->out) != 0)
 			fail_msg("%s: %s", row->name, b.out.data);
@@ -197,7 +199,7 @@ test_rows(void **state)
 				fail_msg("%s: something is left", row->name);
 			usleep(10000);
 		}
-		finish(&b);
+		worker_rig_finish(&b);
 	}
 }
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker: the stop ladder, what a child is given, configs. */
+#include "unit.h"
+
+#include <sys/resource.h>
+
 #include "worker_rig.h"
 
 /* The stop ladder */
@@ -42,24 +46,24 @@ test_stop(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(stop_rows); i++) {
 		const struct stop_row *row = &stop_rows[i];
-		struct script script = { .steps = { 0 } };
-		struct bench b;
+		struct worker_script script = { .steps = { 0 } };
+		struct worker_rig b;
 		int64_t asked, took;
 
 		memcpy(script.steps, row->steps, sizeof(script.steps));
-		begin(&b, &script, row->calls);
+		worker_rig_begin(&b, &script, row->calls);
 		if (!row->at_once)
-			run_until(&b, &b.up, row->name);
+			worker_rig_run_until(&b, &b.up, row->name);
 		asked = clock_mono_ms();
 		worker_stop(b.worker);
 		worker_stop(b.worker);
-		run_until(&b, &b.ended, row->name);
+		worker_rig_run_until(&b, &b.ended, row->name);
 		took = b.ended_ms - asked;
 		if (strcmp(b.out.data, row->out) != 0)
 			fail_msg("%s: %s", row->name, b.out.data);
 		if (took < row->min_ms || took > row->max_ms)
 			fail_msg("%s: %lld ms", row->name, (long long)took);
-		finish(&b);
+		worker_rig_finish(&b);
 	}
 }
 
@@ -67,9 +71,9 @@ test_stop(void **state)
 static void
 test_isolation(void **state)
 {
-	struct script s = { .steps = { "init", "expect", "probe", "show", "eof" } };
+	struct worker_script s = { .steps = { "init", "expect", "probe", "show", "eof" } };
 	static const struct planned plan[CALLS] = PROBE;
-	struct bench b;
+	struct worker_rig b;
 	sigset_t blocked;
 
 	(void)state;
@@ -77,7 +81,7 @@ test_isolation(void **state)
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &blocked, NULL);
-	begin(&b, &s, plan);
+	worker_rig_begin(&b, &s, plan);
 	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	while (!strstr(b.out.data ? b.out.data : "", "probe result"))
 		uv_run(&b.loop, UV_RUN_ONCE);
@@ -86,7 +90,7 @@ test_isolation(void **state)
 			    "\"pipe\":1,"
 			    "\"blocked\":0,\"dir\":\"/tmp\",\"env\":[\"A=1\",\"B=two\"]}\n");
 	/* Freed while it runs: it is killed. */
-	finish(&b);
+	worker_rig_finish(&b);
 	assert_true(kill(b.pid, 0) < 0 && errno == ESRCH);
 }
 
@@ -97,10 +101,10 @@ test_limits(void **state)
 	static const struct planned plan[CALLS] = PROBE;
 	struct spawn_limit limits[] = { { RLIMIT_CORE, 0 }, { RLIMIT_NOFILE, 40 },
 					{ RLIMIT_NPROC, 0 } };
-	struct script s = { .steps = { "init", "expect", "probe", "limits", "eof" },
+	struct worker_script s = { .steps = { "init", "expect", "probe", "limits", "eof" },
 			    .rlimits = limits, .n_rlimits = COUNT(limits) };
 	struct rlimit before, processes, after;
-	struct bench b;
+	struct worker_rig b;
 	char wanted[200];
 
 	(void)state;
@@ -111,7 +115,7 @@ test_limits(void **state)
 	getrlimit(RLIMIT_NOFILE, &before);
 	getrlimit(RLIMIT_NPROC, &processes);
 	limits[2].value = processes.rlim_max == RLIM_INFINITY ? 4096 : processes.rlim_max + 1;
-	begin(&b, &s, plan);
+	worker_rig_begin(&b, &s, plan);
 	while (!strstr(b.out.data ? b.out.data : "", "probe result"))
 		uv_run(&b.loop, UV_RUN_ONCE);
 	snprintf(wanted, sizeof(wanted),
@@ -119,7 +123,7 @@ test_limits(void **state)
 		 (unsigned long long)(processes.rlim_max == RLIM_INFINITY ? 4096 :
 								     processes.rlim_max));
 	assert_string_equal(b.out.data, wanted);
-	finish(&b);
+	worker_rig_finish(&b);
 	getrlimit(RLIMIT_NOFILE, &after);
 	assert_true(before.rlim_cur == after.rlim_cur && before.rlim_max == after.rlim_max);
 }
@@ -129,9 +133,9 @@ test_cannot_run(void **state)
 {
 	char *argv[] = { (char *)"/nowhere/program", NULL }, *env[] = { NULL };
 	struct worker_spec spec = { .dir = "/tmp", .argv = argv, .env = env, .instance_id = "h",
-				    .manifest = SPAN_LIT("{}"), .limits = quick };
+				    .manifest = SPAN_LIT("{}"), .limits = worker_rig_quick };
 	struct worker_events ev;
-	struct bench b;
+	struct worker_rig b;
 	static const char *const dirs[] = { "/tmp", "/nowhere" };
 	static const char *const outs[] = {
 		"cannot run '/nowhere/program': No such file or directory",
@@ -142,26 +146,25 @@ test_cannot_run(void **state)
 	for (int i = 0; i < 2; i++) {
 		char wanted[400];
 
-		b = (struct bench){ .next_id = 1 };
-		ev = (struct worker_events){ on_up, on_request, on_notification, on_stderr, on_bad,
-					     on_dead, on_end, &b };
+		b = (struct worker_rig){ .next_id = 1 };
+		ev = worker_rig_events(&b);
 		uv_loop_init(&b.loop);
 		spec.dir = dirs[i];
 		b.worker = worker_new(&b.loop, &spec, &b.next_id, &ev, NULL);
 		assert_non_null(b.worker);
-		run_until(&b, &b.ended, outs[i]);
+		worker_rig_run_until(&b, &b.ended, outs[i]);
 		snprintf(wanted, sizeof(wanted), "stderr %s\nfailed Worker process exited "
 			"(code=127, "
 			 "signal=null)\n\nWorker stderr:\n%s\nend\n", outs[i], outs[i]);
 		assert_string_equal(b.out.data, wanted);
-		finish(&b);
+		worker_rig_finish(&b);
 	}
 }
 
 static void
 on_told(void *arg, struct span company, const struct rpc_answer *a)
 {
-	struct bench *b = arg;
+	struct worker_rig *b = arg;
 
 	buf_addf(&b->out, "told %.*s %d\n", SPAN_FMT(company), (int)a->end);
 }
@@ -170,7 +173,7 @@ on_told(void *arg, struct span company, const struct rpc_answer *a)
 static void
 test_configs(void **state)
 {
-	struct script s = { .steps = { "init", "expect", "\"method\":\"configChanged\","
+	struct worker_script s = { .steps = { "init", "expect", "\"method\":\"configChanged\","
 		"\"params\":{\"config\":"
 			      "{\"a\":1},\"companyId\":\"co-1\"},"
 			      "\"paperclipInvocation\":{\"id\":\"",
@@ -180,20 +183,20 @@ test_configs(void **state)
 			      "null",
 			      "exit", "0" } };
 	struct jtext config;
-	struct bench b;
+	struct worker_rig b;
 
 	(void)state;
-	begin(&b, &s, NULL);
+	worker_rig_begin(&b, &s, NULL);
 	b.teller = (struct config_push){ .timeout_ms = 300, .on_answer = on_told, .arg = &b };
-	run_until(&b, &b.up, "up");
+	worker_rig_run_until(&b, &b.up, "up");
 	assert_int_equal(jtext_check(SPAN_LIT("{\"co-1\":{\"a\":1},\"x\":5,\"co-2\":{},"
 		"\"co-3\":{\"c\":3}}"),
 				     64, &config, NULL), 0);
 	config_push_begin(&b.teller, b.worker, config);
-	run_until(&b, &b.ended, "configs");
+	worker_rig_run_until(&b, &b.ended, "configs");
 	assert_string_equal(b.out.data, UP "told co-1 0\ntold co-2 3\ntold co-3 0\n"
 			    "dead Worker process exited (code=0, signal=null)\nend\n");
-	finish(&b);
+	worker_rig_finish(&b);
 }
 
 static int fail_in;
@@ -208,13 +211,11 @@ failing(void *ptr, size_t size)
 static void
 test_no_memory(void **state)
 {
-	char *argv[] = { self, (char *)"fake", (char *)"eof", NULL }, *env[] = { NULL };
+	char *argv[] = { worker_rig_self, (char *)"fake", (char *)"eof", NULL }, *env[] = { NULL };
 	struct worker_spec spec = { .dir = "/tmp", .argv = argv, .env = env, .instance_id = "h",
-				    .manifest = SPAN_LIT("{}"), .limits = quick };
-	struct bench b = { .next_id = 1 };
-	struct worker_events ev = {
-		on_up, on_request, on_notification, on_stderr, on_bad, on_dead, on_end, &b,
-	};
+				    .manifest = SPAN_LIT("{}"), .limits = worker_rig_quick };
+	struct worker_rig b = { .next_id = 1 };
+	struct worker_events ev = worker_rig_events(&b);
 
 	(void)state;
 	uv_loop_init(&b.loop);
@@ -227,7 +228,7 @@ test_no_memory(void **state)
 	}
 	assert_true(b.next_id == 2);
 	assert_null(b.out.data);
-	finish(&b);
+	worker_rig_finish(&b);
 }
 
 int

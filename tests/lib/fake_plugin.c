@@ -1,23 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * fake_plugin: plays the plugin's part of a conversation, one step an
- * argument, then exits 0:
- *
- *   expect TEXT   read a line; it must contain TEXT, else exit 99
- *   reply JSON    answer the last line read with this result
- *   init          expect "initialize" and reply {"ok":true,...}
- *   send TEXT     write TEXT and a line end; raw TEXT: without one
- *   err TEXT      write TEXT and a line end to stderr; rawerr: without one
- *   sleep MS      exit N      kill NUMBER (itself)
- *   deaf          SIGTERM is ignored from now on
- *   close N       close a descriptor
- *   hold          fork a child that keeps every pipe open for 5 s
- *   away          the same, in a session of its own
- *   show          answer the last line read with what this process was given
- *   limits        the same with its core, files and processes limits
- *   echo          answer every request with {} until shutdown, then exit 0
- *   eof           read until the end of stdin
- */
+#include "fake_plugin.h"
+
 #include <dirent.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -211,7 +194,7 @@ fake_do(struct fake *f, const char *word, const char *operand)
 	}
 }
 
-static int
+int
 fake_plugin(int argc, char **argv)
 {
 	static struct fake f;
@@ -226,11 +209,3 @@ fake_plugin(int argc, char **argv)
 	}
 	return 0;
 }
-
-#ifndef FAKE_PLUGIN_EMBEDDED
-int
-main(int argc, char **argv)
-{
-	return fake_plugin(argc - 1, argv + 1);
-}
-#endif
