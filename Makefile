@@ -54,8 +54,9 @@ kafka := best_effort client client_conf client_error cluster consumer consumer_b
 command := command command_check operation outcome request request_secret
 result := answer answer_config answer_execute answer_lease deadletter plugin_event_record result \
 	result_drivers result_log result_record
-engine := answering calling claiming committing dispatch engine entry held intake large_output \
-	orphans rebalance resolver scheduler shutdown stall startup status unread window
+engine := answering calling claiming committing core decoding dispatch engine entry held intake \
+	large_output leaving orphans partition rebalance resolver scheduler sealing shutdown stall \
+	startup status unread watching window
 cli := cli cli_help cli_load cli_man cli_redis cli_say cli_table
 client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read publish_build \
 	reader reader_parse record record_list send topics_plan wait

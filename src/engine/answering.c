@@ -5,169 +5,148 @@
  * A long answer (100 MB of output are decoded, digested, cut and encoded) is
  * made into events on a thread of libuv's pool, one at a time, so that the
  * loop does not stand still and memory has a bound. The thread reads the
- * entry's command, ids and names, which do not change while it is CALLING or
- * LEFT; an entry that leaves meanwhile keeps its memory until the thread is
- * done (engine_retire).
+ * command, ids and names of an entry, which do not change while it is CALLING
+ * or LEFT; an entry that leaves meanwhile keeps its memory until the thread is
+ * done (core_close_entry).
  */
-#include "engine_impl.h"
+#include "answering.h"
 
 #include <stdlib.h>
+#include <sys/queue.h>
+#include <uv.h>
 
-/* At the worst the line, the texts decoded from it, and their pieces. */
-enum { COPIES = 3 };
+#include "core.h"
+#include "envdriver/command/command.h"
+#include "envdriver/command/operation.h"
+#include "envdriver/registry/instance.h"
 
-struct engine_shape {
+struct long_answer {
 	uv_work_t work;
 	uv_sem_t done;
-	struct engine *flow;		/* NULL: it is gone */
-	struct engine_call *call;
-	struct entry *entry;
+	struct engine *engine;		/* NULL: it is gone */
+	struct answering_job job;
 	char *memory;			/* of the line */
 	struct rpc_answer answer;
-	struct trace trace;
-	struct chosen chosen;
 	struct result_ctx *results;
 	struct events events;
-	struct buf lease;
+	struct buf lease_id;
 	int ret;
-	struct engine_shape *next;
+	STAILQ_ENTRY(long_answer) next;
 };
 
-static void
-release(struct engine_shape *s)
+/* The first is at work, the others wait. */
+struct answering {
+	STAILQ_HEAD(, long_answer) queue;
+};
+
+bool
+answering_new(struct engine *eng)
 {
-	result_ctx_free(s->results);
-	events_release(&s->events);
-	buf_release(&s->lease);
-	free(s->memory);
-	uv_sem_destroy(&s->done);
-	free(s);
+	eng->answering = calloc(1, sizeof(*eng->answering));
+	if (eng->answering)
+		STAILQ_INIT(&eng->answering->queue);
+	return eng->answering;
 }
 
 static void
-shape(uv_work_t *work)
+long_answer_free(struct long_answer *l)
 {
-	struct engine_shape *s = work->data;
+	result_ctx_free(l->results);
+	events_release(&l->events);
+	buf_release(&l->lease_id);
+	free(l->memory);
+	uv_sem_destroy(&l->done);
+	free(l);
+}
 
-	s->ret = result_answered(s->results, s->entry->cmd, &s->chosen, &s->trace, &s->answer,
-				 &s->events, &s->lease);
+/* On the thread. */
+static void
+make_events(uv_work_t *work)
+{
+	struct long_answer *l = work->data;
+
+	l->ret = result_answered(l->results, l->job.command, &l->job.chosen, &l->job.trace,
+				 &l->answer, &l->events, &l->lease_id);
 	/* Large memory: given back here, which takes its time too. */
-	result_ctx_free(s->results);
-	s->results = NULL;
-	free(s->memory);
-	s->memory = NULL;
-	uv_sem_post(&s->done);
+	result_ctx_free(l->results);
+	l->results = NULL;
+	free(l->memory);
+	l->memory = NULL;
+	uv_sem_post(&l->done);
 }
 
-static void on_shaped(uv_work_t *work, int status);
+static void on_events_made(uv_work_t *work, int status);
 
 static void
-begin(struct engine_shape *s)
+queue_work(struct long_answer *l)
 {
-	s->work.data = s;
-	(void)uv_queue_work(s->flow->loop, &s->work, shape, on_shaped);
-}
-
-/* Given up meanwhile: a lease that it brought belongs to nobody. */
-static void
-left_behind(struct engine *f, struct engine_shape *s)
-{
-	struct entry *e = s->entry;
-
-	buf_release(&e->lease_id);
-	e->lease_id = s->lease;
-	s->lease = (struct buf)BUF_INIT;
-	calling_orphan(f, e);
-	calling_free(s->call);
-	engine_retire(f, e);
+	l->work.data = l;
+	(void)uv_queue_work(l->engine->loop, &l->work, make_events, on_events_made);
 }
 
 static void
-on_shaped(uv_work_t *work, int status)
+on_events_made(uv_work_t *work, int status)
 {
-	struct engine_shape *s = work->data;
-	struct engine *f = s->flow;
-	struct entry *e = s->entry;
+	struct long_answer *l = work->data;
+	struct answering *a = l->engine ? l->engine->answering : NULL;
 
 	(void)status;	/* never cancelled */
-	if (!f) {
-		release(s);
-		return;
+	if (a) {
+		STAILQ_REMOVE_HEAD(&a->queue, next);
+		if (!STAILQ_EMPTY(&a->queue))
+			queue_work(STAILQ_FIRST(&a->queue));
+		l->job.fn(l->job.arg, l->ret, &l->events, &l->lease_id);
 	}
-	f->shapes = s->next;
-	if (f->shapes)
-		begin(f->shapes);
-	e->shaping = false;
-	e->line_bytes = 0;
-	if (s->ret < 0) {
-		engine_nomem(f);
-	} else if (e->state == ENTRY_GONE) {
-		left_behind(f, s);
-	} else {
-		events_release(&e->events);
-		e->events = s->events;
-		s->events = (struct events)EVENTS_INIT;
-		buf_release(&e->lease_id);
-		e->lease_id = s->lease;
-		s->lease = (struct buf)BUF_INIT;
-		calling_ended(f, s->call, s->answer.end);
-	}
-	release(s);
+	long_answer_free(l);
 }
 
 bool
-answering_start(struct engine *f, struct engine_call *c, const struct trace *t,
-		 const struct rpc_answer *answer)
+answering_start(struct engine *eng, const struct answering_job *job)
 {
-	struct engine_shape *s, **last = &f->shapes;
-	struct entry *e = c->entry;
+	struct answering *a = eng->answering;
+	struct long_answer *l;
 
-	if (!answer->memory || !(s = calloc(1, sizeof(*s))))
+	if (!job->answer->memory || !(l = calloc(1, sizeof(*l))))
 		return false;
-	s->results = result_ctx_new(f->schemas, instance_id(f->instance), f->result_limits,
+	l->results = result_ctx_new(eng->schemas, instance_id(eng->instance), eng->result_limits,
 				    /* reterr= */ NULL);
-	if (!s->results || uv_sem_init(&s->done, 0) != 0) {
-		result_ctx_free(s->results);
-		free(s);
+	if (!l->results || uv_sem_init(&l->done, 0) != 0) {
+		result_ctx_free(l->results);
+		free(l);
 		return false;
 	}
-	s->flow = f;
-	s->call = c;
-	s->entry = e;
-	s->answer = *answer;
-	s->answer.method = e->cmd->op->rpc;	/* the call's own ends with it */
-	s->answer.memory = NULL;
-	s->memory = *answer->memory;
-	*answer->memory = NULL;
-	s->trace = *t;
-	s->chosen = calling_chosen(e);
-	e->shaping = true;
-	e->line_bytes = COPIES * answer->result.raw.len;
-	engine_count_bytes(f, e);
-	while (*last)
-		last = &(*last)->next;
-	*last = s;
-	if (f->shapes == s)
-		begin(s);
+	l->engine = eng;
+	l->job = *job;
+	l->answer = *job->answer;
+	l->answer.method = job->command->op->rpc;	/* the call's own ends with it */
+	l->answer.memory = NULL;
+	l->job.answer = &l->answer;
+	l->memory = *job->answer->memory;
+	*job->answer->memory = NULL;
+	STAILQ_INSERT_TAIL(&a->queue, l, next);
+	if (STAILQ_FIRST(&a->queue) == l)
+		queue_work(l);
 	return true;
 }
 
 void
-answering_free(struct engine *f)
+answering_free(struct engine *eng)
 {
-	struct engine_shape *s, *first = f->shapes;
+	struct answering *a = eng->answering;
+	struct long_answer *l, *first;
 
-	while ((s = f->shapes)) {
-		f->shapes = s->next;
-		if (s == first)
-			uv_sem_wait(&s->done);	/* at the very end only */
-		s->entry->shaping = false;
-		if (s->entry->state == ENTRY_GONE) {
-			calling_free(s->call);
-			engine_retire(f, s->entry);
-		}
-		s->flow = NULL;
-		if (s != first)
-			release(s);
+	if (!a)
+		return;
+	first = STAILQ_FIRST(&a->queue);
+	while ((l = STAILQ_FIRST(&a->queue))) {
+		STAILQ_REMOVE_HEAD(&a->queue, next);
+		if (l == first)
+			uv_sem_wait(&l->done);
+		l->job.fn(l->job.arg, 0, /* events= */ NULL, NULL);
+		l->engine = NULL;
+		if (l != first)
+			long_answer_free(l);
 	}
+	free(a);
+	eng->answering = NULL;
 }

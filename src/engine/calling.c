@@ -1,20 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine_impl.h"
+#include "calling.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
+#include "answering.h"
+#include "core.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/crash.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
+#include "envdriver/claim/claims.h"
+#include "envdriver/command/command.h"
 #include "envdriver/command/request.h"
+#include "envdriver/kafka/best_effort.h"
+#include "envdriver/plugin/rpc.h"
+#include "envdriver/plugin/supervisor.h"
+#include "orphans.h"
 
-/* --- trace --- */
+/* At the worst the line, the texts decoded from it, and their pieces. */
+enum { LINE_COPIES = 3, LATE_MAX = 1024 };
+
+/* One call and the entry it is for; lives until its answer, or, for a lease
+ * that may still come after a time-out, until that. */
+struct pending_call {
+	struct engine *engine;
+	struct entry *entry;		/* NULL once nobody waits for the answer */
+	struct plugin_call *call;
+	/* While a thread makes events of the answer: */
+	struct entry *shaping;		/* the entry, which may be GONE */
+	enum rpc_end end;
+	/* What the orphan list needs of a late lease: */
+	struct buf command_id, json;
+	char token[CLAIM_TOKEN_MAX];
+	char plugin_id[128], plugin_key[256];
+	LIST_ENTRY(pending_call) next_late;
+};
+
+struct calling {
+	size_t running;			/* without an answer */
+	LIST_HEAD(, pending_call) late;
+	size_t n_late;
+};
+
+bool
+calling_new(struct engine *eng)
+{
+	eng->calling = calloc(1, sizeof(*eng->calling));
+	return eng->calling;
+}
+
+size_t
+calling_running(const struct engine *eng)
+{
+	return eng->calling->running;
+}
+
+/* --- the final event --- */
 
 void
-calling_trace(const struct engine *f, const struct entry *e, struct trace *ret)
+calling_trace(const struct entry *e, struct trace *ret)
 {
 	static const char *const none[] = { NULL };
 	static const char *const again[] = {
@@ -26,7 +72,6 @@ calling_trace(const struct engine *f, const struct entry *e, struct trace *ret)
 	/* Of an AcquireLease, result says more. */
 	bool lease = e->cmd && e->cmd->op->id == OPERATION_ACQUIRE_LEASE;
 
-	(void)f;
 	*ret = (struct trace){
 		.topic = e->source.topic,
 		.partition = e->partition,
@@ -56,33 +101,32 @@ calling_chosen(const struct entry *e)
 }
 
 int
-calling_fail(struct engine *f, struct entry *e, const struct outcome *o)
+calling_fail(struct engine *eng, struct entry *e, const struct outcome *o)
 {
 	struct chosen chosen = calling_chosen(e);
 	struct trace t;
 
-	calling_trace(f, e, &t);
+	calling_trace(e, &t);
 	if (e->no_call) {
 		t.attempt = 0;
 		t.invocation_id = NULL;
 		t.call_token = NULL;
 	}
 	events_reset(&e->events);
-	if (result_failed(f->results, e->cmd, &chosen, &t, o, &e->events) < 0) {
-		engine_nomem(f);
+	if (result_failed(eng->results, e->cmd, &chosen, &t, o, &e->events) < 0) {
+		core_nomem(eng);
 		return -1;
 	}
-	engine_count_bytes(f, e);
+	core_count_bytes(eng, e);
 	return 0;
 }
 
-/* The claim says INTERRUPTED, or we have just made it say so. */
 void
-calling_interrupted(struct engine *f, struct entry *e)
+calling_interrupted(struct engine *eng, struct entry *e)
 {
 	struct outcome o = OUTCOME_INIT;
 
-	dispatch_give_slot(f, e);
+	core_release_slot(eng, e);
 	metrics_add(METRIC_INTERRUPTED, 1);
 	e->own = false;
 	e->no_call = false;	/* ours asked for none; an earlier one was */
@@ -91,257 +135,246 @@ calling_interrupted(struct engine *f, struct entry *e)
 	command_invocation_id(e->cmd, e->invocation_id);
 	outcome_fail(&o, CODE_INTERRUPTED,
 		     "Execution was interrupted; it is not known whether the command ran.");
-	if (calling_fail(f, e, &o) == 0)
-		committing_publish(f, e);
+	if (calling_fail(eng, e, &o) == 0)
+		core_publish(eng, e);
 	outcome_release(&o);
 }
 
-/* --- leases that nobody may get --- */
+/* --- a late lease --- */
 
 static void
-add_member(struct buf *out, const char *name, struct span text)
-{
-	buf_addf(out, ",\"%s\":", name);
-	if (text.ptr)
-		jtext_add_string(out, text);
-	else
-		buf_adds(out, "null");
-}
-
-/* What destroying the lease needs. Secrets stay references: the config is the
- * command's own. */
-void
-calling_json(const struct entry *e, struct buf *out)
-{
-	buf_adds(out, "{\"topic\":");
-	jtext_add_string(out, span_of(e->source.topic));
-	buf_addf(out, ",\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld", (int)e->partition,
-		 (long long)e->offset, (long long)e->timestamp);
-	add_member(out, "pluginId", span_of(e->plugin_id));
-	add_member(out, "pluginKey", span_of(e->plugin_key));
-	add_member(out, "driverKey", e->cmd->driver_key);
-	buf_addf(out, ",\"provider\":%s",
-		 e->cmd->target == COMMAND_TARGET_PROVIDER ? "true" : "false");
-	add_member(out, "companyId", e->cmd->company_id);
-	add_member(out, "environmentId", e->cmd->environment_id);
-	add_member(out, "issueId", e->cmd->issue_id);
-	buf_adds(out, ",\"config\":");
-	jtext_add_flat(out, e->cmd->config);
-	buf_addch(out, '}');
-}
-
-static void
-write_orphan(struct engine *f, struct span command_id, const struct chosen *by, const char *token,
-	     const struct buf *call, struct span lease_id)
-{
-	const struct plugin_event n = {
-		.type = "LEASE_ORPHANED",
-		.plugin_id = by->plugin_id,
-		.plugin_key = by->plugin_key,
-		.exit_code = -1,
-		.will_restart = -1,
-		.consecutive_crashes = -1,
-		.total_crashes = -1,
-		.message = SPAN_LIT("The lease has no owner, it is to be destroyed."),
-		.command_id = command_id,
-		.name = lease_id,
-	};
-
-	log_warn("lease '%.*s' of command '%.*s' has no owner, it is to be destroyed",
-		 SPAN_FMT(lease_id), SPAN_FMT(command_id));
-	metrics_add(METRIC_ORPHANS, 1);
-	engine_plugin_event(f, &n);
-	if (call->failed ||
-	    !claims_orphan(f->claims, command_id, span_of(token), lease_id, buf_span(call)))
-		engine_nomem(f);
-}
-
-void
-calling_orphan(struct engine *f, struct entry *e)
-{
-	struct chosen by = { span_of(e->plugin_id), span_of(e->plugin_key), SPAN_NULL };
-	struct buf call = BUF_INIT;
-
-	if (!e->lease_id.len)
-		return;
-	calling_json(e, &call);
-	write_orphan(f, e->cmd->id, &by, e->token, &call, buf_span(&e->lease_id));
-	buf_release(&call);
-	buf_reset(&e->lease_id);
-}
-
-/* --- the call --- */
-
-void
-calling_free(struct engine_call *c)
+pending_call_free(struct pending_call *c)
 {
 	if (c->call)
 		plugin_call_free(c->call);
-	buf_release(&c->late_command_id);
-	buf_release(&c->orphan);
+	buf_release(&c->command_id);
+	buf_release(&c->json);
 	free(c);
 }
 
 /* An AcquireLease that timed out may still bring a lease (P4). */
 static bool
-keep_for_late(struct engine *f, struct engine_call *c, const struct entry *e)
+keep_for_late(struct engine *eng, struct pending_call *c, const struct entry *e)
 {
-	if (f->n_late >= ENGINE_LATE_MAX)
+	if (eng->calling->n_late >= LATE_MAX)
 		return false;
-	buf_addspan(&c->late_command_id, e->cmd->id);
-	calling_json(e, &c->orphan);
+	buf_addspan(&c->command_id, e->cmd->id);
+	orphans_call_json(e, &c->json);
 	snprintf(c->token, sizeof(c->token), "%s", e->token);
 	snprintf(c->plugin_id, sizeof(c->plugin_id), "%s", e->plugin_id);
 	snprintf(c->plugin_key, sizeof(c->plugin_key), "%s", e->plugin_key);
-	if (c->late_command_id.failed || c->orphan.failed)
+	if (c->command_id.failed || c->json.failed)
 		return false;
-	c->next_late = f->late;
-	f->late = c;
-	f->n_late++;
+	LIST_INSERT_HEAD(&eng->calling->late, c, next_late);
+	eng->calling->n_late++;
 	return true;
 }
 
 static void
-drop_late(struct engine *f, struct engine_call *c)
+late_free(struct pending_call *c)
 {
-	for (struct engine_call **at = &f->late; *at; at = &(*at)->next_late) {
-		if (*at == c) {
-			*at = c->next_late;
-			f->n_late--;
-			break;
-		}
-	}
-	calling_free(c);
+	LIST_REMOVE(c, next_late);
+	c->engine->calling->n_late--;
+	pending_call_free(c);
 }
 
 void
-calling_forget_late(struct engine *f)
+calling_free_late(struct engine *eng)
 {
-	while (f->late)
-		drop_late(f, f->late);
+	while (eng->calling && !LIST_EMPTY(&eng->calling->late))
+		late_free(LIST_FIRST(&eng->calling->late));
+}
+
+void
+calling_free(struct engine *eng)
+{
+	calling_free_late(eng);
+	free(eng->calling);
 }
 
 static void
-on_late(void *arg, const struct rpc_answer *answer)
+on_late_lease(void *arg, const struct rpc_answer *answer)
 {
-	struct engine_call *c = arg;
-	struct engine *f = c->flow;
+	struct pending_call *c = arg;
 	struct jtext id = jtext_get(answer->result, "providerLeaseId");
-	struct chosen by = { span_of(c->plugin_id), span_of(c->plugin_key), SPAN_NULL };
 	struct buf lease = BUF_INIT;
 
-	if (answer->end == RPC_RESULT && id.kind == JTEXT_STRING) {
+	if (answer->end == RPC_RESULT && id.kind == JTEXT_STRING)
 		jtext_decode(id, &lease, NULL);
-		if (!lease.failed && lease.len)
-			write_orphan(f, buf_span(&c->late_command_id), &by, c->token, &c->orphan,
-				     buf_span(&lease));
-	}
+	if (!lease.failed && lease.len)
+		orphans_add(c->engine, &(struct orphan_lease){
+					       .lease_id = buf_span(&lease),
+					       .command_id = buf_span(&c->command_id),
+					       .plugin_id = span_of(c->plugin_id),
+					       .plugin_key = span_of(c->plugin_key),
+					       .token = c->token,
+					       .call = &c->json,
+				       });
 	buf_release(&lease);
-	drop_late(f, c);
+	late_free(c);
 }
 
-/* A lease that the published event does not name (its result was too large)
- * belongs to nobody. */
+/* --- the answer --- */
+
+/* Its events are in the entry. */
 static void
-orphan_unpublished(struct engine *f, struct entry *e)
-{
-	if (e->lease_id.len && !events_succeeded(&e->events))
-		calling_orphan(f, e);
-}
-
-void
-calling_ended(struct engine *f, struct engine_call *c, enum rpc_end end)
+end_call(struct engine *eng, struct pending_call *c, enum rpc_end end)
 {
 	struct entry *e = c->entry;
 
-	f->calling--;
+	eng->calling->running--;
 	e->call = NULL;
 	c->entry = NULL;
-	orphan_unpublished(f, e);
+	/* A lease that the published event does not name (its result was too
+	 * large) belongs to nobody. */
+	if (e->lease_id.len && !events_succeeded(&e->events))
+		orphans_add_of(eng, e);
 	e->own = true;
-	engine_count_bytes(f, e);
+	core_count_bytes(eng, e);
 	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || end != RPC_TIMED_OUT ||
-	    !keep_for_late(f, c, e))
-		calling_free(c);
-	engine_step(f, e, e->lease_id.len ? ON_ENDED_RECORD : ON_ENDED);
+	    !keep_for_late(eng, c, e))
+		pending_call_free(c);
+	core_step(eng, e, e->lease_id.len ? ON_ENDED_RECORD : ON_ENDED);
 }
 
 static void
-on_answer(void *arg, const struct rpc_answer *answer)
+take_lease(struct entry *e, struct buf *lease_id)
 {
-	struct engine_call *c = arg;
-	struct engine *f = c->flow;
+	buf_release(&e->lease_id);
+	e->lease_id = *lease_id;
+	*lease_id = (struct buf)BUF_INIT;
+}
+
+static void
+on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id)
+{
+	struct pending_call *c = arg;
+	struct engine *eng = c->engine;
+	struct entry *e = c->shaping;
+
+	e->shaping = false;
+	if (events && ret < 0) {
+		e->line_bytes = 0;
+		core_nomem(eng);
+	} else if (e->state == ENTRY_GONE) {
+		/* Given up meanwhile: a lease that it brought belongs to nobody. */
+		if (events) {
+			take_lease(e, lease_id);
+			orphans_add_of(eng, e);
+		}
+		pending_call_free(c);
+		core_close_entry(eng, e);
+	} else if (events) {
+		e->line_bytes = 0;
+		events_release(&e->events);
+		e->events = *events;
+		*events = (struct events)EVENTS_INIT;
+		take_lease(e, lease_id);
+		end_call(eng, c, c->end);
+	}
+}
+
+static bool
+start_long_answer(struct engine *eng, struct pending_call *c, const struct trace *t,
+		  const struct rpc_answer *answer)
+{
+	struct entry *e = c->entry;
+	const struct answering_job job = {
+		.command = e->cmd,
+		.chosen = calling_chosen(e),
+		.trace = *t,
+		.answer = answer,
+		.fn = on_long_answer,
+		.arg = c,
+	};
+	size_t len = answer->result.raw.len;
+
+	if (!answering_start(eng, &job))
+		return false;
+	c->shaping = e;
+	c->end = answer->end;
+	e->shaping = true;
+	e->line_bytes = LINE_COPIES * len;
+	core_count_bytes(eng, e);
+	return true;
+}
+
+static void
+on_call_answer(void *arg, const struct rpc_answer *answer)
+{
+	struct pending_call *c = arg;
+	struct engine *eng = c->engine;
 	struct entry *e = c->entry;
 	struct chosen chosen;
 	struct trace t;
 
 	crash_at("answered");
 	if (!e) {
-		/* Given up (calling_abandon); a time-out may still bring it. */
+		/* Given up (calling_close); a time-out may still bring it. */
 		if (answer->end != RPC_TIMED_OUT)
-			on_late(c, answer);
+			on_late_lease(c, answer);
 		return;
 	}
-	dispatch_give_slot(f, e);
-	calling_trace(f, e, &t);
-	if (answering_start(f, c, &t, answer))
+	core_release_slot(eng, e);
+	calling_trace(e, &t);
+	if (start_long_answer(eng, c, &t, answer))
 		return;
 	chosen = calling_chosen(e);
 	events_reset(&e->events);
-	if (result_answered(f->results, e->cmd, &chosen, &t, answer, &e->events,
+	if (result_answered(eng->results, e->cmd, &chosen, &t, answer, &e->events,
 			    &e->lease_id) < 0)
-		engine_nomem(f);
+		core_nomem(eng);
 	else
-		calling_ended(f, c, answer->end);
+		end_call(eng, c, answer->end);
 }
 
 static void
-on_chunk(void *arg, bool is_stderr, struct span text)
+on_call_output(void *arg, bool is_stderr, struct span text)
 {
-	struct engine_call *c = arg;
-	struct engine *f = c->flow;
+	struct pending_call *c = arg;
+	struct engine *eng = c->engine;
 	struct entry *e = c->entry;
-	struct chosen chosen;
 	struct events events = EVENTS_INIT;
+	struct chosen chosen;
 	struct trace t;
-
-	if (!e || e->lost)
-		return;		/* readers ignore it (docs/engine.md section 7) */
-	chosen = calling_chosen(e);
-	calling_trace(f, e, &t);
-	const struct result_live piece = {
-		.command = e->cmd,
+	struct result_live piece = {
 		.chosen = &chosen,
 		.trace = &t,
 		.is_stderr = is_stderr,
 		.text = text,
-		.sequence = &e->live_sequence[is_stderr],
-		.byte_offset = &e->live_bytes[is_stderr],
 	};
-	if (result_live(f->results, &piece, &events) == 0)
-		best_effort_send(f->notices, &events);
+
+	if (!e || e->lost)
+		return;		/* readers ignore it (docs/engine.md section 7) */
+	chosen = calling_chosen(e);
+	calling_trace(e, &t);
+	piece.command = e->cmd;
+	piece.sequence = &e->live_sequence[is_stderr];
+	piece.byte_offset = &e->live_bytes[is_stderr];
+	if (result_live(eng->results, &piece, &events) == 0)
+		best_effort_send(eng->best_effort, &events);
 	events_release(&events);
 }
 
 void
-calling_start(struct engine *f, struct entry *e)
+calling_start(struct engine *eng, struct entry *e)
 {
 	const struct plugin_call_events ev = {
-		.on_answer = on_answer,
-		.on_chunk = on_chunk,
-		.on_late = e->cmd->op->id == OPERATION_ACQUIRE_LEASE ? on_late : NULL,
-		.arg = calloc(1, sizeof(struct engine_call)),
+		.on_answer = on_call_answer,
+		.on_chunk = on_call_output,
+		.on_late = e->cmd->op->id == OPERATION_ACQUIRE_LEASE ? on_late_lease : NULL,
+		.arg = calloc(1, sizeof(struct pending_call)),
 	};
-	struct engine_call *c = ev.arg;
+	struct pending_call *c = ev.arg;
 	struct plugin_request r;
 
 	if (!c) {
-		engine_nomem(f);
+		core_nomem(eng);
 		return;
 	}
-	entry_forget_raw(e);
+	entry_release_raw(e);
 	command_invocation_id(e->cmd, e->invocation_id);
-	e->call_limit_ms = command_timeout_ms(e->cmd, f->limits.call_timeout);
+	e->call_limit_ms = command_timeout_ms(e->cmd, eng->limits.call_timeout);
 	e->started_at = clock_wall_ms();
 	e->lost = false;
 	r = (struct plugin_request){
@@ -357,35 +390,34 @@ calling_start(struct engine *f, struct entry *e)
 		.wants_log = e->cmd->op->id == OPERATION_EXECUTE,
 		.command_id = e->cmd->id,
 	};
-	c->flow = f;
+	c->engine = eng;
 	c->entry = e;
-	c->call = supervisor_call(f->supervisor, &r, &ev);
+	c->call = supervisor_call(eng->supervisor, &r, &ev);
 	if (!c->call) {
 		free(c);
-		engine_nomem(f);
+		core_nomem(eng);
 		return;
 	}
 	e->call = c;
-	f->calling++;
+	eng->calling->running++;
 	if (e->cmd->op->id != OPERATION_VALIDATE_CONFIG)
 		buf_release(&e->params);
-	engine_count_bytes(f, e);
+	core_count_bytes(eng, e);
 	crash_at("called");
 }
 
-/* Its answer will not be waited for, but a lease that it brings is an orphan. */
 void
-calling_abandon(struct engine *f, struct entry *e)
+calling_close(struct engine *eng, struct entry *e)
 {
-	struct engine_call *c = e->call;
+	struct pending_call *c = e->call;
 
 	if (!c)
 		return;
-	f->calling--;
+	eng->calling->running--;
 	e->call = NULL;
 	c->entry = NULL;
 	if (e->shaping)
-		return;		/* engine_shape has both */
-	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || !keep_for_late(f, c, e))
-		calling_free(c);
+		return;		/* on_long_answer has both */
+	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || !keep_for_late(eng, c, e))
+		pending_call_free(c);
 }

@@ -153,7 +153,7 @@ entry_new(void)
 }
 
 void
-entry_forget_raw(struct entry *e)
+entry_release_raw(struct entry *e)
 {
 	buf_release(&e->raw);
 	free(e->headers);
@@ -170,7 +170,7 @@ entry_free(struct entry *e)
 	if (!e)
 		return;
 	assert(!e->in && !e->in_batch && !e->call && !e->request);
-	entry_forget_raw(e);
+	entry_release_raw(e);
 	command_free(e->cmd);
 	free(e->reject);
 	events_release(&e->events);
@@ -184,7 +184,7 @@ entry_free(struct entry *e)
 }
 
 static char *
-copy(struct span s)
+span_text(struct span s)
 {
 	return strndup(s.ptr ? s.ptr : "", s.len);
 }
@@ -196,24 +196,25 @@ entry_set_seen(struct entry *e, struct span token, struct span instance, struct 
 	free(e->seen_token);
 	free(e->seen_instance);
 	free(e->seen_incarnation);
-	e->seen_token = copy(token);
-	e->seen_instance = copy(instance);
-	e->seen_incarnation = copy(incarnation);
+	e->seen_token = span_text(token);
+	e->seen_instance = span_text(instance);
+	e->seen_incarnation = span_text(incarnation);
 	e->seen_attempt = attempt;
 	return e->seen_token && e->seen_instance && e->seen_incarnation;
+}
+
+void
+entry_list_init(struct entry_list *l)
+{
+	TAILQ_INIT(&l->entries);
+	l->n = 0;
 }
 
 void
 entry_list_push(struct entry_list *l, struct entry *e)
 {
 	assert(!e->in);
-	e->queue.prev = l->tail;
-	e->queue.next = NULL;
-	if (l->tail)
-		l->tail->queue.next = e;
-	else
-		l->head = e;
-	l->tail = e;
+	TAILQ_INSERT_TAIL(&l->entries, e, queue);
 	l->n++;
 	e->in = l;
 }
@@ -222,13 +223,7 @@ void
 entry_list_push_front(struct entry_list *l, struct entry *e)
 {
 	assert(!e->in);
-	e->queue.prev = NULL;
-	e->queue.next = l->head;
-	if (l->head)
-		l->head->queue.prev = e;
-	else
-		l->tail = e;
-	l->head = e;
+	TAILQ_INSERT_HEAD(&l->entries, e, queue);
 	l->n++;
 	e->in = l;
 }
@@ -236,27 +231,17 @@ entry_list_push_front(struct entry_list *l, struct entry *e)
 void
 entry_list_remove(struct entry *e)
 {
-	struct entry_list *l = e->in;
-
-	if (!l)
+	if (!e->in)
 		return;
-	if (e->queue.prev)
-		e->queue.prev->queue.next = e->queue.next;
-	else
-		l->head = e->queue.next;
-	if (e->queue.next)
-		e->queue.next->queue.prev = e->queue.prev;
-	else
-		l->tail = e->queue.prev;
-	l->n--;
+	TAILQ_REMOVE(&e->in->entries, e, queue);
+	e->in->n--;
 	e->in = NULL;
-	e->queue = (struct entry_link){ NULL, NULL };
 }
 
 struct entry *
 entry_list_pop(struct entry_list *l)
 {
-	struct entry *e = l->head;
+	struct entry *e = entry_list_first(l);
 
 	if (e)
 		entry_list_remove(e);

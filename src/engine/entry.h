@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "envdriver/base/buf.h"
 #include "envdriver/kafka/event.h"
@@ -23,7 +24,7 @@ struct claims_request;
 struct command;
 struct engine;
 struct partition;
-struct engine_call;
+struct pending_call;
 struct key_queue;
 struct reject;
 
@@ -124,14 +125,17 @@ const struct entry_row *entry_table(size_t i);
 const char *entry_state_name(enum entry_state s);
 const char *entry_event_name(enum entry_event e);
 
-struct entry_link {
-	struct entry *next, *prev;
+/* Entries that wait for the same thing, through `queue`. An entry is in one
+ * such list at most, and knows it. */
+struct entry_list {
+	TAILQ_HEAD(entry_queue, entry) entries;
+	size_t n;
 };
 
 /* Where an entry is linked: one list at a time for each member. */
 struct entry {
 	enum entry_state state;
-	struct engine *flow;
+	struct engine *engine;
 	struct partition *part;		/* NULL once its partition is gone */
 	int32_t partition;
 	int64_t offset, timestamp;
@@ -171,7 +175,7 @@ struct entry {
 	char plugin_id[128];		/* chosen, "" when none */
 	char plugin_key[256];
 	struct buf params;		/* built before the claim, sent after it */
-	struct engine_call *call;		/* running, or NULL */
+	struct pending_call *call;		/* running, or NULL */
 	char invocation_id[37];
 	int64_t started_at;		/* wall ms, 0: not called */
 	int64_t call_limit_ms;
@@ -187,29 +191,37 @@ struct entry {
 	int64_t start_deadline;		/* READ: plugin.start.wait, mono ms, 0: none */
 	int64_t not_before;		/* READY: not sealed before, mono ms */
 
-	struct entry_link all;		/* every entry of its partition, log order */
-	struct entry_link queue;	/* runnable, waiting for a slot, ready, ... */
+	TAILQ_ENTRY(entry) in_partition;	/* every entry of it, in log order */
+	TAILQ_ENTRY(entry) queue;	/* runnable, waiting for a slot, ready, ... */
 	struct entry_list *in;		/* the list `queue` is in */
-	struct entry *key_next;		/* behind it under the same ordering key */
+	STAILQ_ENTRY(entry) behind;	/* under the same ordering key */
 	struct key_queue *key;		/* scheduler's */
 };
 
 struct entry *entry_new(void);
 void entry_free(struct entry *e);
 /* The raw record is needed no longer (it will not be a dead letter). */
-void entry_forget_raw(struct entry *e);
+void entry_release_raw(struct entry *e);
 /* The holder of the claim that was met; false when out of memory. */
 bool entry_set_seen(struct entry *e, struct span token, struct span instance,
 		    struct span incarnation, int attempt);
 
-/* A list through `queue`. */
-struct entry_list {
-	struct entry *head, *tail;
-	size_t n;
-};
+void entry_list_init(struct entry_list *l);
 void entry_list_push(struct entry_list *l, struct entry *e);
 void entry_list_push_front(struct entry_list *l, struct entry *e);
 void entry_list_remove(struct entry *e);	/* does nothing when in none */
 struct entry *entry_list_pop(struct entry_list *l);
+/* NULL at the end. */
+static inline struct entry *
+entry_list_first(const struct entry_list *l)
+{
+	return TAILQ_FIRST(&l->entries);
+}
+
+static inline struct entry *
+entry_list_next(const struct entry *e)
+{
+	return TAILQ_NEXT(e, queue);
+}
 
 #endif

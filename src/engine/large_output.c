@@ -8,10 +8,13 @@
  * "Large output"). The entry is READY or HANDING meanwhile; a set is dropped
  * when its commit is certain and published again when it is not.
  */
-#include "engine_impl.h"
+#include "large_output.h"
 
 #include <stdlib.h>
 
+#include "claiming.h"
+#include "committing.h"
+#include "core.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/crash.h"
 
@@ -19,29 +22,29 @@
 enum { HANDED_BYTES = 1 << 20 };
 
 static bool
-is_due(const struct engine *f, const struct entry *e, int64_t now)
+set_is_due(const struct engine *eng, const struct entry *e, int64_t now)
 {
 	return e->events.before && !e->in_batch && e->not_before <= now &&
-	       f->parked_until[TOPIC_EXECUTION_LOGS] <= now;
+	       eng->committing->parked_until[TOPIC_EXECUTION_LOGS] <= now;
 }
 
 static struct entry *
-next_due(const struct engine *f)
+next_due(const struct engine *eng)
 {
 	int64_t now = clock_mono_ms();
 	struct entry *e;
 
-	for (e = f->large.head; e; e = e->queue.next)
-		if (is_due(f, e, now))
+	for (e = entry_list_first(&eng->lists.large); e; e = entry_list_next(e))
+		if (set_is_due(eng, e, now))
 			return e;
-	for (e = f->handing.head; e; e = e->queue.next)
-		if (is_due(f, e, now))
+	for (e = entry_list_first(&eng->lists.handing); e; e = entry_list_next(e))
+		if (set_is_due(eng, e, now))
 			return e;
 	return NULL;
 }
 
 static void
-submit(struct engine *f, struct entry *e)
+submit_set(struct engine *eng, struct entry *e)
 {
 	struct batch *b = calloc(1, sizeof(*b));
 
@@ -52,7 +55,7 @@ submit(struct engine *f, struct entry *e)
 	if (!b || !b->items || !b->offsets) {
 		free(b ? b->items : NULL);
 		free(b);
-		engine_nomem(f);
+		core_nomem(eng);
 		return;
 	}
 	b->items[b->n_items++] = (struct publish_item){
@@ -62,67 +65,68 @@ submit(struct engine *f, struct entry *e)
 		.tag = e,
 	};
 	b->ahead = true;
-	b->owner = f;
+	b->owner = eng;
 	e->in_batch = true;
-	f->batch = b;
-	publisher_submit(f->publisher, b);
+	eng->committing->batch = b;
+	publisher_submit(eng->publisher, b);
 }
 
 /* Needs no partition: an answer that is handed over has none any more. */
 void
-large_output_turn(struct engine *f)
+large_output_turn(struct engine *eng)
 {
+	struct committing *c = eng->committing;
 	int64_t now = clock_mono_ms();
 	struct entry *e;
 
 	/* From STOPPING on the publisher takes no more. */
-	if (f->batch || f->revoking || f->exit_code || f->stage >= STAGE_STOPPING ||
-	    !f->publisher || !f->publisher_ready || !publisher_idle(f->publisher) ||
-	    !(e = next_due(f)))
+	if (c->batch || eng->revoking || eng->exit_code || eng->stage >= STAGE_STOPPING ||
+	    !eng->publisher || !c->publisher_ready || !publisher_idle(eng->publisher) ||
+	    !(e = next_due(eng)))
 		return;
-	if (now < f->retry_at) {
-		engine_soon(f, f->retry_at - now);
+	if (now < c->retry_at) {
+		core_soon(eng, c->retry_at - now);
 		return;
 	}
-	f->pieces_went = true;
-	submit(f, e);
+	c->pieces_went = true;
+	submit_set(eng, e);
 }
 
 void
-large_output_verdict(struct engine *f, struct entry *e, bool done)
+large_output_verdict(struct engine *eng, struct entry *e, bool done)
 {
 	if (e->state == ENTRY_GONE) {
-		engine_retire(f, e);
+		core_close_entry(eng, e);
 		return;
 	}
 	if (done) {
 		crash_at("pieces");
 		events_drop_first(&e->events);
-		engine_count_bytes(f, e);
+		core_count_bytes(eng, e);
 	}
 	if (e->state == ENTRY_HANDING) {
-		large_output_hand_over(f, e);
+		large_output_hand_over(eng, e);
 	} else if (!e->events.before) {
 		entry_list_remove(e);
-		committing_publish(f, e);
+		core_publish(eng, e);
 	}
 }
 
 /* A set that the publisher still borrows is not cut: its verdict calls
  * again. */
 void
-large_output_hand_over(struct engine *f, struct entry *e)
+large_output_hand_over(struct engine *eng, struct entry *e)
 {
 	bool large = e->events.before || e->events.packed.len > HANDED_BYTES;
 
 	if (e->recording || (large && e->in_batch))
 		return;
 	if (large && !events_cut_to_last(&e->events)) {
-		engine_nomem(f);
+		core_nomem(eng);
 		return;
 	}
 	if (e->events.before)
-		engine_again(f);
+		core_again(eng);
 	else
-		claiming_record(f, e);
+		claiming_record(eng, e);
 }

@@ -12,7 +12,7 @@
 /* The entries of one key, first one running. */
 struct key_queue {
 	UT_hash_handle hh;
-	struct entry *head, *tail;
+	STAILQ_HEAD(, entry) entries;
 	size_t len;
 	char key[];
 };
@@ -41,25 +41,19 @@ scheduler_free(struct scheduler *s)
 	free(s);
 }
 
+/* Made when there is none; NULL when out of memory. */
 static struct key_queue *
-find(struct scheduler *s, struct span key)
+queue_of(struct scheduler *s, struct span key)
 {
 	struct key_queue *q;
 
 	HASH_FIND(hh, s->keys, key.ptr, key.len, q);
-	return q;
-}
-
-static struct key_queue *
-find_or_make(struct scheduler *s, struct span key)
-{
-	struct key_queue *q = find(s, key);
-
 	if (q)
 		return q;
 	q = calloc(1, sizeof(*q) + key.len);
 	if (!q)
 		return NULL;
+	STAILQ_INIT(&q->entries);
 	memcpy(q->key, key.ptr, key.len);
 	q->len = key.len;
 	HASH_ADD_KEYPTR(hh, s->keys, q->key, q->len, q);
@@ -71,9 +65,9 @@ find_or_make(struct scheduler *s, struct span key)
 }
 
 static void
-drop_if_empty(struct scheduler *s, struct key_queue *q)
+free_if_empty(struct scheduler *s, struct key_queue *q)
 {
-	if (q->head)
+	if (!STAILQ_EMPTY(&q->entries))
 		return;
 	HASH_DEL(s->keys, q);
 	free(q);
@@ -88,18 +82,13 @@ scheduler_add(struct scheduler *s, struct entry *e, struct span key)
 		entry_list_push(s->runnable, e);
 		return true;
 	}
-	q = find_or_make(s, key);
+	q = queue_of(s, key);
 	if (!q)
 		return false;
 	e->key = q;
-	e->key_next = NULL;
-	if (q->tail) {
-		q->tail->key_next = e;
-	} else {
-		q->head = e;
+	if (STAILQ_EMPTY(&q->entries))
 		entry_list_push(s->runnable, e);
-	}
-	q->tail = e;
+	STAILQ_INSERT_TAIL(&q->entries, e, behind);
 	return true;
 }
 
@@ -110,15 +99,12 @@ scheduler_done(struct scheduler *s, struct entry *e)
 
 	if (!q)
 		return;
-	assert(q->head == e);
-	q->head = e->key_next;
+	assert(STAILQ_FIRST(&q->entries) == e);
+	STAILQ_REMOVE_HEAD(&q->entries, behind);
 	e->key = NULL;
-	e->key_next = NULL;
-	if (q->head)
-		entry_list_push(s->runnable, q->head);
-	else
-		q->tail = NULL;
-	drop_if_empty(s, q);
+	if (!STAILQ_EMPTY(&q->entries))
+		entry_list_push(s->runnable, STAILQ_FIRST(&q->entries));
+	free_if_empty(s, q);
 }
 
 void
@@ -129,33 +115,21 @@ scheduler_replace(struct scheduler *s, struct entry *e, struct entry *stand_in)
 	(void)s;
 	if (!q)
 		return;
-	assert(q->head == e);
+	assert(STAILQ_FIRST(&q->entries) == e);
+	STAILQ_REMOVE_HEAD(&q->entries, behind);
+	STAILQ_INSERT_HEAD(&q->entries, stand_in, behind);
 	stand_in->key = q;
-	stand_in->key_next = e->key_next;
-	q->head = stand_in;
-	if (q->tail == e)
-		q->tail = stand_in;
 	e->key = NULL;
-	e->key_next = NULL;
 }
 
 void
-scheduler_forget(struct scheduler *s, struct entry *e)
+scheduler_remove(struct scheduler *s, struct entry *e)
 {
 	struct key_queue *q = e->key;
-	struct entry *before = NULL;
 
 	if (!q)
 		return;
-	for (struct entry *at = q->head; at != e; at = at->key_next)
-		before = at;
-	if (before)
-		before->key_next = e->key_next;
-	else
-		q->head = e->key_next;
-	if (q->tail == e)
-		q->tail = before;
+	STAILQ_REMOVE(&q->entries, e, entry, behind);
 	e->key = NULL;
-	e->key_next = NULL;
-	drop_if_empty(s, q);
+	free_if_empty(s, q);
 }

@@ -19,7 +19,7 @@ struct scheduler;
 
 /* `runnable` is borrowed for the scheduler's life. */
 struct scheduler *scheduler_new(struct entry_list *runnable);
-/* Every entry must have been forgotten. Accepts NULL. */
+/* Every entry must have been removed. Accepts NULL. */
 void scheduler_free(struct scheduler *s);
 
 /* Queues the entry behind its key (ptr NULL: none); pushes it to runnable
@@ -31,6 +31,6 @@ void scheduler_done(struct scheduler *s, struct entry *e);
 void scheduler_replace(struct scheduler *s, struct entry *e, struct entry *stand_in);
 /* Takes the entry out wherever it stands, without running the next: its
  * partition is going. */
-void scheduler_forget(struct scheduler *s, struct entry *e);
+void scheduler_remove(struct scheduler *s, struct entry *e);
 
 #endif

@@ -1,17 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine_impl.h"
+#include "startup.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "answering.h"
+#include "calling.h"
+#include "claiming.h"
+#include "committing.h"
+#include "core.h"
+#include "decoding.h"
+#include "dispatch.h"
+#include "envdriver/avro/schema.h"
 #include "envdriver/base/clock.h"
+#include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/exit.h"
 #include "envdriver/base/log.h"
-#include "envdriver/base/metrics.h"
+#include "envdriver/claim/claims.h"
+#include "envdriver/kafka/best_effort.h"
+#include "envdriver/kafka/cluster.h"
+#include "envdriver/kafka/consumer.h"
+#include "envdriver/kafka/publisher.h"
+#include "envdriver/plugin/supervisor.h"
+#include "envdriver/redis/redis.h"
+#include "envdriver/registry/instance.h"
+#include "envdriver/registry/registry.h"
+#include "held.h"
+#include "intake.h"
+#include "orphans.h"
+#include "rebalance.h"
+#include "shutdown.h"
+#include "stall.h"
+#include "unread.h"
+#include "watching.h"
 
 enum {
 	LOOK_TIMEOUT_MS = 10000,
 	LOOK_AGAIN_MS = 2000,
+	RECORD_BYTES = (1 << 20) - 4096,	/* max.message.bytes less head room */
+};
+
+struct startup {
+	struct cluster_facts facts;
+	struct cluster_job *look;	/* under way; else NULL */
+	int64_t next_look;		/* mono ms */
+	struct buf channel;		/* of hand-overs; Redis borrows it */
 };
 
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
@@ -27,90 +62,203 @@ backstop_ms(int64_t retention_ms)
 	return retention_ms == -2 ? BACKSTOP_DAYS * DAY_MS : BACKSTOP_DAYS_MAX * DAY_MS;
 }
 
-/* --- start-up, docs/engine.md section 9 --- */
+/* Once for each cause: a look comes every few seconds. */
+static void
+log_facts(const struct cluster_facts *before, const struct cluster_facts *now)
+{
+	if (!now->exit_code && !now->reached && strcmp(now->err.text, before->err.text) != 0)
+		log_warn("%s; waiting for it", now->err.text);
+	if (now->missing[0] && strcmp(now->missing, before->missing) != 0)
+		log_warn("missing topics: %s; waiting for them (`envdriver topics create` makes "
+			 "them)",
+			 now->missing);
+}
+
+/* --- the wiring: who is called when something happens below --- */
 
 static void
-on_facts(void *arg, const struct cluster_facts *facts)
+on_cluster_facts(void *arg, const struct cluster_facts *facts)
 {
-	struct engine *f = arg;
+	struct engine *eng = arg;
+	struct startup *st = eng->startup;
 
-	f->look = NULL;
-	status_facts(f, facts);
-	f->facts = *facts;
-	f->next_look = clock_mono_ms() + LOOK_AGAIN_MS;
+	st->look = NULL;
+	log_facts(&st->facts, facts);
+	st->facts = *facts;
+	st->next_look = clock_mono_ms() + LOOK_AGAIN_MS;
 	if (facts->exit_code)
-		engine_exit(f, facts->exit_code, "%s", facts->err.text);
-	engine_again(f);
+		core_exit(eng, facts->exit_code, "%s", facts->err.text);
+	core_again(eng);
 }
 
 static void
 on_publisher_ready(void *arg, bool ready, const char *why)
 {
-	struct engine *f = arg;
+	struct engine *eng = arg;
 
-	f->publisher_ready = ready;
-	snprintf(f->why_publisher, sizeof(f->why_publisher), "%s", ready ? "" : why);
-	engine_again(f);
+	eng->committing->publisher_ready = ready;
+	snprintf(eng->why.publisher, sizeof(eng->why.publisher), "%s", ready ? "" : why);
+	core_again(eng);
 }
 
 static void
-on_fatal(void *arg, int exit_code, const char *text)
+on_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t item, enum topic topic)
 {
-	struct engine *f = arg;
+	struct engine *eng = arg;
 
-	f->publisher_ready = false;
-	if (exit_code == 70)	/* a bug: nothing of ours is to be trusted */
-		engine_exit(f, exit_code, "%s", text);
+	if (trouble == PUBLISH_INSTANCE_FENCED)
+		shutdown_leave(eng, EXIT_UNAVAILABLE,
+			       "another consumer uses our group.instance.id");
+	committing_verdict(eng, b, trouble, item, topic);
+}
+
+/* Of the producer or the consumer. */
+static void
+on_kafka_fatal(void *arg, int exit_code, const char *text)
+{
+	struct engine *eng = arg;
+
+	eng->committing->publisher_ready = false;
+	if (exit_code == EXIT_BUG)	/* a bug: nothing of ours is to be trusted */
+		core_exit(eng, exit_code, "%s", text);
 	else
-		engine_leave(f, exit_code, text);
-}
-
-/* What the configuration is not to blame for may be there next time:
- * descriptors, threads, memory. */
-static void
-cannot_start(struct engine *f, const struct err *err)
-{
-	engine_exit(f, err->code == ERR_CONFIG ? 78 : 75, "%s", err->text);
-}
-
-static void
-start_producer(struct engine *f)
-{
-	const struct publisher_events ev = {
-		.on_verdict = committing_verdict,
-		.on_ready = on_publisher_ready,
-		.on_fatal = on_fatal,
-		.arg = f,
-	};
-	struct err err = { 0 };
-	char id[512];
-
-	if (f->facts.compacted)
-		log_warn("topic '%s' is compacted: what compaction removes gets no result (P1)",
-			 f->topics[TOPIC_COMMANDS]);
-	claims_set_backstop(f->claims, backstop_ms(f->facts.retention_ms));
-	snprintf(id, sizeof(id), "%s.%s", config_str(f->config, "kafka.group.id"),
-		 instance_id(f->instance));
-	snprintf(f->why_publisher, sizeof(f->why_publisher), "the producer is being initialised");
-	f->publisher = publisher_new(f->loop, f->config, id,
-				     (const char *const *)f->topics, &ev, &err);
-	if (!f->publisher)
-		cannot_start(f, &err);
-	f->stage = STAGE_PRODUCER;
-	if (f->schema_registry)
-		unread_plugins(f);
+		shutdown_leave(eng, exit_code, text);
 }
 
 static void
 on_consumer_state(void *arg, const char *why)
 {
-	struct engine *f = arg;
+	struct engine *eng = arg;
 
-	snprintf(f->why_consumer, sizeof(f->why_consumer), "%s", why ? why : "");
+	snprintf(eng->why.consumer, sizeof(eng->why.consumer), "%s", why ? why : "");
 }
 
 static void
-start_consumer(struct engine *f)
+on_meta_checked(void *arg)
+{
+	struct engine *eng = arg;
+
+	if (eng->stage == STAGE_META)
+		eng->stage = STAGE_SCHEMAS;
+	core_again(eng);
+}
+
+static void
+on_instance_refused(void *arg, int exit_code, const char *text)
+{
+	shutdown_leave(arg, exit_code, text);
+}
+
+static void
+on_redis_up(void *arg)
+{
+	struct engine *eng = arg;
+
+	log_info("connected to Redis");
+	eng->redis_down_since = 0;
+	eng->why.redis[0] = '\0';
+	claiming_reassert(eng);
+	supervisor_republish(eng->supervisor);
+	rebalance_retry_assign(eng);
+	held_look(eng);
+	core_again(eng);
+}
+
+static void
+on_redis_down(void *arg, const char *why)
+{
+	struct engine *eng = arg;
+
+	if (!eng->redis_down_since) {
+		eng->redis_down_since = clock_mono_ms() - redis_silent_ms(eng->redis);
+		log_warn("Redis is away (%s); commands wait", why);
+	}
+	snprintf(eng->why.redis, sizeof(eng->why.redis), "Redis is away: %s", why);
+	core_again(eng);
+}
+
+static void
+on_plugin_changed(void *arg, const char *plugin_id)
+{
+	(void)plugin_id;	/* what waits for another one finds that out again */
+	dispatch_plugin_changed(arg);
+}
+
+static void
+on_plugin_event(void *arg, const struct plugin_event *event)
+{
+	core_plugin_event(arg, event);
+}
+
+/* Plugin workers start once what they do can be written down. */
+static void
+on_plugins_changed(void *arg)
+{
+	struct engine *eng = arg;
+
+	if (unread_configured(eng) && eng->stage <= STAGE_SCHEMAS)
+		return;
+	supervisor_sync(eng->supervisor);
+	dispatch_plugin_changed(eng);
+}
+
+/* --- the steps, docs/engine.md section 9 --- */
+
+/* What the configuration is not to blame for may be there next time:
+ * descriptors, threads, memory. */
+static void
+cannot_start(struct engine *eng, const struct err *err)
+{
+	core_exit(eng, err->code == ERR_CONFIG ? EXIT_CONFIG : EXIT_AGAIN, "%s", err->text);
+}
+
+static void
+look_at_cluster(struct engine *eng)
+{
+	struct startup *st = eng->startup;
+	struct err err = { 0 };
+
+	if (st->look || clock_mono_ms() < st->next_look)
+		return;
+	st->look = cluster_look(eng->loop, eng->config, LOOK_TIMEOUT_MS, on_cluster_facts, eng,
+				&err);
+	if (!st->look)
+		cannot_start(eng, &err);
+}
+
+static void
+start_producer(struct engine *eng)
+{
+	const struct publisher_events ev = {
+		.on_verdict = on_verdict,
+		.on_ready = on_publisher_ready,
+		.on_fatal = on_kafka_fatal,
+		.arg = eng,
+	};
+	const struct cluster_facts *facts = &eng->startup->facts;
+	struct err err = { 0 };
+	char id[512];
+
+	if (facts->compacted)
+		log_warn("topic '%s' is compacted: commands that compaction removes get no result "
+			 "(P1)",
+			 eng->topics[TOPIC_COMMANDS]);
+	claims_set_backstop(eng->claims, backstop_ms(facts->retention_ms));
+	snprintf(id, sizeof(id), "%s.%s", config_str(eng->config, "kafka.group.id"),
+		 instance_id(eng->instance));
+	snprintf(eng->why.publisher, sizeof(eng->why.publisher),
+		 "the producer is being initialised");
+	eng->publisher = publisher_new(eng->loop, eng->config, id,
+				       (const char *const *)eng->topics, &ev, &err);
+	if (!eng->publisher)
+		cannot_start(eng, &err);
+	eng->stage = STAGE_PRODUCER;
+	if (unread_configured(eng))
+		on_plugins_changed(eng);
+}
+
+static void
+start_consumer(struct engine *eng)
 {
 	const struct consumer_events ev = {
 		.on_message = intake_message,
@@ -118,221 +266,120 @@ start_consumer(struct engine *f)
 		.on_revoke = rebalance_revoke,
 		.on_gap = rebalance_gap,
 		.on_state = on_consumer_state,
-		.on_fatal = on_fatal,
-		.arg = f,
+		.on_fatal = on_kafka_fatal,
+		.arg = eng,
 	};
 	struct err err = { 0 };
 
-	f->consumer = consumer_new(f->loop, f->config, f->topics[TOPIC_COMMANDS], &ev, &err);
-	if (!f->consumer || consumer_start(f->consumer, &err) < 0) {
-		cannot_start(f, &err);
+	eng->consumer =
+		consumer_new(eng->loop, eng->config, eng->topics[TOPIC_COMMANDS], &ev, &err);
+	if (!eng->consumer || consumer_start(eng->consumer, &err) < 0) {
+		cannot_start(eng, &err);
 		return;
 	}
-	f->stage = STAGE_RUNNING;
-	log_info("subscribed to '%s' as '%s' in group '%s'", f->topics[TOPIC_COMMANDS],
-		 instance_id(f->instance), config_str(f->config, "kafka.group.id"));
+	eng->stage = STAGE_RUNNING;
+	log_info("subscribed to '%s' as '%s' in group '%s'", eng->topics[TOPIC_COMMANDS],
+		 instance_id(eng->instance), config_str(eng->config, "kafka.group.id"));
 }
 
 static void
 on_instance_ready(void *arg)
 {
-	struct engine *f = arg;
+	struct engine *eng = arg;
 
-	if (f->stage == STAGE_INSTANCE)
-		start_consumer(f);
+	if (eng->stage == STAGE_INSTANCE)
+		start_consumer(eng);
 }
 
-static void
-on_instance_checked(void *arg)
+void
+startup_turn(struct engine *eng)
 {
-	struct engine *f = arg;
+	const struct cluster_facts *facts = &eng->startup->facts;
 
-	if (f->stage == STAGE_META)
-		f->stage = STAGE_SCHEMAS;
-	engine_again(f);
-}
-
-static void
-on_instance_refused(void *arg, int exit_code, const char *text)
-{
-	engine_leave(arg, exit_code, text);
-}
-
-static void
-look(struct engine *f)
-{
-	struct err err = { 0 };
-
-	if (f->look || clock_mono_ms() < f->next_look)
-		return;
-	f->look = cluster_look(f->loop, f->config, LOOK_TIMEOUT_MS, on_facts, f, &err);
-	if (!f->look)
-		cannot_start(f, &err);
-}
-
-static void
-start_turn(struct engine *f)
-{
-	switch (f->stage) {
+	switch (eng->stage) {
 	case STAGE_REDIS:
-		if (!redis_up(f->redis))
+		if (!redis_up(eng->redis))
 			break;
-		if (!f->facts.reached || f->facts.missing[0]) {
-			look(f);
+		if (!facts->reached || facts->missing[0]) {
+			look_at_cluster(eng);
 			break;
 		}
-		f->stage = STAGE_META;
-		instance_check(f->instance, f->facts.cluster_id);
+		eng->stage = STAGE_META;
+		instance_check(eng->instance, facts->cluster_id);
 		break;
 	case STAGE_SCHEMAS:
-		if (unread_start(f))
-			start_producer(f);
+		if (unread_start(eng))
+			start_producer(eng);
 		break;
 	case STAGE_PRODUCER:
-		if (!f->publisher_ready)
+		if (!eng->committing->publisher_ready)
 			break;
-		f->stage = STAGE_INSTANCE;
-		instance_begin(f->instance);
+		eng->stage = STAGE_INSTANCE;
+		instance_begin(eng->instance);
 		break;
 	default:
 		break;
 	}
 }
 
-/* --- Redis comes and goes --- */
-
-static void
-on_redis_up(void *arg)
+/* Before Redis was reached for the first time on_redis_down does not come. */
+void
+startup_tick(struct engine *eng)
 {
-	struct engine *f = arg;
+	const char *why = redis_why_down(eng->redis);
 
-	log_info("connected to Redis");
-	f->redis_down_since = 0;
-	f->why_redis[0] = '\0';
-	claiming_reassert(f);
-	supervisor_republish(f->supervisor);
-	rebalance_retry_assign(f);
-	held_look(f);
-	engine_again(f);
-}
-
-static void
-on_redis_down(void *arg, const char *why)
-{
-	struct engine *f = arg;
-
-	if (!f->redis_down_since) {
-		f->redis_down_since = clock_mono_ms() - redis_silent_ms(f->redis);
-		log_warn("Redis is away (%s), commands wait", why);
+	if (eng->ticks > 2 && eng->stage == STAGE_REDIS && !redis_up(eng->redis) &&
+	    !eng->why.redis[0] && why[0]) {
+		snprintf(eng->why.redis, sizeof(eng->why.redis), "Redis is away: %s", why);
+		log_warn("%s; waiting for it", eng->why.redis);
 	}
-	snprintf(f->why_redis, sizeof(f->why_redis), "Redis is away: %s", why);
-	engine_again(f);
+	startup_turn(eng);
 }
 
-static void
-on_notice(void *arg, const struct plugin_event *n)
+void
+startup_why(const struct engine *eng, struct buf *out)
 {
-	struct engine *f = arg;
+	const struct cluster_facts *facts = &eng->startup->facts;
 
-	engine_plugin_event(f, n);
-}
-
-static void
-say_ready_once(struct engine *f)
-{
-	if (f->was_ready || f->stage != STAGE_RUNNING || !engine_ready(f, NULL))
-		return;
-	f->was_ready = true;
-	log_info("ready");
-	if (f->ev.on_ready)
-		f->ev.on_ready(f->ev.arg);
-}
-
-static void
-tick(uv_timer_t *timer)
-{
-	struct engine *f = timer->data;
-
-	if (f->ticks++ > 1)
-		status_no_redis(f);
-	start_turn(f);
-	dispatch_tick(f);
-	claiming_tick(f);
-	rebalance_tick(f);
-	held_tick(f);
-	orphans_tick(f);
-	unread_tick(f);
-	best_effort_poll(f->notices);
-	status_tick(f);
-	metrics_set(METRIC_READY, engine_ready(f, NULL));
+	if (eng->stage == STAGE_REDIS && !facts->reached)
+		buf_addf(out, "%s\n",
+			 facts->err.text[0] ? facts->err.text :
+					      "the Kafka cluster was not reached yet");
+	if (eng->stage == STAGE_REDIS && facts->missing[0])
+		buf_addf(out, "missing topics: %s (make them with `envdriver topics create`)\n",
+			 facts->missing);
+	if (eng->stage == STAGE_META)
+		buf_adds(out, "checking that redis.prefix is this group's\n");
+	unread_why(eng, out);
+	if (eng->stage == STAGE_INSTANCE)
+		buf_adds(out, "checking that no other worker runs under this instance.id\n");
 }
 
 /* --- made and unmade --- */
 
 static bool
-name_topics(struct engine *f)
+make_topic_names(struct engine *eng)
 {
-	const char *prefix = config_str(f->config, "topic.prefix");
+	const char *prefix = config_str(eng->config, "topic.prefix");
 
 	for (int t = 0; t < TOPIC_COUNT; t++) {
 		struct buf name = BUF_INIT;
 
 		buf_adds(&name, prefix ? prefix : "");
 		buf_adds(&name, topic_name(t));
-		f->topics[t] = buf_take(&name, NULL);
-		if (!f->topics[t])
+		eng->topics[t] = buf_take(&name, NULL);
+		if (!eng->topics[t])
 			return false;
 	}
 	return true;
 }
 
-/* Waiting takes no CPU time: what lies between is one turn. */
 static void
-measure_turn(struct engine *f)
+read_engine_limits(struct engine *eng)
 {
-	int64_t now = clock_thread_ms(), turn = now - f->prepared_cpu;
+	const struct config *c = eng->config;
 
-	if (f->prepared_cpu && turn > f->turn_max) {
-		f->turn_max = turn;
-		metrics_set(METRIC_LOOP_TURN_MAX, turn);
-	}
-	f->prepared_cpu = now;
-}
-
-static void
-on_prepare(uv_prepare_t *prepare)
-{
-	struct engine *f = prepare->data;
-
-	uv_idle_stop(&f->again);
-	start_turn(f);
-	engine_turn(f);
-	engine_stop_turn(f);
-	say_ready_once(f);
-	f->prepared_boot = clock_boot_ms();
-	measure_turn(f);
-}
-
-static void
-init_handles(struct engine *f)
-{
-	uv_prepare_init(f->loop, &f->prepare);
-	uv_timer_init(f->loop, &f->tick);
-	uv_timer_init(f->loop, &f->soon);
-	uv_idle_init(f->loop, &f->again);
-	f->prepare.data = f;
-	f->tick.data = f;
-	f->soon.data = f;
-	f->again.data = f;
-	f->prepared_boot = clock_boot_ms();
-}
-
-static void
-read_limits(struct engine *f)
-{
-	const struct config *c = f->config;
-
-	f->limits = (struct engine_limits){
+	eng->limits = (struct engine_limits){
 		.in_flight = (size_t)config_int(c, "max.in.flight"),
 		.bytes = (size_t)config_int(c, "in.flight.max.bytes"),
 		.batch = (size_t)config_int(c, "transaction.max.records"),
@@ -344,148 +391,99 @@ read_limits(struct engine *f)
 	};
 }
 
+static bool
+make_stages(struct engine *eng)
+{
+	return answering_new(eng) && calling_new(eng) && stall_new(eng) && dispatch_new(eng) &&
+	       committing_new(eng) && orphans_new(eng) && rebalance_new(eng) && shutdown_new(eng);
+}
+
+/* Listeners of Redis come in the order of docs/engine.md section 4: the
+ * instance record, releases and claims, then what the engine re-asserts. */
 static int
-make_stages(struct engine *f, struct err *reterr)
+make_redis(struct engine *eng, struct err *reterr)
 {
 	const struct redis_listener redis_ev = {
 		.on_up = on_redis_up,
 		.on_down = on_redis_down,
-		.arg = f,
+		.arg = eng,
 	};
-	const struct instance_events instance_ev = { on_instance_checked, on_instance_ready,
-						     on_instance_refused, f };
-	const struct supervisor_events plugin_ev = { dispatch_plugin_changed, on_notice, f };
+	const struct instance_events instance_ev = { on_meta_checked, on_instance_ready,
+						     on_instance_refused, eng };
 
-	f->result_limits = (struct result_limits){
-		.inline_bytes = (size_t)config_int(f->config, "execution.inline.limit"),
-		.record_bytes = ENGINE_RECORD_BYTES,
+	if (!(eng->redis = redis_new(eng->loop, eng->config, reterr)))
+		return -1;
+	claims_channel(eng->redis, &eng->startup->channel);
+	if (eng->startup->channel.failed)
+		return err_nomem(reterr);
+	redis_subscribe(eng->redis, eng->startup->channel.data, watching_handover, eng);
+	eng->instance = instance_new(eng->loop, eng->redis, eng->config, &instance_ev, reterr);
+	if (!eng->instance)
+		return -1;
+	eng->claims = claims_new(eng->redis, eng->instance,
+				 config_int(eng->config, "claim.retention"), backstop_ms(-2),
+				 reterr);
+	if (!eng->claims ||
+	    !(eng->registry = registry_new(eng->redis, on_plugins_changed, eng, reterr)))
+		return -1;
+	redis_listen(eng->redis, &redis_ev);
+	return 0;
+}
+
+static int
+make_modules(struct engine *eng, struct err *reterr)
+{
+	const struct supervisor_events plugin_ev = { on_plugin_changed, on_plugin_event, eng };
+
+	eng->result_limits = (struct result_limits){
+		.inline_bytes = (size_t)config_int(eng->config, "execution.inline.limit"),
+		.record_bytes = RECORD_BYTES,
 		.set_bytes = ENGINE_BATCH_BYTES,
 	};
-	if (!(f->schemas = schemas_new(reterr)) || unread_new(f, reterr) < 0 ||
-	    !(f->decoder = command_decoder_new(f->schemas,
-					       (size_t)config_int(f->config, "command.max.bytes"),
-					       reterr)) ||
-	    !(f->redis = redis_new(f->loop, f->config, reterr)))
+	if (!(eng->schemas = schemas_new(reterr)) || unread_new(eng, reterr) < 0 ||
+	    decoding_new(eng, reterr) < 0 || make_redis(eng, reterr) < 0)
 		return -1;
-	claims_channel(f->redis, &f->channel);
-	if (f->channel.failed)
+	eng->supervisor = supervisor_new(eng->loop, eng->config, eng->registry, eng->redis,
+					 instance_id(eng->instance),
+					 instance_incarnation(eng->instance), &plugin_ev, reterr);
+	eng->results = result_ctx_new(eng->schemas, instance_id(eng->instance),
+				      eng->result_limits, reterr);
+	if (!eng->supervisor || !eng->results)
+		return -1;
+	eng->best_effort = best_effort_new(eng->config, (const char *const *)eng->topics, reterr);
+	return eng->best_effort ? 0 : -1;
+}
+
+int
+startup_new(struct engine *eng, struct err *reterr)
+{
+	read_engine_limits(eng);
+	eng->startup = calloc(1, sizeof(*eng->startup));
+	if (!eng->startup || !make_topic_names(eng) || !make_stages(eng))
 		return err_nomem(reterr);
-	redis_subscribe(f->redis, f->channel.data, claiming_handover, f);
-	/* Listeners come in the order of docs/engine.md section 4: the instance record,
-	 * releases and claims, then what flow re-asserts. */
-	if (!(f->instance = instance_new(f->loop, f->redis, f->config, &instance_ev, reterr)))
-		return -1;
-	f->claims = claims_new(f->redis, f->instance, config_int(f->config, "claim.retention"),
-			       backstop_ms(-2), reterr);
-	if (!f->claims || !(f->registry = registry_new(f->redis, unread_plugins, f, reterr)))
-		return -1;
-	redis_listen(f->redis, &redis_ev);
-	f->supervisor = supervisor_new(f->loop, f->config, f->registry, f->redis,
-				       instance_id(f->instance), instance_incarnation(f->instance),
-				       &plugin_ev, reterr);
-	f->results = result_ctx_new(f->schemas, instance_id(f->instance), f->result_limits,
-				    reterr);
-	if (!f->supervisor || !f->results)
-		return -1;
-	f->notices = best_effort_new(f->config, (const char *const *)f->topics, reterr);
-	return f->notices ? 0 : -1;
-}
-
-struct engine *
-engine_new(uv_loop_t *loop, const struct config *config, const struct engine_events *ev,
-	 struct err *reterr)
-{
-	struct engine *f = calloc(1, sizeof(*f));
-
-	if (!f) {
-		err_nomem(reterr);
-		return NULL;
-	}
-	f->loop = loop;
-	f->config = config;
-	f->ev = *ev;
-	read_limits(f);
-	init_handles(f);
-	if (!name_topics(f)) {
-		err_nomem(reterr);
-		engine_free(f);
-		return NULL;
-	}
-	if (make_stages(f, reterr) < 0) {
-		engine_free(f);
-		return NULL;
-	}
-	return f;
+	return make_modules(eng, reterr);
 }
 
 void
-engine_start(struct engine *f)
+startup_free(struct engine *eng)
 {
-	uv_prepare_start(&f->prepare, on_prepare);
-	uv_timer_start(&f->tick, tick, 0, ENGINE_TICK_MS);
-	redis_start(f->redis);
-}
-
-static void
-free_list(struct engine *f, struct entry_list *l)
-{
-	while (l->head) {
-		calling_abandon(f, l->head);
-		engine_retire(f, l->head);
-	}
-}
-
-static void
-on_handle_closed(uv_handle_t *handle)
-{
-	struct engine *f = handle->data;
-
-	if (--f->closing == 0)
-		free(f);
-}
-
-static void
-close_handles(struct engine *f)
-{
-	uv_handle_t *const handles[] = {
-		(uv_handle_t *)&f->prepare,
-		(uv_handle_t *)&f->tick,
-		(uv_handle_t *)&f->soon,
-		(uv_handle_t *)&f->again,
-	};
-
-	f->closing = sizeof(handles) / sizeof(handles[0]);
-	for (int i = f->closing - 1; i >= 0; i--)
-		uv_close(handles[i], on_handle_closed);
-}
-
-void
-engine_free(struct engine *f)
-{
-	if (!f)
-		return;
-	cluster_forget(f->look);
-	free_list(f, &f->left);
-	free_list(f, &f->handing);
-	answering_free(f);
-	calling_forget_late(f);
-	orphans_free(f);
-	rebalance_free(f);
-	dispatch_free(f);
-	best_effort_free(f->notices, ENGINE_CLOSE_MS);
-	result_ctx_free(f->results);
-	consumer_free(f->consumer);
-	publisher_free(f->publisher);
-	supervisor_free(f->supervisor);
-	registry_free(f->registry);
-	claims_free(f->claims);
-	instance_free(f->instance);
-	redis_free(f->redis);
-	command_decoder_free(f->decoder);
-	schema_registry_free(f->schema_registry);
-	schemas_free(f->schemas);
+	best_effort_free(eng->best_effort, ENGINE_CLOSE_MS);
+	result_ctx_free(eng->results);
+	consumer_free(eng->consumer);
+	publisher_free(eng->publisher);
+	supervisor_free(eng->supervisor);
+	registry_free(eng->registry);
+	claims_free(eng->claims);
+	instance_free(eng->instance);
+	redis_free(eng->redis);
+	decoding_free(eng);
+	unread_free(eng);
+	schemas_free(eng->schemas);
 	for (int t = 0; t < TOPIC_COUNT; t++)
-		free(f->topics[t]);
-	buf_release(&f->channel);
-	close_handles(f);
+		free(eng->topics[t]);
+	if (eng->startup) {
+		cluster_forget(eng->startup->look);
+		buf_release(&eng->startup->channel);
+	}
+	free(eng->startup);
 }

@@ -12,7 +12,7 @@
  */
 
 /* Ascending offsets in at[head .. head + len). */
-struct list {
+struct offset_list {
 	int64_t *at;
 	size_t head, len, cap;
 };
@@ -20,15 +20,15 @@ struct list {
 struct window {
 	int64_t last;		/* highest offset delivered in this assignment */
 	int64_t end;		/* everything below that is not listed is done */
-	struct list entries;	/* delivered, not done */
-	struct list old;	/* not done by the metadata, not delivered yet */
+	struct offset_list entries;	/* delivered, not done */
+	struct offset_list old;	/* not done by the metadata, not delivered yet */
 	size_t limit;
 	size_t room;		/* characters of metadata */
 };
 
 /* Index of the first that is not below `offset`. */
 static size_t
-list_find(const struct list *l, int64_t offset)
+offset_list_find(const struct offset_list *l, int64_t offset)
 {
 	size_t lo = 0, hi = l->len;
 
@@ -44,15 +44,15 @@ list_find(const struct list *l, int64_t offset)
 }
 
 static bool
-list_has(const struct list *l, int64_t offset)
+offset_list_has(const struct offset_list *l, int64_t offset)
 {
-	size_t i = list_find(l, offset);
+	size_t i = offset_list_find(l, offset);
 
 	return i < l->len && l->at[l->head + i] == offset;
 }
 
 static bool
-list_reserve(struct list *l)
+offset_list_reserve(struct offset_list *l)
 {
 	size_t cap = l->cap ? l->cap * 2 : 64;
 	int64_t *at;
@@ -73,7 +73,7 @@ list_reserve(struct list *l)
 }
 
 static void
-list_remove(struct list *l, size_t i)
+offset_list_remove(struct offset_list *l, size_t i)
 {
 	int64_t *at = l->at + l->head;
 
@@ -87,7 +87,7 @@ list_remove(struct list *l, size_t i)
 }
 
 static void
-list_drop(struct list *l, size_t n)
+offset_list_drop(struct offset_list *l, size_t n)
 {
 	l->head += n;
 	l->len -= n;
@@ -150,20 +150,20 @@ window_fetch_from(const struct window *w)
 enum window_verdict
 window_deliver(struct window *w, int64_t offset, size_t *ret_gone)
 {
-	struct list *e = &w->entries;
+	struct offset_list *e = &w->entries;
 	bool listed;
 
 	*ret_gone = 0;
 	if (offset <= w->last)
 		return WINDOW_DROP;
-	if (!list_reserve(e))
+	if (!offset_list_reserve(e))
 		return WINDOW_NOMEM;
 	*ret_gone = window_log_start(w, offset);
 	listed = w->old.len && w->old.at[w->old.head] == offset;
 	if (offset < w->end && !listed)
 		return WINDOW_DROP;
 	if (listed)
-		list_drop(&w->old, 1);
+		offset_list_drop(&w->old, 1);
 	e->at[e->head + e->len++] = offset;
 	w->last = offset;
 	return WINDOW_TAKE;
@@ -172,19 +172,19 @@ window_deliver(struct window *w, int64_t offset, size_t *ret_gone)
 size_t
 window_log_start(struct window *w, int64_t offset)
 {
-	size_t n = list_find(&w->old, offset);
+	size_t n = offset_list_find(&w->old, offset);
 
-	list_drop(&w->old, n);
+	offset_list_drop(&w->old, n);
 	return n;
 }
 
 void
 window_done(struct window *w, int64_t offset)
 {
-	size_t i = list_find(&w->entries, offset);
+	size_t i = offset_list_find(&w->entries, offset);
 
 	assert(i < w->entries.len && w->entries.at[w->entries.head + i] == offset);
-	list_remove(&w->entries, i);
+	offset_list_remove(&w->entries, i);
 	if (offset >= w->end)
 		w->end = offset + 1;
 }
@@ -241,7 +241,7 @@ walk_begin(const struct window *w, const int64_t *offsets, size_t n)
 static bool
 walk_next(struct walk *k, int64_t *ret)
 {
-	const struct list *e = &k->w->entries, *o = &k->w->old;
+	const struct offset_list *e = &k->w->entries, *o = &k->w->old;
 
 	while (k->entry < e->len) {
 		*ret = e->at[e->head + k->entry++];
@@ -316,7 +316,7 @@ window_seal(const struct window *w, const int64_t *offsets, size_t n, int64_t *r
 
 	for (i = 0; i < n; i++)
 		assert((i == 0 || offsets[i - 1] < offsets[i]) &&
-		       list_has(&w->entries, offsets[i]));
+		       offset_list_has(&w->entries, offsets[i]));
 	if (!encode(w, offsets, n, &t, &offset)) {
 		took = longest_fit(w, offsets, n, &t);
 		if (n && !took)

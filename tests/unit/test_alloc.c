@@ -108,11 +108,12 @@ static bool
 use_scheduler(void)
 {
 	static const char *const keys[] = { "a", "b", "a", NULL, "a" };
-	struct entry_list runnable = { NULL, NULL, 0 };
+	struct entry_list runnable;
 	struct scheduler *s = scheduler_new(&runnable);
 	struct entry *e[5] = { NULL };
 	bool ok = s != NULL;
 
+	entry_list_init(&runnable);
 	for (int i = 0; i < 5 && ok; i++) {
 		e[i] = entry_new();
 		ok = e[i] && scheduler_add(s, e[i], span_of(keys[i]));
@@ -120,7 +121,7 @@ use_scheduler(void)
 	assert_true(!ok || runnable.n == 3);
 	for (int i = 0; i < 5 && e[i]; i++) {
 		entry_list_remove(e[i]);
-		scheduler_forget(s, e[i]);
+		scheduler_remove(s, e[i]);
 		entry_free(e[i]);
 	}
 	scheduler_free(s);

@@ -142,9 +142,10 @@ static void
 lists_keep_their_order(void **state)
 {
 	struct entry a = { 0 }, b = { 0 }, c = { 0 };
-	struct entry_list l = { 0 };
+	struct entry_list l;
 
 	(void)state;
+	entry_list_init(&l);
 	entry_list_push(&l, &a);
 	entry_list_push(&l, &b);
 	entry_list_push_front(&l, &c);

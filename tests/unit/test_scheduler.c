@@ -7,8 +7,8 @@
 enum { MAX = 6 };
 
 /* What is done to entries a to f, and which are runnable in the end. "+a:k"
- * adds a under key k ("+a" without one), "!a" ends it, "-a" forgets it,
- * "a>f" lets f stand in for a. Whoever is runnable was pushed in that order. */
+ * adds a under key k ("+a" without one), "!a" ends it, "-a" removes it,
+ * "a>f" lets f stand in for a. The runnable ones were pushed in that order. */
 static const struct row {
 	const char *name;
 	const char *steps[10];
@@ -21,9 +21,9 @@ static const struct row {
 	{ "and the one after that", { "+a:k", "+b:k", "+c:k", "!a", "!b" }, "c" },
 	{ "a key used again", { "+a:k", "!a", "+b:k" }, "b" },
 	{ "empty key text is a key", { "+a:", "+b:" }, "a" },
-	{ "forgotten in the middle", { "+a:k", "+b:k", "+c:k", "-b", "!a" }, "c" },
-	{ "forgotten at the head runs nothing", { "+a:k", "+b:k", "-a" }, "" },
-	{ "forgotten at the tail", { "+a:k", "+b:k", "-b", "!a", "+c:k" }, "c" },
+	{ "removed in the middle", { "+a:k", "+b:k", "+c:k", "-b", "!a" }, "c" },
+	{ "removed at the head runs nothing", { "+a:k", "+b:k", "-a" }, "" },
+	{ "removed at the tail", { "+a:k", "+b:k", "-b", "!a", "+c:k" }, "c" },
 	{ "stand-in keeps the place", { "+a:k", "+b:k", "a>f", "!f" }, "b" },
 	{ "stand-in that is also the tail", { "+a:k", "a>f", "+b:k", "!f" }, "b" },
 	{ "end of an entry without key", { "+a", "+b:k", "!a" }, "b" },
@@ -45,7 +45,7 @@ step(struct scheduler *s, struct entry *e, const char *text)
 		break;
 	case '-':
 		entry_list_remove(who);
-		scheduler_forget(s, who);
+		scheduler_remove(s, who);
 		break;
 	default:
 		entry_list_remove(who);
@@ -58,21 +58,22 @@ static void
 run_row(const struct row *row)
 {
 	struct entry entries[MAX];
-	struct entry_list runnable = { 0 };
+	struct entry_list runnable;
 	struct scheduler *s = scheduler_new(&runnable);
 	char got[MAX + 1] = "";
 	size_t n = 0;
 
+	entry_list_init(&runnable);
 	memset(entries, 0, sizeof(entries));
 	assert_non_null(s);
 	for (size_t i = 0; row->steps[i]; i++)
 		step(s, entries, row->steps[i]);
-	for (struct entry *e = runnable.head; e; e = e->queue.next)
+	for (struct entry *e = entry_list_first(&runnable); e; e = entry_list_next(e))
 		got[n++] = (char)('a' + (e - entries));
 	if (strcmp(got, row->runnable) != 0)
 		fail_msg("%s: runnable are \"%s\", not \"%s\"", row->name, got, row->runnable);
 	for (size_t i = 0; i < MAX; i++)
-		scheduler_forget(s, &entries[i]);
+		scheduler_remove(s, &entries[i]);
 	scheduler_free(s);
 }
 

@@ -25,8 +25,8 @@ PLACES = {
     ),
     "renew": (
         "src/engine/stall.c",
-        ("\t\trenew(f, e);\n",
-         "\t\tif (f->verifying)\n\t\t\trenew(f, e);\n\t\tengine_claim_send(f, e);\n"),
+        ("\t\tclaim_anew(eng, e);\n",
+         "\t\tif (st->verifying)\n\t\t\tclaim_anew(eng, e);\n\t\tclaiming_send(eng, e);\n"),
     ),
     "nocall": (
         "src/claim/claims_scripts.c",
@@ -38,21 +38,21 @@ PLACES = {
         ("if not call and tonumber(f[10]) > 1 then", "if false then"),
     ),
     "ownfin": (
-        "src/engine/intake.c",
+        "src/engine/decoding.c",
         ("\te->claimed = false;", "\te->claimed = true;"),
     ),
     "reread": (
-        "src/engine/claiming.c",
-        ("\tentry_list_remove(e);\n\tengine_step(f, e, ON_CLAIM_CHANGED);",
+        "src/engine/watching.c",
+        ("\tentry_list_remove(e);\n\tcore_step(eng, e, ON_CLAIM_CHANGED);",
          "\tif (found && found->state != CLAIM_CLAIMED) {\n"
-         "\t\tentry_list_remove(e);\n\t\tengine_step(f, e, ON_CLAIM_CHANGED);\n\t}"),
+         "\t\tentry_list_remove(e);\n\t\tcore_step(eng, e, ON_CLAIM_CHANGED);\n\t}"),
     ),
     "handwait": (
         "src/engine/claiming.c",
-        ("\telse\n\t\tengine_step(f, e, ON_CALLING_ELSEWHERE);",
-         "\telse if (strcmp(e->seen_incarnation, instance_incarnation(f->instance)) == 0)\n"
-         "\t\tengine_step(f, e, ON_NEW_CALL);\n"
-         "\telse\n\t\tengine_step(f, e, ON_CALLING_ELSEWHERE);"),
+        ("\telse\n\t\tcore_step(eng, e, ON_CALLING_ELSEWHERE);",
+         "\telse if (strcmp(e->seen_incarnation, instance_incarnation(eng->instance)) == 0)\n"
+         "\t\tcore_step(eng, e, ON_NEW_CALL);\n"
+         "\telse\n\t\tcore_step(eng, e, ON_CALLING_ELSEWHERE);"),
     ),
     "killold": (
         "src/redis/redis_greet.c",
@@ -78,12 +78,12 @@ PLACES = {
          "for (kind = KINDS - 1; kind >= 0; kind--)\n\t\tfor (r = c->lists[kind].head;"),
     ),
     "drop": (
-        "src/engine/rebalance.c",
+        "src/engine/leaving.c",
         ("return e->own ? ON_REVOKED : ON_REVOKED_FOREIGN;", "return ON_REVOKED;"),
     ),
     "cancel": (
-        "src/engine/rebalance.c",
-        ("\tgive_up_old(f, &f->left, 0);", "\t(void)f;"),
+        "src/engine/leaving.c",
+        ("\tgive_up_old(eng, &eng->lists.left, 0);", "\t(void)eng;"),
     ),
     "watch": (
         "src/registry/instance_start.c",
@@ -99,13 +99,13 @@ PLACES = {
         ("\tif (e->in_doubt)\n", "\tif (false)\n"),
     ),
     "bound": (
-        "src/engine/claiming.c",
-        ("now - f->waited_at < ENGINE_STOOD_STILL_MS", "f->waited_at"),
+        "src/engine/watching.c",
+        ("now - eng->ticked_at < ENGINE_STOOD_STILL_MS", "eng->ticked_at"),
         ("\tif (now - before < ENGINE_STOOD_STILL_MS)\n\t\treturn;", "\tif (before)\n\t\treturn;"),
     ),
     "shapeorph": (
         "src/engine/committing.c",
-        ("\tcalling_orphan(f, e);\n\tif (e->reshaped++ > 1) {",
+        ("\torphans_add_of(eng, e);\n\tif (e->reshaped++ > 1) {",
          "\tbuf_reset(&e->lease_id);\n\tif (e->reshaped++ > 1) {"),
     ),
     "onelease": (
