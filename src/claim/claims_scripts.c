@@ -137,7 +137,7 @@ static const char takeover_text[] =
 	"return {attempt}\n";
 
 /*
- * finish(lease) of an AcquireLease. ENGINE has SET ... GET for it; as a script
+ * finish(lease) of an AcquireLease (docs/engine.md section 4): as a script
  * the orphan is written in the same step, so that a lost reply loses no lease.
  * KEYS[2] the answer, KEYS[3] orphans; ARGV[2] the packed `done`, [4] lease,
  * [5] command id, [6] what the lease's end needs.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dev: a worker with a Kafka and a Redis of its own (DESIGN section 7), for
+ * dev: a worker with a Kafka and a Redis of its own (docs/decisions.md D22), for
  * trying things out and for plugin authors.
  */
 #include <errno.h>

@@ -94,7 +94,7 @@ print_driver(struct cli *cli, const struct catalog_plugin *p, struct span driver
 	return EXIT_DONE;
 }
 
-/* The texts of OPERATIONS to the letter, nothing around them. */
+/* The texts of docs/operations.md to the letter, nothing around them. */
 __attribute__((format(printf, 1, 2))) static int
 unresolved(const char *fmt, ...)
 {

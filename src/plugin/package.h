@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * package: the folder of a plugin, and the command that runs its worker
- * (DESIGN section 10, "Plugin package").
+ * (docs/operations.md, "Plugin packages").
  *
  * Owns the strings. Who can write Redis must not be able to run any program
  * on the host: the folder, and what it names by a path, must really lie under

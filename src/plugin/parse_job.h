@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * longline: one long line of a plugin, parsed on a thread of libuv's pool, so
- * that the loop does not stand still (DESIGN section 1).
+ * that the loop does not stand still.
  *
  * Owns the line's memory. Knows nothing of pipes or calls.
  */

@@ -9,7 +9,7 @@
 
 static const char reusable_verified[] = "reusableLeaseMethodsVerified";
 
-/* docs/operations.md, last paragraph: the order in which they stand. */
+/* docs/operations.md, "ListDrivers": the order in which they stand. */
 static const char *const capabilities[] = {
 	"supportsReusableLeases",
 	"sandboxCapabilities",

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, of the cheap extras: gaps in the log. (SIGTERM at every stage is in test_killed.py, the
-stop without a broker and what a read_uncommitted reader sees in test_kafka_faults.py; many headers,
-no key and a configuration cut short in test_input_faults.py.)"""
+"""docs/reliability.md, the cheap extras: gaps in the log. (SIGTERM at every stage is in
+test_killed.py, the stop without a broker and what a read_uncommitted reader sees in
+test_kafka_faults.py; many headers, no key and a configuration cut short in
+test_input_faults.py.)"""
 
 import time
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ownership moves while calls run (ENGINE sections 3, 7, 8): who lives finishes with the real result,
-what a dead worker ran is INTERRUPTED, nothing is called twice.
+"""Ownership moves while calls run (docs/engine.md sections 3, 7, 8): who lives finishes with the
+real result, what a dead worker ran is INTERRUPTED, nothing is called twice.
 
 The assignor `range` gives a single partition to the member whose id sorts first, and a member id
 begins with client.id: so a worker named "a" takes it from "b", and gives it back when it leaves.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, faults 16, 23 and 24, and the extras about input. What is no command ends as one
-dead letter, byte for byte; what is one twice is served once; leases go as the log has them."""
+"""docs/reliability.md, faults 16, 23 and 24, and the extras about input. What is no command ends as
+one dead letter, byte for byte; what is one twice is served once; leases go as the log has them."""
 
 import json
 import struct
@@ -292,8 +292,8 @@ def test_destroy_overtakes_when_it_may(t):
 @limit(120)
 @short
 def test_many_headers(t):
-    """About 10^5 headers on one record: on a command they count for nothing, on what is none they are
-    in its dead letter."""
+    """About 10^5 headers on one record: on a command they count for nothing, on what is none they
+    are in its dead letter."""
     t.install(t.fixture())
     worker = t.worker(config={"plugin.start.wait": "15s"})
     headers = [("h", None)] * 99_900  # librdkafka's readers take 100,000

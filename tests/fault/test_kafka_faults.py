@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, faults 3 to 6 and 19: brokers that freeze, die, are not there or are full; workers that
-freeze for so long that others take their place."""
+"""docs/reliability.md, faults 3 to 6 and 19: brokers that freeze, die, are not there or are full;
+workers that freeze for so long that others take their place."""
 
 import os
 import subprocess
@@ -204,8 +204,8 @@ def test_zombie_in_a_call(t):
 
 @limit(180)
 def test_zombie_about_to_call(t):
-    """Frozen between its claim and the call (ENGINE section 3, CLAIMING): it looks at its own
-    record before it calls, and finds that the command is another's by now."""
+    """Frozen between its claim and the call (docs/engine.md section 3, CLAIMING): it looks at its
+    own record before it calls, and finds that the command is another's by now."""
     ledger, records, _ = zombie(t, "claimed", 24)
     assert max(ledger.asked().values()) == 1
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, faults 1 and 2: a worker dies at each stage of a command's way, and comes back or not;
-or is told to stop there."""
+"""docs/reliability.md, faults 1 and 2: a worker dies at each stage of a command's way, and comes
+back or not; or is told to stop there."""
 
 import time
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, fault 21: no descriptors, no processes, no memory. What cannot be done now is a
-retriable result or an orderly end, and nothing is lost after a restart."""
+"""docs/reliability.md, fault 21: no descriptors, no processes, no memory. What cannot be done now
+is a retriable result or an orderly end, and nothing is lost after a restart."""
 
 import os
 import resource

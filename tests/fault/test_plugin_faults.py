@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, faults 12 to 15: plugins that die, hang, flood and talk nonsense."""
+"""docs/reliability.md, faults 12 to 15: plugins that die, hang, flood and talk nonsense."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, faults 9 and 10: Redis is away at the start, dies midway, freezes."""
+"""docs/reliability.md, faults 9 and 10: Redis is away at the start, dies midway, freezes."""
 
 import time
 
@@ -108,7 +108,7 @@ def test_redis_killed_again_and_again(t):
 
 @limit(150)
 def test_redis_refuses_writes_for_want_of_memory(t):
-    """OOM counts as Redis down (ENGINE section 4): nothing fails."""
+    """OOM counts as Redis down (docs/engine.md section 4): nothing fails."""
     ledger = Ledger(t)
     worker = t.worker()
     t.topics.wait(t.topics.publish(ledger.probe()))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, fault 17: a schema registry that is away, slow, wrong or hostile, and a real one."""
+"""docs/reliability.md, fault 17: a schema registry that is away, slow, wrong or hostile, and a real
+one."""
 
 import copy
 import json

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, fault 25: TLS, SASL and ACLs that do not fit. At the start they end the worker with 77
-or 78 and a line that names what it was refused; while it runs they make it wait and try again.
-Passwords are in no output."""
+"""docs/reliability.md, fault 25: TLS, SASL and ACLs that do not fit. At the start they end the
+worker with 77 or 78 and a line that names what it was refused; while it runs they make it wait and
+try again. Passwords are in no output."""
 
 import re
 import subprocess
@@ -179,8 +179,8 @@ def test_acls_at_the_start(t):
 
 @limit(240)
 def test_acls_lost_while_it_runs(t):
-    """Nothing ends: what cannot be published is aborted and waits, /readyz says why, other topics go
-    on where they can; when the permission is back, so is the worker."""
+    """Nothing ends: what cannot be published is aborted and waits, /readyz says why, other topics
+    go on where they can; when the permission is back, so is the worker."""
     broker = with_users(t, worker=PASSWORD)
     t.install(t.fixture())
     grants = Grants(t, "worker")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY, fault 8: a rebalance storm."""
+"""docs/reliability.md, fault 8: a rebalance storm."""
 
 import random
 import time

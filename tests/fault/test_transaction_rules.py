@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RELIABILITY's rules T1 to T14, one test (or a few) for each, named after it. A real broker and
-the real worker, but for what no broker can be made to answer: that is in publisher_check, which
-plays it on librdkafka's mock cluster."""
+"""The rules T1 to T14 of docs/reliability.md, one test (or a few) for each, named after it. A real
+broker and the real worker, but for what no broker can be made to answer: that is in
+publisher_check, which plays it on librdkafka's mock cluster."""
 
 import re
 import subprocess

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The publisher's thread against answers that no real broker gives on demand:
- * librdkafka's mock cluster says them (RELIABILITY T1 to T11). The desk is
+ * librdkafka's mock cluster says them (docs/reliability.md T1 to T11). The desk is
  * this file; a batch is one result with its offset. */
 #include "unit.h"
 

@@ -135,7 +135,7 @@ def test_redis_away_and_back(t):
 
 @limit(180)
 def test_kill_at_every_stage(t):
-    """RELIABILITY, fault 1: one final event each; an Execute is called at most once."""
+    """docs/reliability.md, fault 1: one final event each; an Execute is called at most once."""
     plugin_id = t.install(t.fixture())
     for stage in "polled claimed called answered begun produced offsets committing".split():
         worker = t.worker(f"w-{stage}", ready=False, env={"ENVDRIVER_CRASH_AT": stage})

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the engine does at its edges: partitions that are ours and are not read, and an end under a
-name that somebody else took (ENGINE sections 7 and 9, DESIGN D4)."""
+name that somebody else took (docs/engine.md sections 7 and 9, docs/decisions.md D4)."""
 
 import time
 
@@ -123,7 +123,7 @@ def rival(t, name):
 
 @limit(60)
 def test_wrong_prefix_is_told_before_the_producer_starts(t):
-    """ENGINE section 9: `meta` comes before INIT, which would fence the rightful worker."""
+    """docs/engine.md section 9: `meta` comes before INIT, which would fence the rightful worker."""
     rightful = rival(t, "w1")
     t.redis.client.hset("envdriver:meta", mapping={"group": "somebody-else"})
     worker = t.worker(ready=False)

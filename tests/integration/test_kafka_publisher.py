@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The publisher on a real broker: every row of its table that a broker can be made to answer, and
-the faults in which a batch is in doubt. RELIABILITY's rules have their numbers in the docstrings."""
+the faults in which a batch is in doubt. The rules of docs/reliability.md have their numbers in the
+docstrings."""
 
 import signal
 import threading
@@ -213,8 +214,8 @@ def test_the_broker_stands_still_beyond_the_transaction(t):
 
 @limit(180)
 def test_log_records_ahead_of_their_result(t):
-    """ENGINE section 6, "Large output": a batch without offsets needs no group, and is published
-    again when it is in doubt: each record at least once, none lost."""
+    """docs/engine.md section 6, "Large output": a batch without offsets needs no group, and is
+    published again when it is in doubt: each record at least once, none lost."""
     broker = t.own_broker()
     t.make_topics(commands=1)
     p = Parts(t, transaction__timeout="2s").publisher()
@@ -329,7 +330,8 @@ def acl(kind, resource, name, operation, permission):
 
 
 def permit_all(t):
-    """So that a denial is one: a resource with any rule is closed to what the rule does not name."""
+    """So that a denial is one: a resource with any rule is closed to what the rule does not
+    name."""
     resources = [ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID]
     rules = [
         acl(AclBinding, resource, "*", AclOperation.ALL, AclPermissionType.ALLOW)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output of an execution is whole, however large (P5): DESIGN section 5, ENGINE section 6."""
+"""Output of an execution is whole, however large (P5): docs/engine.md section 6."""
 
 import hashlib
 import json
@@ -66,7 +66,7 @@ def test_outputs_of_3_and_9_and_20_mb(t):
 
 @limit(150)
 def test_killed_between_the_pieces_and_the_result(t):
-    """RELIABILITY, faults 1 and 18: what is there of a lost attempt counts for nothing."""
+    """docs/reliability.md, faults 1 and 18: what is there of a lost attempt counts for nothing."""
     plugin_id = t.install(t.fixture())
     for rerun in (False, True):
         worker = t.worker(f"w{rerun:d}", ready=False, env={"ENVDRIVER_CRASH_AT": "pieces"})
@@ -120,7 +120,7 @@ def test_broker_killed_between_the_pieces(t):
 
 @limit(150)
 def test_rolling_restart_hands_large_answers_over(t):
-    """The pieces go to Kafka first, Redis holds the result alone (ENGINE section 7)."""
+    """The pieces go to Kafka first, Redis holds the result alone (docs/engine.md section 7)."""
     t.make_topics(commands=2)
     t.install(t.fixture())
     old = t.worker("old", config={"drain.timeout": "1s"})
@@ -171,7 +171,8 @@ def watch_answers(t):
 
 @limit(90)
 def test_live_output_stops_when_the_claim_is_lost(t):
-    """ENGINE section 7: who re-asserts a claim and finds it taken over shows nothing more."""
+    """docs/engine.md section 7: who re-asserts a claim and finds it taken over shows nothing
+    more."""
     t.install(t.fixture())
     worker = t.worker()
     script = "for i in $(seq 1 40); do echo $i; sleep 0.5; done"

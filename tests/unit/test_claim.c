@@ -24,7 +24,7 @@ static const struct text_row {
 	const char *name, *text;
 	const char *error;	/* NULL: read, and written the same */
 } text_rows[] = {
-	{ "of SCHEMAS", CALLING_TEXT, NULL },
+	{ "of docs/schemas.md", CALLING_TEXT, NULL },
 	{ "claimed", "v1|claimed|t|0|0|0|i|n|k|2|s|", NULL },
 	{ "answered with a lease", "v1|answered|t|0|0|0|i|n|k|1|s|lease-1", NULL },
 	{ "interrupted", "v1|interrupted|t|0|0|0|i|n|k|1|s|", NULL },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config: one table of parameters; `key = value` files, ENVDRIVER_KEY
- * variables and -X key=value, later wins (docs/decisions.md D3, section 10).
+ * variables and -X key=value, later wins (docs/decisions.md D3).
  *
  * Owns the values. The table (name, type, range, default, unit, description)
  * feeds the parser, `config print`, the manual page and README. Keys starting

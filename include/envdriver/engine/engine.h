@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * flow: the sentence that joins the stages. A command record comes in, its
- * final event goes out, exactly once (docs/engine.md; DESIGN section 1).
+ * final event goes out, exactly once (docs/engine.md; ARCHITECTURE.md).
  *
  * Owns every stage and the entries between them. Runs on the loop thread
  * only. Knows the stages' headers and nothing of their insides.

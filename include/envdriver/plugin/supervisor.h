@@ -80,7 +80,7 @@ void supervisor_slot_give(struct supervisor *s, const char *plugin_id);
  * within its own time limit) or running. What is called in one turn of the
  * loop goes out in one write, before the loop waits again, as far as the pipe
  * takes it. When the worker cannot be called, the answer is RPC_NOT_SENT with
- * the text of OPERATIONS ("No worker registered ...", "Cannot call ..."),
+ * the text of docs/operations.md ("No worker registered ...", "Cannot call ..."),
  * delivered from the loop like any other. NULL only when out of memory.
  */
 struct plugin_call *supervisor_call(struct supervisor *s, const struct plugin_request *r,

@@ -114,7 +114,7 @@ class Case:
 
     @property
     def topics(self):
-        """All topics of SCHEMAS with the default partition counts; see make_topics."""
+        """All topics of docs/schemas.md with the default partition counts; see make_topics."""
         return self._once("topics", self._create_topics)
 
     def make_topics(self, **counts):
