@@ -43,9 +43,9 @@ redis := redis redis_conn redis_greet redis_send
 registry := heartbeat http_client instance instance_judge instance_positions instance_start \
 	process registry registry_mirror registry_record schema_registry
 plugin := channel config_push deadline execlog frame handshake host host_reply host_state \
-	host_stream limiter managed managed_registry managed_report message_reader package \
-	parse_job rpc scope spawn stderr_pipe stderr_tail store supervisor supervisor_call \
-	supervisor_table worker worker_env worker_record
+	host_stream limiter managed message_reader package parse_job plugin_call plugin_process \
+	plugin_record rpc scope spawn stderr_pipe stderr_tail store supervisor supervisor_table \
+	worker worker_env worker_record worker_report
 claim := claim claims claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue \

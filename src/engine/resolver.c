@@ -120,7 +120,7 @@ pinned(const struct registry *registry, struct supervisor *supervisor, const str
 		else
 			outcome_fail(ret_failure, CODE_NO_RUNNING_WORKER,
 				     "Cannot call \"%s\" \xe2\x80\x94 worker for \"%s\" is %s",
-				     c->op->rpc, id, worker_status_name(st));
+				     c->op->rpc, id, supervisor_status_name(st));
 		return RESOLUTION_FAILED;
 	}
 	*ret = (struct resolved){

@@ -187,7 +187,7 @@ add_workers(const struct engine *eng, struct buf *out)
 	buf_adds(out, ",\"workers\":{");
 	for (int s = WORKER_STARTING; s <= WORKER_BACKOFF; s++)
 		buf_addf(out, "%s\"%s\":%zu", s == WORKER_STARTING ? "" : ",",
-			 worker_status_name((enum worker_status)s),
+			 supervisor_status_name((enum worker_status)s),
 			 supervisor_count(eng->supervisor, (enum worker_status)s));
 	buf_addch(out, '}');
 }

@@ -100,7 +100,7 @@ time_out(struct channel *c, struct channel_pending *p)
 static void on_request_timer(uv_timer_t *t);
 
 static void
-arm(struct channel *c)
+arm_timer(struct channel *c)
 {
 	struct deadline *first = deadline_first(&c->deadlines);
 	int64_t wait;
@@ -120,12 +120,12 @@ on_request_timer(uv_timer_t *t)
 
 	while (!c->closing && (first = deadline_first(&c->deadlines)) && first->at_ms <= now)
 		time_out(c, CONTAINER_OF(first, struct channel_pending, deadline));
-	arm(c);
+	arm_timer(c);
 }
 
 /* Writing */
 
-static void flush(struct channel *c);
+static void flush_queue(struct channel *c);
 
 static void
 on_channel_written(uv_write_t *w, int status)
@@ -137,11 +137,11 @@ on_channel_written(uv_write_t *w, int status)
 	if (status < 0)
 		mark_broken(c);
 	else
-		flush(c);
+		flush_queue(c);
 }
 
 static void
-flush(struct channel *c)
+flush_queue(struct channel *c)
 {
 	struct buf swap = c->writing;
 	uv_buf_t rest;
@@ -175,7 +175,7 @@ static void
 on_channel_flush(uv_idle_t *i)
 {
 	uv_idle_stop(i);
-	flush(i->data);
+	flush_queue(i->data);
 }
 
 static bool
@@ -212,7 +212,7 @@ add_pending(struct channel *c, struct channel_pending *p, struct err *reterr)
 	p->pending = true;
 	p->late = false;
 	if (deadline_first(&c->deadlines) == &p->deadline)
-		arm(c);
+		arm_timer(c);
 	return 0;
 }
 

@@ -6,63 +6,63 @@
 
 #include "worker.h"
 
-/* One company's; lives until the plugin is through with it. */
-struct telling {
-	struct worker_invocation call;
-	struct config_push *teller;	/* NULL: it has gone on without us */
+/* The config of one company on its way; lives until the plugin no longer works
+ * on it. */
+struct company_config {
+	struct worker_invocation invocation;
+	struct config_push *push;
 	struct buf company;
 	char invocation_id[UUID_STR_LEN];
 };
 
-static void next(struct config_push *t);
+static void push_next(struct config_push *p);
 
 static void
-on_answer(struct worker_invocation *c, const struct rpc_answer *answer)
+on_push_answer(struct worker_invocation *i, const struct rpc_answer *answer)
 {
-	struct telling *one = CONTAINER_OF(c, struct telling, call);
-	struct config_push *t = one->teller;
+	struct company_config *one = CONTAINER_OF(i, struct company_config, invocation);
+	struct config_push *p = one->push;
 
-	one->teller = NULL;
-	t->on_answer(t->arg, buf_span(&one->company), answer);
-	t->busy = false;
-	next(t);
+	p->on_answer(p->arg, buf_span(&one->company), answer);
+	p->busy = false;
+	push_next(p);
 }
 
 static void
-on_late(struct worker_invocation *c, const struct rpc_answer *answer)
+on_push_late(struct worker_invocation *i, const struct rpc_answer *answer)
 {
-	(void)c;
+	(void)i;
 	(void)answer;
 }
 
 static void
-on_chunk(struct worker_invocation *c, bool is_stderr, struct span text)
+on_push_chunk(struct worker_invocation *i, bool is_stderr, struct span text)
 {
-	(void)c;
+	(void)i;
 	(void)is_stderr;
 	(void)text;
 }
 
 static void
-on_gone(struct worker_invocation *c)
+on_push_gone(struct worker_invocation *i)
 {
-	struct telling *one = CONTAINER_OF(c, struct telling, call);
+	struct company_config *one = CONTAINER_OF(i, struct company_config, invocation);
 
 	buf_release(&one->company);
 	free(one);
 }
 
 static bool
-tell(struct config_push *t, struct span key, struct jtext config)
+push_one(struct config_push *p, struct span key, struct jtext config)
 {
-	struct telling *one = buf_realloc(NULL, sizeof(*one));
+	struct company_config *one = buf_realloc(NULL, sizeof(*one));
 	struct buf params = BUF_INIT;
 	uuid_t id;
-	bool told;
+	bool sent;
 
 	if (!one)
 		return false;
-	*one = (struct telling){ .teller = t };
+	*one = (struct company_config){ .push = p };
 	uuid_generate_random(id);
 	uuid_unparse_lower(id, one->invocation_id);
 	jtext_decode((struct jtext){ JTEXT_STRING, key }, &one->company, /* ret_replaced= */ NULL);
@@ -71,54 +71,54 @@ tell(struct config_push *t, struct span key, struct jtext config)
 	buf_adds(&params, ",\"companyId\":");
 	buf_addspan(&params, key);
 	buf_addch(&params, '}');
-	one->call = (struct worker_invocation){
-		.rpc = { .method = "configChanged", .timeout_ms = t->timeout_ms },
-		.on_answer = on_answer, .on_late = on_late,
-		.on_chunk = on_chunk, .on_gone = on_gone,
+	one->invocation = (struct worker_invocation){
+		.rpc = { .method = "configChanged", .timeout_ms = p->timeout_ms },
+		.on_answer = on_push_answer, .on_late = on_push_late,
+		.on_chunk = on_push_chunk, .on_gone = on_push_gone,
 	};
-	one->call.scope.company = rpc_trim(buf_span(&one->company));
-	if (one->call.scope.company.len)
-		one->call.scope.invocation_id = one->invocation_id;
-	told = !params.failed && !one->company.failed &&
-	       worker_invoke(t->worker, &one->call, buf_span(&params), SPAN_NULL, NULL) == 0;
+	one->invocation.scope.company = rpc_trim(buf_span(&one->company));
+	if (one->invocation.scope.company.len)
+		one->invocation.scope.invocation_id = one->invocation_id;
+	sent = !params.failed && !one->company.failed &&
+	       worker_invoke(p->worker, &one->invocation, buf_span(&params), SPAN_NULL, NULL) == 0;
 	buf_release(&params);
-	if (!told)
-		on_gone(&one->call);
-	return told;
+	if (!sent)
+		on_push_gone(&one->invocation);
+	return sent;
 }
 
 static void
-next(struct config_push *t)
+push_next(struct config_push *p)
 {
 	struct jtext value;
 	struct span key;
 
-	while (t->worker && !t->busy && jtext_iter_next(&t->at, &key, &value))
-		t->busy = value.kind == JTEXT_OBJECT && tell(t, key, value);
+	while (p->worker && !p->busy && jtext_iter_next(&p->at, &key, &value))
+		p->busy = value.kind == JTEXT_OBJECT && push_one(p, key, value);
 }
 
 void
-config_push_begin(struct config_push *t, struct worker *worker, struct jtext config)
+config_push_begin(struct config_push *p, struct worker *worker, struct jtext configs)
 {
 	struct jtext copy = { JTEXT_MISSING, SPAN_NULL };
 
-	t->worker = worker;
-	buf_reset(&t->text);
-	buf_addspan(&t->text, config.raw);
-	if (config.kind == JTEXT_OBJECT && !t->text.failed)
-		copy = (struct jtext){ JTEXT_OBJECT, buf_span(&t->text) };
-	jtext_iter_init(&t->at, copy);
-	next(t);
+	p->worker = worker;
+	buf_reset(&p->text);
+	buf_addspan(&p->text, configs.raw);
+	if (configs.kind == JTEXT_OBJECT && !p->text.failed)
+		copy = (struct jtext){ JTEXT_OBJECT, buf_span(&p->text) };
+	jtext_iter_init(&p->at, copy);
+	push_next(p);
 }
 
 void
-config_push_end(struct config_push *t)
+config_push_end(struct config_push *p)
 {
-	t->worker = NULL;
+	p->worker = NULL;
 }
 
 void
-config_push_release(struct config_push *t)
+config_push_release(struct config_push *p)
 {
-	buf_release(&t->text);
+	buf_release(&p->text);
 }

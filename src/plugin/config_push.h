@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conftell: tells a worker the stored config of each company, one after the
+ * config_push: sends a worker the stored config of each company, one after the
  * other (`configChanged`, docs/protocol.md section 2 step 5).
  *
- * Owns a copy of what is still to be told. Knows nothing of the registry.
+ * Owns a copy of what is still to be sent. Knows nothing of the registry.
  */
 #ifndef ENVDRIVER_PLUGIN_CONFIG_PUSH_H
 #define ENVDRIVER_PLUGIN_CONFIG_PUSH_H
@@ -17,24 +17,25 @@
 struct rpc_answer;
 struct worker;
 
+/* The first three are set by the owner. */
 struct config_push {
-	int64_t timeout_ms;
-	/* What the plugin said to one company's. */
+	int64_t timeout_ms;	/* of each */
+	/* What the plugin answered to one company's. */
 	void (*on_answer)(void *arg, struct span company, const struct rpc_answer *answer);
 	void *arg;
 
 	struct worker *worker;
 	struct buf text;
 	struct jtext_iter at;
-	bool busy;		/* one is told and not answered */
+	bool busy;		/* one is sent and not answered */
 };
 
-/* Tells `worker` each company of `config` (companyId -> object). What was
- * still to be told from before is dropped. */
-void config_push_begin(struct config_push *t, struct worker *worker, struct jtext config);
-/* The worker is dead: nothing more is told to it. */
-void config_push_end(struct config_push *t);
+/* Sends `worker` the config of each company of `configs` (companyId ->
+ * object). What was still to be sent from before is not sent any more. */
+void config_push_begin(struct config_push *p, struct worker *worker, struct jtext configs);
+/* The worker is dead: nothing more is sent to it. */
+void config_push_end(struct config_push *p);
 /* After worker_free. */
-void config_push_release(struct config_push *t);
+void config_push_release(struct config_push *p);
 
 #endif

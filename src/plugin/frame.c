@@ -77,7 +77,7 @@ grow(struct frame *f, size_t need)
 }
 
 static void
-forget(struct frame *f)
+reset(struct frame *f)
 {
 	f->len = f->tail = 0;
 	f->repaired = false;
@@ -89,9 +89,9 @@ forget(struct frame *f)
 }
 
 static void
-drop(struct frame *f)
+skip_line(struct frame *f)
 {
-	forget(f);
+	reset(f);
 	f->dropping = true;
 	if (f->ev.on_dropped)
 		f->ev.on_dropped(f->ev.arg);
@@ -103,7 +103,7 @@ add(struct frame *f, const char *p, size_t n)
 	if (f->dropping)
 		return;
 	if (n > f->max - f->len || !grow(f, f->len + n)) {
-		drop(f);
+		skip_line(f);
 		return;
 	}
 	if (n)
@@ -176,7 +176,7 @@ keep(struct frame *f, const char *p, size_t n)
 	if (f->dropping)
 		return;
 	if (n > f->max - f->len) {
-		drop(f);
+		skip_line(f);
 		return;
 	}
 	if (f->tail && n)
@@ -215,7 +215,7 @@ finish(struct frame *f)
 	if (!f->dropping)
 		hand_over(f, f->data, f->len);
 	f->own = f->dropping = false;
-	forget(f);
+	reset(f);
 }
 
 char *

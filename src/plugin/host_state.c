@@ -24,7 +24,7 @@ struct host_state_request {
 
 /* [scopeKind, scopeId, namespace, stateKey], each written one way only. */
 static bool
-set_field(struct host_state *s, struct jtext params)
+build_field(struct host_state *s, struct jtext params)
 {
 	static const struct {
 		const char *name, *missing;	/* NULL: must be there */
@@ -124,7 +124,7 @@ host_state_answer(struct host_state *s, struct span method, struct jtext id, str
 	struct span text = value.kind ? value.raw : SPAN_LIT("null");
 	struct host_state_request *r;
 
-	if (!set_field(s, params)) {
+	if (!build_field(s, params)) {
 		host_reply_error(s->reply, id, RPC_CODE_INTERNAL,
 				 "%.*s needs a scopeKind and a stateKey, and optionally a scopeId "
 				 "and a namespace: strings of at most %d bytes together",

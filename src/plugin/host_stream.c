@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 static struct host_stream *
-find(const struct host_streams *s, struct span channel, struct span company)
+find_stream(const struct host_streams *s, struct span channel, struct span company)
 {
 	struct host_stream *one;
 
@@ -19,7 +19,7 @@ host_streams_open(struct host_streams *s, struct span channel, struct span compa
 {
 	struct host_stream *one;
 
-	if (find(s, channel, company) || s->n >= HOST_STREAM_MAX)
+	if (find_stream(s, channel, company) || s->n >= HOST_STREAM_MAX)
 		return;
 	one = buf_realloc(NULL, sizeof(*one) + channel.len + company.len);
 	if (!one)
@@ -43,7 +43,7 @@ free_stream(struct host_streams *s, struct host_stream *one)
 void
 host_streams_close(struct host_streams *s, struct span channel, struct span company)
 {
-	struct host_stream *one = find(s, channel, company);
+	struct host_stream *one = find_stream(s, channel, company);
 
 	if (one)
 		free_stream(s, one);

@@ -1,419 +1,456 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "managed.h"
+
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "envdriver/base/backoff.h"
 #include "envdriver/base/clock.h"
-#include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/metrics.h"
-#include "package.h"
-#include "spawn.h"
-#include "store.h"
+#include "envdriver/registry/registry.h"
+#include "plugin_calls.h"
+#include "plugin_process.h"
+#include "plugin_record.h"
 #include "worker_record.h"
-#include "worker_env.h"
-#include "supervisor_impl.h"
+#include "worker_report.h"
 
-enum {
-	HANDLES = 2,
-	LINES_PER_SECOND = 100,
-	BEST_EFFORT_PER_SECOND = 1000,
+enum { PACKAGE_AGAIN_MS = 1000 };
+
+struct managed {
+	const struct managed_shared *shared;
+	char *id;
+	struct supervisor_row row;
+	struct plugin_record record;
+	struct worker_report report;
+
+	struct plugin_process *process;	/* NULL: none */
+	uint64_t next_id;	/* of requests, over all processes */
+	bool spawn_after;	/* once the dead one's calls have ended, the next is started */
+	bool again;		/* this start follows a crash */
+	int64_t started_at, last_crash_at, next_restart_at;	/* wall ms */
+	uv_timer_t timer;	/* back-off */
+
+	struct plugin_calls *calls;
+	size_t slots;
+	bool slot_refused;
+	bool changed;		/* not taken yet */
 };
 
-static void spawn(struct managed *h);
+static void spawn(struct managed *m);
 
-/* The record in Redis, and who waits for a change */
+static struct worker *
+worker_of(const struct managed *m)
+{
+	return plugin_process_worker(m->process);
+}
+
+/* The process is dead, its calls are being ended. */
+static bool
+dying(const struct managed *m)
+{
+	return m->process && plugin_process_dead(m->process);
+}
+
+/* The record in Redis, and changes */
 
 void
-managed_beat(struct managed *h)
+managed_publish(struct managed *m)
 {
-	struct supervisor *s = h->s;
 	struct worker_record r = {
-		.plugin_id = h->id, .instance_id = s->instance_id, .incarnation = s->incarnation,
-		.status = worker_status_name(h->row.status),
-		.last_crash_at = h->last_crash_at,
-		.consecutive_crashes = supervisor_table_crashes(&h->row, clock_mono_ms()),
-		.total_crashes = h->row.total,
+		.plugin_id = m->id, .instance_id = m->shared->process.instance_id,
+		.incarnation = m->shared->incarnation,
+		.status = supervisor_status_name(m->row.status),
+		.last_crash_at = m->last_crash_at,
+		.consecutive_crashes = supervisor_table_crashes(&m->row, clock_mono_ms()),
+		.total_crashes = m->row.total,
 	};
 
-	if (h->row.status == WORKER_NONE)
+	if (m->row.status == WORKER_NONE)
 		return;
-	if (h->worker && !h->dying) {
-		r.pid = worker_pid(h->worker);
-		r.started_at = h->started_at;
-		r.methods = worker_methods(h->worker).raw;
+	if (m->process && !dying(m)) {
+		r.pid = worker_pid(worker_of(m));
+		r.started_at = m->started_at;
+		r.methods = worker_methods(worker_of(m)).raw;
 	}
-	if (h->row.status == WORKER_BACKOFF)
-		r.next_restart_at = h->next_restart_at;
-	worker_record_write(s->redis, &r);
+	if (m->row.status == WORKER_BACKOFF)
+		r.next_restart_at = m->next_restart_at;
+	worker_record_write(m->shared->process.redis, &r);
 }
 
 static void
-changed(struct managed *h)
+announce(struct managed *m)
 {
-	managed_beat(h);
-	if (!managed_holds(h))
-		supervisor_call_refuse(h);
-	h->change_due = true;
-	supervisor_wake(h->s);
+	m->changed = true;
+	m->shared->wake(m->shared->arg);
 }
 
-bool
-managed_holds(const struct managed *h)
+/* Calls may be held for a worker that is coming. */
+static bool
+holds_calls(const struct managed *m)
 {
-	return h->row.status == WORKER_STARTING ||
-	       (h->row.status == WORKER_STOPPING && h->row.wanted);
+	return m->row.status == WORKER_STARTING ||
+	       (m->row.status == WORKER_STOPPING && m->row.wanted);
+}
+
+static void
+status_changed(struct managed *m)
+{
+	managed_publish(m);
+	if (!holds_calls(m) && m->row.status != WORKER_RUNNING)
+		plugin_calls_refuse_held(m->calls, supervisor_status_name(m->row.status));
+	announce(m);
 }
 
 /* Events of the table */
 
+static void apply_event(struct managed *m, enum supervisor_event event);
+
 static void
-on_due(uv_timer_t *t)
+on_backoff_over(uv_timer_t *t)
 {
-	handle_event(t->data, SUPERVISOR_DUE);
+	apply_event(t->data, SUPERVISOR_DUE);
 }
 
 static void
-wait_for_restart(struct managed *h)
+wait_for_restart(struct managed *m)
 {
-	int64_t wait = h->row.next_restart_ms - clock_mono_ms();
+	int64_t wait = m->row.next_restart_ms - clock_mono_ms();
 
-	h->next_restart_at = clock_wall_ms() + wait;
-	uv_timer_start(&h->timer, on_due, wait > 0 ? (uint64_t)wait : 0, 0);
+	m->next_restart_at = clock_wall_ms() + wait;
+	uv_timer_start(&m->timer, on_backoff_over, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
 static void
-act(struct managed *h, enum supervisor_action action)
+step_if_idle(struct managed *m)
+{
+	if (plugin_calls_count(m->calls) == 0)
+		apply_event(m, SUPERVISOR_IDLE);
+}
+
+static void
+act(struct managed *m, enum supervisor_action action)
 {
 	switch (action) {
 	case SUPERVISOR_NOTHING:
 		break;
 	case SUPERVISOR_SPAWN:
-		uv_timer_stop(&h->timer);
-		h->spawn_after = h->dying;
-		if (!h->dying)
-			spawn(h);
+		uv_timer_stop(&m->timer);
+		m->spawn_after = dying(m);
+		if (!m->spawn_after)
+			spawn(m);
 		break;
 	case SUPERVISOR_WAIT:
-		wait_for_restart(h);
+		wait_for_restart(m);
 		break;
 	case SUPERVISOR_DRAIN:
-		if (h->calls == 0)
-			handle_event(h, SUPERVISOR_IDLE);
+		step_if_idle(m);
 		break;
 	case SUPERVISOR_LADDER:
-		h->spawn_after = false;
-		worker_stop(h->worker);
+		m->spawn_after = false;
+		worker_stop(worker_of(m));
 		break;
 	case SUPERVISOR_REST:
 	case SUPERVISOR_GIVE_UP:
-		uv_timer_stop(&h->timer);
+		uv_timer_stop(&m->timer);
 		/* One that was asked for and has not begun. */
-		h->spawn_after = false;
+		m->spawn_after = false;
 		break;
 	default:
 		assert(!"an event that cannot be in this state");
 	}
 }
 
-void
-handle_event(struct managed *h, enum supervisor_event event)
+static void
+apply_event(struct managed *m, enum supervisor_event event)
 {
-	enum worker_status before = h->row.status;
-	enum supervisor_action action;
+	enum worker_status before = m->row.status;
 
-	action = supervisor_table_step(&h->row, &h->s->rules, event, clock_mono_ms(),
-				       backoff_dice());
-	act(h, action);
-	if (h->row.status != before)
-		changed(h);
+	act(m, supervisor_table_step(&m->row, &m->shared->rules, event, clock_mono_ms(),
+				     backoff_dice()));
+	if (m->row.status != before)
+		status_changed(m);
 }
 
 /* The process */
 
 static void
-on_up(void *arg)
+on_managed_up(void *arg)
 {
-	struct managed *h = arg;
+	struct managed *m = arg;
 
-	if (h->row.status != WORKER_STARTING)
+	if (m->row.status != WORKER_STARTING)
 		return;
 	/* Before any call: the plugin reads its companies' configs first. */
-	config_push_begin(&h->teller, h->worker, h->plugin.config);
-	managed_say_up(h);
-	h->again = false;
-	handle_event(h, SUPERVISOR_UP);
-	supervisor_call_release(h);
-	if (h->calls == 0)
-		handle_event(h, SUPERVISOR_IDLE);
+	plugin_process_push(m->process, m->record.plugin.config);
+	worker_report_up(&m->report, worker_pid(worker_of(m)), m->again);
+	m->again = false;
+	apply_event(m, SUPERVISOR_UP);
+	plugin_calls_send_held(m->calls, worker_of(m));
+	step_if_idle(m);
 }
 
 static void
-on_request(void *arg, const struct rpc_message *m)
+on_managed_dead(void *arg, const struct worker_end *end)
 {
-	struct managed *h = arg;
+	struct managed *m = arg;
+	int pid = worker_pid(worker_of(m));
 
-	host_request(h->host, m);
-}
-
-static void
-on_notification(void *arg, const struct rpc_message *m)
-{
-	struct managed *h = arg;
-
-	host_notification(h->host, m);
-}
-
-static void
-on_dead(void *arg, const struct worker_end *end)
-{
-	struct managed *h = arg;
-	enum worker_status before = h->row.status;
-	enum supervisor_event event = SUPERVISOR_DIED;
-
-	h->dying = true;
-	config_push_end(&h->teller);
-	host_end(h->host);
-	if (before != WORKER_STOPPING) {
-		metrics_add(METRIC_PLUGIN_CRASHES, 1);
-		h->last_crash_at = clock_wall_ms();
-		h->again = true;
-		if (end->answered)
-			event = SUPERVISOR_FAILED;
-	}
-	handle_event(h, event);
-	managed_say_dead(h, end, before);
-}
-
-static void
-on_end(void *arg)
-{
-	struct managed *h = arg;
-
-	worker_free(h->worker);
-	host_free(h->host);
-	h->worker = NULL;
-	h->host = NULL;
-	h->dying = false;
-	supervisor_wake(h->s);
-	if (h->spawn_after) {
-		h->spawn_after = false;
-		spawn(h);
-		managed_beat(h);
-	} else if (h->row.status == WORKER_STOPPING) {
-		/* Its successor was called off before it came to be. */
-		handle_event(h, SUPERVISOR_DIED);
-	}
-}
-
-static void
-on_write(void *arg, struct span line)
-{
-	struct managed *h = arg;
-
-	if (h->worker && !h->dying)
-		worker_write(h->worker, line);
-}
-
-static int
-on_state(void *arg, enum host_state_op op, struct span company, struct span field,
-	 struct span value, host_state_fn *done, void *token)
-{
-	struct managed *h = arg;
-
-	return store_ask(h->s->redis, h->id, op, company, field, value, done, token);
-}
-
-/*
- * plugin.limit.*: 0 is unset, but for core files, of which there are none.
- * Memory is RLIMIT_DATA, what a process can write to: RLIMIT_AS would count
- * what a runtime reserves and never uses, for Node some GiB.
- */
-static const struct {
-	const char *key;
-	int resource;
-} limit_keys[] = {
-	{ "plugin.limit.core", RLIMIT_CORE },
-	{ "plugin.limit.memory", RLIMIT_DATA },
-	{ "plugin.limit.files", RLIMIT_NOFILE },
-	{ "plugin.limit.processes", RLIMIT_NPROC },
-};
-
-enum { LIMITS = sizeof(limit_keys) / sizeof(*limit_keys) };
-
-static size_t
-read_limits(const struct config *config, struct spawn_limit ret[LIMITS])
-{
-	size_t n = 0;
-
-	for (int i = 0; i < LIMITS; i++) {
-		int64_t value = config_int(config, limit_keys[i].key);
-
-		if (value > 0 || limit_keys[i].resource == RLIMIT_CORE)
-			ret[n++] = (struct spawn_limit){ limit_keys[i].resource, (uint64_t)value };
-	}
-	return n;
-}
-
-static struct worker *
-new_worker(struct managed *h, const struct package *p, char **env, struct err *reterr)
-{
-	struct worker_events ev = managed_worker_says;
-	struct spawn_limit limits[LIMITS];
-	struct worker_spec spec = {
-		.dir = p->dir, .argv = p->argv, .env = env, .instance_id = h->s->instance_id,
-		.manifest = buf_span(&h->manifest), .limits = h->s->limits, .rlimits = limits,
-		.n_rlimits = read_limits(h->s->config, limits),
-	};
-
-	ev.on_up = on_up;
-	ev.on_request = on_request;
-	ev.on_notification = on_notification;
-	ev.on_dead = on_dead;
-	ev.on_end = on_end;
-	ev.arg = h;
-	return worker_new(h->s->loop, &spec, &h->next_id, &ev, reterr);
-}
-
-int
-managed_open_package(const struct managed *h, char **env, struct package *ret, struct err *reterr)
-{
-	struct package_rules rules = {
-		.dirs = config_str(h->s->config, "plugin.dirs"),
-		.wrapper = config_str(h->s->config, "plugin.wrapper"),
-		.path = worker_env_get(env, "PATH"),
-	};
-
-	if (!h->package)
-		return err_set(reterr, ERR_NOTFOUND, "its record names no package");
-	return package_open(h->package, &rules, ret, reterr);
-}
-
-static int
-start(struct managed *h, struct err *reterr)
-{
-	struct host_ops ops = managed_host_says;
-	struct package package = { NULL, NULL };
-	char **env = worker_env_new(h->s->config, h->id, h->key, environ, reterr);
-	int ret = env ? managed_open_package(h, env, &package, reterr) : ERR_NOMEM;
-
-	if (ret == 0) {
-		h->worker = new_worker(h, &package, env, reterr);
-		ops.write = on_write;
-		ops.state = on_state;
-		ops.arg = h;
-		if (h->worker)
-			h->host = host_new(&h->plugin, worker_scope(h->worker), &ops, reterr);
-		if (!h->host) {
-			worker_free(h->worker);
-			h->worker = NULL;
-			ret = ERR_IO;
-		}
-	}
-	package_release(&package);
-	free(env);
-	return ret;
-}
-
-static void
-spawn(struct managed *h)
-{
-	struct err err = { 0 };
-
-	if (start(h, &err) < 0) {
-		h->last_crash_at = clock_wall_ms();
-		h->again = true;
-		handle_event(h, SUPERVISOR_FAILED);
-		managed_say_not_started(h, err.text);
+	if (m->row.status == WORKER_STOPPING) {
+		apply_event(m, SUPERVISOR_DIED);
+		worker_report_stopped(&m->report, pid, end);
 		return;
 	}
-	h->started_at = clock_wall_ms();
+	metrics_add(METRIC_PLUGIN_CRASHES, 1);
+	m->last_crash_at = clock_wall_ms();
+	m->again = true;
+	apply_event(m, end->answered ? SUPERVISOR_FAILED : SUPERVISOR_DIED);
+	worker_report_crashed(&m->report, pid, end, m->next_restart_at);
+}
+
+static void
+on_managed_over(void *arg)
+{
+	struct managed *m = arg;
+
+	plugin_process_free(m->process);
+	m->process = NULL;
+	m->shared->wake(m->shared->arg);
+	if (m->spawn_after) {
+		m->spawn_after = false;
+		spawn(m);
+		managed_publish(m);
+	} else if (m->row.status == WORKER_STOPPING) {
+		/* Its successor was called off before it came to be. */
+		apply_event(m, SUPERVISOR_DIED);
+	}
+}
+
+static void
+spawn(struct managed *m)
+{
+	const struct plugin_process_events ev = {
+		on_managed_up, on_managed_dead, on_managed_over, m,
+	};
+	struct err err = { 0 };
+
+	m->process = plugin_process_new(&m->shared->process, &m->record, &m->report, &m->next_id,
+					&ev, &err);
+	if (!m->process) {
+		m->last_crash_at = clock_wall_ms();
+		m->again = true;
+		apply_event(m, SUPERVISOR_FAILED);
+		worker_report_not_started(&m->report, err.text, m->next_restart_at);
+		return;
+	}
+	m->started_at = clock_wall_ms();
 	metrics_add(METRIC_PLUGIN_STARTS, 1);
-	managed_say_started(h);
+	worker_report_starting(&m->report, worker_pid(worker_of(m)));
+}
+
+/* The registry */
+
+static void
+check_package(struct managed *m)
+{
+	if (plugin_record_check(&m->record, m->shared->process.config))
+		worker_report_not_runnable(&m->report, m->record.reason);
+}
+
+static void
+want(struct managed *m)
+{
+	bool wanted = m->record.ready && m->record.runnable && !m->shared->stopping;
+
+	if (wanted == m->row.wanted)
+		return;
+	if (wanted)
+		apply_event(m, SUPERVISOR_CHANGED);
+	apply_event(m, wanted ? SUPERVISOR_WANTED : SUPERVISOR_UNWANTED);
+}
+
+void
+managed_update(struct managed *m, const struct registry_plugin *p)
+{
+	bool was_ready = m->record.ready;
+	struct buf configs = BUF_INIT;
+	unsigned changes = plugin_record_update(&m->record, p, &configs);
+
+	if (changes & PLUGIN_RECORD_CONFIG && m->row.status == WORKER_RUNNING && configs.len &&
+	    !configs.failed)
+		plugin_process_push(m->process,
+				    (struct jtext){ JTEXT_OBJECT, buf_span(&configs) });
+	buf_release(&configs);
+	if (m->record.ready) {
+		if (!was_ready || changes & PLUGIN_RECORD_PROGRAM || !m->record.runnable)
+			check_package(m);
+		if (changes & PLUGIN_RECORD_PROGRAM && m->row.wanted && m->record.runnable)
+			apply_event(m, SUPERVISOR_CHANGED);
+		step_if_idle(m);
+	}
+	want(m);
+}
+
+bool
+managed_startable(struct managed *m)
+{
+	if (m->record.ready && !m->record.runnable &&
+	    clock_mono_ms() - m->record.checked_ms >= PACKAGE_AGAIN_MS) {
+		check_package(m);
+		want(m);
+	}
+	return supervisor_table_startable(&m->row);
 }
 
 /* Calls and slots */
 
-void
-managed_call_done(struct managed *h)
+static void
+on_calls_idle(void *arg)
 {
-	h->calls--;
-	if (h->calls == 0)
-		handle_event(h, SUPERVISOR_IDLE);
+	apply_event(arg, SUPERVISOR_IDLE);
 }
 
 void
-managed_slots_changed(struct managed *h)
+managed_call(struct managed *m, struct plugin_call *c, struct span params)
 {
-	if (!h->slot_refused || h->slots >= h->s->max_slots)
+	if (m->row.status == WORKER_RUNNING)
+		plugin_call_send(c, m->calls, worker_of(m), params);
+	else if (holds_calls(m))
+		plugin_call_hold(c, m->calls, params);
+	else
+		plugin_call_refuse(c, m->id, supervisor_status_name(m->row.status));
+}
+
+bool
+managed_slot_take(struct managed *m)
+{
+	if (m->row.status == WORKER_NONE)
+		return false;
+	if (m->slots >= m->shared->slots_max) {
+		m->slot_refused = true;
+		return false;
+	}
+	m->slots++;
+	return true;
+}
+
+void
+managed_slot_give(struct managed *m)
+{
+	if (m->slots == 0)
 		return;
-	h->slot_refused = false;
-	h->change_due = true;
-	supervisor_wake(h->s);
+	m->slots--;
+	if (!m->slot_refused || m->slots >= m->shared->slots_max)
+		return;
+	m->slot_refused = false;
+	announce(m);
+}
+
+bool
+managed_supports(const struct managed *m, const char *method)
+{
+	struct jtext_iter it;
+	struct jtext one;
+	struct span key;
+
+	if (m->row.status != WORKER_RUNNING)
+		return false;
+	jtext_iter_init(&it, worker_methods(worker_of(m)));
+	while (jtext_iter_next(&it, &key, &one))
+		if (jtext_is(one, method))
+			return true;
+	return false;
 }
 
 /* Life */
 
-struct managed *
-managed_new(struct supervisor *s, const char *id)
+const char *
+managed_id(const struct managed *m)
 {
-	struct managed *h = calloc(1, sizeof(*h));
-	struct limiter lines = { .per_second = LINES_PER_SECOND };
+	return m->id;
+}
 
-	if (!h)
-		return NULL;
-	h->id = strdup(id);
-	if (!h->id) {
-		free(h);
-		return NULL;
-	}
-	h->s = s;
-	h->plugin = (struct host_plugin){ .id = h->id, .key = "" };
-	h->next_id = 1;
-	h->log_limit = h->stderr_limit = h->bad_limit = lines;
-	h->event_limit.per_second = BEST_EFFORT_PER_SECOND;
-	h->teller = (struct config_push){
-		.timeout_ms = s->call_ms, .on_answer = managed_say_configured, .arg = h};
-	uv_timer_init(s->loop, &h->timer);
-	uv_timer_init(s->loop, &h->held_timer);
-	h->timer.data = h->held_timer.data = h;
-	h->open = HANDLES;
-	return h;
+enum worker_status
+managed_status(const struct managed *m)
+{
+	return m->row.status;
 }
 
 bool
-managed_over(const struct managed *h)
+managed_take_change(struct managed *m)
 {
-	return !h->listed && !h->worker && h->calls == 0 && h->slots == 0;
+	bool changed = m->changed;
+
+	m->changed = false;
+	return changed;
 }
 
-static void
-on_closed(uv_handle_t *t)
+bool
+managed_process(const struct managed *m)
 {
-	struct managed *h = t->data;
+	return m->process || m->spawn_after;
+}
 
-	if (--h->open > 0)
-		return;
-	config_push_release(&h->teller);
-	deadline_release(&h->held_deadlines);
-	buf_release(&h->manifest);
-	buf_release(&h->config);
-	free(h->package);
-	free(h->key);
-	free(h->id);
-	free(h);
+bool
+managed_over(const struct managed *m)
+{
+	return !m->record.listed && !m->process && plugin_calls_count(m->calls) == 0 &&
+	       m->slots == 0;
 }
 
 void
-managed_free(struct managed *h)
+managed_start(struct managed *m)
 {
-	supervisor_call_drop(&h->held);
-	worker_free(h->worker);
-	host_free(h->host);
-	h->worker = NULL;
-	h->host = NULL;
-	uv_close((uv_handle_t *)&h->timer, on_closed);
-	uv_close((uv_handle_t *)&h->held_timer, on_closed);
+	apply_event(m, SUPERVISOR_DEMAND);
+}
+
+void
+managed_stop(struct managed *m, bool now)
+{
+	if (m->row.wanted)
+		apply_event(m, SUPERVISOR_UNWANTED);
+	if (now)
+		apply_event(m, SUPERVISOR_NOW);
+}
+
+struct managed *
+managed_new(const struct managed_shared *shared, const char *id)
+{
+	struct managed *m = buf_realloc(NULL, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	*m = (struct managed){ .shared = shared, .next_id = 1, .id = strdup(id) };
+	m->calls = plugin_calls_new(shared->process.loop, m->id, on_calls_idle, m);
+	if (!m->id || !m->calls) {
+		plugin_calls_free(m->calls);
+		free(m->id);
+		free(m);
+		return NULL;
+	}
+	plugin_record_init(&m->record, m->id);
+	worker_report_init(&m->report, &m->record.plugin, &m->row, shared->on_plugin_event,
+			   shared->arg);
+	uv_timer_init(shared->process.loop, &m->timer);
+	m->timer.data = m;
+	return m;
+}
+
+static void
+on_managed_closed(uv_handle_t *t)
+{
+	struct managed *m = t->data;
+
+	plugin_record_release(&m->record);
+	free(m->id);
+	free(m);
+}
+
+void
+managed_free(struct managed *m)
+{
+	plugin_process_free(m->process);
+	m->process = NULL;
+	plugin_calls_free(m->calls);
+	uv_close((uv_handle_t *)&m->timer, on_managed_closed);
 }

@@ -69,7 +69,7 @@ on_message_parsed(void *arg)
 
 /* True when a thread parses the line. */
 static bool
-start_job(struct message_reader *r, struct span line, bool repaired)
+parse_on_thread(struct message_reader *r, struct span line, bool repaired)
 {
 	struct parse_job *job;
 	char *memory;
@@ -95,7 +95,7 @@ on_message_line(void *arg, struct span line, bool repaired)
 	struct rpc_answer answer = { .end = RPC_RESULT };
 	struct rpc_message m;
 
-	if (r->closing || start_job(r, line, repaired))
+	if (r->closing || parse_on_thread(r, line, repaired))
 		return;
 	rpc_parse(line, &m);
 	if (m.kind == RPC_RESPONSE)
@@ -174,7 +174,7 @@ message_reader_finish(struct message_reader *r)
 }
 
 static void
-release(struct message_reader *r)
+free_reader(struct message_reader *r)
 {
 	frame_free(r->frame);
 	free(r->buf);
@@ -184,7 +184,7 @@ release(struct message_reader *r)
 static void
 on_reader_closed(uv_handle_t *h)
 {
-	release(h->data);
+	free_reader(h->data);
 }
 
 void
@@ -217,7 +217,7 @@ message_reader_new(uv_loop_t *loop, int take_fd, size_t line_max,
 	if (!r->frame || !r->buf) {
 		err_nomem(reterr);
 		close(take_fd);
-		release(r);
+		free_reader(r);
 		return NULL;
 	}
 	uv_pipe_init(loop, &r->pipe, 0);	/* cannot fail */

@@ -93,7 +93,7 @@ real_folder(const char *folder, const struct package_rules *rules, char **ret, s
 
 /* Reads a file of the package. ERR_NOTFOUND when there is none. */
 static int
-read_file(const char *dir, const char *name, struct buf *out, struct err *reterr)
+read_package_file(const char *dir, const char *name, struct buf *out, struct err *reterr)
 {
 	char path[PATH_MAX];
 	struct stat st;
@@ -126,7 +126,7 @@ read_file(const char *dir, const char *name, struct buf *out, struct err *reterr
 static int
 read_json(const char *dir, const char *name, struct buf *out, struct jtext *ret, struct err *reterr)
 {
-	int code = read_file(dir, name, out, reterr);
+	int code = read_package_file(dir, name, out, reterr);
 
 	if (code < 0)
 		return code;

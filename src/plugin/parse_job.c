@@ -8,62 +8,62 @@
 struct parse_job *
 parse_job_new(void)
 {
-	struct parse_job *l = buf_realloc(NULL, sizeof(*l));
+	struct parse_job *j = buf_realloc(NULL, sizeof(*j));
 
-	if (l)
-		*l = (struct parse_job){ .memory = NULL };
-	return l;
+	if (j)
+		*j = (struct parse_job){ .memory = NULL };
+	return j;
 }
 
 static void
-release(struct parse_job *l)
+free_job(struct parse_job *j)
 {
-	free(l->memory);
-	free(l);
+	free(j->memory);
+	free(j);
 }
 
 static void
-parse(uv_work_t *work)
+parse_line(uv_work_t *work)
 {
-	struct parse_job *l = work->data;
+	struct parse_job *j = work->data;
 
-	rpc_parse(l->line, &l->message);
-	if (l->message.kind == RPC_RESPONSE)
-		rpc_read_answer(&l->message, /* method= */ NULL, &l->answer);
+	rpc_parse(j->line, &j->message);
+	if (j->message.kind == RPC_RESPONSE)
+		rpc_read_answer(&j->message, /* method= */ NULL, &j->answer);
 }
 
 static void
-on_done(uv_work_t *work, int status)
+on_line_parsed(uv_work_t *work, int status)
 {
-	struct parse_job *l = work->data;
-	void (*fn)(void *arg) = l->on_parsed;
+	struct parse_job *j = work->data;
+	void (*fn)(void *arg) = j->on_parsed;
 
 	(void)status;	/* never cancelled */
-	l->on_parsed = NULL;
+	j->on_parsed = NULL;
 	work->data = NULL;
 	if (fn)
-		fn(l->arg);
+		fn(j->arg);
 	else
-		release(l);
+		free_job(j);
 }
 
 void
-parse_job_start(struct parse_job *l, uv_loop_t *loop, char *take_memory, struct span line,
-	       void (*on_parsed)(void *arg), void *arg)
+parse_job_start(struct parse_job *j, uv_loop_t *loop, char *take_memory, struct span line,
+		void (*on_parsed)(void *arg), void *arg)
 {
-	l->memory = take_memory;
-	l->line = line;
-	l->on_parsed = on_parsed;
-	l->arg = arg;
-	l->work.data = l;
-	(void)uv_queue_work(loop, &l->work, parse, on_done);	/* fails only without a function */
+	j->memory = take_memory;
+	j->line = line;
+	j->on_parsed = on_parsed;
+	j->arg = arg;
+	j->work.data = j;
+	(void)uv_queue_work(loop, &j->work, parse_line, on_line_parsed); /* cannot fail */
 }
 
 void
-parse_job_free(struct parse_job *l)
+parse_job_free(struct parse_job *j)
 {
-	if (l && l->work.data)
-		l->on_parsed = NULL;	/* at work: on_done ends it */
-	else if (l)
-		release(l);
+	if (j && j->work.data)
+		j->on_parsed = NULL;	/* at work: on_line_parsed ends it */
+	else if (j)
+		free_job(j);
 }

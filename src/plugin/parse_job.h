@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * longline: one long line of a plugin, parsed on a thread of libuv's pool, so
- * that the loop does not stand still.
+ * parse_job: one long line of a plugin, parsed on a thread of libuv's pool, so
+ * that the loop does not stand still (ARCHITECTURE.md, Threads).
  *
  * Owns the line's memory. Knows nothing of pipes or calls.
  */
@@ -17,7 +17,7 @@
 enum { PARSE_JOB_MIN = 1 << 20 };
 
 struct parse_job {
-	char *memory;			/* malloc'ed; whoever takes it leaves NULL */
+	char *memory;			/* malloc'ed; a taker leaves NULL here */
 	bool repaired;			/* for its reader */
 	struct rpc_message message;	/* once it is parsed; points into the memory, as does */
 	struct rpc_answer answer;	/* what a response says; without its method */
@@ -30,11 +30,11 @@ struct parse_job {
 
 /* NULL when out of memory. */
 struct parse_job *parse_job_new(void);
-/* Sets the line off; `line` lies in `take_memory`. `on_parsed` comes from the
+/* Starts; `line` lies in `take_memory`. `on_parsed` comes from the
  * loop, unless parse_job_free is called before; afterwards the owner frees it. */
-void parse_job_start(struct parse_job *l, uv_loop_t *loop, char *take_memory, struct span line,
-		    void (*on_parsed)(void *arg), void *arg);
+void parse_job_start(struct parse_job *j, uv_loop_t *loop, char *take_memory, struct span line,
+		     void (*on_parsed)(void *arg), void *arg);
 /* At any time: one at work ends by itself. Accepts NULL. */
-void parse_job_free(struct parse_job *l);
+void parse_job_free(struct parse_job *j);
 
 #endif

@@ -58,7 +58,7 @@ scope_settle(struct scope *s, struct scope_entry *c)
 
 /* Puts `company` first among the marks. */
 static void
-mark(struct scope *s, struct span company, uint64_t at)
+mark_company(struct scope *s, struct span company, uint64_t at)
 {
 	struct scope_mark *m = s->marks, old;
 
@@ -78,7 +78,7 @@ scope_end(struct scope *s, struct scope_entry *c, uint64_t at)
 	scope_settle(s, c);
 	LIST_REMOVE(c, link);
 	if (c->company.len)
-		mark(s, c->company, at);
+		mark_company(s, c->company, at);
 	else
 		s->nameless_at = at;
 }

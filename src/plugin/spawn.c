@@ -156,7 +156,7 @@ make_pipe(int pair[2], bool child_reads, struct err *reterr)
 /* The end of the process */
 
 static void
-release(struct spawn *s)
+free_spawn(struct spawn *s)
 {
 	if (s->pidfd >= 0)
 		close(s->pidfd);
@@ -164,19 +164,20 @@ release(struct spawn *s)
 }
 
 static void
-on_closed(uv_handle_t *h)
+on_spawn_closed(uv_handle_t *h)
 {
-	release(h->data);
+	free_spawn(h->data);
 }
 
 static void
 close_watch(struct spawn *s)
 {
-	uv_close(s->by_signal ? (uv_handle_t *)&s->sigchld : (uv_handle_t *)&s->poll, on_closed);
+	uv_close(s->by_signal ? (uv_handle_t *)&s->sigchld : (uv_handle_t *)&s->poll,
+		 on_spawn_closed);
 }
 
 static void
-look(struct spawn *s)
+reap(struct spawn *s)
 {
 	siginfo_t info = { 0 };
 	int status;
@@ -205,14 +206,14 @@ on_pidfd(uv_poll_t *p, int status, int events)
 {
 	(void)status;
 	(void)events;
-	look(p->data);
+	reap(p->data);
 }
 
 static void
 on_sigchld(uv_signal_t *h, int number)
 {
 	(void)number;
-	look(h->data);
+	reap(h->data);
 }
 
 /* Before the fork: a SIGCHLD must not be missed. */
@@ -284,12 +285,12 @@ start(struct spawn *s, uv_loop_t *loop, const struct spawn_options *o, const int
 
 /* What could not be started. */
 static void
-discard(struct spawn *s)
+close_unstarted(struct spawn *s)
 {
 	if (s && s->watched)
 		close_watch(s);
 	else if (s)
-		release(s);
+		free_spawn(s);
 }
 
 struct spawn *
@@ -310,7 +311,7 @@ spawn_new(uv_loop_t *loop, const struct spawn_options *o, spawn_exit_fn *on_exit
 		ret = start(s, loop, o, ours, reterr);
 	}
 	if (ret < 0) {
-		discard(s);
+		close_unstarted(s);
 		s = NULL;
 	} else {
 		for (int i = 0; i < 3; i++) {

@@ -104,7 +104,7 @@ stderr_pipe_finish(struct stderr_pipe *p)
 }
 
 static void
-release(struct stderr_pipe *p)
+free_pipe(struct stderr_pipe *p)
 {
 	frame_free(p->frame);
 	stderr_tail_release(&p->tail);
@@ -114,7 +114,7 @@ release(struct stderr_pipe *p)
 static void
 on_stderr_closed(uv_handle_t *h)
 {
-	release(h->data);
+	free_pipe(h->data);
 }
 
 void

@@ -5,20 +5,42 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "worker_record.h"
+#include "envdriver/base/hash.h"
 #include "envdriver/registry/registry.h"
-#include "supervisor_impl.h"
+#include "managed.h"
+#include "plugin_calls.h"
+#include "worker_record.h"
 
 enum { HANDLES = 2 };
 
-static struct managed *
-find(const struct supervisor *s, const char *plugin_id)
-{
-	struct managed *h = s->handles;
+/* A plugin that it knows. */
+struct member {
+	UT_hash_handle hh;	/* by the plugin's id, which `managed` owns */
+	struct managed *managed;
+};
 
-	while (h && strcmp(h->id, plugin_id) != 0)
-		h = h->next;
-	return h;
+struct supervisor {
+	struct managed_shared shared;
+	struct registry *registry;
+	struct supervisor_events ev;
+	struct member *members;
+	uv_timer_t heartbeat;
+	uv_idle_t idle;
+	unsigned open;		/* of the two, not yet closed */
+	bool freed;
+	bool told;		/* on_stopped was called, or there is none */
+	void (*on_stopped)(void *arg);
+	void *stopped_arg;
+	struct plugin_calls_due due;
+};
+
+static struct managed *
+find_managed(const struct supervisor *s, const char *plugin_id)
+{
+	struct member *found;
+
+	HASH_FIND_STR(s->members, plugin_id, found);
+	return found ? found->managed : NULL;
 }
 
 /* What waits for the loop */
@@ -30,15 +52,16 @@ end_stop(struct supervisor *s)
 {
 	void (*fn)(void *arg) = s->on_stopped;
 
-	if (!s->stopping || s->told)
+	if (!s->shared.stopping || s->told)
 		return;
-	for (struct managed *h = s->handles; h; h = h->next)
-		if (h->worker || h->spawn_after)
+	for (struct member *m = s->members; m; m = m->hh.next)
+		if (managed_process(m->managed))
 			return;
 	s->told = true;
-	for (struct managed *h = s->handles; h; h = h->next)
-		if (h->row.status != WORKER_NONE)
-			worker_record_remove(s->redis, h->id, s->instance_id);
+	for (struct member *m = s->members; m; m = m->hh.next)
+		if (managed_status(m->managed) != WORKER_NONE)
+			worker_record_remove(s->shared.process.redis, managed_id(m->managed),
+					     s->shared.process.instance_id);
 	if (fn)
 		fn(s->stopped_arg);
 }
@@ -46,46 +69,53 @@ end_stop(struct supervisor *s)
 static struct managed *
 next_changed(const struct supervisor *s)
 {
-	struct managed *h = s->handles;
-
-	while (h && !h->change_due)
-		h = h->next;
-	return h;
+	for (struct member *m = s->members; m; m = m->hh.next)
+		if (managed_take_change(m->managed))
+			return m->managed;
+	return NULL;
 }
 
-/* From the loop, so that nobody is called back out of his own call. */
+/* From the loop, so that nothing is called back out of a call of ours. */
 static void
 tell_changes(struct supervisor *s)
 {
-	struct managed *h;
+	struct managed *m;
 
-	/* Whoever is told may change the list. */
-	while ((h = next_changed(s))) {
-		h->change_due = false;
-		s->ev.on_change(s->ev.arg, h->id);
-	}
+	/* Each callback may change the members. */
+	while ((m = next_changed(s)))
+		s->ev.on_change(s->ev.arg, managed_id(m));
 }
 
 static void
-on_idle(uv_idle_t *idle)
+on_supervisor_turn(uv_idle_t *idle)
 {
 	struct supervisor *s = idle->data;
 
 	uv_idle_stop(idle);
-	supervisor_call_deliver_due(s);
+	plugin_calls_due_deliver(&s->due);
 	tell_changes(s);
 	if (!s->freed)
 		end_stop(s);
 }
 
-void
-supervisor_wake(struct supervisor *s)
+static void
+wake(void *arg)
 {
-	uv_idle_start(&s->idle, on_idle);
+	struct supervisor *s = arg;
+
+	uv_idle_start(&s->idle, on_supervisor_turn);
 }
 
 static void
-on_beat(uv_timer_t *timer)
+on_managed_event(void *arg, const struct plugin_event *e)
+{
+	struct supervisor *s = arg;
+
+	s->ev.on_plugin_event(s->ev.arg, e);
+}
+
+static void
+on_heartbeat(uv_timer_t *timer)
 {
 	supervisor_republish(timer->data);
 }
@@ -95,31 +125,37 @@ on_beat(uv_timer_t *timer)
 static struct managed *
 find_or_add(struct supervisor *s, const char *plugin_id)
 {
-	struct managed *h = find(s, plugin_id);
+	struct managed *found = find_managed(s, plugin_id);
+	struct member *m;
 
-	if (h)
-		return h;
-	h = managed_new(s, plugin_id);
-	if (h) {
-		h->next = s->handles;
-		s->handles = h;
-	}
-	return h;
+	if (found)
+		return found;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return NULL;
+	m->managed = managed_new(&s->shared, plugin_id);
+	if (m->managed)
+		HASH_ADD_KEYPTR(hh, s->members, managed_id(m->managed), strlen(plugin_id), m);
+	if (m->hh.tbl)
+		return m->managed;
+	managed_free(m->managed);
+	free(m);
+	return NULL;
 }
 
 static void
 remove_over(struct supervisor *s)
 {
-	struct managed **at = &s->handles, *h;
+	struct member *m, *next;
 
-	while ((h = *at)) {
-		if (managed_over(h)) {
-			*at = h->next;
-			worker_record_remove(s->redis, h->id, s->instance_id);
-			managed_free(h);
-		} else {
-			at = &h->next;
-		}
+	HASH_ITER(hh, s->members, m, next) {
+		if (!managed_over(m->managed))
+			continue;
+		HASH_DEL(s->members, m);
+		worker_record_remove(s->shared.process.redis, managed_id(m->managed),
+				     s->shared.process.instance_id);
+		managed_free(m->managed);
+		free(m);
 	}
 }
 
@@ -127,28 +163,28 @@ void
 supervisor_sync(struct supervisor *s)
 {
 	const struct registry_plugin *p;
-	struct managed *h;
+	struct managed *found;
 
 	/* A mirror that is not kept true says nothing about who is gone. */
 	if (!registry_fresh(s->registry))
 		return;
 	for (size_t i = 0; (p = registry_at(s->registry, i)); i++) {
-		h = p->ready ? find_or_add(s, p->id) : find(s, p->id);
-		if (h)
-			managed_update(h, p);
+		found = p->ready ? find_or_add(s, p->id) : find_managed(s, p->id);
+		if (found)
+			managed_update(found, p);
 	}
-	for (h = s->handles; h; h = h->next)
-		if (!registry_by_id(s->registry, span_of(h->id)))
-			managed_update(h, NULL);
+	for (struct member *m = s->members; m; m = m->hh.next)
+		if (!registry_by_id(s->registry, span_of(managed_id(m->managed))))
+			managed_update(m->managed, NULL);
 	remove_over(s);
 }
 
 void
 supervisor_republish(struct supervisor *s)
 {
-	for (struct managed *h = s->handles; h; h = h->next)
-		if (h->row.status != WORKER_STOPPED)
-			managed_beat(h);
+	for (struct member *m = s->members; m; m = m->hh.next)
+		if (managed_status(m->managed) != WORKER_STOPPED)
+			managed_publish(m->managed);
 }
 
 /* Questions and wishes */
@@ -156,46 +192,34 @@ supervisor_republish(struct supervisor *s)
 enum worker_status
 supervisor_status(const struct supervisor *s, const char *plugin_id)
 {
-	const struct managed *h = find(s, plugin_id);
+	const struct managed *m = find_managed(s, plugin_id);
 
-	return h ? h->row.status : WORKER_NONE;
+	return m ? managed_status(m) : WORKER_NONE;
 }
 
 bool
 supervisor_supports(const struct supervisor *s, const char *plugin_id, const char *method)
 {
-	const struct managed *h = find(s, plugin_id);
-	struct jtext_iter it;
-	struct jtext one;
-	struct span key;
+	const struct managed *m = find_managed(s, plugin_id);
 
-	if (!h || h->row.status != WORKER_RUNNING)
-		return false;
-	jtext_iter_init(&it, worker_methods(h->worker));
-	while (jtext_iter_next(&it, &key, &one))
-		if (jtext_is(one, method))
-			return true;
-	return false;
+	return m && managed_supports(m, method);
 }
 
 bool
 supervisor_startable(const struct supervisor *s, const char *plugin_id)
 {
-	struct managed *h = find(s, plugin_id);
+	struct managed *m = find_managed(s, plugin_id);
 
-	if (!h || s->stopping)
-		return false;
-	managed_look_again(h);
-	return supervisor_table_startable(&h->row);
+	return m && !s->shared.stopping && managed_startable(m);
 }
 
 void
 supervisor_start(struct supervisor *s, const char *plugin_id)
 {
-	struct managed *h = find(s, plugin_id);
+	struct managed *m = find_managed(s, plugin_id);
 
-	if (h && !s->stopping)
-		handle_event(h, SUPERVISOR_DEMAND);
+	if (m && !s->shared.stopping)
+		managed_start(m);
 }
 
 size_t
@@ -203,37 +227,42 @@ supervisor_count(const struct supervisor *s, enum worker_status st)
 {
 	size_t n = 0;
 
-	for (const struct managed *h = s->handles; h; h = h->next)
-		n += h->row.status == st;
+	for (const struct member *m = s->members; m; m = m->hh.next)
+		n += managed_status(m->managed) == st;
 	return n;
 }
-
-/* Slots */
 
 bool
 supervisor_slot_take(struct supervisor *s, const char *plugin_id)
 {
-	struct managed *h = find(s, plugin_id);
+	struct managed *m = find_managed(s, plugin_id);
 
-	if (!h || h->row.status == WORKER_NONE)
-		return false;
-	if (h->slots >= s->max_slots) {
-		h->slot_refused = true;
-		return false;
-	}
-	h->slots++;
-	return true;
+	return m && managed_slot_take(m);
 }
 
 void
 supervisor_slot_give(struct supervisor *s, const char *plugin_id)
 {
-	struct managed *h = find(s, plugin_id);
+	struct managed *m = find_managed(s, plugin_id);
 
-	if (!h || h->slots == 0)
-		return;
-	h->slots--;
-	managed_slots_changed(h);
+	if (m)
+		managed_slot_give(m);
+}
+
+struct plugin_call *
+supervisor_call(struct supervisor *s, const struct plugin_request *r,
+		const struct plugin_call_events *ev)
+{
+	struct managed *m = find_managed(s, r->plugin_id);
+	struct plugin_call *c = plugin_call_new(r, ev, &s->due);
+
+	if (!c)
+		return NULL;
+	if (m && managed_status(m) != WORKER_NONE)
+		managed_call(m, c, r->params);
+	else
+		plugin_call_refuse_unknown(c, r->plugin_id);
+	return c;
 }
 
 /* Life */
@@ -241,58 +270,59 @@ supervisor_slot_give(struct supervisor *s, const char *plugin_id)
 void
 supervisor_stop(struct supervisor *s, bool now, void (*on_stopped)(void *arg), void *arg)
 {
-	s->stopping = true;
+	s->shared.stopping = true;
 	s->told = false;
 	s->on_stopped = on_stopped;
 	s->stopped_arg = arg;
-	for (struct managed *h = s->handles; h; h = h->next) {
-		if (h->row.wanted)
-			handle_event(h, SUPERVISOR_UNWANTED);
-		if (now)
-			handle_event(h, SUPERVISOR_NOW);
-	}
-	supervisor_wake(s);
+	for (struct member *m = s->members; m; m = m->hh.next)
+		managed_stop(m->managed, now);
+	wake(s);
 }
 
 static void
-on_closed(uv_handle_t *handle)
+on_supervisor_closed(uv_handle_t *handle)
 {
 	struct supervisor *s = handle->data;
 
 	if (--s->open > 0)
 		return;
-	free(s->instance_id);
-	free(s->incarnation);
+	free(s->shared.process.instance_id);
+	free(s->shared.incarnation);
 	free(s);
 }
 
 void
 supervisor_free(struct supervisor *s)
 {
-	struct managed *h;
+	struct member *m, *next;
 
 	if (!s)
 		return;
 	s->freed = true;
-	supervisor_call_drop(&s->due);
-	while ((h = s->handles)) {
-		s->handles = h->next;
-		managed_free(h);
+	plugin_calls_due_release(&s->due);
+	HASH_ITER(hh, s->members, m, next) {
+		HASH_DEL(s->members, m);
+		managed_free(m->managed);
+		free(m);
 	}
-	uv_close((uv_handle_t *)&s->beat, on_closed);
-	uv_close((uv_handle_t *)&s->idle, on_closed);
+	uv_close((uv_handle_t *)&s->heartbeat, on_supervisor_closed);
+	uv_close((uv_handle_t *)&s->idle, on_supervisor_closed);
 }
 
 static void
-set_limits(struct supervisor *s)
+set_shared(struct managed_shared *shared, uv_loop_t *loop, const struct config *config,
+	   struct redis *redis)
 {
-	s->limits = worker_limits_default;
-	s->limits.start_ms = config_int(s->config, "plugin.start.timeout");
-	s->limits.line_max = (size_t)config_int(s->config, "plugin.line.max.bytes");
-	s->limits.log_max = (uint64_t)config_int(s->config, "plugin.log.max.bytes");
-	s->call_ms = config_int(s->config, "plugin.call.timeout");
-	s->max_slots = (size_t)config_int(s->config, "plugin.max.in.flight");
-	s->rules.restart = config_bool(s->config, "plugin.restart");
+	shared->process = (struct plugin_process_shared){
+		.loop = loop, .config = config, .redis = redis,
+		.limits = worker_limits_default,
+		.push_ms = config_int(config, "plugin.call.timeout"),
+	};
+	shared->process.limits.start_ms = config_int(config, "plugin.start.timeout");
+	shared->process.limits.line_max = (size_t)config_int(config, "plugin.line.max.bytes");
+	shared->process.limits.log_max = (uint64_t)config_int(config, "plugin.log.max.bytes");
+	shared->slots_max = (size_t)config_int(config, "plugin.max.in.flight");
+	shared->rules.restart = config_bool(config, "plugin.restart");
 }
 
 struct supervisor *
@@ -301,30 +331,31 @@ supervisor_new(uv_loop_t *loop, const struct config *config, struct registry *re
 	       const struct supervisor_events *events, struct err *reterr)
 {
 	struct supervisor *s = calloc(1, sizeof(*s));
-	uint64_t beat;
+	uint64_t interval;
 
 	if (!s) {
 		err_nomem(reterr);
 		return NULL;
 	}
-	s->loop = loop;
-	s->config = config;
 	s->registry = registry;
-	s->redis = redis;
 	s->ev = *events;
-	s->instance_id = strdup(instance_id);
-	s->incarnation = strdup(incarnation);
 	s->open = HANDLES;
-	uv_timer_init(loop, &s->beat);
+	uv_timer_init(loop, &s->heartbeat);
 	uv_idle_init(loop, &s->idle);
-	s->beat.data = s->idle.data = s;
-	if (!s->instance_id || !s->incarnation) {
+	s->heartbeat.data = s->idle.data = s;
+	plugin_calls_due_init(&s->due, wake, s);
+	set_shared(&s->shared, loop, config, redis);
+	s->shared.wake = wake;
+	s->shared.on_plugin_event = on_managed_event;
+	s->shared.arg = s;
+	s->shared.process.instance_id = strdup(instance_id);
+	s->shared.incarnation = strdup(incarnation);
+	if (!s->shared.process.instance_id || !s->shared.incarnation) {
 		err_nomem(reterr);
 		supervisor_free(s);
 		return NULL;
 	}
-	set_limits(s);
-	beat = (uint64_t)config_int(config, "heartbeat.interval");
-	uv_timer_start(&s->beat, on_beat, beat, beat);
+	interval = (uint64_t)config_int(config, "heartbeat.interval");
+	uv_timer_start(&s->heartbeat, on_heartbeat, interval, interval);
 	return s;
 }

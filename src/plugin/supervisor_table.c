@@ -3,6 +3,22 @@
 
 #include "envdriver/base/backoff.h"
 
+const char *
+supervisor_status_name(enum worker_status s)
+{
+	static const char *const names[] = {
+		[WORKER_NONE] = "none",
+		[WORKER_STARTING] = "starting",
+		[WORKER_RUNNING] = "running",
+		[WORKER_STOPPING] = "stopping",
+		[WORKER_STOPPED] = "stopped",
+		[WORKER_CRASHED] = "crashed",
+		[WORKER_BACKOFF] = "backoff",
+	};
+
+	return names[s];
+}
+
 /* What a cell of the table does beyond its plain action and next state. */
 enum special {
 	PLAIN,
@@ -10,7 +26,7 @@ enum special {
 	MARK_STALE,
 	RETRY,		/* a failed hand-shake: back-off, for ever */
 	CRASH,		/* counted: back-off, or give up */
-	RESET,		/* the series is forgotten */
+	RESET,		/* the series begins anew */
 	AGAIN,		/* stopped: start again when it is wanted */
 	RESUME,		/* wanted again before the ladder began */
 	BEGIN_STOP,	/* drain, then the ladder */
@@ -123,7 +139,7 @@ series_over(const struct supervisor_row *row, int64_t now)
 }
 
 static void
-forget_series(struct supervisor_row *row)
+reset_series(struct supervisor_row *row)
 {
 	row->crashes = row->consecutive = 0;
 	row->gave_up = false;
@@ -137,7 +153,7 @@ crash(struct supervisor_row *row, const struct supervisor_rules *rules, bool fai
       double dice)
 {
 	if (series_over(row, now))
-		forget_series(row);
+		reset_series(row);
 	row->crashes += !failed;
 	row->consecutive++;
 	row->total++;
@@ -176,7 +192,7 @@ again(struct supervisor_row *row)
 }
 
 static void
-remember(struct supervisor_row *row, enum supervisor_event event, int64_t now)
+note_event(struct supervisor_row *row, enum supervisor_event event, int64_t now)
 {
 	if (event == SUPERVISOR_WANTED)
 		row->wanted = true;
@@ -200,14 +216,14 @@ passes(const struct supervisor_row *row, enum supervisor_event event)
 }
 
 static enum supervisor_action
-step(struct supervisor_row *row, const struct supervisor_rules *rules, enum supervisor_event event,
-     int64_t now_ms, double dice)
+do_step(struct supervisor_row *row, const struct supervisor_rules *rules,
+	enum supervisor_event event, int64_t now_ms, double dice)
 {
 	enum supervisor_action later;
-	/* A handle that was never started is as a stopped one. */
+	/* A managed worker that was never started is as a stopped one. */
 	const struct cell *c = &table[row->status ? row->status : WORKER_STOPPED][event];
 
-	remember(row, event, now_ms);
+	note_event(row, event, now_ms);
 	if (!passes(row, event))
 		return SUPERVISOR_NOTHING;
 	switch (c->special) {
@@ -222,7 +238,7 @@ step(struct supervisor_row *row, const struct supervisor_rules *rules, enum supe
 	case CRASH:
 		return crash(row, rules, c->special == RETRY, now_ms, dice);
 	case RESET:
-		forget_series(row);
+		reset_series(row);
 		break;
 	case AGAIN:
 		return again(row);
@@ -254,7 +270,7 @@ enum supervisor_action
 supervisor_table_step(struct supervisor_row *row, const struct supervisor_rules *rules,
 		      enum supervisor_event event, int64_t now_ms, double dice)
 {
-	enum supervisor_action action = step(row, rules, event, now_ms, dice);
+	enum supervisor_action action = do_step(row, rules, event, now_ms, dice);
 
 	if (action == SUPERVISOR_SPAWN)
 		row->spawned_ms = now_ms;

@@ -129,7 +129,7 @@ worker_write(struct worker *w, struct span line)
 
 /* The end */
 
-static void enter(struct worker *w, enum phase phase);
+static void enter_phase(struct worker *w, enum phase phase);
 
 static const char *
 exit_text(struct worker *w)
@@ -168,7 +168,7 @@ death_text(void *arg, struct channel_pending *p)
 
 /* Ends what the process left behind: lines, calls, the worker itself. */
 static void
-end(struct worker *w)
+end_run(struct worker *w)
 {
 	uv_timer_stop(&w->timer);
 	channel_finish(w->channel);
@@ -189,7 +189,7 @@ static void
 end_if_empty(struct worker *w)
 {
 	if (w->phase == IN_EXITED && stderr_pipe_ended(w->err) && channel_ended(w->channel))
-		end(w);
+		end_run(w);
 }
 
 static void
@@ -199,7 +199,7 @@ on_worker_exit(void *arg, int code, int signal_number)
 
 	w->how.code = code;
 	w->how.signal = signal_number;
-	enter(w, IN_EXITED);
+	enter_phase(w, IN_EXITED);
 	end_if_empty(w);
 }
 
@@ -211,22 +211,22 @@ on_phase_over(uv_timer_t *t)
 
 	switch (w->phase) {
 	case IN_LINGER:
-		enter(w, w->how.asked ? IN_TERM : IN_KILL);
+		enter_phase(w, w->how.asked ? IN_TERM : IN_KILL);
 		break;
 	case IN_TERM:
-		enter(w, IN_KILL);
+		enter_phase(w, IN_KILL);
 		break;
 	case IN_KILL:
 		/* Not even SIGKILL helps: it hangs in the kernel, and is left there. */
 		w->how.code = -1;
 		w->how.signal = SIGKILL;
-		end(w);
+		end_run(w);
 		break;
 	case IN_EXITED:
 		if (channel_parsing(w->channel))
-			enter(w, IN_EXITED);	/* what it said before it died counts */
+			enter_phase(w, IN_EXITED);	/* what it said before it died counts */
 		else
-			end(w);
+			end_run(w);
 		break;
 	default:
 		break;
@@ -241,7 +241,7 @@ on_shutdown_answer(struct channel_pending *p, const struct rpc_answer *a)
 	if (a->end == RPC_TIMED_OUT)
 		channel_cancel(w->channel, p);
 	if (w->phase == IN_SHUTDOWN)
-		enter(w, IN_LINGER);
+		enter_phase(w, IN_LINGER);
 }
 
 static void
@@ -254,11 +254,11 @@ send_shutdown(struct worker *w)
 		.on_end = on_shutdown_answer,
 	};
 	if (channel_send(w->channel, &w->shutdown, &r, /* reterr= */ NULL) < 0)
-		enter(w, IN_LINGER);
+		enter_phase(w, IN_LINGER);
 }
 
 static void
-enter(struct worker *w, enum phase phase)
+enter_phase(struct worker *w, enum phase phase)
 {
 	const int64_t waits[] = {
 		[IN_LINGER] = w->limits.linger_ms,
@@ -284,9 +284,9 @@ worker_stop(struct worker *w)
 		return;
 	w->how.asked = true;
 	if (w->phase == IN_USE)
-		enter(w, IN_SHUTDOWN);
+		enter_phase(w, IN_SHUTDOWN);
 	else if (w->phase == IN_HANDSHAKE)
-		enter(w, IN_TERM);
+		enter_phase(w, IN_TERM);
 }
 
 /* What the plugin says */
@@ -336,7 +336,7 @@ on_worker_broken(void *arg)
 	struct worker *w = arg;
 
 	if (w->phase <= IN_SHUTDOWN && !w->how.asked)
-		enter(w, IN_LINGER);
+		enter_phase(w, IN_LINGER);
 	end_if_empty(w);
 }
 
@@ -376,7 +376,7 @@ on_initialized(struct channel_pending *p, const struct rpc_answer *a)
 	if (a->end == RPC_TIMED_OUT)
 		channel_cancel(w->channel, p);
 	if (w->phase == IN_HANDSHAKE)
-		enter(w, IN_KILL);
+		enter_phase(w, IN_KILL);
 }
 
 static int

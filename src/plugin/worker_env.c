@@ -2,6 +2,7 @@
 #include "worker_env.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/config.h"
@@ -28,14 +29,14 @@ is_name(const char *entry, struct span name)
 }
 
 static void
-add(struct list *l, const char *entry)
+add_entry(struct list *l, const char *entry)
 {
 	buf_add(&l->text, entry, strlen(entry) + 1);
 	l->n++;
 }
 
 static const char *
-find(char *const env[], struct span name)
+find_entry(char *const env[], struct span name)
 {
 	for (; name.len && *env; env++)
 		if (is_name(*env, name))
@@ -54,7 +55,7 @@ next_name(const char **p, struct span *ret)
 }
 
 static bool
-is_named(const char *names, const char *entry)
+names_entry(const char *names, const char *entry)
 {
 	struct span name;
 
@@ -65,16 +66,16 @@ is_named(const char *names, const char *entry)
 }
 
 static void
-pass_on(struct list *l, const char *names, const char *but, char *const own[])
+pass_named(struct list *l, const char *names, const char *but, char *const own[])
 {
 	struct span name;
 	const char *entry;
 
 	while (names && next_name(&names, &name)) {
-		entry = find(own, name);
-		if (entry && entry[name.len + 1] && !is_named(but, entry) &&
+		entry = find_entry(own, name);
+		if (entry && entry[name.len + 1] && !names_entry(but, entry) &&
 		    !span_is(name, "PAPERCLIP_PLUGIN_ID"))
-			add(l, entry);
+			add_entry(l, entry);
 	}
 }
 
@@ -96,7 +97,7 @@ as_block(struct list *l)
 
 char **
 worker_env_new(const struct config *config, const char *plugin_id, const char *plugin_key,
-	    char *const own[], struct err *reterr)
+	       char *const own[], struct err *reterr)
 {
 	const char *all = config_str(config, "plugin.env"), *one;
 	struct list passed = { BUF_INIT, 0 }, l = { BUF_INIT, 0 };
@@ -105,8 +106,8 @@ worker_env_new(const struct config *config, const char *plugin_id, const char *p
 
 	buf_addf(&text, "plugin.env.%s", plugin_key);
 	one = text.failed ? NULL : config_dynamic(config, text.data);
-	pass_on(&passed, one, /* but= */ NULL, own);
-	pass_on(&passed, all, one, own);
+	pass_named(&passed, one, /* but= */ NULL, own);
+	pass_named(&passed, all, one, own);
 	given = as_block(&passed);
 	if (!given || text.failed)
 		goto out;
@@ -114,12 +115,12 @@ worker_env_new(const struct config *config, const char *plugin_id, const char *p
 	buf_addf(&text, "PAPERCLIP_PLUGIN_ID=%s", plugin_id);
 	if (text.failed)
 		goto out;
-	add(&l, text.data);
+	add_entry(&l, text.data);
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
-		if (!find(given, (struct span){ fixed[i], strcspn(fixed[i], "=") }))
-			add(&l, fixed[i]);
+		if (!find_entry(given, (struct span){ fixed[i], strcspn(fixed[i], "=") }))
+			add_entry(&l, fixed[i]);
 	for (char **e = given; *e; e++)
-		add(&l, *e);
+		add_entry(&l, *e);
 	env = as_block(&l);
 out:
 	if (!env)
@@ -134,7 +135,36 @@ out:
 const char *
 worker_env_get(char *const env[], const char *name)
 {
-	const char *entry = find(env, span_of(name));
+	const char *entry = find_entry(env, span_of(name));
 
 	return entry ? entry + strlen(name) + 1 : NULL;
+}
+
+/*
+ * 0 is unset, but for core files, of which there are none. Memory is
+ * RLIMIT_DATA, what a process can write to: RLIMIT_AS would count what a
+ * runtime reserves and never uses, for Node some GiB.
+ */
+static const struct {
+	const char *key;
+	int resource;
+} limit_keys[WORKER_ENV_LIMITS] = {
+	{ "plugin.limit.core", RLIMIT_CORE },
+	{ "plugin.limit.memory", RLIMIT_DATA },
+	{ "plugin.limit.files", RLIMIT_NOFILE },
+	{ "plugin.limit.processes", RLIMIT_NPROC },
+};
+
+size_t
+worker_env_limits(const struct config *config, struct spawn_limit ret[WORKER_ENV_LIMITS])
+{
+	size_t n = 0;
+
+	for (int i = 0; i < WORKER_ENV_LIMITS; i++) {
+		int64_t value = config_int(config, limit_keys[i].key);
+
+		if (value > 0 || limit_keys[i].resource == RLIMIT_CORE)
+			ret[n++] = (struct spawn_limit){ limit_keys[i].resource, (uint64_t)value };
+	}
+	return n;
 }

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * workenv: the environment of a worker, made from nothing (docs/operations.md, "What
- * envdriver gives a worker at start").
+ * worker_env: the environment variables and the limits of a worker, made from
+ * nothing (docs/operations.md, "What envdriver gives a worker at start").
  *
  * Owns nothing.
  */
 #ifndef ENVDRIVER_PLUGIN_WORKER_ENV_H
 #define ENVDRIVER_PLUGIN_WORKER_ENV_H
 
+#include <stddef.h>
+
+#include "spawn.h"
+
 struct config;
 struct err;
+
+enum { WORKER_ENV_LIMITS = 4 };
 
 /*
  * "NAME=value" strings, ended by NULL, in one block that the caller frees.
@@ -18,8 +24,11 @@ struct err;
  * fixed ones, but for PAPERCLIP_PLUGIN_ID.
  */
 char **worker_env_new(const struct config *config, const char *plugin_id, const char *plugin_key,
-		   char *const own[], struct err *reterr);
+		      char *const own[], struct err *reterr);
 /* The value of `name`; NULL when there is none. */
 const char *worker_env_get(char *const env[], const char *name);
+
+/* plugin.limit.*: returns how many are set. */
+size_t worker_env_limits(const struct config *config, struct spawn_limit ret[WORKER_ENV_LIMITS]);
 
 #endif

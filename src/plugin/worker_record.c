@@ -4,26 +4,9 @@
 #include <stdio.h>
 
 #include "envdriver/base/clock.h"
-#include "envdriver/plugin/supervisor.h"
 #include "envdriver/redis/redis.h"
 
 enum { ARGS_MAX = 2 + 2 * 11, NUMBER_LEN = 24 };
-
-const char *
-worker_status_name(enum worker_status s)
-{
-	static const char *const names[] = {
-		[WORKER_NONE] = "none",
-		[WORKER_STARTING] = "starting",
-		[WORKER_RUNNING] = "running",
-		[WORKER_STOPPING] = "stopping",
-		[WORKER_STOPPED] = "stopped",
-		[WORKER_CRASHED] = "crashed",
-		[WORKER_BACKOFF] = "backoff",
-	};
-
-	return names[s];
-}
 
 /* HSET, being put together. */
 struct fields {
@@ -36,7 +19,7 @@ struct fields {
 };
 
 static void
-add(struct fields *f, const char *name, struct span value)
+add_text_field(struct fields *f, const char *name, struct span value)
 {
 	if (!value.ptr)
 		return;
@@ -45,19 +28,19 @@ add(struct fields *f, const char *name, struct span value)
 }
 
 static void
-add_time(struct fields *f, const char *name, int64_t wall_ms)
+add_time_field(struct fields *f, const char *name, int64_t wall_ms)
 {
 	if (wall_ms)
-		add(f, name, span_of(clock_text(wall_ms, f->times[f->n_times++])));
+		add_text_field(f, name, span_of(clock_text(wall_ms, f->times[f->n_times++])));
 }
 
 static void
-add_number(struct fields *f, const char *name, int value)
+add_int_field(struct fields *f, const char *name, int value)
 {
 	char *text = f->numbers[f->n_numbers++];
 
 	snprintf(text, NUMBER_LEN, "%d", value);
-	add(f, name, span_of(text));
+	add_text_field(f, name, span_of(text));
 }
 
 static void
@@ -81,17 +64,17 @@ worker_record_write(struct redis *redis, const struct worker_record *r)
 		return;
 	f.argv[f.n++] = SPAN_LIT("HSET");
 	f.argv[f.n++] = buf_span(&key);
-	add(&f, "status", span_of(r->status));
-	add(&f, "incarnation", span_of(r->incarnation));
+	add_text_field(&f, "status", span_of(r->status));
+	add_text_field(&f, "incarnation", span_of(r->incarnation));
 	if (r->pid)
-		add_number(&f, "pid", r->pid);
-	add_time(&f, "startedAt", r->started_at);
-	add_time(&f, "heartbeatAt", clock_wall_ms());
-	add_number(&f, "consecutiveCrashes", r->consecutive_crashes);
-	add_number(&f, "totalCrashes", r->total_crashes);
-	add_time(&f, "lastCrashAt", r->last_crash_at);
-	add_time(&f, "nextRestartAt", r->next_restart_at);
-	add(&f, "supportedMethods", r->methods);
+		add_int_field(&f, "pid", r->pid);
+	add_time_field(&f, "startedAt", r->started_at);
+	add_time_field(&f, "heartbeatAt", clock_wall_ms());
+	add_int_field(&f, "consecutiveCrashes", r->consecutive_crashes);
+	add_int_field(&f, "totalCrashes", r->total_crashes);
+	add_time_field(&f, "lastCrashAt", r->last_crash_at);
+	add_time_field(&f, "nextRestartAt", r->next_restart_at);
+	add_text_field(&f, "supportedMethods", r->methods);
 	if (redis_sendf(redis, NULL, NULL, "MULTI") == 0 &&
 	    redis_sendf(redis, NULL, NULL, "DEL %b", key.data, key.len) == 0 &&
 	    redis_send(redis, NULL, NULL, f.n, f.argv) == 0 &&

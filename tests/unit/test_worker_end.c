@@ -187,12 +187,12 @@ test_configs(void **state)
 
 	(void)state;
 	worker_rig_begin(&b, &s, NULL);
-	b.teller = (struct config_push){ .timeout_ms = 300, .on_answer = on_told, .arg = &b };
+	b.push = (struct config_push){ .timeout_ms = 300, .on_answer = on_told, .arg = &b };
 	worker_rig_run_until(&b, &b.up, "up");
 	assert_int_equal(jtext_check(SPAN_LIT("{\"co-1\":{\"a\":1},\"x\":5,\"co-2\":{},"
 		"\"co-3\":{\"c\":3}}"),
 				     64, &config, NULL), 0);
-	config_push_begin(&b.teller, b.worker, config);
+	config_push_begin(&b.push, b.worker, config);
 	worker_rig_run_until(&b, &b.ended, "configs");
 	assert_string_equal(b.out.data, UP "told co-1 0\ntold co-2 3\ntold co-3 0\n"
 			    "dead Worker process exited (code=0, signal=null)\nend\n");

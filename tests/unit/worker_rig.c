@@ -129,7 +129,7 @@ on_dead(void *arg, const struct worker_end *end)
 	buf_addf(&b->out, "%s%s%s%s%s\n", end->up ? "dead " : "failed ", end->asked ? "asked " : "",
 		 end->answered ? "answered " : "", end->failure ? end->failure : end->text,
 		 end->failure && end->answered ? " / " : "");
-	config_push_end(&b->teller);
+	config_push_end(&b->push);
 }
 
 static void
@@ -180,7 +180,7 @@ worker_rig_finish(struct worker_rig *b)
 	assert_int_equal(uv_loop_close(&b->loop), 0);
 	for (int i = 0; i < CALLS; i++)
 		assert_false(b->calls[i].used);
-	config_push_release(&b->teller);
+	config_push_release(&b->push);
 	buf_release(&b->out);
 }
 

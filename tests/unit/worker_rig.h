@@ -45,7 +45,7 @@ struct worker_rig {
 	struct worker *worker;
 	uint64_t next_id;
 	struct test_call calls[CALLS];
-	struct config_push teller;
+	struct config_push push;
 	struct buf out;		/* what happened */
 	int pid;
 	bool up, ended;

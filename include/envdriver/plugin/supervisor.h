@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor: one worker process for every plugin that is ready and present
- * on this host; keeps it alive, calls it, stops it (docs/decisions.md D17-D20, docs/protocol.md
- * sections 1, 2, 7, 10).
+ * on this host; keeps it alive, calls it, stops it (docs/decisions.md D17 to
+ * D20, docs/protocol.md sections 1, 2, 7, 10).
  *
- * Owns the workers. The rules are a pure table (supervisor_table.h): state x
- * event -> action, next state, with the clock passed in. Writes the worker
- * records with heartbeats to Redis. A running worker whose manifest or
- * package changed in the registry is started anew as soon as it has no call;
+ * Owns the managed workers. The rules are a pure table (supervisor_table.h):
+ * state x event -> action, next state, with the clock passed in. Writes the
+ * worker records with heartbeats to Redis. A running worker whose manifest or
+ * package changed in the registry is restarted as soon as it has no call;
  * calls go on meanwhile. SIGPIPE must be ignored. Knows nothing of commands,
  * Kafka or claims.
  */
@@ -28,7 +28,7 @@ struct registry;
 struct supervisor;
 
 enum worker_status {
-	WORKER_NONE,		/* no handle: never started */
+	WORKER_NONE,		/* never started */
 	WORKER_STARTING,
 	WORKER_RUNNING,
 	WORKER_STOPPING,
@@ -38,9 +38,9 @@ enum worker_status {
 };
 
 /* "starting", as in Redis and in error texts. */
-const char *worker_status_name(enum worker_status s);
+const char *supervisor_status_name(enum worker_status s);
 
-/* Both must be there. */
+/* Both must be set. */
 struct supervisor_events {
 	/* A worker's status, or its free slots, changed: what waited for it
 	 * may go on. Always from the loop. `plugin_id` is borrowed. */
@@ -49,13 +49,14 @@ struct supervisor_events {
 	void *arg;
 };
 
+/* The loop, config, registry and redis outlive it. NULL: see reterr. */
 struct supervisor *supervisor_new(uv_loop_t *loop, const struct config *config,
 				  struct registry *registry, struct redis *redis,
 				  const char *instance_id, const char *incarnation,
 				  const struct supervisor_events *events, struct err *reterr);
 
 /* Brings workers in line with the registry: starts what became ready, stops
- * what no longer is. Called by whoever owns the registry's on_change. */
+ * what no longer is. To be called at each change of the registry. */
 void supervisor_sync(struct supervisor *s);
 /* Writes all worker records anew (after Redis came back). */
 void supervisor_republish(struct supervisor *s);
@@ -63,8 +64,8 @@ void supervisor_republish(struct supervisor *s);
 enum worker_status supervisor_status(const struct supervisor *s, const char *plugin_id);
 /* The live worker's supportedMethods contain `method`. */
 bool supervisor_supports(const struct supervisor *s, const char *plugin_id, const char *method);
-/* A ready plugin whose package is on this host and whose worker was not given
- * up: it can be started (or is). */
+/* A ready plugin whose package is on this host and whose worker did not crash
+ * too often: it can be started (or is). */
 bool supervisor_startable(const struct supervisor *s, const char *plugin_id);
 /* Starts it now if it is not starting or running; a back-off is cut short.
  * One that crashed too often stays down until its registry record changes. */

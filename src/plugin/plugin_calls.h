@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plugin_calls: the calls of one plugin, as its managed worker and the
+ * supervisor see them: sent at once, held for a hand-shake, or answered by us
+ * (docs/protocol.md section 7). The caller's side is
+ * envdriver/plugin/plugin_call.h; one file, plugin_call.c, has both.
+ *
+ * Owns the calls that nobody has freed yet, and the time limits of those that
+ * are held. Knows nothing of when a worker is started or stopped.
+ */
+#ifndef ENVDRIVER_PLUGIN_PLUGIN_CALLS_H
+#define ENVDRIVER_PLUGIN_PLUGIN_CALLS_H
+
+#include <sys/queue.h>
+#include <uv.h>
+
+#include "envdriver/plugin/plugin_call.h"
+
+struct plugin_calls;
+struct worker;
+
+TAILQ_HEAD(plugin_call_list, plugin_call);
+
+/* Calls that cannot be sent: their answers wait for the loop, so that nothing
+ * is called back before supervisor_call returned. The last two are set by the
+ * owner. */
+struct plugin_calls_due {
+	struct plugin_call_list list;
+	/* plugin_calls_due_deliver is to be called from the loop. */
+	void (*wake)(void *arg);
+	void *arg;
+};
+
+void plugin_calls_due_init(struct plugin_calls_due *d, void (*wake)(void *arg), void *arg);
+/* Answers those that are due now, not those that are added meanwhile. */
+void plugin_calls_due_deliver(struct plugin_calls_due *d);
+/* Nothing is called back for what is left. */
+void plugin_calls_due_release(struct plugin_calls_due *d);
+
+/* NULL when out of memory. `id` is the plugin's, for texts; it outlives the
+ * calls. `on_idle` is called when the last call that was held or sent has
+ * been answered. */
+struct plugin_calls *plugin_calls_new(uv_loop_t *loop, const char *id, void (*on_idle)(void *arg),
+				      void *arg);
+/* How many are held, or sent and not answered. */
+size_t plugin_calls_count(const struct plugin_calls *cs);
+/* The worker is up: sends what is held. */
+void plugin_calls_send_held(struct plugin_calls *cs, struct worker *worker);
+/* It will not come: refuses what is held. */
+void plugin_calls_refuse_held(struct plugin_calls *cs, const char *status);
+/* After worker_free. Nothing is called back for what is held. The memory is
+ * given back when the loop has turned. Accepts NULL. */
+void plugin_calls_free(struct plugin_calls *cs);
+
+/* A call that is neither sent, held nor refused yet: one of the next four
+ * follows at once. NULL when out of memory. `due` outlives the call. */
+struct plugin_call *plugin_call_new(const struct plugin_request *r,
+				    const struct plugin_call_events *ev,
+				    struct plugin_calls_due *due);
+void plugin_call_send(struct plugin_call *c, struct plugin_calls *cs, struct worker *worker,
+		      struct span params);
+/* Until plugin_calls_send_held, within the call's own time limit. */
+void plugin_call_hold(struct plugin_call *c, struct plugin_calls *cs, struct span params);
+/* The plugin's worker has a status in which it cannot be called. */
+void plugin_call_refuse(struct plugin_call *c, const char *plugin_id, const char *status);
+/* It has no worker. */
+void plugin_call_refuse_unknown(struct plugin_call *c, const char *plugin_id);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plugin_process.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config_push.h"
+#include "envdriver/base/err.h"
+#include "host.h"
+#include "package.h"
+#include "plugin_record.h"
+#include "store.h"
+#include "worker_env.h"
+#include "worker_report.h"
+
+struct plugin_process {
+	const struct plugin_process_shared *shared;
+	const struct plugin_record *record;
+	struct worker_report *report;
+	struct plugin_process_events ev;
+	struct worker *worker;
+	struct host *host;
+	struct config_push push;
+	bool dead;
+};
+
+/* What the worker says */
+
+static void
+on_process_up(void *arg)
+{
+	struct plugin_process *p = arg;
+
+	p->ev.on_up(p->ev.arg);
+}
+
+static void
+on_process_request(void *arg, const struct rpc_message *m)
+{
+	struct plugin_process *p = arg;
+
+	host_request(p->host, m);
+}
+
+static void
+on_process_notification(void *arg, const struct rpc_message *m)
+{
+	struct plugin_process *p = arg;
+
+	host_notification(p->host, m);
+}
+
+static void
+on_process_stderr(void *arg, struct span line)
+{
+	struct plugin_process *p = arg;
+
+	worker_report_stderr(p->report, line);
+}
+
+static void
+on_process_bad_line(void *arg, const char *why)
+{
+	struct plugin_process *p = arg;
+
+	worker_report_ignored(p->report, why);
+}
+
+static void
+on_process_dead(void *arg, const struct worker_end *end)
+{
+	struct plugin_process *p = arg;
+
+	p->dead = true;
+	config_push_end(&p->push);
+	host_end(p->host);
+	p->ev.on_dead(p->ev.arg, end);
+}
+
+static void
+on_process_over(void *arg)
+{
+	struct plugin_process *p = arg;
+
+	p->ev.on_over(p->ev.arg);
+}
+
+/* What the host side does */
+
+static void
+on_host_write(void *arg, struct span line)
+{
+	struct plugin_process *p = arg;
+
+	if (!p->dead)
+		worker_write(p->worker, line);
+}
+
+static void
+on_host_log(void *arg, enum log_level level, struct span message, struct jtext meta)
+{
+	struct plugin_process *p = arg;
+
+	worker_report_message(p->report, level, message, meta);
+}
+
+static void
+on_host_event(void *arg, const struct plugin_event *e)
+{
+	struct plugin_process *p = arg;
+
+	worker_report_event(p->report, e);
+}
+
+static int
+on_host_state(void *arg, enum host_state_op op, struct span company, struct span field,
+	      struct span value, host_state_fn *done, void *token)
+{
+	struct plugin_process *p = arg;
+
+	return store_ask(p->shared->redis, p->record->plugin.id, op, company, field, value, done,
+			 token);
+}
+
+static void
+on_config_answer(void *arg, struct span company, const struct rpc_answer *answer)
+{
+	struct plugin_process *p = arg;
+
+	worker_report_config(p->report, company, answer);
+}
+
+/* Starting and ending */
+
+static struct worker *
+new_worker(struct plugin_process *p, const struct package *package, char **env,
+	   uint64_t *next_id, struct err *reterr)
+{
+	const struct worker_events ev = {
+		.on_up = on_process_up, .on_request = on_process_request,
+		.on_notification = on_process_notification, .on_stderr = on_process_stderr,
+		.on_bad = on_process_bad_line, .on_dead = on_process_dead,
+		.on_end = on_process_over, .arg = p,
+	};
+	struct spawn_limit limits[WORKER_ENV_LIMITS];
+	struct worker_spec spec = {
+		.dir = package->dir, .argv = package->argv, .env = env,
+		.instance_id = p->shared->instance_id,
+		.manifest = buf_span(&p->record->manifest), .limits = p->shared->limits,
+		.rlimits = limits, .n_rlimits = worker_env_limits(p->shared->config, limits),
+	};
+
+	return worker_new(p->shared->loop, &spec, next_id, &ev, reterr);
+}
+
+static struct host *
+new_host(struct plugin_process *p, struct err *reterr)
+{
+	const struct host_ops ops = {
+		.write = on_host_write, .log = on_host_log, .event = on_host_event,
+		.state = on_host_state, .arg = p,
+	};
+
+	return host_new(&p->record->plugin, worker_scope(p->worker), &ops, reterr);
+}
+
+struct plugin_process *
+plugin_process_new(const struct plugin_process_shared *shared, const struct plugin_record *record,
+		   struct worker_report *report, uint64_t *next_id,
+		   const struct plugin_process_events *ev, struct err *reterr)
+{
+	const struct host_plugin *plugin = &record->plugin;
+	struct plugin_process *p = calloc(1, sizeof(*p));
+	char **env = worker_env_new(shared->config, plugin->id, plugin->key, environ, reterr);
+	struct package package = { NULL, NULL };
+	bool started = false;
+
+	if (!p || !env) {
+		err_nomem(reterr);
+		goto out;
+	}
+	*p = (struct plugin_process){
+		.shared = shared, .record = record, .report = report, .ev = *ev,
+		.push = { .timeout_ms = shared->push_ms, .on_answer = on_config_answer, .arg = p },
+	};
+	if (plugin_record_open(record, shared->config, env, &package, reterr) < 0)
+		goto out;
+	p->worker = new_worker(p, &package, env, next_id, reterr);
+	p->host = p->worker ? new_host(p, reterr) : NULL;
+	started = p->host;
+out:
+	package_release(&package);
+	free(env);
+	if (started)
+		return p;
+	plugin_process_free(p);
+	return NULL;
+}
+
+struct worker *
+plugin_process_worker(struct plugin_process *p)
+{
+	return p->worker;
+}
+
+bool
+plugin_process_dead(const struct plugin_process *p)
+{
+	return p->dead;
+}
+
+void
+plugin_process_push(struct plugin_process *p, struct jtext configs)
+{
+	config_push_begin(&p->push, p->worker, p->push.busy ? p->record->plugin.config : configs);
+}
+
+void
+plugin_process_free(struct plugin_process *p)
+{
+	if (!p)
+		return;
+	worker_free(p->worker);
+	host_free(p->host);
+	config_push_release(&p->push);
+	free(p);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plugin_process: one run of a plugin: its worker process, the host side that
+ * answers what it asks, and the configs that are pushed to it.
+ *
+ * Owns all three. Reports what the plugin writes. Knows nothing of restarts.
+ */
+#ifndef ENVDRIVER_PLUGIN_PLUGIN_PROCESS_H
+#define ENVDRIVER_PLUGIN_PLUGIN_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "envdriver/base/buf.h"
+#include "worker.h"
+
+struct config;
+struct plugin_process;
+struct plugin_record;
+struct redis;
+struct worker_report;
+
+/* What all processes share. Borrowed for their lives. */
+struct plugin_process_shared {
+	uv_loop_t *loop;
+	const struct config *config;
+	struct redis *redis;
+	char *instance_id;
+	struct worker_limits limits;
+	int64_t push_ms;	/* the time limit of a config */
+};
+
+struct plugin_process_events {
+	/* The hand-shake is done: it can be called. */
+	void (*on_up)(void *arg);
+	/* It is gone; its calls end now. Once. */
+	void (*on_dead)(void *arg, const struct worker_end *end);
+	/* They have ended. Once, last; only this one may free it. */
+	void (*on_over)(void *arg);
+	void *arg;
+};
+
+/* Starts the package that the record names. The record and the report are
+ * borrowed for its life; `next_id` is counted up and outlives it. NULL: nothing
+ * runs. Reads the package; blocks as long as that takes. */
+struct plugin_process *plugin_process_new(const struct plugin_process_shared *shared,
+					  const struct plugin_record *record,
+					  struct worker_report *report, uint64_t *next_id,
+					  const struct plugin_process_events *ev,
+					  struct err *reterr);
+/* To call it and to stop it. */
+struct worker *plugin_process_worker(struct plugin_process *p);
+/* on_dead was called. */
+bool plugin_process_dead(const struct plugin_process *p);
+/* Pushes configs (companyId -> object); a worker that is still being told of
+ * others gets all that the record has. */
+void plugin_process_push(struct plugin_process *p, struct jtext configs);
+/* Kills what runs; nothing is called back any more. Accepts NULL. */
+void plugin_process_free(struct plugin_process *p);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker_report.h"
+
+#include "envdriver/base/clock.h"
+#include "envdriver/base/metrics.h"
+#include "envdriver/plugin/plugin_event.h"
+#include "host.h"
+#include "spawn.h"
+#include "supervisor_table.h"
+#include "worker.h"
+
+enum {
+	TEXT_MAX = 2048,		/* of a line of the log */
+	EVENT_MAX = 512 << 10,
+	LINES_PER_SECOND = 100,
+	EVENTS_PER_SECOND = 1000,
+};
+
+void
+worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
+		   const struct supervisor_row *row,
+		   void (*on_plugin_event)(void *arg, const struct plugin_event *e), void *arg)
+{
+	const struct limiter lines = { .per_second = LINES_PER_SECOND };
+
+	*r = (struct worker_report){
+		.plugin = plugin, .row = row, .on_plugin_event = on_plugin_event, .arg = arg,
+		.messages = lines, .stderr_lines = lines, .ignored = lines,
+		.events = { .per_second = EVENTS_PER_SECOND },
+	};
+}
+
+/* printf would count all of it, however much there is. */
+static struct span
+clip(struct span text)
+{
+	if (text.len > TEXT_MAX)
+		text.len = TEXT_MAX;
+	return text;
+}
+
+/* What a second held back is told when the next one begins. */
+static bool
+pass(struct limiter *l, const struct worker_report *r, const char *what)
+{
+	size_t held;
+	bool passes = limiter_pass(l, clock_mono_ms(), &held);
+
+	if (held)
+		log_warn("plugin %s: %zu %s were left out", r->plugin->key, held, what);
+	return passes;
+}
+
+/* What the plugin writes */
+
+void
+worker_report_stderr(struct worker_report *r, struct span line)
+{
+	if (pass(&r->stderr_lines, r, "lines of stderr"))
+		log_warn("plugin %s: [plugin stderr] %.*s", r->plugin->key, SPAN_FMT(clip(line)));
+}
+
+void
+worker_report_ignored(struct worker_report *r, const char *why)
+{
+	metrics_add(METRIC_PLUGIN_BAD_LINES, 1);
+	if (log_enabled(LOG_LEVEL_DEBUG) && pass(&r->ignored, r, "ignored lines"))
+		log_debug("plugin %s: ignored a line: %s", r->plugin->key, why);
+}
+
+void
+worker_report_message(struct worker_report *r, enum log_level level, struct span message,
+		      struct jtext meta)
+{
+	if (log_enabled(level) && pass(&r->messages, r, "of its messages"))
+		log_write(level, "plugin %s: %.*s%s%.*s", r->plugin->key, SPAN_FMT(clip(message)),
+			  meta.kind ? " " : "", SPAN_FMT(clip(meta.raw)));
+}
+
+static void
+emit_event(const struct worker_report *r, const struct plugin_event *e)
+{
+	r->on_plugin_event(r->arg, e);
+}
+
+void
+worker_report_event(struct worker_report *r, const struct plugin_event *e)
+{
+	if (e->name.len + e->message.len + e->details.len > EVENT_MAX)
+		log_warn("plugin %s: an event of more than %d bytes was left out", r->plugin->key,
+			 EVENT_MAX);
+	else if (pass(&r->events, r, "of its events"))
+		emit_event(r, e);
+}
+
+void
+worker_report_config(struct worker_report *r, struct span company, const struct rpc_answer *answer)
+{
+	int64_t code;
+
+	if (answer->end != RPC_ERROR || !jtext_int(answer->code, &code))
+		return;
+	if (code == RPC_CODE_CROSS_TENANT)
+		log_warn("plugin %s serves a single company and refuses the config of '%.*s'",
+			 r->plugin->key, SPAN_FMT(company));
+	else
+		log_debug("plugin %s: did not take the config of '%.*s': %.*s", r->plugin->key,
+			  SPAN_FMT(company), SPAN_FMT(answer->message.raw));
+}
+
+/* Its life */
+
+static struct plugin_event
+life_event(const struct worker_report *r, const char *type, int pid)
+{
+	return (struct plugin_event){
+		.type = type,
+		.plugin_id = span_of(r->plugin->id),
+		.plugin_key = span_of(r->plugin->key),
+		.pid = pid,
+		.exit_code = -1,
+		.will_restart = -1,
+		.consecutive_crashes = supervisor_table_crashes(r->row, clock_mono_ms()),
+		.total_crashes = r->row->total,
+	};
+}
+
+void
+worker_report_starting(struct worker_report *r, int pid)
+{
+	struct plugin_event e = life_event(r, "WORKER_STARTING", pid);
+
+	log_debug("plugin %s: starting worker %d", r->plugin->key, pid);
+	emit_event(r, &e);
+}
+
+void
+worker_report_up(struct worker_report *r, int pid, bool again)
+{
+	struct plugin_event e = life_event(r, again ? "WORKER_RESTARTED" : "WORKER_STARTED", pid);
+
+	log_info("plugin %s: worker %d runs", r->plugin->key, pid);
+	emit_event(r, &e);
+}
+
+void
+worker_report_stopped(struct worker_report *r, int pid, const struct worker_end *end)
+{
+	struct plugin_event e = life_event(r, "WORKER_STOPPED", pid);
+	char name[16];
+
+	e.exit_code = end->code;
+	e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
+	log_info("plugin %s: worker %d stopped", r->plugin->key, pid);
+	emit_event(r, &e);
+}
+
+static void
+report_crash(struct worker_report *r, struct plugin_event *e, const char *what,
+	     int64_t next_restart_at)
+{
+	e->will_restart = r->row->status == WORKER_BACKOFF;
+	e->next_restart_at = e->will_restart ? next_restart_at : 0;
+	if (e->will_restart)
+		log_error("plugin %s: %s; restart in %lld ms", r->plugin->key, what,
+			  (long long)(next_restart_at - clock_wall_ms()));
+	else
+		log_error("plugin %s: %s; not restarting it", r->plugin->key, what);
+	emit_event(r, e);
+	if (!r->row->gave_up)
+		return;
+	log_error("plugin %s crashed %d times in a row; it stays down until its registry record "
+		  "changes", r->plugin->key, r->row->crashes);
+	e->type = "WORKER_GAVE_UP";
+	emit_event(r, e);
+}
+
+void
+worker_report_crashed(struct worker_report *r, int pid, const struct worker_end *end,
+		      int64_t next_restart_at)
+{
+	struct plugin_event e = life_event(r, "WORKER_CRASHED", pid);
+	struct buf text = BUF_INIT;
+	char name[16];
+
+	e.exit_code = end->code;
+	e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
+	if (end->failure)
+		buf_addf(&text, "Worker initialize failed for \"%s\": %s", r->plugin->id,
+			 end->failure);
+	else
+		buf_adds(&text, end->text);
+	e.message = text.failed ? span_of(end->text) : buf_span(&text);
+	report_crash(r, &e, text.failed ? end->text : text.data, next_restart_at);
+	buf_release(&text);
+}
+
+void
+worker_report_not_started(struct worker_report *r, const char *why, int64_t next_restart_at)
+{
+	struct plugin_event e = life_event(r, "WORKER_CRASHED", /* pid= */ 0);
+	struct buf text = BUF_INIT;
+
+	buf_addf(&text, "Worker process failed to start: %s", why);
+	e.message = span_of(text.failed ? why : text.data);
+	report_crash(r, &e, e.message.ptr, next_restart_at);
+	buf_release(&text);
+}
+
+void
+worker_report_not_runnable(struct worker_report *r, const char *why)
+{
+	log_warn("plugin %s (%s) is ready but cannot be run here: %s", r->plugin->key,
+		 r->plugin->id, why);
+}

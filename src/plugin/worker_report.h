@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker_report: what is logged about one plugin's worker, and the plugin
+ * events that tell of it; what the plugin itself writes is limited per second.
+ *
+ * Owns the limits. Knows nothing of processes.
+ */
+#ifndef ENVDRIVER_PLUGIN_WORKER_REPORT_H
+#define ENVDRIVER_PLUGIN_WORKER_REPORT_H
+
+#include <stdbool.h>
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/jtext.h"
+#include "envdriver/base/log.h"
+#include "limiter.h"
+
+struct host_plugin;
+struct plugin_event;
+struct rpc_answer;
+struct supervisor_row;
+struct worker_end;
+
+struct worker_report {
+	/* Borrowed for the report's life. */
+	const struct host_plugin *plugin;
+	const struct supervisor_row *row;
+	void (*on_plugin_event)(void *arg, const struct plugin_event *e);
+	void *arg;
+
+	struct limiter messages, stderr_lines, events, ignored;
+};
+
+void worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
+			const struct supervisor_row *row,
+			void (*on_plugin_event)(void *arg, const struct plugin_event *e),
+			void *arg);
+
+/* What the plugin writes: to stderr, what was no message, what it logs (`meta`
+ * is MISSING when there is none), and its events. */
+void worker_report_stderr(struct worker_report *r, struct span line);
+void worker_report_ignored(struct worker_report *r, const char *why);
+void worker_report_message(struct worker_report *r, enum log_level level, struct span message,
+			   struct jtext meta);
+void worker_report_event(struct worker_report *r, const struct plugin_event *e);
+/* Its answer to a company's config. */
+void worker_report_config(struct worker_report *r, struct span company,
+			  const struct rpc_answer *answer);
+
+/* Its life. `again`: the start follows a crash. */
+void worker_report_starting(struct worker_report *r, int pid);
+void worker_report_up(struct worker_report *r, int pid, bool again);
+void worker_report_stopped(struct worker_report *r, int pid, const struct worker_end *end);
+/* The row is that after the crash. `next_restart_at`: wall ms. */
+void worker_report_crashed(struct worker_report *r, int pid, const struct worker_end *end,
+			   int64_t next_restart_at);
+/* No process came to be. */
+void worker_report_not_started(struct worker_report *r, const char *why, int64_t next_restart_at);
+/* The plugin is ready, and its package cannot be run on this host. */
+void worker_report_not_runnable(struct worker_report *r, const char *why);
+
+#endif
