@@ -39,7 +39,7 @@ base := backoff base64 buf clock config config_load config_mask config_params co
 	units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
-redis := redis redis_conn redis_greet redis_send
+redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts
 registry := heartbeat http_client instance instance_judge instance_positions instance_start \
 	process registry registry_mirror registry_record schema_registry
 plugin := channel config_push deadline execlog frame handshake host host_reply host_state \
@@ -69,14 +69,17 @@ plugins/local := command config exec job job_io jobs keeper lease lease_calls ma
 	text trash wire
 tests/lib := c11_threads fake_plugin
 tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
-	golden_compare golden_json worker_rig \
-	$(addprefix test_,alloc answer avro_field avro_json backoff base64 buf channel claim cli \
-	client_conf clock command command_check config config_print deadletter digest entry \
-	err event exec_output frame golden_pure group_meta host http_client http_server \
-	instance jtext jtext_text ledger log_once manifest metrics nearest operation package \
-	parse_job plugin_event_record prescan redis_url registry request result result_drivers \
-	result_log rpc scheduler schema schema_ids schema_names schema_text scope \
-	supervisor_table txn units window worker worker_end)
+	golden_compare golden_json test_alloc test_answer test_avro_field test_avro_json \
+	test_backoff test_base64 test_buf test_channel test_claim test_cli test_client_conf \
+	test_clock test_command test_command_check test_config test_config_print test_deadletter \
+	test_digest test_entry test_err test_event test_exec_output test_frame test_golden_pure \
+	test_group_meta test_host test_http_client test_http_server test_instance test_jtext \
+	test_jtext_text test_ledger test_log_once test_manifest test_metrics test_nearest \
+	test_operation test_package test_parse_job test_plugin_event_record test_prescan \
+	test_redis_url test_registry test_request test_result test_result_drivers test_result_log \
+	test_rpc test_scheduler test_schema test_schema_ids test_schema_names test_schema_text \
+	test_scope test_supervisor_table test_txn test_units test_window test_worker \
+	test_worker_end worker_rig
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
 	redis_rig registry_check supervisor_check supervisor_rig

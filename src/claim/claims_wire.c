@@ -55,7 +55,7 @@ failed(struct claims *c)
 
 	c->claim_key.failed = c->answer_key.failed = c->value.failed = false;
 	if (bad)
-		redis_drop(c->redis, "out of memory");
+		redis_fail(c->redis, "out of memory");
 	return bad;
 }
 
@@ -417,7 +417,7 @@ claim_wire_reply(struct claims_request *r, const redisReply *reply)
 		return;
 	}
 	/* Not expected: it waits as for an outage, and /readyz says why. */
-	redis_drop(r->claims->redis, reply->str);
+	redis_fail(r->claims->redis, reply->str);
 	claim_again(r);
 }
 
@@ -441,7 +441,7 @@ claims_reassert(struct claims *c, struct span command_id, const struct claim_rec
 	cut = packed.len;
 	claim_encode(span_of(token), &packed);
 	if (packed.failed)
-		redis_drop(c->redis, "out of memory");
+		redis_fail(c->redis, "out of memory");
 	else {
 		struct span argv[] = {
 			SPAN_LIT("SET"), claim_key(c, command_id),

@@ -48,7 +48,7 @@ instance_usable(struct instance *i, const redisReply *reply)
 	if (redis_is_noscript(i->redis, reply))
 		return false;
 	if (reply->type == REDIS_REPLY_ERROR) {
-		redis_drop(i->redis, reply->str);
+		redis_fail(i->redis, reply->str);
 		return false;
 	}
 	return true;

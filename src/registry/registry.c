@@ -83,7 +83,7 @@ usable(struct registry *r, const redisReply *reply)
 	if (!reply || redis_is_outage(r->redis, reply))
 		return false;
 	if (reply->type == REDIS_REPLY_ERROR && !redis_is_error(reply, "WRONGTYPE")) {
-		redis_drop(r->redis, reply->str);
+		redis_fail(r->redis, reply->str);
 		return false;
 	}
 	return true;
@@ -139,7 +139,7 @@ take_values(struct registry *r, struct item *it, const redisReply *reply)
 	else
 		record = registry_record_new(id, values, &wrong);
 	if (!record) {
-		redis_drop(r->redis, "out of memory");
+		redis_fail(r->redis, "out of memory");
 		return;
 	}
 	warn_once(r, it, wrong.text);
@@ -197,7 +197,7 @@ on_key(void *arg, const redisReply *reply)
 		free(a->id);
 		a->id = id.ptr ? strndup(id.ptr, id.len) : NULL;
 		if (id.ptr && !a->id)
-			redis_drop(r->redis, "out of memory");
+			redis_fail(r->redis, "out of memory");
 	}
 	if (again)
 		registry_fetch_key(r, span_of(a->key), true);

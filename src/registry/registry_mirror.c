@@ -71,7 +71,7 @@ registry_item_seen(struct registry *r, struct span id, double order)
 	if (!it)
 		it = item_add(r, id);
 	if (!it) {
-		redis_drop(r->redis, "out of memory");
+		redis_fail(r->redis, "out of memory");
 		return NULL;
 	}
 	if (it->order != order)

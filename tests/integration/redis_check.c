@@ -219,14 +219,14 @@ static const struct greeting_row {
 	const char *name, *info, *id, *sha, *why;
 } greeting_rows[] = {
 	{ "too old", "redis_version:6.2.14\r\nrun_id:x\r\n", NULL, NULL,
-	  "version 6.2.14 is too old, 7.0 is needed" },
-	{ "no version", "", NULL, NULL, "it does not say its version" },
+	  "version 6.2.14 is too old, 7.0 is required" },
+	{ "no version", "", NULL, NULL, "the server does not tell its version" },
 	{ "a cluster", "redis_version:7.2.0\r\nredis_mode:cluster\r\n", NULL, NULL,
-	  "a Redis Cluster will not do, a single server will" },
-	{ "no id", NULL, "+PONG\r\n", NULL, "CLIENT ID brought no number" },
+	  "a Redis Cluster is not supported" },
+	{ "no id", NULL, "+PONG\r\n", NULL, "CLIENT ID returned no number" },
 	{ "no permission", NULL, "-NOPERM no\r\n", NULL, "NOPERM no" },
 	{ "no script", NULL, NULL, "-ERR disabled\r\n", "ERR disabled" },
-	{ "a digest that is none", NULL, NULL, "$3\r\nabc\r\n", "SCRIPT LOAD brought no digest" },
+	{ "a digest that is none", NULL, NULL, "$3\r\nabc\r\n", "SCRIPT LOAD returned no digest" },
 };
 
 static void

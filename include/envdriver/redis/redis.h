@@ -57,7 +57,6 @@ bool redis_up(const struct redis *r);
 int64_t redis_silent_ms(const struct redis *r);
 /* Why it is down, for /readyz; "" when up. */
 const char *redis_why_down(const struct redis *r);
-uv_loop_t *redis_loop(const struct redis *r);
 
 /* Sends one command; pipelined with others of the same loop turn. `fn` may
  * be NULL; it is never called before this returns. ERR_UNAVAILABLE when down
@@ -97,10 +96,7 @@ void redis_track(struct redis *r, const char *prefix);
 bool redis_is_outage(struct redis *r, const redisReply *reply);
 /* The connection is of no use, and why: the same as a lost one. Takes effect
  * at the next turn of the loop, redis_up is false at once. */
-void redis_drop(struct redis *r, const char *why);
-/* The reply is an error that starts with `code` ("WRONGTYPE"). */
-bool redis_is_error(const redisReply *reply, const char *code);
-
+void redis_fail(struct redis *r, const char *why);
 /* True while every reply has come in time for `ms` on end: what a judge of
  * others' beats needs (docs/engine.md section 7). */
 bool redis_answering_for(const struct redis *r, int64_t ms);
@@ -115,13 +111,24 @@ void redis_close(struct redis *r, void (*on_closed)(void *arg), void *arg);
 /* Accepts NULL. After on_closed, or before redis_start. */
 void redis_free(struct redis *r);
 
-/* The reply as text or number, for those who take replies apart. */
+/* The reply as text; SPAN_NULL when it is something else. Borrowed from it. */
 static inline struct span
 redis_span(const redisReply *reply)
 {
 	if (!reply || (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS))
 		return SPAN_NULL;
 	return (struct span){ reply->str, (size_t)reply->len };
+}
+
+/* The reply is an error that starts with the word `code`, as "WRONGTYPE". */
+static inline bool
+redis_is_error(const redisReply *reply, const char *code)
+{
+	size_t len = strlen(code);
+
+	return reply && reply->type == REDIS_REPLY_ERROR && (size_t)reply->len >= len &&
+	       memcmp(reply->str, code, len) == 0 &&
+	       ((size_t)reply->len == len || reply->str[len] == ' ');
 }
 
 #endif

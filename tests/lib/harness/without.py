@@ -55,8 +55,9 @@ PLACES = {
          "\telse\n\t\tcore_step(eng, e, ON_CALLING_ELSEWHERE);"),
     ),
     "killold": (
-        "src/redis/redis_greet.c",
-        ("\tif (!r->lost_id || strcmp(r->lost_run_id, r->run_id) != 0)\n\t\treturn true;",
+        "src/redis/redis_greeting.c",
+        ("\tif (!g->predecessor.id || strcmp(g->predecessor.run_id, g->self.run_id) != 0)\n"
+         "\t\treturn true;",
          "\treturn true;"),
     ),
     "beat": (
