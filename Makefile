@@ -50,7 +50,7 @@ claim := claim claims claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue \
 	consumer_rebalance consumer_state event group_meta offset_metadata offsets produce \
-	publisher publisher_batch publisher_thread topic txn
+	publisher publisher_producer publisher_reconcile publisher_thread topic txn
 command := command command_check operation outcome request request_secret
 result := answer answer_config answer_execute answer_lease deadletter plugin_event_record result \
 	result_drivers result_log result_record

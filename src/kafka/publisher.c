@@ -10,7 +10,7 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "publisher_impl.h"
+#include "publisher_thread.h"
 
 enum {
 	NS_PER_MS = 1000000,
@@ -19,7 +19,7 @@ enum {
 	GRACE_MS = 6000,
 };
 
-/* What the thread left on the desk for the loop. */
+/* What the thread left for the loop. */
 struct outbox {
 	struct batch *batch;	/* its verdict is here */
 	enum publish_trouble trouble;
@@ -34,7 +34,7 @@ struct outbox {
 
 struct publisher {
 	struct publisher_events ev;
-	struct publisher_run run;	/* the thread's own */
+	struct publisher_thread at_work;	/* the thread's own */
 	uv_thread_t thread;
 	uv_mutex_t lock;
 	uv_cond_t moved;
@@ -57,10 +57,10 @@ struct publisher {
 	bool closing, freed;
 };
 
-/* --- the thread's side of the desk --- */
+/* --- the thread's side of the queue --- */
 
 static struct batch *
-desk_next(void *arg, int64_t ms)
+queue_next(void *arg, int64_t ms)
 {
 	struct publisher *p = arg;
 	struct batch *b;
@@ -75,7 +75,7 @@ desk_next(void *arg, int64_t ms)
 }
 
 static void
-desk_pause(void *arg, int64_t ms)
+queue_pause(void *arg, int64_t ms)
 {
 	struct publisher *p = arg;
 	int64_t until = clock_mono_ms() + ms, now;
@@ -88,7 +88,7 @@ desk_pause(void *arg, int64_t ms)
 }
 
 static bool
-desk_over(void *arg, bool at_work)
+queue_is_over(void *arg, bool at_work)
 {
 	struct publisher *p = arg;
 	bool over;
@@ -100,7 +100,7 @@ desk_over(void *arg, bool at_work)
 }
 
 static void
-desk_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t item,
+queue_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t item,
 	     enum topic topic)
 {
 	struct publisher *p = arg;
@@ -116,7 +116,7 @@ desk_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t it
 }
 
 static void
-desk_ready(void *arg, bool ready, const char *why)
+queue_ready(void *arg, bool ready, const char *why)
 {
 	struct publisher *p = arg;
 
@@ -129,7 +129,7 @@ desk_ready(void *arg, bool ready, const char *why)
 }
 
 static void
-desk_fatal(void *arg, int exit_code, const char *text)
+queue_fatal(void *arg, int exit_code, const char *text)
 {
 	struct publisher *p = arg;
 
@@ -148,8 +148,8 @@ thread_main(void *arg)
 
 	sigfillset(&all);	/* signals are the loop's */
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
-	publisher_run_loop(&p->run);
-	publisher_run_release(&p->run);
+	publisher_thread_run(&p->at_work);
+	publisher_thread_release(&p->at_work);
 	uv_mutex_lock(&p->lock);
 	if (p->todo) {	/* submitted too late to be begun */
 		p->out.batch = p->todo;
@@ -165,7 +165,7 @@ thread_main(void *arg)
 /* --- the loop's side --- */
 
 static void
-release(struct publisher *p)
+free_publisher(struct publisher *p)
 {
 	uv_cond_destroy(&p->moved);
 	uv_mutex_destroy(&p->lock);
@@ -174,7 +174,7 @@ release(struct publisher *p)
 }
 
 static void
-on_handle_closed(uv_handle_t *h)
+on_publisher_handle_closed(uv_handle_t *h)
 {
 	struct publisher *p = h->data;
 	void (*fn)(void *arg) = p->on_closed;
@@ -185,26 +185,26 @@ on_handle_closed(uv_handle_t *h)
 	if (fn)
 		fn(p->closed_arg);	/* may free p: then below only marks it */
 	if (p->freed)
-		release(p);
+		free_publisher(p);
 	else
 		p->closing = false;
 }
 
 static void
-close_handles(struct publisher *p)
+close_loop_handles(struct publisher *p)
 {
-	uv_close((uv_handle_t *)&p->wake, on_handle_closed);
-	uv_close((uv_handle_t *)&p->grace, on_handle_closed);
+	uv_close((uv_handle_t *)&p->wake, on_publisher_handle_closed);
+	uv_close((uv_handle_t *)&p->grace, on_publisher_handle_closed);
 }
 
 static void
-on_ended(struct publisher *p)
+on_publisher_ended(struct publisher *p)
 {
 	if (p->joined)
 		return;
 	uv_thread_join(&p->thread);
 	p->joined = true;
-	close_handles(p);
+	close_loop_handles(p);
 }
 
 static void
@@ -221,7 +221,7 @@ tell(struct publisher *p, const struct outbox *out)
 }
 
 static void
-on_wake(uv_async_t *h)
+on_publisher_wake(uv_async_t *h)
 {
 	struct publisher *p = h->data;
 	struct outbox out;
@@ -232,7 +232,7 @@ on_wake(uv_async_t *h)
 	p->out.ready_told = false;
 	p->out.exit_code = 0;
 	uv_mutex_unlock(&p->lock);
-	/* All of it is known before anybody asks publisher_idle. */
+	/* All of it is known before publisher_idle is asked. */
 	if (out.ready_told)
 		p->ready = out.ready;
 	if (out.batch)
@@ -240,7 +240,7 @@ on_wake(uv_async_t *h)
 	if (!p->freed)
 		tell(p, &out);
 	if (out.ended)
-		on_ended(p);
+		on_publisher_ended(p);
 }
 
 bool
@@ -263,13 +263,14 @@ publisher_submit(struct publisher *p, struct batch *b)
 /* --- made and unmade --- */
 
 static bool
-start(struct publisher *p, uv_loop_t *loop, struct err *reterr)
+start_publisher(struct publisher *p, uv_loop_t *loop, struct err *reterr)
 {
 	if (uv_mutex_init(&p->lock) != 0 || uv_cond_init(&p->moved) != 0) {
 		err_nomem(reterr);
 		return false;
 	}
-	if (uv_async_init(loop, &p->wake, on_wake) != 0 || uv_timer_init(loop, &p->grace) != 0) {
+	if (uv_async_init(loop, &p->wake, on_publisher_wake) != 0 ||
+	    uv_timer_init(loop, &p->grace) != 0) {
 		err_set(reterr, ERR_IO, "publisher: cannot add to the event loop");
 		return false;
 	}
@@ -287,6 +288,9 @@ publisher_new(uv_loop_t *loop, const struct config *config, const char *transact
 	      const char *const *topics, const struct publisher_events *ev, struct err *reterr)
 {
 	struct publisher *p = calloc(1, sizeof(*p));
+	const struct publisher_queue queue = {
+		queue_next, queue_pause, queue_is_over, queue_verdict, queue_ready, queue_fatal, p,
+	};
 
 	if (!p || !(p->id = strdup(transactional_id))) {
 		free(p);
@@ -294,24 +298,17 @@ publisher_new(uv_loop_t *loop, const struct config *config, const char *transact
 		return NULL;
 	}
 	p->ev = *ev;
-	p->run = (struct publisher_run){
-		.config = config,
-		.id = p->id,
-		.topics = topics,
-		.desk = { desk_next, desk_pause, desk_over, desk_verdict, desk_ready, desk_fatal,
-			  p },
-	};
-	if (publisher_run_init(&p->run, reterr) < 0) {
+	if (publisher_thread_init(&p->at_work, &queue, config, p->id, topics, reterr) < 0) {
 		free(p->id);
 		free(p);
 		return NULL;
 	}
-	if (start(p, loop, reterr))
+	if (start_publisher(p, loop, reterr))
 		return p;
-	publisher_run_release(&p->run);
+	publisher_thread_release(&p->at_work);
 	p->freed = true;
 	if (p->open_handles) {	/* the loop knows them */
-		close_handles(p);
+		close_loop_handles(p);
 	} else {
 		free(p->id);
 		free(p);
@@ -320,7 +317,7 @@ publisher_new(uv_loop_t *loop, const struct config *config, const char *transact
 }
 
 static void
-on_grace_over(uv_timer_t *h)
+on_publisher_grace_over(uv_timer_t *h)
 {
 	struct publisher *p = h->data;
 	void (*fn)(void *arg) = p->on_closed;
@@ -349,7 +346,8 @@ publisher_close(struct publisher *p, int64_t timeout_ms, void (*on_closed)(void 
 	p->on_closed = on_closed;
 	p->closed_arg = arg;
 	ask_to_stop(p, timeout_ms);
-	(void)uv_timer_start(&p->grace, on_grace_over, (uint64_t)timeout_ms + GRACE_MS, 0);
+	(void)uv_timer_start(&p->grace, on_publisher_grace_over, (uint64_t)timeout_ms + GRACE_MS,
+			     0);
 }
 
 void
@@ -365,8 +363,8 @@ publisher_free(struct publisher *p)
 		ask_to_stop(p, 0);
 		uv_thread_join(&p->thread);
 		p->joined = true;
-		close_handles(p);
+		close_loop_handles(p);
 	} else if (p->open_handles == 0 && !p->closing) {
-		release(p);
+		free_publisher(p);
 	}
 }

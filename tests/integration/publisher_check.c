@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The publisher's thread against answers that no real broker gives on demand:
- * librdkafka's mock cluster says them (docs/reliability.md T1 to T11). The desk is
- * this file; a batch is one result with its offset. */
+ * librdkafka's mock cluster says them (docs/reliability.md T1 to T11). The
+ * queue is this file; a batch is one result with its offset. */
 #include "unit.h"
 
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 #include <time.h>
 
-#include "../../src/kafka/publisher_impl.h"
+#include "kafka/publisher_thread.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
@@ -32,7 +32,7 @@ static struct {
 
 /* One run of the thread. */
 static struct {
-	struct publisher_run run;
+	struct publisher_thread thread;
 	struct batch batch;
 	struct publish_item item;
 	struct events events;
@@ -44,10 +44,10 @@ static struct {
 	int64_t give_up_ms;
 } now;
 
-/* --- the desk --- */
+/* --- the queue --- */
 
 static struct batch *
-desk_next(void *arg, int64_t ms)
+queue_next(void *arg, int64_t ms)
 {
 	(void)arg;
 	(void)ms;
@@ -55,12 +55,12 @@ desk_next(void *arg, int64_t ms)
 		return NULL;
 	now.given = true;
 	if (now.before)
-		now.before(now.run.rk);
+		now.before(now.thread.producer.rk);
 	return &now.batch;
 }
 
 static void
-desk_pause(void *arg, int64_t ms)
+queue_pause(void *arg, int64_t ms)
 {
 	const struct timespec t = { 0, (ms < 200 ? ms : 200) * 1000000 };
 
@@ -69,7 +69,7 @@ desk_pause(void *arg, int64_t ms)
 }
 
 static bool
-desk_over(void *arg, bool at_work)
+queue_is_over(void *arg, bool at_work)
 {
 	(void)arg;
 	return now.exit_code || (now.verdict != NOT_YET && !at_work) ||
@@ -77,7 +77,7 @@ desk_over(void *arg, bool at_work)
 }
 
 static void
-desk_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t item,
+queue_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t item,
 	     enum topic topic)
 {
 	(void)arg;
@@ -88,7 +88,7 @@ desk_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t it
 }
 
 static void
-desk_ready(void *arg, bool ready, const char *why)
+queue_ready(void *arg, bool ready, const char *why)
 {
 	(void)arg;
 	(void)ready;
@@ -96,7 +96,7 @@ desk_ready(void *arg, bool ready, const char *why)
 }
 
 static void
-desk_fatal(void *arg, int exit_code, const char *text)
+queue_fatal(void *arg, int exit_code, const char *text)
 {
 	(void)arg;
 	now.exit_code = exit_code;
@@ -176,6 +176,10 @@ static void
 play(const char *name, bool with_record, void (*before)(rd_kafka_t *rk))
 {
 	static int64_t offset;
+	const struct publisher_queue queue = {
+		queue_next,  queue_pause, queue_is_over, queue_verdict,
+		queue_ready, queue_fatal, NULL,
+	};
 	struct err err = { 0 };
 	int64_t renewed;
 
@@ -183,24 +187,18 @@ play(const char *name, bool with_record, void (*before)(rd_kafka_t *rk))
 	now.verdict = NOT_YET;
 	now.before = before;
 	now.give_up_ms = clock_mono_ms() + PATIENCE_MS;
-	now.run = (struct publisher_run){
-		.config = mock.config,
-		.id = name,
-		.topics = mock.topics,
-		.desk = { desk_next, desk_pause, desk_over, desk_verdict, desk_ready, desk_fatal,
-			  NULL },
-	};
 	batch_make(name, offset++, with_record);
-	assert_int_equal(publisher_run_init(&now.run, &err), 0);
+	assert_int_equal(publisher_thread_init(&now.thread, &queue, mock.config, name,
+					       mock.topics, &err), 0);
 	renewed = metrics_get(METRIC_PRODUCER_RECREATED);
-	publisher_run_loop(&now.run);
+	publisher_thread_run(&now.thread);
 	now.renewed = metrics_get(METRIC_PRODUCER_RECREATED) > renewed;
 }
 
 static void
 play_end(void)
 {
-	publisher_run_release(&now.run);
+	publisher_thread_release(&now.thread);
 	rd_kafka_topic_partition_list_destroy(now.batch.offsets);
 	group_meta_unref(now.batch.group);
 	events_release(&now.events);
@@ -343,7 +341,7 @@ test_out_of_order_is_a_bug(void **state)
 	now.exit_code = 0;
 	now.given = false;
 	now.give_up_ms = clock_mono_ms() + 1000;
-	publisher_run_loop(&now.run);
+	publisher_thread_run(&now.thread);
 	assert_false(now.given);
 	play_end();
 }
