@@ -183,7 +183,7 @@ demo:
 lint: all
 	$(Q)scripts/check-deps $(objects:$(BUILD)/%.o=%.c) $(schemas:%=schemas/%.avsc)
 	$(Q)scripts/check-size
-	$(Q)scripts/check-docs
+	$(Q)scripts/check-docs && scripts/check-tables
 
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
