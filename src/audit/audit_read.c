@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 #include "envdriver/avro/avro_field.h"
-#include "envdriver/base/err.h"
 #include "envdriver/avro/schema.h"
+#include "envdriver/base/err.h"
 #include "envdriver/client/record.h"
 #include "envdriver/command/operation.h"
 #include "ledger.h"
@@ -58,7 +58,7 @@ read_source(const avro_value_t *v, struct ledger_event *e)
 }
 
 static void
-read_output(const struct record *r, const avro_value_t *trace, struct outputs_result *out)
+read_result_output(const struct record *r, const avro_value_t *trace, struct outputs_result *out)
 {
 	static const struct {
 		const char *text, *bytes, *cut, *sha256;
@@ -99,7 +99,7 @@ read_final(const struct record *r, struct ledger_event *e, struct outputs_result
 		return false;
 	read_source(&trace, e);
 	if (r->raw->topic == TOPIC_EXECUTION_RESULTS) {
-		read_output(r, &trace, out);
+		read_result_output(r, &trace, out);
 		e->output = out;
 	}
 	return true;

@@ -175,7 +175,7 @@ store(struct id_store *s, const struct packed *id, uint32_t *ret)
 
 /* The unit of the id's text, which is stored when it is new. */
 static bool
-look_up(struct id_store *s, struct span id, uint32_t *ret, uint32_t *ret_first)
+find_or_store(struct id_store *s, struct span id, uint32_t *ret, uint32_t *ret_first)
 {
 	struct packed packed;
 	size_t at;
@@ -208,7 +208,7 @@ id_store_add(struct id_store *s, struct span id, uint32_t *ret_first)
 
 	*ret_first = 0;
 	if (!array_grow((void **)&s->ids, &s->cap_ids, s->n, sizeof(*s->ids)) ||
-	    (id.ptr && !look_up(s, id, &unit, ret_first)))
+	    (id.ptr && !find_or_store(s, id, &unit, ret_first)))
 		return false;
 	s->ids[s->n++] = unit;
 	return true;

@@ -77,7 +77,7 @@ is_whole(const struct output *o)
 }
 
 static void
-set_field(char *to, size_t size, struct span text)
+copy_text(char *to, size_t size, struct span text)
 {
 	snprintf(to, size, "%.*s", SPAN_FMT(text));
 }
@@ -104,11 +104,11 @@ expect(struct output *o, const struct finding *f, const struct outputs_result *r
 	o->event_ms = f->time_ms;
 	o->time_ms = r->time_ms;
 	o->records = r->records;
-	set_field(o->command_id, sizeof(o->command_id), f->command_id);
+	copy_text(o->command_id, sizeof(o->command_id), f->command_id);
 	for (size_t i = 0; i < OUTPUTS_STREAMS; i++) {
 		o->cut[i] = r->streams[i].cut;
 		o->bytes[i] = r->streams[i].bytes;
-		set_field(o->expected[i], sizeof(o->expected[i]), r->streams[i].sha256);
+		copy_text(o->expected[i], sizeof(o->expected[i]), r->streams[i].sha256);
 	}
 }
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli_help: the help of a command, made from its table and those above it.
+ * Apart from cli.c, which parses: both only read the tables.
+ */
 #include "envdriver/cli/cli.h"
 
 #include <stdio.h>

@@ -39,7 +39,7 @@ hash_field(const redisReply *hash, const char *name)
 	return strdup("");
 }
 
-/* What a glob pattern would read as something else gets a backslash. */
+/* Puts a backslash before what a glob pattern would interpret. */
 static void
 add_glob_escaped(struct buf *out, const char *text)
 {
@@ -50,7 +50,7 @@ add_glob_escaped(struct buf *out, const char *text)
 	}
 }
 
-/* The keys that match; each "prefix + rest", without duplicates of SCAN. */
+/* Calls `fn` for each key that matches; SCAN may name one twice. */
 static int
 scan_keys(struct cli_redis *redis, const char *pattern, int (*fn)(void *arg, const char *key),
 	  void *arg, struct err *reterr)
@@ -85,8 +85,8 @@ struct workers {
 	size_t skip;	/* bytes of "envdriver:worker:" */
 };
 
-/* The plugin of "<pluginId>:<instanceId>": ids may hold ':' themselves, so
- * the longest that fits is it. */
+/* The plugin of "<pluginId>:<instanceId>". Ids may contain ':' themselves, so
+ * the longest match wins. */
 static struct catalog_plugin *
 plugin_of_key(struct catalog *c, const char *rest, const char **ret_instance)
 {
@@ -116,7 +116,7 @@ add_worker(void *arg, const char *key)
 	redisReply *reply = p ? cli_redis_do(w->redis, NULL, "HGET %s status", key) : NULL;
 	struct buf list = BUF_INIT;
 
-	/* One that expired meanwhile, or is no hash, runs nothing. */
+	/* A key that expired meanwhile, or is not a hash, runs nothing. */
 	if (!reply || reply->type != REDIS_REPLY_STRING || strcmp(reply->str, "running") != 0) {
 		freeReplyObject(reply);
 		return 0;
@@ -145,7 +145,7 @@ find_workers(struct cli_redis *redis, struct catalog *c, struct err *reterr)
 	return ret;
 }
 
-/* A hash of the wrong type or with bad JSON makes a plugin that is not ready. */
+/* A key of another type, or bad JSON, makes a plugin that is not ready. */
 static int
 read_plugin(struct cli_redis *redis, const char *id, struct catalog_plugin *ret, struct err *reterr)
 {

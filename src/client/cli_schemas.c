@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <uv.h>
 
+#include "envdriver/avro/schema.h"
 #include "envdriver/base/buf.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/avro/schema.h"
 #include "envdriver/client/kafka.h"
 #include "envdriver/registry/schema_registry.h"
 
@@ -25,7 +25,7 @@ struct cli_schemas {
 static void
 on_registry_change(void *arg)
 {
-	(void)arg;	/* whoever waits looks after each turn of the loop */
+	(void)arg;	/* waiting code looks after each turn of the loop */
 }
 
 static void

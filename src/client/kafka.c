@@ -15,8 +15,6 @@
 
 enum { ERRSTR = 512, LOOK_MS = 1000, GIVE_UP_MS = 3000, PURGE_TURNS = 100,
        PURGE_MS = 10 };
-/* 2.6.1: the first that can do SCRAM with Kafka 4 (librdkafka #4895). */
-#define SCRAM_FIXED 0x020601ff
 
 struct kafka {
 	rd_kafka_t *rk;
@@ -24,7 +22,7 @@ struct kafka {
 	const struct config *config;
 	void (*on_delivery)(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg);
 	void *arg;
-	/* What the client last complained about: its callbacks run in other
+	/* What the client last complained about; its callbacks run on other
 	 * threads, too. */
 	pthread_mutex_t lock;
 	rd_kafka_resp_err_t last;
@@ -34,18 +32,17 @@ struct kafka {
 };
 
 static void
-on_client_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+on_kafka_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
 	(void)rk;
 	(void)level;
 	log_debug("librdkafka %s: %s", facility, text);
 }
 
-/* The names of threads and retries in it help nobody: what stands behind the
- * last ": " of "ssl://h:1/bootstrap: Connect to … failed: reason (after…)" is
- * kept whole, the place before it is not. */
+/* Keeps what helps a user: of "ssl://h:1/bootstrap: Connect to … failed:
+ * reason (after…)" all but the thread's name and the count of retries. */
 static void
-on_client_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+on_kafka_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
 	struct kafka *k = opaque;
 	const char *text = strstr(reason, ": ");
@@ -64,7 +61,8 @@ on_client_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 	pthread_mutex_unlock(&k->lock);
 }
 
-/* Changes nothing of the verdict; librdkafka's own text leaves the cause out. */
+/* Does not change the verdict: it keeps the cause, which librdkafka's own text
+ * leaves out. */
 static int
 on_broker_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *error, int depth,
 		      const char *der, size_t size, char *text, size_t text_size, void *opaque)
@@ -88,7 +86,7 @@ on_broker_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *error
 }
 
 static void
-on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+on_kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
 	struct kafka *k = opaque;
 
@@ -108,8 +106,8 @@ set_property(void *arg, const char *name, const char *value, struct err *reterr)
 	return err_set(reterr, ERR_CONFIG, "kafka.%s: %s", name, text);
 }
 
-/* What the user may change stands before the passthrough, what must hold
- * behind it. */
+/* Set in this order: what the user may change, the user's own kafka.* keys,
+ * what must hold. */
 static const struct setting {
 	enum kafka_role role;
 	bool must;
@@ -118,7 +116,7 @@ static const struct setting {
 	{ KAFKA_ADMIN, true, "allow.auto.create.topics", "false" },
 	{ KAFKA_READER, true, "allow.auto.create.topics", "false" },
 	{ KAFKA_READER, false, "fetch.wait.max.ms", "100" },
-	/* Of each partition. Who reads a hundred of them must not hold all. */
+	/* For each partition: a reader of a hundred must not hold all of them. */
 	{ KAFKA_READER, false, "queued.max.messages.kbytes", "8192" },
 	{ KAFKA_READER, false, "queued.min.messages", "10000" },
 	{ KAFKA_READER, true, "isolation.level", "read_committed" },
@@ -166,12 +164,12 @@ make_conf(struct kafka *k, enum kafka_role role, struct err *reterr)
 		return NULL;
 	}
 	rd_kafka_conf_set_opaque(conf, k);
-	rd_kafka_conf_set_log_cb(conf, on_client_log);
-	rd_kafka_conf_set_error_cb(conf, on_client_error);
+	rd_kafka_conf_set_log_cb(conf, on_kafka_log);
+	rd_kafka_conf_set_error_cb(conf, on_kafka_error);
 	if (!config_dynamic(k->config, "kafka.enable.ssl.certificate.verification"))
 		(void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_broker_certificate);
 	if (role == KAFKA_WRITER)
-		rd_kafka_conf_set_dr_msg_cb(conf, on_delivered);
+		rd_kafka_conf_set_dr_msg_cb(conf, on_kafka_delivered);
 	return conf;
 }
 
@@ -262,13 +260,19 @@ static const struct meaning {
 	{ RD_KAFKA_RESP_ERR_NO_ERROR, ERR_IO, NULL },
 };
 
+/* The hint about SCRAM with an old librdkafka; false when there is none. */
 static bool
-uses_scram(const struct kafka *k)
+scram_hint(const struct kafka *k, rd_kafka_resp_err_t code, char *ret, size_t size)
 {
-	const char *one = config_dynamic(k->config, "kafka.sasl.mechanism");
-	const char *same = config_dynamic(k->config, "kafka.sasl.mechanisms");
+	const char *mechanism = config_dynamic(k->config, "kafka.sasl.mechanism");
+	const char *hint;
 
-	return (one && strstr(one, "SCRAM")) || (same && strstr(same, "SCRAM"));
+	if (!mechanism)
+		mechanism = config_dynamic(k->config, "kafka.sasl.mechanisms");
+	hint = client_error_hint(rd_kafka_version(), mechanism, code);
+	if (hint)
+		snprintf(ret, size, "librdkafka %s %s", rd_kafka_version_str(), hint);
+	return hint;
 }
 
 static int
@@ -312,18 +316,14 @@ kafka_error(struct kafka *k, rd_kafka_resp_err_t code, const char *what, struct 
 	hint = m->hint;
 	if (m->means == ERR_UNAVAILABLE)
 		hint = "is it running? kafka.bootstrap.servers sets the address";
-	if (m->means == ERR_DENIED && uses_scram(k) && rd_kafka_version() < SCRAM_FIXED) {
-		snprintf(bug, sizeof(bug),
-			 "librdkafka %s has bug #4895 with Kafka >= 4.0: use PLAIN, mTLS or "
-			 "OAUTHBEARER over TLS, or librdkafka >= 2.6.1", rd_kafka_version_str());
+	if (scram_hint(k, code, bug, sizeof(bug)))
 		hint = bug;
-	}
 	return err_set(reterr, m->means, "cannot %s on Kafka at %.100s: %.170s%s%s", what, servers,
 		       why, hint ? "; " : "", hint ? hint : "");
 }
 
-/* Looks for a second at a time: a broker that refuses connections need not
- * be waited for as one that is slow. */
+/* Asks for a second at a time: a broker that refuses connections is not worth
+ * the wait that a slow one is. */
 int
 kafka_metadata(struct kafka *k, int timeout_ms, const struct rd_kafka_metadata **ret,
 	       struct err *reterr)
@@ -347,9 +347,9 @@ kafka_metadata(struct kafka *k, int timeout_ms, const struct rd_kafka_metadata *
 	return kafka_error(k, rc, "look up topics", reterr);
 }
 
-/* A topic that we may not see is left out of the list of all, but named when
- * it is asked for by name. A producer that asks makes the topic where brokers
- * make topics by themselves, so another client asks for it. */
+/* The list of all topics leaves out those that we may not see; asking for one
+ * by name tells. Where brokers create topics on demand a producer that asks
+ * creates it, so another client asks. */
 static rd_kafka_resp_err_t
 why_missing(struct kafka *k, const char *name)
 {

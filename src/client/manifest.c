@@ -9,7 +9,7 @@ enum { NAME_LEN_MAX = 100, TEXT_LEN_MAX = 500, ITEMS_MAX = 200 };
 
 #define REGISTER "environment.drivers.register"
 
-/* What may stand in a driver's declaration: nothing else may. */
+/* The members of a driver's declaration; others are errors. */
 static const struct member {
 	const char *name;
 	enum jtext_kind kind;	/* JTEXT_TRUE: a boolean */
@@ -64,7 +64,7 @@ manifest_add_compact(struct buf *out, struct span json)
 	}
 }
 
-/* A string's own text; "" for anything else. The caller resets `out`. */
+/* The text of a string, in `out`; "" for anything else. */
 static struct span
 string_of(struct jtext value, struct buf *out)
 {
@@ -203,7 +203,7 @@ check_driver(struct jtext driver, size_t index, struct buf *key, struct err *ret
 	return check_unknown(at, driver, reterr);
 }
 
-/* Each of them, and that no key stands twice. */
+/* Each driver, and that their keys differ. */
 static int
 check_drivers(struct jtext drivers, struct err *reterr)
 {

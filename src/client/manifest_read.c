@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manifest_read: finds and loads the manifest of a package folder; one in
+ * JavaScript by running node. Apart from manifest.c, which checks a manifest
+ * wherever it comes from.
+ */
 #include "envdriver/client/manifest.h"
 
 #include <errno.h>
@@ -26,7 +31,7 @@ static const char script[] =
 
 /* The child's output until it ends or the time is over. */
 static int
-read_output(int fd, struct buf *out, struct err *reterr)
+read_child(int fd, struct buf *out, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + NODE_MS;
 	char chunk[65536];
@@ -96,9 +101,9 @@ run_node(const char *path, struct buf *out, struct err *reterr)
 		close(fds[0]);
 		return ret;
 	}
-	ret = read_output(fds[0], out, reterr);
+	ret = read_child(fds[0], out, reterr);
 	close(fds[0]);
-	kill(-pid, SIGKILL);	/* what it left behind, and itself when it hangs */
+	kill(-pid, SIGKILL);	/* its children, and node itself if it hangs */
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (ret == 0 && out->len == 0)
@@ -106,7 +111,7 @@ run_node(const char *path, struct buf *out, struct err *reterr)
 	return ret;
 }
 
-/* `name` beside package.json or plugin.json; it may not leave the folder. */
+/* The path of `name` in the package; it may not leave the folder. */
 static int
 path_in(const char *dir, struct jtext name, char *ret, struct err *reterr)
 {
@@ -157,7 +162,7 @@ open_json(const char *dir, const char *name, struct buf *text, struct jtext *ret
 	return rc;
 }
 
-/* Which of the two it is, and its member that names or holds the manifest. */
+/* Which of the two kinds it is, and its member with the manifest or its path. */
 static int
 find_manifest(const char *dir, struct buf *text, struct jtext *ret, struct err *reterr)
 {

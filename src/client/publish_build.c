@@ -37,7 +37,7 @@ add_name(struct buf *out, const char *name)
 	buf_addf(out, "\"%s\":", name);
 }
 
-/* JSON that stands there, or in a file. */
+/* JSON as the option holds it, or from a file. */
 static int
 add_json(struct buf *out, const char *option, const char *value, struct err *reterr)
 {
@@ -51,10 +51,10 @@ add_json(struct buf *out, const char *option, const char *value, struct err *ret
 	}
 	if (ret == 0)
 		ret = jtext_check(text, JTEXT_DEPTH_MAX, NULL, reterr);
-	if (ret == 0)
-		buf_addspan(out, text);
-	else
+	if (ret < 0)
 		err_prefix(reterr, "--%s", option);
+	else
+		buf_addspan(out, text);
 	buf_release(&file);
 	return ret;
 }
@@ -116,25 +116,29 @@ add_pairs(const struct cli *cli, struct buf *out, const struct cli_option *o, st
 	return 0;
 }
 
+static bool
+is_env(const struct cli_option *o)
+{
+	return o->kind == PUBLISH_ENV || o->kind == PUBLISH_SECRET;
+}
+
 static int
 add_env(const struct cli *cli, struct buf *out, const struct cli_option *options,
 	struct err *reterr)
 {
-	int ret = 0;
 	bool any = false;
 
 	for (const struct cli_option *o = options; o && o->name; o++)
-		any |= (o->kind == PUBLISH_ENV || o->kind == PUBLISH_SECRET) &&
-		       cli_has(cli, o->name);
+		any |= is_env(o) && cli_has(cli, o->name);
 	if (!any)
 		return 0;
 	add_name(out, "env");
 	buf_addch(out, '{');
-	for (const struct cli_option *o = options; o->name && ret == 0; o++)
-		if (o->kind == PUBLISH_ENV || o->kind == PUBLISH_SECRET)
-			ret = add_pairs(cli, out, o, reterr);
+	for (const struct cli_option *o = options; o->name; o++)
+		if (is_env(o) && add_pairs(cli, out, o, reterr) < 0)
+			return ERR_INVALID;
 	buf_addch(out, '}');
-	return ret;
+	return 0;
 }
 
 static int
@@ -178,10 +182,22 @@ add_field(const struct cli *cli, struct buf *out, const struct cli_option *o, st
 	}
 }
 
-static bool
-is_field(const struct cli_option *o)
+/* The words behind the options, of an operation that runs a command. */
+static int
+add_command_line(const struct cli *cli, struct buf *out, struct err *reterr)
 {
-	return o->field && o->kind != PUBLISH_ENV && o->kind != PUBLISH_SECRET;
+	add_name(out, "command");
+	if (add_option_string(out, "command", span_of(cli_arg(cli, 0)), reterr) < 0)
+		return ERR_INVALID;
+	add_name(out, "args");
+	buf_addch(out, '[');
+	for (size_t i = 1; cli_arg(cli, i); i++) {
+		buf_adds(out, i > 1 ? "," : "");
+		if (add_option_string(out, "args", span_of(cli_arg(cli, i)), reterr) < 0)
+			return ERR_INVALID;
+	}
+	buf_addch(out, ']');
+	return 0;
 }
 
 static int
@@ -189,30 +205,24 @@ add_operation(const struct cli *cli, const char *operation, struct span lease, s
 	      struct err *reterr)
 {
 	const struct cli_option *options = cli_found(cli)->options;
-	int ret = 0;
+	int ret;
 
 	buf_addf(out, ",\"operation\":{\"type\":\"%s\"", operation);
 	if (lease.ptr) {
 		add_name(out, "lease");
 		buf_addspan(out, lease);
 	}
-	for (const struct cli_option *o = options; o && o->name && ret == 0; o++)
-		if (is_field(o) && cli_has(cli, o->name) &&
-		    !(lease.ptr && o->kind == PUBLISH_LEASE))
-			ret = add_field(cli, out, o, reterr);
-	if (ret == 0)
-		ret = add_env(cli, out, options, reterr);
-	if (ret == 0 && cli_found(cli)->passes_on) {
-		add_name(out, "command");
-		ret = add_option_string(out, "command", span_of(cli_arg(cli, 0)), reterr);
-		add_name(out, "args");
-		buf_addch(out, '[');
-		for (size_t i = 1; cli_arg(cli, i) && ret == 0; i++) {
-			buf_adds(out, i > 1 ? "," : "");
-			ret = add_option_string(out, "args", span_of(cli_arg(cli, i)), reterr);
-		}
-		buf_addch(out, ']');
+	for (const struct cli_option *o = options; o && o->name; o++) {
+		if (!o->field || is_env(o) || !cli_has(cli, o->name) ||
+		    (lease.ptr && o->kind == PUBLISH_LEASE))
+			continue;
+		ret = add_field(cli, out, o, reterr);
+		if (ret < 0)
+			return ret;
 	}
+	ret = add_env(cli, out, options, reterr);
+	if (ret == 0 && cli_found(cli)->passes_on)
+		ret = add_command_line(cli, out, reterr);
 	buf_addch(out, '}');
 	return ret;
 }
@@ -223,7 +233,6 @@ add_target(const struct cli *cli, struct span given, struct buf *out, struct err
 	const char *target = cli_flag(cli, "target"), *provider = cli_flag(cli, "provider");
 	const char *pinned = cli_flag(cli, "plugin-id");
 	const char *colon = target ? strchr(target, ':') : NULL;
-	int ret;
 
 	if (target && provider)
 		return err_set(reterr, ERR_INVALID,
@@ -240,23 +249,26 @@ add_target(const struct cli *cli, struct span given, struct buf *out, struct err
 		buf_addspan(out, given);
 		return 0;
 	}
-	buf_adds(out, target ? "{\"type\":\"PluginDriver\",\"pluginKey\":"
-			     : "{\"type\":\"SandboxProvider\",\"provider\":");
-	if (target)
-		ret = add_option_string(out, "target",
-					(struct span){target, (size_t)(colon - target)}, reterr);
-	else
-		ret = add_option_string(out, "provider", span_of(provider), reterr);
-	if (target && ret == 0) {
+	if (target) {
+		buf_adds(out, "{\"type\":\"PluginDriver\",\"pluginKey\":");
+		if (add_option_string(out, "target",
+				      (struct span){target, (size_t)(colon - target)}, reterr) < 0)
+			return ERR_INVALID;
 		buf_adds(out, ",\"driverKey\":");
-		ret = add_option_string(out, "target", span_of(colon + 1), reterr);
+		if (add_option_string(out, "target", span_of(colon + 1), reterr) < 0)
+			return ERR_INVALID;
+	} else {
+		buf_adds(out, "{\"type\":\"SandboxProvider\",\"provider\":");
+		if (add_option_string(out, "provider", span_of(provider), reterr) < 0)
+			return ERR_INVALID;
 	}
-	if (pinned && ret == 0) {
+	if (pinned) {
 		buf_adds(out, ",\"pluginId\":");
-		ret = add_option_string(out, "plugin-id", span_of(pinned), reterr);
+		if (add_option_string(out, "plugin-id", span_of(pinned), reterr) < 0)
+			return ERR_INVALID;
 	}
 	buf_addch(out, '}');
-	return ret;
+	return 0;
 }
 
 /* A time, or a duration from now. */
@@ -327,21 +339,17 @@ publish_build(const struct cli *cli, const char *operation, const struct publish
 	int ret;
 
 	buf_addch(out, '{');
-	ret = add_id(cli, "company", "companyId", given->company, out, reterr);
-	if (ret == 0)
-		ret = add_id(cli, "environment", "environmentId", given->environment, out, reterr);
-	if (ret == 0)
-		ret = add_tops(cli, out, reterr);
-	if (ret == 0)
-		ret = add_target(cli, given->target, out, reterr);
-	if (ret == 0 && config) {
+	if (add_id(cli, "company", "companyId", given->company, out, reterr) < 0 ||
+	    add_id(cli, "environment", "environmentId", given->environment, out, reterr) < 0 ||
+	    add_tops(cli, out, reterr) < 0 || add_target(cli, given->target, out, reterr) < 0)
+		return ERR_INVALID;
+	if (config) {
 		add_name(out, "config");
 		ret = add_json(out, "config", config, reterr);
+		if (ret < 0)
+			return ret;
 	}
-	if (ret == 0)
-		ret = add_operation(cli, operation, given->lease, out, reterr);
+	ret = add_operation(cli, operation, given->lease, out, reterr);
 	buf_addch(out, '}');
-	if (ret == 0 && out->failed)
-		return err_nomem(reterr);
-	return ret;
+	return ret == 0 && out->failed ? err_nomem(reterr) : ret;
 }

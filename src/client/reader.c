@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * librdkafka's simple consumer: partitions are read without a group, so that
- * no right on a group is needed and nobody's work is disturbed. With an end,
- * each partition has a head, and the oldest head is next; without, all
- * partitions feed one queue.
+ * DESIGN
+ *
+ * librdkafka's simple consumer: partitions are read without a group, which
+ * needs no permission on a group and disturbs no worker. With an end, each
+ * partition has a head, and the oldest head is next; without, all partitions
+ * feed one queue.
  */
 #include "envdriver/client/reader.h"
 
@@ -22,7 +24,7 @@ enum { LOOK_MS = 10000, OFFSETS_MS = 20000, HEAD_MS = 200, AWAY_MS = 30000,
 
 struct part {
 	enum topic topic;
-	rd_kafka_topic_t *rkt;		/* borrowed of the reader */
+	rd_kafka_topic_t *rkt;		/* borrowed from the reader */
 	int32_t partition;
 	int64_t next, end;
 	struct reader_range range;
@@ -157,9 +159,9 @@ ask_offsets(struct reader *r, int64_t ask, int timeout_ms, int64_t *ret)
 	return rc;
 }
 
-/* The offset of a place in each partition, all in one request a broker. Of a
- * read_committed client the end is the last stable offset. Right after a
- * topic was made, or a broker came back, leaders are not known yet. */
+/* The offset of a place in each partition, with one request per broker. For a
+ * read_committed client the end is the last stable offset. Leaders are not
+ * known yet right after a topic was created or a broker came back. */
 static int
 offsets_at(struct reader *r, const struct reader_place *place, int64_t *ret, struct err *reterr)
 {
@@ -186,7 +188,7 @@ offsets_at(struct reader *r, const struct reader_place *place, int64_t *ret, str
 	return rc ? kafka_error(r->kafka, rc, "look up offsets", reterr) : 0;
 }
 
-/* Where `place` is; past the last record of that time is the end. */
+/* Where `place` is; a time past the last record is the end. */
 static int
 resolve_place(struct reader *r, const struct reader_place *place, const int64_t *ends, int64_t *ret,
 	      struct err *reterr)
@@ -259,20 +261,20 @@ reader_open(struct reader *r, const struct reader_place *from, const struct read
 	int ret = ends && at && lows ? 0 : err_nomem(reterr);
 
 	r->bounded = to != NULL;
-	if (ret == 0)
-		ret = offsets_at(r, &end, ends, reterr);
-	if (ret == 0)
-		ret = offsets_at(r, &low, lows, reterr);
-	if (ret == 0)
-		ret = resolve_place(r, from, ends, at, reterr);
-	for (size_t i = 0; i < r->n_parts && ret == 0; i++)
+	if (ret < 0 || (ret = offsets_at(r, &end, ends, reterr)) < 0 ||
+	    (ret = offsets_at(r, &low, lows, reterr)) < 0 ||
+	    (ret = resolve_place(r, from, ends, at, reterr)) < 0)
+		goto out;
+	for (size_t i = 0; i < r->n_parts; i++)
 		r->parts[i].next = at[i] < lows[i] ? lows[i] : at[i];
-	if (ret == 0 && to)
+	if (to) {
 		ret = resolve_place(r, to, ends, at, reterr);
-	else if (ret == 0)
+		if (ret < 0)
+			goto out;
+	} else {
 		memcpy(at, ends, r->n_parts * sizeof(*at));
-	if (ret == 0 && !to)
 		r->queue = rd_kafka_queue_new(kafka_client(r->kafka));
+	}
 	for (size_t i = 0; i < r->n_parts && ret == 0; i++) {
 		struct part *p = &r->parts[i];
 
@@ -283,6 +285,7 @@ reader_open(struct reader *r, const struct reader_place *from, const struct read
 		if (!p->done || !r->bounded)
 			ret = start_part(r, p, reterr);
 	}
+out:
 	free(ends);
 	free(at);
 	free(lows);
@@ -310,7 +313,7 @@ fill_record(struct reader *r, const struct part *p, rd_kafka_message_t *m,
 	};
 }
 
-/* Takes the partition's next message as its head, or finds its end. */
+/* Fetches the partition's next message as its head, or finds its end. */
 static int
 fetch_head(struct reader *r, struct part *p, struct err *reterr)
 {
@@ -343,7 +346,7 @@ fetch_head(struct reader *r, struct part *p, struct err *reterr)
 }
 
 static int64_t
-time_of(const struct part *p)
+head_time(const struct part *p)
 {
 	rd_kafka_timestamp_type_t type;
 
@@ -362,7 +365,7 @@ next_bounded(struct reader *r, struct reader_record *ret, struct err *reterr)
 
 		if (rc < 0)
 			return rc;
-		if (p->head && (!oldest || time_of(p) < time_of(oldest)))
+		if (p->head && (!oldest || head_time(p) < head_time(oldest)))
 			oldest = p;
 	}
 	if (!oldest)

@@ -9,8 +9,8 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/base/units.h"
 #include "envdriver/base/nearest.h"
+#include "envdriver/base/units.h"
 
 enum { OFFSET_TEXT = 24 };
 

@@ -4,16 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "envdriver/base/base64.h"
-#include "envdriver/base/clock.h"
 #include "envdriver/avro/avro_field.h"
-#include "envdriver/base/err.h"
-#include "envdriver/base/jtext.h"
 #include "envdriver/avro/avro_json.h"
 #include "envdriver/avro/schema.h"
+#include "envdriver/base/base64.h"
+#include "envdriver/base/clock.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/jtext.h"
 #include "envdriver/cli/cli.h"
 
-/* The id in a lease that is JSON text. */
+/* The id of a lease that is JSON text. */
 static struct span
 lease_in(struct span json, struct buf *keep)
 {

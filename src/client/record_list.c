@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * record_list: shows records one by one, as JSON lines or as rows of a table.
+ * Apart from record.c, which knows nothing of output.
+ */
 #include "envdriver/client/record.h"
 
 #include <stdlib.h>
 
+#include "envdriver/avro/schema.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
-#include "envdriver/avro/schema.h"
 #include "envdriver/cli/cli.h"
 
 enum { SUMMARY_MAX = 200 };
@@ -17,7 +21,7 @@ struct record_list {
 	struct buf line;
 };
 
-/* Rows come when they come: widths are guesses at what is usual. */
+/* Rows are shown at once, so the widths are guesses. */
 static const struct cli_column columns[] = {
 	{ "time", CLI_TEXT, 24 },	{ "record", CLI_TEXT, 18 },
 	{ "operation", CLI_TEXT, 16 },	{ "status", CLI_TEXT, 11 },

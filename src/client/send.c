@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <uuid/uuid.h>
 
+#include "envdriver/avro/avro_json.h"
+#include "envdriver/avro/schema.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/avro/avro_json.h"
-#include "envdriver/avro/schema.h"
 #include "envdriver/client/cli_schemas.h"
 #include "envdriver/client/kafka.h"
 #include "envdriver/command/command.h"
@@ -85,21 +85,21 @@ send_new(const struct config *config, const struct schemas *schemas, send_placed
 	const struct rd_kafka_metadata *md = NULL;
 	const struct rd_kafka_metadata_topic *found;
 	struct send *s = send_new_checker(config, schemas, reterr);
-	int ret;
+	bool ok = false;
 
 	if (!s)
 		return NULL;
 	s->placed = placed;
 	s->arg = arg;
 	s->kafka = kafka_new(config, KAFKA_WRITER, on_command_delivered, s, reterr);
-	ret = s->kafka ? kafka_metadata(s->kafka, LOOK_MS, &md, reterr) : ERR_CONFIG;
-	if (ret == 0)
-		ret = kafka_find_topic(s->kafka, md, s->topic, &found, reterr);
+	if (!s->kafka || kafka_metadata(s->kafka, LOOK_MS, &md, reterr) < 0 ||
+	    kafka_find_topic(s->kafka, md, s->topic, &found, reterr) < 0)
+		goto out;
+	ok = cli_schemas_register(config, TOPIC_COMMANDS, &s->use_id, &s->id, reterr) == 0;
+out:
 	if (md)
 		rd_kafka_metadata_destroy(md);
-	if (ret == 0)
-		ret = cli_schemas_register(config, TOPIC_COMMANDS, &s->use_id, &s->id, reterr);
-	if (ret == 0)
+	if (ok)
 		return s;
 	send_free(s);
 	return NULL;
@@ -115,10 +115,10 @@ send_free(struct send *s)
 	free(s);
 }
 
-/* Of a repeated member the last counts: what is made up stands before what
- * is there, or behind it when it is to win. */
+/* Adds a commandId and issuedAt: before what is there, or with `new_id` behind
+ * it, because of a repeated member the last one counts. */
 static int
-complete_command(struct span plain, bool new_id, struct buf *out, struct err *reterr)
+complete_command(struct span json, bool new_id, struct buf *out, struct err *reterr)
 {
 	char id[UUID_STR_LEN];
 	struct buf made = BUF_INIT;
@@ -127,7 +127,7 @@ complete_command(struct span plain, bool new_id, struct buf *out, struct err *re
 	bool empty;
 	uuid_t uuid;
 
-	if (jtext_check(plain, JTEXT_DEPTH_MAX * 2, &object, reterr) < 0)
+	if (jtext_check(json, JTEXT_DEPTH_MAX * 2, &object, reterr) < 0)
 		return ERR_INVALID;
 	if (object.kind != JTEXT_OBJECT)
 		return err_set(reterr, ERR_INVALID, "expected object, got %s",
@@ -154,7 +154,7 @@ complete_command(struct span plain, bool new_id, struct buf *out, struct err *re
 }
 
 static int
-encode_command(struct send *s, struct span plain, struct buf *out, struct err *reterr)
+encode_command(struct send *s, struct span json, struct buf *out, struct err *reterr)
 {
 	const struct schema *schema = schemas_find(s->schemas, "EnvironmentCommand");
 	avro_value_t value;
@@ -162,16 +162,16 @@ encode_command(struct send *s, struct span plain, struct buf *out, struct err *r
 
 	if (ret < 0)
 		return ret;
-	ret = avro_json_read(schema, plain, &value, reterr);
+	ret = avro_json_read(schema, json, &value, reterr);
 	if (ret == 0)
 		ret = schema_write(schema, &value, out, reterr);
 	avro_value_decref(&value);
 	return ret;
 }
 
-/* As the worker will read it. */
+/* Reads it as the worker will. */
 static int
-check(struct send *s, struct send_command *ret, struct err *reterr)
+check_command(struct send *s, struct send_command *ret, struct err *reterr)
 {
 	struct reject why = { 0 };
 	struct command *c = command_decode(s->decoder, buf_span(&ret->value), SPAN_NULL, &why);
@@ -188,7 +188,7 @@ check(struct send *s, struct send_command *ret, struct err *reterr)
 }
 
 int
-send_encode(struct send *s, struct span plain, bool new_id, struct send_command *ret,
+send_encode(struct send *s, struct span json, bool new_id, struct send_command *ret,
 	    struct err *reterr)
 {
 	struct buf whole = BUF_INIT;
@@ -196,11 +196,13 @@ send_encode(struct send *s, struct span plain, bool new_id, struct send_command 
 
 	buf_reset(&ret->key);
 	buf_reset(&ret->value);
-	rc = complete_command(plain, new_id, &whole, reterr);
+	rc = complete_command(json, new_id, &whole, reterr);
+	if (rc < 0)
+		goto out;
+	rc = encode_command(s, buf_span(&whole), &ret->value, reterr);
 	if (rc == 0)
-		rc = encode_command(s, buf_span(&whole), &ret->value, reterr);
-	if (rc == 0)
-		rc = check(s, ret, reterr);
+		rc = check_command(s, ret, reterr);
+out:
 	buf_release(&whole);
 	return rc;
 }

@@ -224,7 +224,7 @@ created(struct topics_plan *p, rd_kafka_event_t *event, struct err *reterr)
 		assert(t < TOPIC_COUNT);
 		p->there[t] = p->made[t] = rc == RD_KAFKA_RESP_ERR_NO_ERROR;
 		if (rc == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-			p->there[t] = true; /* somebody was faster */
+			p->there[t] = true;	/* created by another client meanwhile */
 		if (p->there[t])
 			continue;
 		snprintf(what, sizeof(what), "create topic '%s'%s%.250s%s",
@@ -282,8 +282,8 @@ has_leaders(const struct rd_kafka_metadata_topic *topic)
 	return topic->partition_cnt > 0;
 }
 
-/* What was made a moment ago comes to the brokers' knowledge bit by bit: who
- * is told that the topics are there must be able to use them. */
+/* Brokers learn of a new topic one after another. When the caller is told that
+ * the topics exist, they must be usable. */
 static int
 wait_for_leaders(struct topics_plan *p, struct err *reterr)
 {
@@ -311,8 +311,8 @@ wait_for_leaders(struct topics_plan *p, struct err *reterr)
 	return ret;
 }
 
-/* Makes what is missing. Topics that turn out to be there after all, because
- * somebody was faster or the broker did not know yet, are compared, too. */
+/* Topics that turn out to exist after all, because another client created them
+ * or the broker did not know yet, are compared, too. */
 int
 topics_plan_make(struct topics_plan *p, struct err *reterr)
 {

@@ -2,21 +2,24 @@
 #include "envdriver/client/wait.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
 #include <uthash.h>
 
-#include "envdriver/base/clock.h"
 #include "envdriver/avro/avro_field.h"
+#include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/client/reader.h"
 
-struct avro_path {
+/* Of a record on the command topic. */
+struct position {
 	int64_t partition, offset;
 };
 
 struct expected {
-	struct avro_path place;
+	struct position at;
 	char id[201];
-	struct expected *next_settled;
+	SLIST_ENTRY(expected) next;	/* in `settled` */
 	UT_hash_handle hh;
 };
 
@@ -24,8 +27,8 @@ struct wait {
 	const struct schemas *schemas;
 	struct reader *reader;
 	struct reader_record raw;
-	struct expected *expected;
-	struct expected *settled;	/* their log records may still come */
+	struct expected *expected;	/* by position */
+	SLIST_HEAD(, expected) settled;	/* their log records may still come */
 };
 
 struct wait *
@@ -34,7 +37,6 @@ wait_new(const struct config *config, const struct schemas *schemas,
 {
 	const struct reader_place end = { READER_END, 0 };
 	struct wait *w = calloc(1, sizeof(*w));
-	int ret = 0;
 
 	if (!w) {
 		err_nomem(reterr);
@@ -43,14 +45,14 @@ wait_new(const struct config *config, const struct schemas *schemas,
 	w->schemas = schemas;
 	w->reader = reader_new(config, reterr);
 	if (!w->reader)
-		ret = ERR_CONFIG;
-	for (int t = 0; t < TOPIC_COUNT && ret == 0; t++)
-		if (topics[t] || t == TOPIC_DEAD_LETTERS)
-			ret = reader_add(w->reader, (enum topic)t, -1, reterr);
-	if (ret == 0)
-		ret = reader_open(w->reader, &end, /* to= */ NULL, reterr);
-	if (ret == 0)
+		goto fail;
+	for (int t = 0; t < TOPIC_COUNT; t++)
+		if ((topics[t] || t == TOPIC_DEAD_LETTERS) &&
+		    reader_add(w->reader, (enum topic)t, -1, reterr) < 0)
+			goto fail;
+	if (reader_open(w->reader, &end, /* to= */ NULL, reterr) == 0)
 		return w;
+fail:
 	wait_free(w);
 	return NULL;
 }
@@ -67,9 +69,8 @@ wait_free(struct wait *w)
 		HASH_DEL(w->expected, e);
 		free(e);
 	}
-	while (w->settled) {
-		e = w->settled;
-		w->settled = e->next_settled;
+	while ((e = SLIST_FIRST(&w->settled))) {
+		SLIST_REMOVE_HEAD(&w->settled, next);
 		free(e);
 	}
 	reader_free(w->reader);
@@ -83,9 +84,9 @@ wait_expect(struct wait *w, int32_t partition, int64_t offset, const char *id, s
 
 	if (!e)
 		return err_nomem(reterr);
-	e->place = (struct avro_path){ partition, offset };
+	e->at = (struct position){ partition, offset };
 	strncpy(e->id, id, sizeof(e->id) - 1);
-	HASH_ADD(hh, w->expected, place, sizeof(e->place), e);
+	HASH_ADD(hh, w->expected, at, sizeof(e->at), e);
 	return 0;
 }
 
@@ -101,9 +102,9 @@ wait_some(const struct wait *w)
 	return w->expected ? w->expected->id : NULL;
 }
 
-/* Where the command's record is that a result or dead letter is about. */
+/* The position of the command that a result or dead letter is about. */
 static bool
-source_of(const struct record *r, struct avro_path *ret)
+source_of(const struct record *r, struct position *ret)
 {
 	avro_value_t trace;
 	const avro_value_t *from = &r->value;
@@ -122,26 +123,25 @@ is_about_us(const struct wait *w, struct span id)
 	for (e = w->expected; e; e = e->hh.next)
 		if (span_is(id, e->id))
 			return true;
-	for (e = w->settled; e; e = e->next_settled)
+	SLIST_FOREACH(e, &w->settled, next)
 		if (span_is(id, e->id))
 			return true;
 	return false;
 }
 
-/* Takes it off the list; false when it is not on it. */
+/* No longer expected; false when it was not. */
 static bool
 settle_command(struct wait *w, const struct record *r)
 {
-	struct avro_path place = { 0, 0 };
+	struct position at = { 0, 0 };
 	struct expected *e = NULL;
 
-	if (source_of(r, &place))
-		HASH_FIND(hh, w->expected, &place, sizeof(place), e);
+	if (source_of(r, &at))
+		HASH_FIND(hh, w->expected, &at, sizeof(at), e);
 	if (!e)
 		return false;
 	HASH_DEL(w->expected, e);
-	e->next_settled = w->settled;
-	w->settled = e;
+	SLIST_INSERT_HEAD(&w->settled, e, next);
 	return true;
 }
 

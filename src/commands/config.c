@@ -11,11 +11,11 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/client/catalog.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/cli/cli_redis.h"
-#include "envdriver/commands/commands.h"
+#include "envdriver/client/catalog.h"
 #include "envdriver/client/kafka.h"
+#include "envdriver/commands/commands.h"
 #include "envdriver/kafka/client_conf.h"
 
 static void

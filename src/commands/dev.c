@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dev: a worker with a Kafka and a Redis of its own (docs/decisions.md D22), for
- * trying things out and for plugin authors.
+ * dev: `envdriver dev`: a worker with its own Kafka and Redis (docs/decisions.md
+ * D22), for trying things and for plugin authors.
  */
 #include <errno.h>
 #include <limits.h>
@@ -17,8 +17,8 @@
 #include "envdriver/base/log.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/cli/cli_redis.h"
-#include "envdriver/commands/commands.h"
 #include "envdriver/client/manifest.h"
+#include "envdriver/commands/commands.h"
 #include "envdriver/worker/dev_servers.h"
 #include "envdriver/worker/service.h"
 
@@ -66,7 +66,7 @@ write_plugin(struct cli_redis *redis, struct span key, struct span manifest, con
 	return 0;
 }
 
-/* The plugin's key is its id here: easier to type than a UUID. */
+/* The plugin's key is also its id here: easier to type than a UUID. */
 static int
 add_plugin(struct dev *d, struct cli_redis *redis, const char *dir, struct err *reterr)
 {
@@ -97,8 +97,7 @@ out:
 	return ret;
 }
 
-/* The local provider as it lies beside the program, in the build or
- * installed. */
+/* The local provider beside the program, in the build or installed. */
 static bool
 bundled_plugin(char ret[PATH_MAX])
 {
@@ -164,8 +163,8 @@ configure_servers(struct dev *d, struct err *reterr)
 	if (ret == 0)
 		ret = config_set(d->config, "redis.url", dev_servers_redis(d->servers), where,
 				 reterr);
-	/* The mock answers a fetch that found nothing only when its wait is
-	 * over, whatever comes meanwhile. */
+	/* The mock answers a fetch that found nothing only when the wait is
+	 * over, even when something arrives meanwhile. */
 	if (ret == 0)
 		ret = config_set(d->config, "kafka.fetch.wait.max.ms", FETCH_WAIT_MS, where,
 				 reterr);
@@ -174,7 +173,7 @@ configure_servers(struct dev *d, struct err *reterr)
 	return ret;
 }
 
-/* For other commands: `. FILE` and they talk to this one. */
+/* For other commands: after `. FILE` they use these servers. */
 static int
 write_env(struct dev *d, const char *path, struct err *reterr)
 {

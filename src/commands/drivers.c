@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * drivers: `envdriver drivers`: which drivers the registry has, and how a
- * driver or provider resolves (docs/operations.md, "Resolution"). Here a worker runs
- * when it does so in any instance.
+ * drivers: `envdriver drivers`: the drivers in the registry, and how a driver
+ * or provider resolves (docs/operations.md, "Resolution"). Here a plugin is
+ * running if any instance runs it.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/client/catalog.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/cli/cli_redis.h"
-#include "envdriver/commands/commands.h"
+#include "envdriver/client/catalog.h"
 #include "envdriver/client/manifest.h"
+#include "envdriver/commands/commands.h"
 
 static void
 add_decoded(struct buf *out, struct jtext string)
@@ -40,7 +40,7 @@ add_driver_row(struct cli_table *table, const struct catalog_plugin *p, struct j
 }
 
 static int
-list_drivers(struct cli *cli, const struct catalog *c)
+show_drivers(struct cli *cli, const struct catalog *c)
 {
 	static const struct cli_column columns[] = {
 		{ "pluginKey", CLI_TEXT, 0 }, { "driverKey", CLI_TEXT, 0 }, { "kind", CLI_TEXT, 0 },
@@ -94,7 +94,7 @@ print_driver(struct cli *cli, const struct catalog_plugin *p, struct span driver
 	return EXIT_DONE;
 }
 
-/* The texts of docs/operations.md to the letter, nothing around them. */
+/* The texts of docs/operations.md to the letter, and nothing around them. */
 __attribute__((format(printf, 1, 2))) static int
 unresolved(const char *fmt, ...)
 {
@@ -128,7 +128,7 @@ resolve_driver(struct cli *cli, const struct catalog *c, const char *k)
 	return print_driver(cli, p, span_of(colon + 1), driver);
 }
 
-/* No provider is an answer, too. */
+/* That there is none is an answer, too. */
 static int
 resolve_provider(struct cli *cli, const struct catalog *c, const char *provider)
 {
@@ -163,7 +163,7 @@ drivers_main(struct cli *cli)
 	else
 		ret = k		 ? resolve_driver(cli, &c, k)
 		      : provider ? resolve_provider(cli, &c, provider)
-				 : list_drivers(cli, &c);
+				 : show_drivers(cli, &c);
 	catalog_release(&c);
 	cli_redis_free(redis);
 	return cli_end(cli, ret);

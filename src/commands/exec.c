@@ -1,27 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exec: `envdriver exec`: publishes an Execute, shows its output as it comes
+ * and exits as the command did.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "envdriver/base/clock.h"
 #include "envdriver/avro/avro_field.h"
+#include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/cli_schemas.h"
-#include "envdriver/commands/commands.h"
 #include "envdriver/client/exec_output.h"
 #include "envdriver/client/lease_facts.h"
 #include "envdriver/client/publish_build.h"
 #include "envdriver/client/send.h"
 #include "envdriver/client/wait.h"
+#include "envdriver/commands/commands.h"
 
 enum { STEP_MS = 250, QUIET_MS = 10000, REST_MS = 30000, STREAM_STDOUT = 0, STREAM_STDERR = 1 };
 
 struct exec {
 	struct cli *cli;
 	struct cli_schemas *known;
-	struct schemas *schemas;	/* of known */
+	struct schemas *schemas;	/* borrowed from `known` */
 	struct send *send;
 	struct wait *wait;
 	struct lease_facts lease;
@@ -32,7 +36,7 @@ struct exec {
 	bool placed;
 };
 
-/* Set by a signal; the command itself goes on in its lease. */
+/* The signal's number; the command itself continues in its lease. */
 static volatile sig_atomic_t interrupted;
 
 static void
@@ -75,7 +79,7 @@ show_output(struct exec *x, int stream, struct span text)
 	}
 }
 
-/* LIVE pieces are shown as they come; FINAL ones fill what was missed. */
+/* LIVE pieces are shown as they come; FINAL ones fill the gaps. */
 static void
 on_output_record(struct exec *x, const struct record *r)
 {
@@ -101,7 +105,7 @@ report_failure(struct exec *x, const struct record *r)
 	return span_is(r->status, "INTERRUPTED") ? EXIT_EXEC_INTERRUPTED : EXIT_EXEC_FAILED;
 }
 
-/* Shows what the result holds beyond what was shown; gives the exit code. */
+/* Shows the rest of the output that the result holds; returns the exit code. */
 static int
 on_result(struct exec *x, const struct record *r)
 {
@@ -141,7 +145,7 @@ is_complete(const struct exec *x)
 	       x->output.shown[STREAM_STDERR] >= x->total[STREAM_STDERR];
 }
 
-/* Follows the command to its end; an exit code, or a negative error. */
+/* Follows the command to its end. Returns the exit code, or a negative error. */
 static int
 follow_command(struct exec *x, int64_t patience_ms, struct err *reterr)
 {
@@ -186,7 +190,7 @@ follow_command(struct exec *x, int64_t patience_ms, struct err *reterr)
 	return code;
 }
 
-/* Without a target the lease's own events say who made it. */
+/* Without --target and --provider the lease's own events tell. */
 static int
 find_lease(struct exec *x, struct publish_given *given, struct err *reterr)
 {
@@ -214,7 +218,7 @@ find_lease(struct exec *x, struct publish_given *given, struct err *reterr)
 }
 
 static int
-start_command(struct exec *x, struct span plain, struct err *reterr)
+start_command(struct exec *x, struct span json, struct err *reterr)
 {
 	bool topics[TOPIC_COUNT] = { [TOPIC_EXECUTION_RESULTS] = true,
 				     [TOPIC_EXECUTION_LOGS] = true };
@@ -224,48 +228,61 @@ start_command(struct exec *x, struct span plain, struct err *reterr)
 	x->send = send_new(cli_config(x->cli), x->schemas, on_exec_placed, x, reterr);
 	if (!x->send)
 		return ERR_UNAVAILABLE;
-	ret = send_encode(x->send, plain, false, &command, reterr);
-	if (ret == 0) {
-		x->wait = wait_new(cli_config(x->cli), x->schemas, topics, reterr);
-		ret = x->wait ? 0 : ERR_UNAVAILABLE;
-	}
-	if (ret == 0)
-		ret = send_put(x->send, &command, reterr);
+	ret = send_encode(x->send, json, false, &command, reterr);
+	if (ret < 0)
+		goto out;
+	ret = ERR_UNAVAILABLE;
+	x->wait = wait_new(cli_config(x->cli), x->schemas, topics, reterr);
+	if (!x->wait)
+		goto out;
+	ret = send_put(x->send, &command, reterr);
 	if (ret == 0)
 		ret = send_flush(x->send, reterr);
-	send_command_release(&command);
 	if (ret == 0 && !x->placed) {
 		*reterr = x->err;
 		ret = x->err.code;
 	}
+out:
+	send_command_release(&command);
 	return ret;
+}
+
+/* Returns the exit code, or a negative error. */
+static int
+run_exec(struct exec *x, struct err *reterr)
+{
+	struct publish_given given = { SPAN_NULL, SPAN_NULL, SPAN_NULL, SPAN_NULL };
+	struct buf json = BUF_INIT;
+	int64_t patience = 0;
+	int ret = cli_duration(x->cli, "wait", &patience, reterr);
+
+	if (ret < 0)
+		return ret;
+	x->known = cli_schemas_new(cli_config(x->cli), reterr);
+	x->schemas = cli_schemas_get(x->known);
+	if (!x->schemas)
+		return ERR_NOMEM;
+	ret = find_lease(x, &given, reterr);
+	if (ret < 0)
+		return ret;
+	ret = publish_build(x->cli, "Execute", &given, &json, reterr);
+	if (ret == 0)
+		ret = start_command(x, buf_span(&json), reterr);
+	buf_release(&json);
+	return ret < 0 ? ret : follow_command(x, patience, reterr);
 }
 
 static int
 exec_main(struct cli *cli)
 {
-	struct publish_given given = { SPAN_NULL, SPAN_NULL, SPAN_NULL, SPAN_NULL };
-	struct exec x = {.cli = cli, .lease = LEASE_FACTS_INIT};
-	struct sigaction action = {.sa_handler = on_interrupt};
-	struct buf plain = BUF_INIT;
+	struct exec x = { .cli = cli, .lease = LEASE_FACTS_INIT };
+	struct sigaction action = { .sa_handler = on_interrupt };
 	struct err err = { 0 };
-	int64_t patience = 0;
-	int ret = cli_duration(cli, "wait", &patience, &err);
+	int ret;
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	x.known = ret == 0 ? cli_schemas_new(cli_config(cli), &err) : NULL;
-	x.schemas = cli_schemas_get(x.known);
-	if (!x.schemas && ret == 0)
-		ret = ERR_NOMEM;
-	if (ret == 0)
-		ret = find_lease(&x, &given, &err);
-	if (ret == 0)
-		ret = publish_build(cli, "Execute", &given, &plain, &err);
-	if (ret == 0)
-		ret = start_command(&x, buf_span(&plain), &err);
-	if (ret == 0)
-		ret = follow_command(&x, patience, &err);
+	ret = run_exec(&x, &err);
 	if (ret == ERR_INVALID) {
 		ret = cli_misuse(cli, "%s", err.text);
 	} else if (ret < 0) {
@@ -277,7 +294,6 @@ exec_main(struct cli *cli)
 	wait_free(x.wait);
 	cli_schemas_free(x.known);
 	lease_facts_release(&x.lease);
-	buf_release(&plain);
 	return ret;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plugin: `envdriver plugin …`: the registry's records of docs/schemas.md, for those
- * who have no orchestrator that writes them.
+ * plugin: `envdriver plugin …`: writes the registry's records (docs/schemas.md,
+ * "Redis") where no orchestrator does.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,17 +11,17 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/client/catalog.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/cli/cli_redis.h"
-#include "envdriver/commands/commands.h"
+#include "envdriver/client/catalog.h"
 #include "envdriver/client/manifest.h"
+#include "envdriver/commands/commands.h"
 
 enum { CONFIG_MAX = 4 * 1024 * 1024, ID_MAX = 200, KEYS = 3, ARGS_MAX = 16 };
 
-/* All or nothing, whoever else writes. KEYS: plugins, plugin:<id>,
+/* All or nothing, also beside other writers. KEYS: plugins, plugin:<id>,
  * plugin-key:<key>; ARGV: id, key, manifest, package, updatedAt, config or
- * "". A plugin that is there keeps its place and its status. */
+ * "". A registered plugin keeps its rank and its status. */
 static const char add_script[] =
 	"local owner = redis.call('GET', KEYS[3])\n"
 	"if owner and owner ~= ARGV[1] then return {'taken', owner} end\n"
@@ -68,12 +68,12 @@ release_new_plugin(struct new_plugin *p)
 	buf_release(&p->config);
 }
 
-/* What the keys begin with; nothing stands behind "plugins". */
+/* The beginnings of the keys; "plugins" is a whole key. */
 static const char *const all_keys[KEYS] = { "plugins", "plugin:", "plugin-key:" };
 static const char *const record_key[] = { "plugin:" };
 
-/* EVAL: `n_keys` keys, each a beginning and one of the first words; the other
- * words are ARGV. */
+/* EVAL with `n_keys` keys, each a beginning and one of the first words; the
+ * other words are ARGV. */
 static redisReply *
 eval(struct cli_redis *redis, const char *script, const char *const *begins, int n_keys,
      const struct span *words, int n_words, struct err *reterr)
@@ -112,32 +112,41 @@ eval(struct cli_redis *redis, const char *script, const char *const *begins, int
 	return reply;
 }
 
+/* Each member must be the config object of a company. */
+static int
+check_companies(struct jtext object, struct err *reterr)
+{
+	struct jtext company;
+	struct jtext_iter it;
+	struct span key;
+
+	if (object.kind != JTEXT_OBJECT)
+		return err_set(reterr, ERR_INVALID, "expected object, got %s",
+			       jtext_kind_name(object.kind));
+	jtext_iter_init(&it, object);
+	while (jtext_iter_next(&it, &key, &company))
+		if (company.kind != JTEXT_OBJECT)
+			return err_set(reterr, ERR_INVALID,
+				       "%.*s: expected the company's config object, got %s",
+				       SPAN_FMT(key), jtext_kind_name(company.kind));
+	return 0;
+}
+
 static int
 read_config(const char *path, struct buf *out, struct err *reterr)
 {
 	struct buf text = BUF_INIT;
-	struct jtext object, company;
-	struct jtext_iter it;
-	struct span key;
+	struct jtext object;
 	int ret = cli_read(path, CONFIG_MAX, &text, reterr);
 
 	if (ret == 0)
 		ret = jtext_check(buf_span(&text), JTEXT_DEPTH_MAX, &object, reterr);
-	if (ret == 0 && object.kind != JTEXT_OBJECT)
-		ret = err_set(reterr, ERR_INVALID, "expected object, got %s",
-			      jtext_kind_name(object.kind));
-	if (ret == 0) {
-		jtext_iter_init(&it, object);
-		while (ret == 0 && jtext_iter_next(&it, &key, &company))
-			if (company.kind != JTEXT_OBJECT)
-				ret = err_set(reterr, ERR_INVALID,
-					      "%.*s: expected the company's config object, got %s",
-					      SPAN_FMT(key), jtext_kind_name(company.kind));
-	}
 	if (ret == 0)
-		manifest_add_compact(out, object.raw);
-	else
+		ret = check_companies(object, reterr);
+	if (ret < 0)
 		err_prefix(reterr, "--config '%s'", path);
+	else
+		manifest_add_compact(out, object.raw);
 	buf_release(&text);
 	return ret;
 }
@@ -193,7 +202,7 @@ is_inside(const char *dir, const char *folders)
 	return false;
 }
 
-/* Without --id a plugin that is there under this key is updated. */
+/* Without --id a plugin that is registered with this key is updated. */
 static int
 reuse_id(struct cli *cli, struct cli_redis *redis, struct new_plugin *p, struct err *reterr)
 {

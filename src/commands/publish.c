@@ -73,7 +73,7 @@ on_command_placed(void *arg, const char *id, int32_t partition, int64_t offset,
 			 (long long)offset);
 }
 
-/* Connects; from here on results are not missed. */
+/* Connects; from here on no result is missed. */
 static int
 connect_all(struct publish *p, const bool results[TOPIC_COUNT], struct err *reterr)
 {
@@ -155,56 +155,78 @@ finish_publish(struct publish *p, struct err *reterr)
 static int
 end_publish(struct publish *p, int ret, const struct err *err)
 {
-	/* What is placed late still has its table. */
+	/* Commands that are placed late still need the table. */
 	send_free(p->send);
 	cli_table_end(p->table);
 	wait_free(p->wait);
 	cli_schemas_free(p->known);
 	if (ret < 0 && p->failed)
-		return cli_end(p->cli, cli_code(&p->err));	/* each was complained about */
+		return cli_end(p->cli, cli_code(&p->err));	/* each was reported */
 	return cli_end(p->cli, ret < 0 ? cli_fail(p->cli, err) : ret);
+}
+
+/* The command that the options make, checked as a worker would. */
+static int
+make_command(struct publish *p, struct send_command *ret, struct err *reterr)
+{
+	const struct publish_given nothing = { SPAN_NULL, SPAN_NULL, SPAN_NULL, SPAN_NULL };
+	struct send *checker = NULL;
+	struct buf json = BUF_INIT;
+	int rc;
+
+	rc = publish_build(p->cli, cli_found(p->cli)->key, &nothing, &json, reterr);
+	if (rc < 0)
+		goto out;
+	rc = ERR_NOMEM;
+	p->known = cli_schemas_new(cli_config(p->cli), reterr);
+	p->schemas = cli_schemas_get(p->known);
+	if (!p->schemas)
+		goto out;
+	checker = send_new_checker(cli_config(p->cli), p->schemas, reterr);
+	if (checker)
+		rc = send_encode(checker, buf_span(&json), false, ret, reterr);
+out:
+	send_free(checker);
+	buf_release(&json);
+	return rc;
+}
+
+static int
+publish_command(struct publish *p, const struct send_command *command, struct err *reterr)
+{
+	bool results[TOPIC_COUNT] = { false };
+	int ret;
+
+	results[command->result] = true;
+	ret = connect_all(p, results, reterr);
+	if (ret == 0)
+		ret = send_put(p->send, command, reterr);
+	return ret < 0 ? ret : finish_publish(p, reterr);
 }
 
 int
 publish_one(struct cli *cli)
 {
-	const struct publish_given nothing = { SPAN_NULL, SPAN_NULL, SPAN_NULL, SPAN_NULL };
 	struct publish p = { .cli = cli };
 	struct send_command command = SEND_COMMAND_INIT;
-	struct buf plain = BUF_INIT;
 	struct err err = { 0 };
-	struct send *checker = NULL;
-	bool results[TOPIC_COUNT] = { false }, misused;
 	int ret = read_wait_options(&p, &err);
 
 	if (ret == 0)
-		ret = publish_build(cli, cli_found(cli)->key, &nothing, &plain, &err);
-	p.known = ret == 0 ? cli_schemas_new(cli_config(cli), &err) : NULL;
-	p.schemas = cli_schemas_get(p.known);
-	checker = p.schemas ? send_new_checker(cli_config(cli), p.schemas, &err) : NULL;
-	if (!checker && ret == 0)
-		ret = ERR_NOMEM;
-	if (ret == 0)
-		ret = send_encode(checker, buf_span(&plain), false, &command, &err);
-	misused = ret == ERR_INVALID;
-	if (ret == 0) {
-		results[command.result] = true;
-		ret = connect_all(&p, results, &err);
+		ret = make_command(&p, &command, &err);
+	if (ret == ERR_INVALID) {
+		cli_schemas_free(p.known);
+		ret = cli_misuse(cli, "%s", err.text);
+	} else {
+		if (ret == 0)
+			ret = publish_command(&p, &command, &err);
+		ret = end_publish(&p, ret, &err);
 	}
-	if (ret == 0)
-		ret = send_put(p.send, &command, &err);
-	if (ret == 0)
-		ret = finish_publish(&p, &err);
-	send_free(checker);
 	send_command_release(&command);
-	buf_release(&plain);
-	if (!misused)
-		return end_publish(&p, ret, &err);
-	cli_schemas_free(p.known);
-	return cli_misuse(cli, "%s", err.text);
+	return ret;
 }
 
-/* One line of --file. `checker` alone checks. */
+/* One line of --file; without `put` it is only checked. */
 static int
 publish_line(struct publish *p, struct send *send, bool put, char *line, size_t len,
 	     struct err *reterr)
@@ -245,8 +267,8 @@ publish_lines(struct publish *p, struct send *send, FILE *f, const char *path, b
 	return ret;
 }
 
-/* A file is checked whole before any of it is published; what comes through a
- * pipe goes out line by line. */
+/* A regular file is checked as a whole before any of it is published; a pipe is
+ * published line by line. */
 static int
 publish_file(struct publish *p, const char *path, struct err *reterr)
 {
@@ -263,16 +285,19 @@ publish_file(struct publish *p, const char *path, struct err *reterr)
 	if (fseek(f, 0, SEEK_SET) == 0) {
 		checker = send_new_checker(cli_config(p->cli), p->schemas, reterr);
 		ret = checker ? publish_lines(p, checker, f, path, false, reterr) : ERR_NOMEM;
+		if (ret < 0)
+			goto out;
 		rewind(f);
 	}
-	if (ret == 0)
-		ret = connect_all(p, results, reterr);
-	if (ret == 0)
-		ret = publish_lines(p, p->send, f, path, true, reterr);
-	if (ret < 0 && p->send)
+	ret = connect_all(p, results, reterr);
+	if (ret < 0)
+		goto out;
+	ret = publish_lines(p, p->send, f, path, true, reterr);
+	if (ret < 0)
 		(void)send_flush(p->send, /* reterr= */ NULL);
-	if (ret == 0)
+	else
 		ret = finish_publish(p, reterr);
+out:
 	send_free(checker);
 	if (!standard)
 		fclose(f);

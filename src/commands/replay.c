@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay: `envdriver replay`: recorded commands and events, read back in the
- * order of time, as far as the log reaches now.
+ * replay: `envdriver replay`: recorded commands and events in the order of
+ * time, up to the end of the log at the start.
  */
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/cli_schemas.h"
-#include "envdriver/commands/commands.h"
 #include "envdriver/client/record.h"
+#include "envdriver/commands/commands.h"
 
 struct replay {
 	struct cli *cli;

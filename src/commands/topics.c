@@ -9,8 +9,8 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
 #include "envdriver/cli/cli.h"
-#include "envdriver/commands/commands.h"
 #include "envdriver/client/kafka.h"
+#include "envdriver/commands/commands.h"
 
 #define DAY INT64_C(86400000)
 #define MiB (INT64_C(1) << 20)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watch: `envdriver watch`: results and other records as they come.
+ * watch: `envdriver watch`: results and other records as they arrive.
  */
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/units.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/cli_schemas.h"
-#include "envdriver/commands/commands.h"
 #include "envdriver/client/record.h"
+#include "envdriver/commands/commands.h"
 
 enum { POLL_MS = 1000 };
 
@@ -69,7 +69,6 @@ watch_records(struct watch *w, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + w->timeout_ms, seen = 0;
 
-	/* Nobody waits for what cannot be written. */
 	while ((!w->limit || seen < w->limit) && !cli_output_is_lost(w->cli)) {
 		struct reader_record raw;
 		struct record r;

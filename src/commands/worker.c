@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker: the long-running command; everything is in service and flow.
+ * worker: `envdriver worker`: the service, without anything around it.
  */
 #include "envdriver/cli/cli.h"
 #include "envdriver/commands/commands.h"

@@ -25,7 +25,7 @@ enum { CONNECTION_MEMORY = 16 * 1024 };
 
 #define BEARER "Bearer "
 
-struct http {
+struct http_server {
 	struct MHD_Daemon *daemon;
 	struct http_server_source source;
 	struct buf token;	/* empty: none is asked for */
@@ -40,11 +40,11 @@ struct page {
 	const char *path;
 	const char *type;
 	bool open;	/* also without the token */
-	unsigned (*write)(struct http *h, bool trusted, struct buf *out);
+	unsigned (*write)(struct http_server *h, bool trusted, struct buf *out);
 };
 
 static unsigned
-healthz(struct http *h, bool trusted, struct buf *out)
+healthz(struct http_server *h, bool trusted, struct buf *out)
 {
 	bool ok = h->source.healthy(h->source.arg);
 
@@ -54,7 +54,7 @@ healthz(struct http *h, bool trusted, struct buf *out)
 }
 
 static unsigned
-readyz(struct http *h, bool trusted, struct buf *out)
+readyz(struct http_server *h, bool trusted, struct buf *out)
 {
 	unsigned code;
 
@@ -68,7 +68,7 @@ readyz(struct http *h, bool trusted, struct buf *out)
 }
 
 static unsigned
-metrics(struct http *h, bool trusted, struct buf *out)
+metrics(struct http_server *h, bool trusted, struct buf *out)
 {
 	(void)trusted;
 	h->source.metrics(h->source.arg, out);
@@ -76,7 +76,7 @@ metrics(struct http *h, bool trusted, struct buf *out)
 }
 
 static unsigned
-status(struct http *h, bool trusted, struct buf *out)
+status(struct http_server *h, bool trusted, struct buf *out)
 {
 	(void)trusted;
 	h->source.status(h->source.arg, out);
@@ -104,7 +104,7 @@ add_html(struct buf *out, struct span text)
 }
 
 static unsigned
-front(struct http *h, bool trusted, struct buf *out)
+front(struct http_server *h, bool trusted, struct buf *out)
 {
 	struct buf part = BUF_INIT;
 	unsigned ready = readyz(h, trusted, &part);
@@ -170,7 +170,7 @@ is_local_host(const char *host)
 
 /* In a time that does not depend on where the first difference is. */
 static bool
-has_token(const struct http *h, const char *authorization)
+has_token(const struct http_server *h, const char *authorization)
 {
 	const char *given;
 	unsigned char diff = 0;
@@ -224,10 +224,10 @@ refuse_request(struct MHD_Connection *connection, unsigned code, const char *tex
 }
 
 static enum MHD_Result
-on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+on_http_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
 	   const char *version, const char *upload, size_t *upload_size, void **state)
 {
-	struct http *h = arg;
+	struct http_server *h = arg;
 	const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
 	const char *auth =
 		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
@@ -264,7 +264,7 @@ static void *
 accept_all(void *arg)
 {
 	const struct timespec pause = { 1, 0 };
-	struct http *h = arg;
+	struct http_server *h = arg;
 	struct sockaddr_storage from;
 	sigset_t all;
 
@@ -363,12 +363,12 @@ listen_on(const char *address, int *ret_port, struct err *reterr)
 	return ret;
 }
 
-struct http *
+struct http_server *
 http_server_start(const struct config *config, const struct http_server_source *source,
 		  struct err *reterr)
 {
 	const char *token_file = config_str(config, "http.token.file");
-	struct http *h = calloc(1, sizeof(*h));
+	struct http_server *h = calloc(1, sizeof(*h));
 
 	if (!h) {
 		err_nomem(reterr);
@@ -385,7 +385,7 @@ http_server_start(const struct config *config, const struct http_server_source *
 		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_NO_LISTEN_SOCKET |
 			MHD_USE_ITC,
 		0,
-		/* apc= */ NULL, NULL, on_request, h, MHD_OPTION_CONNECTION_LIMIT,
+		/* apc= */ NULL, NULL, on_http_request, h, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 	h->accepts = h->daemon && pthread_create(&h->thread, NULL, accept_all, h) == 0;
@@ -400,13 +400,13 @@ fail:
 }
 
 int
-http_server_port(const struct http *h)
+http_server_port(const struct http_server *h)
 {
 	return h->port;
 }
 
 void
-http_server_stop(struct http *h)
+http_server_stop(struct http_server *h)
 {
 	if (!h)
 		return;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,16 +22,16 @@
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/cli/cli.h"
-#include "http_server.h"
 #include "envdriver/engine/engine.h"
 #include "envdriver/kafka/client.h"
+#include "http_server.h"
 
 enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, ARENAS = 2, FILES_MIN = 64 };
 
 struct service {
 	uv_loop_t loop;
-	struct engine *flow;
-	struct http *http;
+	struct engine *engine;
+	struct http_server *http;
 	uv_signal_t term, intr;
 	uv_timer_t show;
 	const struct service_hooks *hooks;
@@ -43,31 +44,33 @@ struct service {
 	int lock_fd;
 };
 
-/* --- instance.id belongs to one process of this host --- */
+/* --- one process of this host per instance.id --- */
 
-/* Letters that may stand in a file name stay, all others become '_'; a hash
- * of the whole tells apart what looks alike then. */
-static void
-lock_path(const struct config *c, char *ret, size_t size)
+/* Characters that cannot be in a file name become '_'; a hash of the whole
+ * identity tells apart what then looks alike. */
+static int
+lock_path(const struct config *c, char *ret, size_t size, struct err *reterr)
 {
+	static const char *const keys[] = { "kafka.bootstrap.servers", "kafka.group.id",
+					    "instance.id", "redis.prefix", "redis.url" };
 	const char *dir = access("/run/lock", W_OK) == 0 ? "/run/lock" : "/tmp";
-	const char *parts[] = {
-		config_str(c, "kafka.bootstrap.servers"),
-		config_str(c, "kafka.group.id"),
-		config_str(c, "instance.id"),
-		config_str(c, "redis.prefix"),
-		config_str(c, "redis.url"),
-	};
-	char name[64] = "";
-	uint64_t h = 0;
+	struct buf identity = BUF_INIT;
+	const char *id = config_str(c, "instance.id");
+	char name[64];
+	uint64_t hash;
 	size_t n = 0;
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		h = h * 31 + span_hash(span_of(parts[i]));
-	for (const char *p = parts[2] ? parts[2] : ""; *p && n + 1 < sizeof(name); p++)
-		name[n++] = strchr("/ \t\n", *p) ? '_' : *p;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		buf_addf(&identity, "%s\n", config_str(c, keys[i]) ? config_str(c, keys[i]) : "");
+	if (identity.failed)
+		return err_nomem(reterr);
+	hash = span_hash(buf_span(&identity));
+	buf_release(&identity);
+	for (; id && id[n] && n + 1 < sizeof(name); n++)
+		name[n] = strchr("/ \t\n", id[n]) ? '_' : id[n];
 	name[n] = '\0';
-	snprintf(ret, size, "%s/envdriver-%s-%08x.lock", dir, name, (uint32_t)h);
+	snprintf(ret, size, "%s/envdriver-%s-%016" PRIx64 ".lock", dir, name, hash);
+	return 0;
 }
 
 static int
@@ -75,7 +78,8 @@ take_lock(struct service *s, const struct config *c, struct err *reterr)
 {
 	char path[256];
 
-	lock_path(c, path, sizeof(path));
+	if (lock_path(c, path, sizeof(path), reterr) < 0)
+		return ERR_NOMEM;
 	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (s->lock_fd < 0)
 		return err_set(reterr, ERR_CONFIG, "cannot open the lock '%s': %s", path,
@@ -90,8 +94,8 @@ take_lock(struct service *s, const struct config *c, struct err *reterr)
 
 /* --- descriptors --- */
 
-/* librdkafka tries for ever to open a socket that it may not: a worker with
- * too few would neither work nor end. */
+/* librdkafka retries for ever when it may not open a socket: a worker with too
+ * few descriptors would neither work nor end. */
 static int
 check_descriptors(struct err *reterr)
 {
@@ -105,7 +109,7 @@ check_descriptors(struct err *reterr)
 		       (uintmax_t)files.rlim_cur, FILES_MIN);
 }
 
-/* --- what others see of us --- */
+/* --- what the HTTP server shows --- */
 
 static void
 publish_snapshot(struct service *s)
@@ -113,8 +117,8 @@ publish_snapshot(struct service *s)
 	pthread_mutex_lock(&s->mutex);
 	buf_reset(&s->reasons);
 	buf_reset(&s->status);
-	engine_ready(s->flow, &s->reasons);
-	engine_status(s->flow, &s->status);
+	engine_ready(s->engine, &s->reasons);
+	engine_status(s->engine, &s->status);
 	s->shown_at = clock_mono_ms();
 	pthread_mutex_unlock(&s->mutex);
 }
@@ -201,17 +205,17 @@ on_engine_stopped(void *arg)
 	end_loop(arg, EXIT_DONE);
 }
 
-/* The first one asks for an orderly end, the second one takes it. */
+/* The first signal asks for an orderly end, the second one ends at once. */
 static void
-on_stop_signal(uv_signal_t *handle, int signum)
+on_stop_signal(uv_signal_t *signal, int signum)
 {
-	struct service *s = handle->data;
+	struct service *s = signal->data;
 
 	if (s->signals++) {
 		log_warn("second signal, ending at once");
 		_exit(EXIT_SIGNAL + signum);
 	}
-	engine_stop(s->flow);
+	engine_stop(s->engine);
 	publish_snapshot(s);
 }
 
@@ -230,8 +234,8 @@ start_service(struct service *s, const struct config *config, struct err *reterr
 		ret = take_lock(s, config, reterr);
 	if (ret < 0)
 		return ret;
-	s->flow = engine_new(&s->loop, config, &ev, reterr);
-	if (!s->flow)
+	s->engine = engine_new(&s->loop, config, &ev, reterr);
+	if (!s->engine)
 		return reterr->code;
 	publish_snapshot(s);
 	if (config_str(config, "http.listen")) {
@@ -246,7 +250,7 @@ start_service(struct service *s, const struct config *config, struct err *reterr
 	uv_signal_start(&s->term, on_stop_signal, SIGTERM);
 	uv_signal_start(&s->intr, on_stop_signal, SIGINT);
 	uv_timer_start(&s->show, on_show, 0, SHOW_MS);
-	engine_start(s->flow);
+	engine_start(s->engine);
 	return 0;
 }
 
@@ -254,7 +258,7 @@ start_service(struct service *s, const struct config *config, struct err *reterr
 static int
 release_all(struct service *s)
 {
-	engine_free(s->flow);
+	engine_free(s->engine);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->intr, NULL);
 	uv_close((uv_handle_t *)&s->show, NULL);
@@ -279,7 +283,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	struct err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
-	/* librdkafka's threads, a dozen and more, would each get one. */
+	/* librdkafka has a dozen threads and more: each would get an arena. */
 	(void)mallopt(M_ARENA_MAX, ARENAS);
 	if (uv_loop_init(&s.loop) < 0) {
 		cli_complain(cli, "cannot create an event loop");
@@ -296,7 +300,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	if (hooks && hooks->on_end)
 		hooks->on_end(hooks->arg);
 #ifdef ENVDRIVER_TEST
-	/* The sanitizers want to see everything given back. */
+	/* The sanitizers want to see everything released. */
 	if (s.exit_code == EXIT_DONE)
 		return release_all(&s);
 #endif

@@ -122,7 +122,7 @@ run_rows(const struct row *r, size_t n, struct config *c)
 	bool fine = true;
 	const struct http_server_source source = { healthy, reasons, metrics, status, &fine };
 	struct err err = { 0 };
-	struct http *h;
+	struct http_server *h;
 
 	config_set(c, "http.listen", "127.0.0.1:0", "test", NULL);
 	h = http_server_start(c, &source, &err);
@@ -176,7 +176,7 @@ test_faults(void **state)
 	const struct http_server_source source = { healthy, reasons, metrics, status, &fine };
 	struct config *c = config_new(NULL);
 	struct err err = { 0 };
-	struct http *h;
+	struct http_server *h;
 	char taken[64];
 
 	(void)state;

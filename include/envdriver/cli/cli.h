@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cli: the command line: a tree of commands as tables, the parser that reads
- * it, the help that is made from it, and what all commands print with.
+ * them, the help that is made from them, and the output of all commands.
  *
- * Owns the parsed words and the configuration they lead to. Knows nothing of
- * what a command does. Every name and text in a table lasts as long as the
- * process.
+ * Owns the parsed words and the configuration that they lead to. Knows nothing
+ * of what a command does. Every name and text in a table lives as long as the
+ * process. Not for several threads.
  */
 #ifndef ENVDRIVER_CLI_CLI_H
 #define ENVDRIVER_CLI_CLI_H
@@ -24,9 +24,9 @@ struct cli_option {
 	const char *name;	/* without "--" */
 	char letter;		/* 0: none */
 	const char *value;	/* "FILE"; NULL: a switch */
-	bool many;		/* may be given again; else the last one counts */
+	bool many;		/* may be repeated; else the last one counts */
 	const char *help;	/* one line, no full stop */
-	/* For the command's own use: the record's field, and its kind. */
+	/* For the command's own use: a field of a record, and its kind. */
 	const char *field;
 	int kind;
 	bool required;
@@ -38,11 +38,11 @@ struct cli_command {
 	const char *stage;	/* heading in the list of commands; NULL: the one before */
 	const char *args;	/* "DIR", "[NAME...]"; NULL: takes none */
 	int min_args, max_args;	/* max -1: any number */
-	/* The first argument ends the options: what follows is another
-	 * program's command line. */
+	/* The first argument ends the options: the rest is the command line of
+	 * another program. */
 	bool passes_on;
-	/* Runs for long and is watched by machines: logs at log.level, in
-	 * JSON where nobody looks. Others log warnings as text. */
+	/* Runs for long and is watched by machines: logs at log.level, in JSON
+	 * unless on a terminal. Others log warnings as text. */
 	bool service;
 	/* End with a row whose name is NULL, and with NULL. Options also
 	 * count for every command below. */
@@ -56,22 +56,23 @@ struct cli_command {
 /* NULL when out of memory. */
 struct cli *cli_new(const struct cli_command *root);
 void cli_free(struct cli *cli);
-/* Reads the words, which are borrowed. ERR_INVALID is wrong usage: the text
- * names the mistake and the nearest right word; the command found so far is
- * kept for cli_misuse. What is missing is no mistake when --help or
- * --version is there. */
+/* Parses the words, which are borrowed until cli_free. ERR_INVALID is a usage
+ * error: the text names the mistake and the nearest right word, and cli_misuse
+ * then points to the help of the command found so far. With --help or
+ * --version nothing is missing. */
 int cli_parse(struct cli *cli, int argc, char *const *argv, struct err *reterr);
-/* Defaults, -c or ENVDRIVER_CONFIG, variables, -X; then sets up the log.
- * Before that cli_config is NULL. */
+/* Loads the configuration: defaults, -c or ENVDRIVER_CONFIG, variables, -X;
+ * then sets up the log. ERR_CONFIG. Until then cli_config is NULL. */
 int cli_configure(struct cli *cli, char *const envp[], struct err *reterr);
-/* The same, but the result is the caller's. NULL on error. */
+/* The same, but the caller owns the result. NULL on error. */
 struct config *cli_load(const struct cli *cli, char *const envp[], struct err *reterr);
+/* Makes it the configuration of `cli`. */
 void cli_take_config(struct cli *cli, struct config **take_config);
 
-/* The command found, and "envdriver publish probe". */
+/* The command found, and its path: "envdriver publish probe". */
 const struct cli_command *cli_found(const struct cli *cli);
 const char *cli_path(const struct cli *cli);
-/* The i-th command on the way, the root first; NULL past the found one. */
+/* The i-th command of that path, the root first; NULL past the last. */
 const struct cli_command *cli_way(const struct cli *cli, size_t i);
 const struct config *cli_config(const struct cli *cli);
 /* The subcommand of that name; NULL when there is none: then *ret_near is the
@@ -79,40 +80,41 @@ const struct config *cli_config(const struct cli *cli);
 const struct cli_command *cli_sub(const struct cli_command *command, const char *word,
 				  const char **ret_near);
 
-/* An option that no table on the way declares asserts. */
+/* Options. One that no table on the path declares fails an assert. */
 const char *cli_flag(const struct cli *cli, const char *name);	/* the last one; NULL: not given */
 bool cli_has(const struct cli *cli, const char *name);
-/* The i-th of an option given again and again; NULL past the last. */
+/* The i-th value of a repeated option; NULL past the last. */
 const char *cli_flag_at(const struct cli *cli, const char *name, size_t i);
 size_t cli_n_args(const struct cli *cli);
 const char *cli_arg(const struct cli *cli, size_t i);	/* NULL past the last */
-/* A duration: 0 and *ret untouched when the option was not given. */
+/* A duration: 0 and *ret_ms untouched when the option was not given; ERR_INVALID. */
 int cli_duration(const struct cli *cli, const char *name, int64_t *ret_ms, struct err *reterr);
 
-/* Appends a whole file, "-" is standard input. ERR_IO, or ERR_LIMIT when it
- * is larger than `max`. */
+/* Appends a whole file; "-" is standard input. Blocks. ERR_IO, or ERR_LIMIT
+ * when it is larger than `max` bytes. */
 int cli_read(const char *path, size_t max, struct buf *out, struct err *reterr);
 
-/* Appends the help of a command ("envdriver publish"). `words` are those
- * after "envdriver help"; ERR_INVALID when they name none. */
+/* Appends the help of a command. `words` are those behind "envdriver help";
+ * ERR_INVALID when they name no command. */
 int cli_help(const struct cli_command *root, const char *const *words, size_t n_words, bool bold,
 	     struct buf *out, struct err *reterr);
-/* The whole manual page. */
+/* Appends the whole manual page. */
 void cli_man(const struct cli_command *root, struct buf *out);
 
-/* What goes out. JSON lines unless standard output is a terminal. */
+/* Output. JSON lines unless standard output is a terminal. */
 bool cli_json(const struct cli *cli);
 bool cli_colours(const struct cli *cli);
 bool cli_verbose(const struct cli *cli);
-/* Writes to standard output at once. A reader that went away ends the
- * process as SIGPIPE does everywhere; any other failure is reported and
+/* Writes to standard output at once; blocks. When the reader has gone away the
+ * process ends by SIGPIPE, as usual; any other failure is reported and
  * remembered: cli_end then turns success into EXIT_TROUBLE. */
 void cli_write(struct cli *cli, struct span text);
-/* The buf is written and reset; out of memory in it is a failure, too. */
+/* Writes the buf and resets it; out of memory in it is a failure, too. */
 void cli_write_buf(struct cli *cli, struct buf *out);
-/* Nothing more can be written: nobody need wait for more. */
+/* Remembers such a failure, and tells of it: then waiting for more is useless. */
 void cli_output_lost(struct cli *cli);
 bool cli_output_is_lost(const struct cli *cli);
+/* The exit code of a command that ends with `code`. */
 int cli_end(const struct cli *cli, int code);
 
 /* One line on standard error: "envdriver publish: text". */
@@ -121,11 +123,11 @@ void cli_complain(const struct cli *cli, const char *fmt, ...)
 /* The same, but not with -q. */
 void cli_note(const struct cli *cli, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* The exit code that fits the error's code. */
+/* The exit code that fits the code of the error. */
 int cli_code(const struct err *err);
-/* Complains, and gives that. */
+/* Complains, and returns that. */
 int cli_fail(const struct cli *cli, const struct err *err);
-/* Complains and points to the help; gives EXIT_USAGE. */
+/* Complains and points to the help; returns EXIT_USAGE. */
 int cli_misuse(const struct cli *cli, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -135,22 +137,22 @@ enum cli_cell { CLI_TEXT, CLI_RAW };	/* RAW: JSON as it is: numbers, objects */
 struct cli_column {
 	const char *key;	/* in JSON; the title is made from it */
 	enum cli_cell cell;
-	int width;		/* at least; rows are written at once when the first has one */
+	int width;		/* at least; if the first has one, rows are written at once */
 };
 
 enum { CLI_COLUMNS_MAX = 16 };
 
 struct cli_table;
-/* `columns` ends with a NULL key and is borrowed until the end. NULL when out
- * of memory, which all others accept. */
+/* `columns` ends with a NULL key and is borrowed until cli_table_end. NULL when
+ * out of memory, which is reported; the others accept NULL. */
 struct cli_table *cli_table_new(struct cli *cli, const struct cli_column *columns);
-/* One cell for each column; ptr NULL is an empty cell, null in JSON. */
+/* One cell for each column; ptr NULL is an empty cell, and null in JSON. */
 void cli_table_row(struct cli_table *t, const struct span *cells);
-/* Writes what is still held; frees. */
+/* Writes the rows still held, and frees the table. */
 void cli_table_end(struct cli_table *t);
 
-/* Appends text from outside for a terminal: control characters and escape
- * sequences made visible, bad UTF-8 replaced. */
+/* Appends foreign text so that a terminal can show it: control characters and
+ * escape sequences become visible, bad UTF-8 is replaced. */
 void cli_add_safe(struct buf *out, struct span text);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalog: the plugins of Redis as they are now, for the command line: read
- * once, in install order, with the workers that run them.
+ * catalog: the plugins in Redis as they are now, for the command line: read
+ * once, in the order of their installation, with the workers that run them.
  *
- * Owns what it read.
+ * Owns what it read. Knows nothing of how a command resolves its plugin.
  */
 #ifndef ENVDRIVER_CLIENT_CATALOG_H
 #define ENVDRIVER_CLIENT_CATALOG_H
@@ -32,18 +32,19 @@ struct catalog {
 	size_t n;
 };
 
-/* ERR_UNAVAILABLE and its like from cli_redis. */
+/* Blocks. The errors of cli_redis, or ERR_NOMEM: then there is nothing to
+ * release. */
 int catalog_read(struct cli_redis *redis, struct catalog *ret, struct err *reterr);
 void catalog_release(struct catalog *c);
 
 /* By id, else by key; NULL when there is none. */
 const struct catalog_plugin *catalog_find(const struct catalog *c, const char *id_or_key);
-/* Its declaration of that driver; kind MISSING when there is none. `provider`:
- * only one whose kind is exactly sandbox_provider. */
+/* The plugin's declaration of that driver, borrowed from it; kind MISSING when
+ * there is none. `provider`: only if its kind is sandbox_provider. */
 struct jtext catalog_driver(const struct catalog_plugin *p, struct span driver_key,
 			    bool provider);
 
-/* Instances (instance:<id> records) with the group they are in. */
+/* The instances (instance:<id> records), each with its consumer group. */
 struct catalog_instance {
 	char *id, *group;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cli_schemas: the schemas as the command line has them: ours, and with
- * schema.registry.url those of the registry too, asked for and waited for.
+ * cli_schemas: the schemas for the command line: the program's own and, with
+ * schema.registry.url, those of the registry, which it fetches and waits for.
  *
  * Owns the schemas and a loop of its own.
  */
@@ -18,18 +18,17 @@ struct config;
 struct err;
 struct schemas;
 
-/* Asks nobody yet. */
+/* Does not connect yet. NULL on error. */
 struct cli_schemas *cli_schemas_new(const struct config *config, struct err *reterr);
 /* Accepts NULL. */
 void cli_schemas_free(struct cli_schemas *s);
 
-/* Borrowed. A look-up of a registry's id waits for the answer, and is
- * ERR_UNAVAILABLE when none came in time. NULL when `s` is. */
+/* Borrowed until cli_schemas_free. A look-up of a registry's id blocks until
+ * the answer comes (20 s, then ERR_UNAVAILABLE). NULL when `s` is NULL. */
 struct schemas *cli_schemas_get(const struct cli_schemas *s);
 
-/* The id under which the registry knows the topic's record, which is
- * registered when it is not; waits for it. *ret_used is false without a
- * registry. */
+/* The registry's id of the topic's record, which is registered if it is not
+ * yet. Blocks, at most 20 s. Without a registry *ret_used is false. */
 int cli_schemas_register(const struct config *config, enum topic topic, bool *ret_used,
 			 uint32_t *ret_id, struct err *reterr);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manifest: what a plugin package says of itself, read from its folder and
+ * manifest: what a plugin package says about itself, read from its folder and
  * checked (docs/protocol.md section 11).
+ *
+ * Owns nothing. Knows nothing of Redis and of running plugins.
  *
  * A package is a folder with plugin.json {manifest: {…} or a path, command:
  * […]}, or with a package.json whose paperclipPlugin names manifest and
@@ -15,8 +17,9 @@
 
 struct err;
 
-/* Appends the manifest's JSON, one line. `dir` is an absolute path. ERR_INVALID
- * names the file and what is wrong; ERR_NOTFOUND: no package there. */
+/* Appends the manifest's JSON on one line. `dir` is an absolute path. Blocks,
+ * with node at most 20 s. ERR_INVALID names the file and the mistake;
+ * ERR_NOTFOUND: there is no package. */
 int manifest_read(const char *dir, struct buf *out, struct err *reterr);
 
 /* ERR_INVALID names the path: "environmentDrivers[0].kind: …". */

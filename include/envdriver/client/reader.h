@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reader: records of our topics, read_committed, for people: from a place in
- * the log to its end in the order of time, or on and on as they come.
+ * reader: committed records of our topics: from a place in the log to another
+ * in the order of time, or without an end as they arrive.
  *
  * Owns a Kafka client that is in no group and commits nothing. Knows nothing
- * of what a record means.
+ * of what a record means. Blocks, so it is not for a loop.
  */
 #ifndef ENVDRIVER_CLIENT_READER_H
 #define ENVDRIVER_CLIENT_READER_H
@@ -30,7 +30,8 @@ struct reader_record {
 	const void *message;	/* librdkafka's */
 };
 
-/* The last header of that name; ptr NULL when there is none. */
+/* The last header of that name, borrowed like the record; ptr NULL when there is
+ * none. */
 struct span reader_header(const struct reader_record *r, const char *name);
 
 enum reader_at { READER_BEGINNING, READER_END, READER_TIME, READER_OFFSET };
@@ -40,8 +41,8 @@ struct reader_place {
 	int64_t value;		/* wall ms, or offset */
 };
 
-/* "beginning", "end", RFC 3339, milliseconds since 1970, or a duration: that
- * long ago. ERR_INVALID. */
+/* "beginning", "end", an RFC 3339 time, milliseconds since 1970, or a duration
+ * ago. ERR_INVALID. */
 int reader_parse_place(const char *text, struct reader_place *ret, struct err *reterr);
 
 /* The range between --from ("beginning" when NULL) and --to ("end"), or that
@@ -51,44 +52,44 @@ int reader_parse_range(const char *from, const char *to, const char *offsets,
 		       struct reader_place *ret_from, struct reader_place *ret_to,
 		       struct err *reterr);
 
-/* "probe,lease,logs": topics by name, results also without "-results",
- * execution-logs as logs, plugin-events as events, all. ERR_INVALID names
- * the nearest. */
+/* "probe,lease,logs": topics by name: results also without "-results",
+ * execution-logs also as logs, plugin-events as events, and all. ERR_INVALID
+ * names the nearest. */
 int reader_parse_topics(const char *text, bool ret[TOPIC_COUNT], struct err *reterr);
 
+/* Does not connect yet. NULL on error. `config` is borrowed until reader_free. */
 struct reader *reader_new(const struct config *config, struct err *reterr);
 /* Accepts NULL. */
 void reader_free(struct reader *r);
 
-/* All partitions of a topic, or one (-1: all). Looks the topics up at the
- * first call. */
+/* Adds all partitions of a topic (-1), or one. The first call looks the topics
+ * up. ERR_NOTFOUND, ERR_DENIED, ERR_UNAVAILABLE; ERR_INVALID: no such partition. */
 int reader_add(struct reader *r, enum topic topic, int32_t partition, struct err *reterr);
 /* The number of partitions of a topic that was added. */
 int32_t reader_partitions(const struct reader *r, enum topic topic);
 
-/* Fixes the places: reads from `from`; as far as `to` (exclusive) and at most
- * as far as the log reached now, in the order of time, or when `to` is NULL
- * on and on in the order of arrival. */
+/* Fixes the range: from `from` to `to` (exclusive), but not past the end that
+ * the log has now, in the order of time; or, when `to` is NULL, without an end
+ * in the order of arrival. */
 int reader_open(struct reader *r, const struct reader_place *from, const struct reader_place *to,
 		struct err *reterr);
 
-/* Offsets of one partition as reader_open found them: the log is [start, end),
- * [first, last) is read. Without an end `last` is where the log ended. False
- * when the partition was not added. */
+/* Offsets of one partition as reader_open found them: the log was [start, end),
+ * and [first, last) is read. Without an end `last` is where the log ended.
+ * False when the partition was not added. */
 struct reader_range {
 	int64_t start, first, last, end;
 };
 bool reader_range(const struct reader *r, enum topic topic, int32_t partition,
 		  struct reader_range *ret);
-/* Where the log starts and ends now. Blocks. */
+/* Where the log starts and ends now. */
 int reader_log(struct reader *r, enum topic topic, int32_t partition, int64_t *ret_start,
 	       int64_t *ret_end, struct err *reterr);
-/* Without an end: all that was there at reader_open was read. */
+/* Without an end: everything that existed at reader_open has been read. */
 bool reader_caught_up(const struct reader *r);
 
-/* 1: a record; 0: none within `timeout_ms`; READER_DONE: that was the last.
- * Without an end the brokers may go and come back; with one they may be away
- * for 30 s. */
+/* 1: a record; 0: none within `timeout_ms`; READER_DONE: there are no more.
+ * Without an end the brokers may be away for any time, with one for 30 s. */
 enum { READER_DONE = 2 };
 int reader_next(struct reader *r, int timeout_ms, struct reader_record *ret, struct err *reterr);
 

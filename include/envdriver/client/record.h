@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * record: what a record of our topics says about itself, whatever its kind:
- * which command, environment and lease, how it ended; and how it is shown.
+ * its command, environment and lease, and how it ended; and how it is shown.
  *
- * Owns the decoded value.
+ * Owns the decoded value. Knows nothing of where records come from.
  */
 #ifndef ENVDRIVER_CLIENT_RECORD_H
 #define ENVDRIVER_CLIENT_RECORD_H
@@ -20,33 +20,34 @@ struct err;
 struct schema;
 struct schemas;
 
-/* Spans are borrowed from the record; ptr NULL where it does not say. */
+/* Spans are borrowed from the record; ptr NULL where it says nothing. */
 struct record {
 	const struct reader_record *raw;	/* borrowed */
-	const struct schema *schema;		/* held; NULL: it cannot be read, `why` says so */
+	const struct schema *schema;		/* held; NULL: it cannot be read, see `why` */
 	avro_value_t value;
 	struct span command_id, operation, company_id, environment_id, plugin_key;
 	struct span lease_id;
-	struct span status;	/* of the outcome; DEAD_LETTER; ptr NULL else */
+	struct span status;	/* of the outcome, or DEAD_LETTER */
 	struct span code;	/* of the error, or the dead letter's reason */
 	struct span token;	/* callToken */
 	struct buf lease, summary;
 	struct buf why;
 };
 
-/* Negative only when out of memory, or when the schema registry does not
- * answer (ERR_UNAVAILABLE). */
+/* Decodes a record, which is borrowed until record_release. Negative only when
+ * out of memory, or when the schema registry does not answer
+ * (ERR_UNAVAILABLE): then there is nothing to release. May block for that. */
 int record_open(const struct schemas *schemas, const struct reader_record *raw,
 		struct record *ret, struct err *reterr);
 void record_release(struct record *r);
 
-/* The plain form, without line break. One that cannot be read becomes an
- * object with "unreadable" and its bytes. With `envelope` around it: topic,
- * partition, offset, timestamp, key, record. */
+/* Appends it as plain JSON, without a line break. A record that cannot be read
+ * becomes an object with "unreadable" and its bytes. `envelope` adds topic,
+ * partition, offset, timestamp, key and record. */
 int record_write(const struct record *r, bool envelope, struct buf *out, struct err *reterr);
 
-/* Options --command, --lease, --environment, --company, --operation,
- * --status, --envelope: for the option tables of others. */
+/* Options that filter records, and --envelope: for the option tables of
+ * commands. */
 #define RECORD_OPTIONS \
 	{ .name = "command", .value = "ID", .help = "Records of this command" }, \
 	{ .name = "lease", .value = "ID", .help = "Records of this lease" }, \
@@ -59,11 +60,11 @@ int record_write(const struct record *r, bool envelope, struct buf *out, struct 
 		  "code" }, \
 	{ .name = "envelope", .help = "In JSON: the topic, partition, offset, time and key, too" }
 
-/* Whether the record is what those options ask for. */
+/* Whether the record passes those options. */
 bool record_wanted(const struct record *r, const struct cli *cli);
 
 /* Shows records one by one: JSON lines, or rows of a table. NULL when out of
- * memory, which the others accept. */
+ * memory; the others accept NULL. */
 struct record_list;
 struct record_list *record_list_new(struct cli *cli, bool envelope);
 void record_list_add(struct record_list *l, const struct record *r);

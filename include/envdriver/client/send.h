@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * send: commands in plain JSON on their way to the command topic, as every
- * publisher must do it (docs/engine.md section 9): key = ordering key, else command
+ * send: writes commands in plain JSON to the command topic, as every publisher
+ * must do it (docs/schemas.md): the key is the ordering key, else the command
  * id; partitioner murmur2_random; idempotent; checked as a worker would.
  *
- * Owns a Kafka producer.
+ * Owns a Kafka producer. Knows nothing of results.
  */
 #ifndef ENVDRIVER_CLIENT_SEND_H
 #define ENVDRIVER_CLIENT_SEND_H
@@ -20,41 +20,42 @@ struct err;
 struct schemas;
 struct send;
 
-/* One command, ready. */
+/* One encoded command. */
 struct send_command {
 	struct buf key, value;
 	char id[201];
-	enum topic result;	/* where its result will be */
+	enum topic result;	/* the topic of its result */
 };
 
 #define SEND_COMMAND_INIT { BUF_INIT, BUF_INIT, "", TOPIC_COUNT }
 void send_command_release(struct send_command *c);
 
-/* It is in the log; `error` NULL. Or it is not, and `error` says why. */
+/* The command is in the log (`error` NULL), or it is not and `error` says why. */
 typedef void send_placed_fn(void *arg, const char *id, int32_t partition, int64_t offset,
 			    const struct err *error);
 
-/* Looks the command topic up: ERR_NOTFOUND, ERR_UNAVAILABLE, … */
+/* Looks the command topic up; blocks. NULL and ERR_NOTFOUND, ERR_UNAVAILABLE, …
+ * `config` and `schemas` are borrowed until send_free. */
 struct send *send_new(const struct config *config, const struct schemas *schemas,
 		      send_placed_fn *placed, void *arg, struct err *reterr);
 /* Accepts NULL. */
 void send_free(struct send *s);
 
 /*
- * Encodes and checks. A missing commandId and issuedAt are made; with
- * `new_id` also those that are there. ERR_INVALID names the field. Works
- * without a connection: `s` may come from send_new_checker.
+ * Encodes and checks. A missing commandId and issuedAt are filled in; with
+ * `new_id` existing ones are replaced. ERR_INVALID names the field. Needs no
+ * connection: `s` may come from send_new_checker. The caller releases *ret.
  */
-int send_encode(struct send *s, struct span plain, bool new_id, struct send_command *ret,
+int send_encode(struct send *s, struct span json, bool new_id, struct send_command *ret,
 		struct err *reterr);
-/* Only send_encode works with it. */
+/* Only send_encode works with the result. */
 struct send *send_new_checker(const struct config *config, const struct schemas *schemas,
 			      struct err *reterr);
 
-/* Queues it; waits while the queue is full. `placed` is called from here and
- * from send_flush. */
+/* Queues the command; blocks while the queue is full. `placed` is called from
+ * here and from send_flush. */
 int send_put(struct send *s, const struct send_command *c, struct err *reterr);
-/* Waits until `placed` was called for everything. */
+/* Blocks until `placed` was called for everything (at most a minute). */
 int send_flush(struct send *s, struct err *reterr);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * topics: what the topics should be and what they are.
+ * topics_plan: what the topics should be and what they are.
  *
- * Owns a Kafka client and what it found.
+ * Owns a Kafka client and what it found. Never changes a topic that exists.
  */
 #ifndef ENVDRIVER_CLIENT_TOPICS_PLAN_H
 #define ENVDRIVER_CLIENT_TOPICS_PLAN_H
@@ -21,8 +21,8 @@ struct topics_spec {
 	int64_t partitions, retention_ms, max_bytes;
 };
 
-/* The caller sets config, specs and, unless 0 is to mean the usual, the two
- * numbers of replicas. */
+/* The caller sets config, specs and the two numbers of replicas (0: the
+ * default). */
 struct topics_plan {
 	const struct config *config;
 	struct topics_spec specs[TOPIC_COUNT];
@@ -34,9 +34,9 @@ struct topics_plan {
 	rd_kafka_queue_t *queue;
 };
 
-/* Connects; finds what is there and what differs. */
+/* Connects; finds which topics exist and how they differ. Blocks. */
 int topics_plan_look(struct topics_plan *p, struct err *reterr);
-/* Makes what is missing; waits until all can be used. */
+/* Creates the missing topics; blocks until all are usable. */
 int topics_plan_make(struct topics_plan *p, struct err *reterr);
 void topics_plan_release(struct topics_plan *p);
 

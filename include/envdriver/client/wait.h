@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wait: the final events of commands that we published, each found by the
- * position of its command's record.
+ * wait: the final events of published commands, each found by the position of
+ * its command's record.
  *
- * Owns a reader that was opened before the commands were published.
+ * Owns a reader, which must be opened before the commands are published.
  */
 #ifndef ENVDRIVER_CLIENT_WAIT_H
 #define ENVDRIVER_CLIENT_WAIT_H
@@ -18,22 +18,23 @@ struct err;
 struct schemas;
 struct wait;
 
-/* Reads those topics and the dead letters from their ends of now. */
+/* Reads those topics and the dead letters from their present ends. Blocks. NULL
+ * on error. */
 struct wait *wait_new(const struct config *config, const struct schemas *schemas,
 		      const bool topics[TOPIC_COUNT], struct err *reterr);
 /* Accepts NULL. */
 void wait_free(struct wait *w);
 
-/* The command's record is at this place of the command topic. */
+/* Expects the command at this position of the command topic. ERR_NOMEM. */
 int wait_expect(struct wait *w, int32_t partition, int64_t offset, const char *id,
 		struct err *reterr);
 size_t wait_pending(const struct wait *w);
-/* Some id that is still pending; NULL when none is. */
+/* The id of one that is still pending; NULL when none is. */
 const char *wait_some(const struct wait *w);
 
-/* 1: the final event of an expected command, or an ExecutionLog of one that
- * is or was expected (*ret_final false); the caller releases it. 0: none
- * within `timeout_ms`. */
+/* 1: the final event of an expected command (*ret_final), or an ExecutionLog of
+ * one that is or was expected; the caller releases it. 0: none within
+ * `timeout_ms`. */
 int wait_next(struct wait *w, int timeout_ms, struct record *ret, bool *ret_final,
 	      struct err *reterr);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * commands: what main puts into its table; one file under commands/ each.
+ * commands: the subcommands for main's table, each in its own file.
+ *
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_COMMANDS_COMMANDS_H
 #define ENVDRIVER_COMMANDS_COMMANDS_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * service: the life of a worker process: loop, signals, HTTP, flow.
+ * service: the life of a worker process: loop, signals, HTTP server, engine.
  *
- * Owns the loop and the lock on instance.id.
+ * Owns the loop and the lock on instance.id. Knows nothing of commands and
+ * plugins.
  */
 #ifndef ENVDRIVER_WORKER_SERVICE_H
 #define ENVDRIVER_WORKER_SERVICE_H
