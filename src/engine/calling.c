@@ -68,21 +68,21 @@ calling_trace(const struct entry *e, struct trace *ret)
 		"invocation id.",
 		NULL,
 	};
-	bool called = e->attempt > 0;
+	bool called = e->claim.attempt > 0;
 	/* Of an AcquireLease, result says more. */
 	bool lease = e->cmd && e->cmd->op->id == OPERATION_ACQUIRE_LEASE;
 
 	*ret = (struct trace){
 		.topic = e->source.topic,
-		.partition = e->partition,
-		.offset = e->offset,
-		.attempt = e->attempt,
-		.invocation_id = called ? e->invocation_id : NULL,
-		.call_token = called ? e->token : NULL,
+		.partition = e->source.partition,
+		.offset = e->source.offset,
+		.attempt = e->claim.attempt,
+		.invocation_id = called ? e->call.invocation_id : NULL,
+		.call_token = called ? e->claim.token : NULL,
 		.received_at = e->received_at,
-		.started_at = e->started_at,
+		.started_at = e->call.started_at,
 		.finished_at = clock_wall_ms(),
-		.warnings = e->attempt < 2 || lease ? none : again,
+		.warnings = e->claim.attempt < 2 || lease ? none : again,
 	};
 }
 
@@ -91,12 +91,12 @@ calling_chosen(const struct entry *e)
 {
 	struct chosen c = { SPAN_NULL, SPAN_NULL, SPAN_NULL };
 
-	if (e->plugin_id[0])
-		c.plugin_id = span_of(e->plugin_id);
-	if (e->plugin_key[0])
-		c.plugin_key = span_of(e->plugin_key);
-	if (e->params.len)
-		c.sent_config = request_config(buf_span(&e->params));
+	if (e->call.plugin_id[0])
+		c.plugin_id = span_of(e->call.plugin_id);
+	if (e->call.plugin_key[0])
+		c.plugin_key = span_of(e->call.plugin_key);
+	if (e->call.params.len)
+		c.sent_config = request_config(buf_span(&e->call.params));
 	return c;
 }
 
@@ -107,7 +107,7 @@ calling_fail(struct engine *eng, struct entry *e, const struct outcome *o)
 	struct trace t;
 
 	calling_trace(e, &t);
-	if (e->no_call) {
+	if (e->claim.no_call) {
 		t.attempt = 0;
 		t.invocation_id = NULL;
 		t.call_token = NULL;
@@ -129,10 +129,11 @@ calling_interrupted(struct engine *eng, struct entry *e)
 	core_release_slot(eng, e);
 	metrics_add(METRIC_INTERRUPTED, 1);
 	e->own = false;
-	e->no_call = false;	/* ours asked for none; an earlier one was */
-	e->attempt = e->seen_attempt;
-	snprintf(e->token, sizeof(e->token), "%s", e->seen_token ? e->seen_token : "");
-	command_invocation_id(e->cmd, e->invocation_id);
+	e->claim.no_call = false;	/* ours asked for none; an earlier one was */
+	e->claim.attempt = e->holder.attempt;
+	snprintf(e->claim.token, sizeof(e->claim.token), "%s",
+		 e->holder.token ? e->holder.token : "");
+	command_invocation_id(e->cmd, e->call.invocation_id);
 	outcome_fail(&o, CODE_INTERRUPTED,
 		     "Execution was interrupted; it is not known whether the command ran.");
 	if (calling_fail(eng, e, &o) == 0)
@@ -160,9 +161,9 @@ keep_for_late(struct engine *eng, struct pending_call *c, const struct entry *e)
 		return false;
 	buf_addspan(&c->command_id, e->cmd->id);
 	orphans_call_json(e, &c->json);
-	snprintf(c->token, sizeof(c->token), "%s", e->token);
-	snprintf(c->plugin_id, sizeof(c->plugin_id), "%s", e->plugin_id);
-	snprintf(c->plugin_key, sizeof(c->plugin_key), "%s", e->plugin_key);
+	snprintf(c->token, sizeof(c->token), "%s", e->claim.token);
+	snprintf(c->plugin_id, sizeof(c->plugin_id), "%s", e->call.plugin_id);
+	snprintf(c->plugin_key, sizeof(c->plugin_key), "%s", e->call.plugin_key);
 	if (c->command_id.failed || c->json.failed)
 		return false;
 	LIST_INSERT_HEAD(&eng->calling->late, c, next_late);
@@ -223,7 +224,7 @@ end_call(struct engine *eng, struct pending_call *c, enum rpc_end end)
 	struct entry *e = c->entry;
 
 	eng->calling->running--;
-	e->call = NULL;
+	e->call.pending = NULL;
 	c->entry = NULL;
 	/* A lease that the published event does not name (its result was too
 	 * large) belongs to nobody. */
@@ -252,9 +253,9 @@ on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id)
 	struct engine *eng = c->engine;
 	struct entry *e = c->shaping;
 
-	e->shaping = false;
+	e->call.shaping = false;
 	if (events && ret < 0) {
-		e->line_bytes = 0;
+		e->call.line_bytes = 0;
 		core_nomem(eng);
 	} else if (e->state == ENTRY_GONE) {
 		/* Given up meanwhile: a lease that it brought belongs to nobody. */
@@ -265,7 +266,7 @@ on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id)
 		pending_call_free(c);
 		core_close_entry(eng, e);
 	} else if (events) {
-		e->line_bytes = 0;
+		e->call.line_bytes = 0;
 		events_release(&e->events);
 		e->events = *events;
 		*events = (struct events)EVENTS_INIT;
@@ -293,8 +294,8 @@ start_long_answer(struct engine *eng, struct pending_call *c, const struct trace
 		return false;
 	c->shaping = e;
 	c->end = answer->end;
-	e->shaping = true;
-	e->line_bytes = LINE_COPIES * len;
+	e->call.shaping = true;
+	e->call.line_bytes = LINE_COPIES * len;
 	core_count_bytes(eng, e);
 	return true;
 }
@@ -344,13 +345,13 @@ on_call_output(void *arg, bool is_stderr, struct span text)
 		.text = text,
 	};
 
-	if (!e || e->lost)
+	if (!e || e->claim.lost)
 		return;		/* readers ignore it (docs/engine.md section 7) */
 	chosen = calling_chosen(e);
 	calling_trace(e, &t);
 	piece.command = e->cmd;
-	piece.sequence = &e->live_sequence[is_stderr];
-	piece.byte_offset = &e->live_bytes[is_stderr];
+	piece.sequence = &e->call.live_sequence[is_stderr];
+	piece.byte_offset = &e->call.live_bytes[is_stderr];
 	if (result_live(eng->results, &piece, &events) == 0)
 		best_effort_send(eng->best_effort, &events);
 	events_release(&events);
@@ -373,20 +374,20 @@ calling_start(struct engine *eng, struct entry *e)
 		return;
 	}
 	entry_release_raw(e);
-	command_invocation_id(e->cmd, e->invocation_id);
-	e->call_limit_ms = command_timeout_ms(e->cmd, eng->limits.call_timeout);
-	e->started_at = clock_wall_ms();
-	e->lost = false;
+	command_invocation_id(e->cmd, e->call.invocation_id);
+	e->call.limit_ms = command_timeout_ms(e->cmd, eng->limits.call_timeout);
+	e->call.started_at = clock_wall_ms();
+	e->claim.lost = false;
 	r = (struct plugin_request){
-		.plugin_id = e->plugin_id,
+		.plugin_id = e->call.plugin_id,
 		.method = e->cmd->op->rpc,
-		.params = buf_span(&e->params),
+		.params = buf_span(&e->call.params),
 		/* ValidateConfig sends no company, so it has no envelope. */
 		.company_id = e->cmd->op->id == OPERATION_VALIDATE_CONFIG ? SPAN_NULL :
 									    e->cmd->company_id,
-		.invocation_id = e->invocation_id,
+		.invocation_id = e->call.invocation_id,
 		.traceparent = e->cmd->traceparent,
-		.timeout_ms = e->call_limit_ms,
+		.timeout_ms = e->call.limit_ms,
 		.wants_log = e->cmd->op->id == OPERATION_EXECUTE,
 		.command_id = e->cmd->id,
 	};
@@ -398,10 +399,10 @@ calling_start(struct engine *eng, struct entry *e)
 		core_nomem(eng);
 		return;
 	}
-	e->call = c;
+	e->call.pending = c;
 	eng->calling->running++;
 	if (e->cmd->op->id != OPERATION_VALIDATE_CONFIG)
-		buf_release(&e->params);
+		buf_release(&e->call.params);
 	core_count_bytes(eng, e);
 	crash_at("called");
 }
@@ -409,14 +410,14 @@ calling_start(struct engine *eng, struct entry *e)
 void
 calling_close(struct engine *eng, struct entry *e)
 {
-	struct pending_call *c = e->call;
+	struct pending_call *c = e->call.pending;
 
 	if (!c)
 		return;
 	eng->calling->running--;
-	e->call = NULL;
+	e->call.pending = NULL;
 	c->entry = NULL;
-	if (e->shaping)
+	if (e->call.shaping)
 		return;		/* on_long_answer has both */
 	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || !keep_for_late(eng, c, e))
 		pending_call_free(c);

@@ -23,9 +23,9 @@ claiming_key(const struct entry *e)
 {
 	return (struct claim_record){
 		.topic = span_of(e->source.topic),
-		.partition = e->partition,
-		.offset = e->offset,
-		.timestamp = e->timestamp,
+		.partition = e->source.partition,
+		.offset = e->source.offset,
+		.timestamp = e->source.timestamp,
 	};
 }
 
@@ -37,20 +37,21 @@ met_new(struct engine *eng, struct entry *e, int attempt)
 	/* Another process has our name: what we call nobody would wait for. */
 	if (eng->exiting)
 		return;
-	e->claimed = true;
-	e->attempt = attempt;
+	e->claim.ours = true;
+	e->claim.attempt = attempt;
 	crash_at("claimed");
 	/* Not ours for long any more: released with its partition, not called. */
-	if (eng->exit_code || (!e->no_call && (!e->part->open || eng->stage > STAGE_RUNNING))) {
+	if (eng->exit_code ||
+	    (!e->claim.no_call && (!e->part->open || eng->stage > STAGE_RUNNING))) {
 		entry_list_push(&eng->lists.verify, e);
 		return;
 	}
-	if (e->no_call) {
+	if (e->claim.no_call) {
 		/* Its events went with the claim: the next owner finds them. */
-		e->answered = true;
+		e->claim.answered = true;
 		e->own = false;
 		core_step(eng, e, ON_NEW_NO_CALL);
-	} else if (clock_boot_ms() - e->claim_sent_boot >= ENGINE_STOOD_STILL_MS) {
+	} else if (clock_boot_ms() - e->claim.sent_boot >= ENGINE_STOOD_STILL_MS) {
 		core_step(eng, e, ON_STOOD_STILL);
 	} else {
 		core_step(eng, e, ON_NEW_CALL);
@@ -60,23 +61,19 @@ met_new(struct engine *eng, struct entry *e, int attempt)
 static void
 met_duplicate(struct engine *eng, struct entry *e, const struct claim *found)
 {
-	free(e->first_topic);
-	e->first_topic = strndup(found->record.topic.ptr, found->record.topic.len);
-	if (!e->first_topic) {
+	const struct claim_record *first = &found->record;
+
+	if (entry_set_first(e, first->topic, first->partition, first->offset))
+		core_step(eng, e, ON_DUPLICATE);
+	else
 		core_nomem(eng);
-		return;
-	}
-	e->first.topic = e->first_topic;
-	e->first.partition = found->record.partition;
-	e->first.offset = found->record.offset;
-	core_step(eng, e, ON_DUPLICATE);
 }
 
 static struct entry *
 left_with(struct engine *eng, const struct entry *e, struct span token)
 {
 	for (struct entry *l = entry_list_first(&eng->lists.left); l; l = entry_list_next(l))
-		if (span_is(token, l->token) && span_eq(l->cmd->id, e->cmd->id))
+		if (span_is(token, l->claim.token) && span_eq(l->cmd->id, e->cmd->id))
 			return l;
 	return NULL;
 }
@@ -84,7 +81,7 @@ left_with(struct engine *eng, const struct entry *e, struct span token)
 static void
 met_calling(struct engine *eng, struct entry *e)
 {
-	struct span token = span_of(e->seen_token);
+	struct span token = span_of(e->holder.token);
 
 	if (left_with(eng, e, token))
 		core_step(eng, e, ON_CALLING_LEFT);
@@ -98,8 +95,8 @@ on_claim_reply(void *arg, const struct claims_reply *reply)
 	struct entry *e = arg;
 	struct engine *eng = e->engine;
 
-	e->request = NULL;
-	e->asking = false;
+	e->claim.request = NULL;
+	e->claim.asking = false;
 	if (reply->met == CLAIM_NEW) {
 		met_new(eng, e, reply->attempt);
 		return;
@@ -108,16 +105,16 @@ on_claim_reply(void *arg, const struct claims_reply *reply)
 		met_duplicate(eng, e, reply->found);
 		return;
 	}
-	e->claimed = reply->found != NULL;
+	e->claim.ours = reply->found != NULL;
 	if (reply->found &&
-	    !entry_set_seen(e, reply->found->token, reply->found->instance,
+	    !entry_set_holder(e, reply->found->token, reply->found->instance,
 			    reply->found->incarnation, reply->found->attempt)) {
 		core_nomem(eng);
 		return;
 	}
 	switch (reply->met) {
 	case CLAIM_IS_DONE:
-		e->claimed = false;	/* nothing to finish */
+		e->claim.ours = false;	/* nothing to finish */
 		core_step(eng, e, ON_CLAIM_DONE);
 		break;
 	case CLAIM_IS_INTERRUPTED:
@@ -143,7 +140,7 @@ claiming_ask(struct engine *eng, struct entry *e, bool call)
 	const struct claims_claim what = {
 		.command_id = e->cmd->id,
 		.record = &record,
-		.token = e->token,
+		.token = e->claim.token,
 		.call = call,
 		.answer = call ? SPAN_NULL : events_packed(&e->events),
 	};
@@ -154,12 +151,12 @@ claiming_ask(struct engine *eng, struct entry *e, bool call)
 void
 claiming_send(struct engine *eng, struct entry *e)
 {
-	if (!e->token[0])
-		instance_token(eng->instance, e->token);
-	e->claim_sent_boot = clock_boot_ms();
-	e->asking = true;
-	e->request = claiming_ask(eng, e, !e->no_call);
-	if (!e->request)
+	if (!e->claim.token[0])
+		instance_token(eng->instance, e->claim.token);
+	e->claim.sent_boot = clock_boot_ms();
+	e->claim.asking = true;
+	e->claim.request = claiming_ask(eng, e, !e->claim.no_call);
+	if (!e->claim.request)
 		core_nomem(eng);
 }
 
@@ -172,11 +169,11 @@ on_answer_fetched(void *arg, struct span packed)
 	struct engine *eng = e->engine;
 	struct err err = { 0 };
 
-	e->request = NULL;
+	e->claim.request = NULL;
 	if (packed.ptr && events_unpack(&e->events, packed, &err) == 0) {
-		e->answered = true;
+		e->claim.answered = true;
 		e->own = false;
-		e->no_call = false;
+		e->claim.no_call = false;
 		/* It may have come after the claim's reply, in place of another. */
 		if (!events_succeeded(&e->events))
 			buf_reset(&e->lease_id);
@@ -187,11 +184,11 @@ on_answer_fetched(void *arg, struct span packed)
 	}
 	if (packed.ptr)
 		log_warn("stored answer of '%s' is damaged: %s", e->cmd->id.ptr, err.text);
-	if (!e->asked_again) {
-		e->asked_again = true;
+	if (!e->claim.asked_again) {
+		e->claim.asked_again = true;
 		core_step(eng, e, ON_ANSWER_MISSING);
 	} else {
-		e->answer_lost = true;
+		e->claim.answer_lost = true;
 		core_step(eng, e, ON_ANSWER_LOST);
 	}
 }
@@ -200,8 +197,8 @@ void
 claiming_fetch(struct engine *eng, struct entry *e)
 {
 	events_reset(&e->events);
-	e->request = claims_fetch(eng->claims, e->cmd->id, on_answer_fetched, e);
-	if (!e->request)
+	e->claim.request = claims_fetch(eng->claims, e->cmd->id, on_answer_fetched, e);
+	if (!e->claim.request)
 		core_nomem(eng);
 }
 
@@ -219,7 +216,7 @@ on_claim_taken(void *arg, bool taken, int attempt)
 	struct entry *e = arg;
 	struct engine *eng = e->engine;
 
-	e->request = NULL;
+	e->claim.request = NULL;
 	(void)attempt;
 	if (!taken) {
 		core_step(eng, e, ON_TAKE_REFUSED);
@@ -240,7 +237,7 @@ claiming_seize(struct engine *eng, struct entry *e, struct span seen_token, clai
 		.record = &record,
 		.seen_token = seen_token,
 		.rerun = may_rerun(e),
-		.answer_lost = e->answer_lost,
+		.answer_lost = e->claim.answer_lost,
 	};
 	struct buf call = BUF_INIT;
 	char token[CLAIM_TOKEN_MAX];
@@ -259,20 +256,20 @@ void
 claiming_take_over(struct engine *eng, struct entry *e)
 {
 	entry_list_remove(e);
-	if (e->request)
-		claims_cancel(e->request);
-	log_info("taking command '%s' over from instance '%s'", e->cmd->id.ptr, e->seen_instance);
+	if (e->claim.request)
+		claims_cancel(e->claim.request);
+	log_info("taking command '%s' over from instance '%s'", e->cmd->id.ptr, e->holder.instance);
 	crash_at("taking");
-	e->request = claiming_seize(eng, e, span_of(e->seen_token), on_claim_taken, e);
-	e->answer_lost = false;
-	if (!e->request)
+	e->claim.request = claiming_seize(eng, e, span_of(e->holder.token), on_claim_taken, e);
+	e->claim.answer_lost = false;
+	if (!e->claim.request)
 		core_nomem(eng);
 }
 
 void
 claiming_attach(struct engine *eng, struct entry *e)
 {
-	struct entry *left = left_with(eng, e, span_of(e->seen_token));
+	struct entry *left = left_with(eng, e, span_of(e->holder.token));
 	struct partition *p = e->part;
 
 	assert(left);
@@ -294,8 +291,8 @@ on_answer_recorded(void *arg, enum claims_recorded how)
 	struct entry *e = arg;
 	struct engine *eng = e->engine;
 
-	e->request = NULL;
-	e->recording = false;
+	e->claim.request = NULL;
+	e->claim.recording = false;
 	eng->recording--;
 	crash_at(e->state == ENTRY_HANDING ? "handed" : "recorded");
 	if (how == CLAIMS_PUBLISHED)
@@ -313,20 +310,20 @@ claiming_record(struct engine *eng, struct entry *e)
 	const struct claims_answer what = {
 		.command_id = e->cmd->id,
 		.record = &record,
-		.token = e->token,
-		.attempt = e->attempt,
+		.token = e->claim.token,
+		.attempt = e->claim.attempt,
 		.answer = events_packed(&e->events),
 		.lease = buf_span(&e->lease_id),
 	};
 
 	crash_at(e->state == ENTRY_HANDING ? "handing" : "recording");
-	if (e->request)
-		claims_cancel(e->request);	/* check_own's */
-	e->recording = true;
+	if (e->claim.request)
+		claims_cancel(e->claim.request);	/* check_own's */
+	e->claim.recording = true;
 	eng->recording++;
-	e->answered = true;
-	e->request = claims_answer(eng->claims, &what, on_answer_recorded, e);
-	if (!e->request)
+	e->claim.answered = true;
+	e->claim.request = claims_answer(eng->claims, &what, on_answer_recorded, e);
+	if (!e->claim.request)
 		core_nomem(eng);
 }
 
@@ -335,12 +332,12 @@ claiming_release(struct engine *eng, struct entry *e)
 {
 	if (e->in == &eng->lists.verify) {
 		/* NEW was answered and not acted on. */
-		e->request = claiming_ask(eng, e, /* call= */ true);
-		e->asking = true;
+		e->claim.request = claiming_ask(eng, e, /* call= */ true);
+		e->claim.asking = true;
 	}
-	if (e->request && e->asking) {
-		claims_release(eng->claims, e->request);
-		e->request = NULL;
+	if (e->claim.request && e->claim.asking) {
+		claims_release(eng->claims, e->claim.request);
+		e->claim.request = NULL;
 	}
 	core_close_entry(eng, e);
 }
@@ -349,7 +346,7 @@ claiming_release(struct engine *eng, struct entry *e)
 static const char *
 answer_token(const struct entry *e)
 {
-	return e->own || e->no_call || !e->seen_token ? e->token : e->seen_token;
+	return e->own || e->claim.no_call || !e->holder.token ? e->claim.token : e->holder.token;
 }
 
 void
@@ -360,18 +357,18 @@ claiming_finish(struct engine *eng, struct entry *e)
 		.record = &record,
 		.token = answer_token(e),
 		.lease = buf_span(&e->lease_id),
-		.answered = e->answered,
+		.answered = e->claim.answered,
 		.acquire = e->cmd && e->cmd->op->id == OPERATION_ACQUIRE_LEASE,
 	};
 	struct buf call = BUF_INIT;
 
-	if (!e->claimed)
+	if (!e->claim.ours)
 		return;
 	if (finish.acquire)
 		orphans_call_json(e, &call);
 	finish.command_id = e->cmd->id;
 	finish.destroy = buf_span(&call);
-	if (e->in_doubt)
+	if (e->claim.in_doubt)
 		claims_settle(eng->claims, &finish);
 	else
 		claims_finish(eng->claims, &finish);
@@ -384,11 +381,11 @@ on_own_claim(void *arg, const struct claim *found)
 	struct entry *e = arg;
 	struct claim_record record = claiming_key(e);
 
-	e->request = NULL;
-	if (!found || (found->state == CLAIM_CALLING && span_is(found->token, e->token) &&
+	e->claim.request = NULL;
+	if (!found || (found->state == CLAIM_CALLING && span_is(found->token, e->claim.token) &&
 		       claim_record_eq(&found->record, &record)))
 		return;
-	e->lost = true;
+	e->claim.lost = true;
 	log_warn("command '%s' was taken over while its call runs here: its live output is no "
 		 "longer published",
 		 e->cmd->id.ptr);
@@ -400,11 +397,11 @@ check_own(struct engine *eng, struct entry *e)
 {
 	struct claim_record record = claiming_key(e);
 
-	claims_reassert(eng->claims, e->cmd->id, &record, e->token, e->attempt);
-	if (e->request)
+	claims_reassert(eng->claims, e->cmd->id, &record, e->claim.token, e->claim.attempt);
+	if (e->claim.request)
 		return;
-	e->request = claims_look(eng->claims, e->cmd->id, on_own_claim, e);
-	if (!e->request)
+	e->claim.request = claims_look(eng->claims, e->cmd->id, on_own_claim, e);
+	if (!e->claim.request)
 		core_nomem(eng);
 }
 
@@ -416,7 +413,7 @@ claiming_reassert(struct engine *eng)
 
 	while ((p = partitions_next(&eng->partitions, p)))
 		TAILQ_FOREACH (e, &p->entries, in_partition)
-			if (e->state == ENTRY_CALLING && !e->recording)
+			if (e->state == ENTRY_CALLING && !e->claim.recording)
 				check_own(eng, e);
 	for (e = entry_list_first(&eng->lists.left); e; e = entry_list_next(e))
 		check_own(eng, e);

@@ -80,7 +80,7 @@ seal_batch(struct engine *eng)
 		struct entry *e = b->items[i].tag;
 
 		entry_list_remove(e);
-		e->in_batch = true;
+		e->commit.in_batch = true;
 		core_step(eng, e, ON_SEALED);
 	}
 	c->batch = b;
@@ -163,11 +163,11 @@ committing_last(struct engine *eng)
 static void
 retry_later(struct engine *eng, struct entry *e)
 {
-	e->not_before = clock_mono_ms() + RETRY_LATER_MS;
+	e->commit.not_before = clock_mono_ms() + RETRY_LATER_MS;
 	core_soon(eng, RETRY_LATER_MS);
 	log_error("the broker refuses the final event of partition %d offset %lld, trying again in "
 		  "%d s",
-		  (int)e->partition, (long long)e->offset, RETRY_LATER_MS / 1000);
+		  (int)e->source.partition, (long long)e->source.offset, RETRY_LATER_MS / 1000);
 }
 
 /* The broker refused it, as too large or for a rule of its own. The lease that
@@ -179,11 +179,11 @@ rebuild_event(struct engine *eng, struct entry *e, enum publish_trouble trouble)
 	struct outcome o = OUTCOME_INIT;
 
 	orphans_add_of(eng, e);
-	if (e->reshaped++ > 1) {
+	if (e->commit.refused++ > 1) {
 		retry_later(eng, e);
-	} else if (!e->cmd || e->is_letter) {
+	} else if (!e->cmd || e->first.topic) {
 		decoding_rebuild_letter(eng, e);
-	} else if (trouble == PUBLISH_ITEM_TOO_LARGE && e->reshaped == 1) {
+	} else if (trouble == PUBLISH_ITEM_TOO_LARGE && e->commit.refused == 1) {
 		outcome_fail(&o, CODE_RESULT_TOO_LARGE,
 			     "Result of %zu bytes exceeds the limit of the broker.",
 			     e->events.packed.len);
@@ -330,8 +330,8 @@ committing_verdict(struct engine *eng, struct batch *b, enum publish_trouble tro
 	for (size_t i = 0; i < b->n_items; i++) {
 		struct entry *e = b->items[i].tag;
 
-		e->in_batch = false;
-		e->in_doubt = b->in_doubt;
+		e->commit.in_batch = false;
+		e->claim.in_doubt = b->in_doubt;
 		if (b->ahead)
 			large_output_verdict(eng, e, b->items[i].done);
 		else

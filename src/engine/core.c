@@ -22,8 +22,8 @@ core_step(struct engine *eng, struct entry *e, enum entry_event event)
 
 	if (!row) {
 		log_error("bug: '%s' in state %s, partition %d offset %lld",
-			  entry_event_name(event), entry_state_name(e->state), (int)e->partition,
-			  (long long)e->offset);
+			  entry_event_name(event), entry_state_name(e->state),
+			  (int)e->source.partition, (long long)e->source.offset);
 		assert(row);
 	}
 	e->state = row->next;
@@ -40,17 +40,17 @@ core_publish(struct engine *eng, struct entry *e)
 void
 core_release_slot(struct engine *eng, struct entry *e)
 {
-	if (!e->has_slot)
+	if (!e->call.has_slot)
 		return;
-	e->has_slot = false;
-	supervisor_slot_give(eng->supervisor, e->plugin_id);
+	e->call.has_slot = false;
+	supervisor_slot_give(eng->supervisor, e->call.plugin_id);
 }
 
 void
 core_count_bytes(struct engine *eng, struct entry *e)
 {
-	size_t now = sizeof(*e) + e->raw.cap + events_memory(&e->events) + e->params.cap +
-		     e->line_bytes + (e->cmd ? e->cmd->bytes : 0) +
+	size_t now = sizeof(*e) + e->raw.cap + events_memory(&e->events) + e->call.params.cap +
+		     e->call.line_bytes + (e->cmd ? e->cmd->bytes : 0) +
 		     (e->reject ? sizeof(*e->reject) : 0);
 
 	eng->bytes += now - e->bytes;
@@ -60,11 +60,11 @@ core_count_bytes(struct engine *eng, struct entry *e)
 void
 core_close_entry(struct engine *eng, struct entry *e)
 {
-	if (e->request) {
-		claims_cancel(e->request);
-		e->request = NULL;
-		eng->recording -= e->recording;
-		e->recording = false;
+	if (e->claim.request) {
+		claims_cancel(e->claim.request);
+		e->claim.request = NULL;
+		eng->recording -= e->claim.recording;
+		e->claim.recording = false;
 	}
 	entry_list_remove(e);
 	if (e->part) {
@@ -73,7 +73,7 @@ core_close_entry(struct engine *eng, struct entry *e)
 		eng->entries--;
 	}
 	e->state = ENTRY_GONE;
-	if (e->in_batch || e->shaping)
+	if (e->commit.in_batch || e->call.shaping)
 		return;		/* the verdict, or the thread, comes back to it */
 	eng->bytes -= e->bytes;
 	entry_free(e);

@@ -60,7 +60,7 @@ build_letter(struct engine *eng, struct entry *e, const struct reject *why,
 	     const struct first_record *first)
 {
 	/* The topic may take less than it should. */
-	size_t max = LETTER_BYTES / (e->reshaped ? LETTER_SMALLER : 1);
+	size_t max = LETTER_BYTES / (e->commit.refused ? LETTER_SMALLER : 1);
 	int ret;
 
 	events_reset(&e->events);
@@ -117,7 +117,7 @@ decoding_read(struct engine *eng, struct entry *e)
 		return true;
 	}
 	log_warn("record at %s:%d:%lld becomes a dead letter: %s", e->source.topic,
-		 (int)e->partition, (long long)e->offset, why.message);
+		 (int)e->source.partition, (long long)e->source.offset, why.message);
 	if (build_letter(eng, e, &why, NULL) == 0)
 		core_step(eng, e, ON_REJECTED);
 	return true;
@@ -146,8 +146,7 @@ void
 decoding_duplicate(struct engine *eng, struct entry *e)
 {
 	core_release_slot(eng, e);
-	e->claimed = false;	/* it is the first one's: not ours to finish */
-	e->is_letter = true;
+	e->claim.ours = false;	/* it is the first one's: not ours to finish */
 	if (build_duplicate(eng, e) == 0)
 		core_publish(eng, e);
 }

@@ -87,7 +87,7 @@ dispatch_free(struct engine *eng)
 static void
 end_without_call(struct engine *eng, struct entry *e, const struct outcome *o)
 {
-	e->no_call = true;
+	e->claim.no_call = true;
 	if (calling_fail(eng, e, o) == 0)
 		core_step(eng, e, ON_RUN_NO_CALL);
 }
@@ -124,8 +124,8 @@ run_list_drivers(struct engine *eng, struct entry *e)
 		entry_list_push(&eng->lists.starting, e);
 		return;
 	}
-	e->no_call = true;
-	e->attempt = 0;
+	e->claim.no_call = true;
+	e->claim.attempt = 0;
 	calling_trace(e, &t);
 	events_reset(&e->events);
 	if (result_drivers(eng->results, e->cmd, &t, eng->registry, eng->supervisor,
@@ -152,17 +152,17 @@ run_resolved(struct engine *eng, struct entry *e, const struct resolved *r)
 			core_nomem(eng);
 		return;
 	}
-	snprintf(e->plugin_id, sizeof(e->plugin_id), "%s", r->plugin_id);
-	snprintf(e->plugin_key, sizeof(e->plugin_key), "%s", r->plugin_key);
-	e->has_slot = true;
-	buf_reset(&e->params);
-	if (request_params(e->cmd, r->config_schema, &e->params, &o) < 0) {
+	snprintf(e->call.plugin_id, sizeof(e->call.plugin_id), "%s", r->plugin_id);
+	snprintf(e->call.plugin_key, sizeof(e->call.plugin_key), "%s", r->plugin_key);
+	e->call.has_slot = true;
+	buf_reset(&e->call.params);
+	if (request_params(e->cmd, r->config_schema, &e->call.params, &o) < 0) {
 		core_release_slot(eng, e);
 		end_without_call(eng, e, &o);
-	} else if (e->params.failed) {
+	} else if (e->call.params.failed) {
 		core_nomem(eng);
 	} else {
-		e->no_call = false;
+		e->claim.no_call = false;
 		core_step(eng, e, ON_RUN);
 	}
 	outcome_release(&o);
@@ -332,9 +332,9 @@ dispatch_ask_again(struct engine *eng, struct entry *e)
 {
 	core_release_slot(eng, e);
 	e->own = false;
-	e->no_call = false;
+	e->claim.no_call = false;
 	e->start_deadline = 0;
-	e->token[0] = '\0';
+	e->claim.token[0] = '\0';
 	buf_reset(&e->lease_id);
 	entry_list_push(&eng->lists.runnable, e);
 	core_again(eng);

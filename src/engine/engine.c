@@ -58,7 +58,7 @@ do_nothing(struct engine *eng, struct entry *e)
 static void
 finish_offset(struct engine *eng, struct entry *e)
 {
-	window_done(e->part->window, e->offset);
+	window_done(e->part->window, e->source.offset);
 	scheduler_done(e->part->scheduler, e);
 	core_close_entry(eng, e);
 }

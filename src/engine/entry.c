@@ -169,17 +169,17 @@ entry_free(struct entry *e)
 {
 	if (!e)
 		return;
-	assert(!e->in && !e->in_batch && !e->call && !e->request);
+	assert(!e->in && !e->commit.in_batch && !e->call.pending && !e->claim.request);
 	entry_release_raw(e);
 	command_free(e->cmd);
 	free(e->reject);
 	events_release(&e->events);
 	buf_release(&e->lease_id);
-	buf_release(&e->params);
-	free(e->seen_token);
-	free(e->seen_instance);
-	free(e->seen_incarnation);
-	free(e->first_topic);
+	buf_release(&e->call.params);
+	free(e->holder.token);
+	free(e->holder.instance);
+	free(e->holder.incarnation);
+	free((char *)e->first.topic);
 	free(e);
 }
 
@@ -190,17 +190,27 @@ span_text(struct span s)
 }
 
 bool
-entry_set_seen(struct entry *e, struct span token, struct span instance, struct span incarnation,
-	       int attempt)
+entry_set_holder(struct entry *e, struct span token, struct span instance,
+		 struct span incarnation, int attempt)
 {
-	free(e->seen_token);
-	free(e->seen_instance);
-	free(e->seen_incarnation);
-	e->seen_token = span_text(token);
-	e->seen_instance = span_text(instance);
-	e->seen_incarnation = span_text(incarnation);
-	e->seen_attempt = attempt;
-	return e->seen_token && e->seen_instance && e->seen_incarnation;
+	struct entry_holder *h = &e->holder;
+
+	free(h->token);
+	free(h->instance);
+	free(h->incarnation);
+	h->token = span_text(token);
+	h->instance = span_text(instance);
+	h->incarnation = span_text(incarnation);
+	h->attempt = attempt;
+	return h->token && h->instance && h->incarnation;
+}
+
+bool
+entry_set_first(struct entry *e, struct span topic, int32_t partition, int64_t offset)
+{
+	free((char *)e->first.topic);
+	e->first = (struct first_record){ span_text(topic), partition, offset };
+	return e->first.topic;
 }
 
 void

@@ -4,7 +4,7 @@
  * (docs/engine.md section 3).
  *
  * Owns the record's bytes, the command, its events. The table says what an
- * event does in a state; flow runs the actions. The table is pure: a unit
+ * event does in a state; the core runs the actions. The table is pure: a unit
  * test walks every row.
  */
 #ifndef ENVDRIVER_ENGINE_ENTRY_H
@@ -80,7 +80,7 @@ enum entry_event {
 	ENTRY_EVENT_COUNT
 };
 
-/* What flow does then. */
+/* What is done then (engine.c has the functions). */
 enum entry_action {
 	DO_NOTHING,
 	DO_DEAD_LETTER,		/* build it, no claim */
@@ -132,13 +132,60 @@ struct entry_list {
 	size_t n;
 };
 
-/* Where an entry is linked: one list at a time for each member. */
+/* The claim, as this worker asked for it. */
+struct entry_claim {
+	char token[ENTRY_TOKEN_MAX];	/* "" before the first claim */
+	int attempt;
+	struct claims_request *request;	/* outstanding, or NULL */
+	bool asking;			/* it is a claim, which a revoke must release */
+	int64_t sent_boot;		/* CLOCK_BOOTTIME ms */
+	bool no_call;			/* it asked for no call */
+	bool ours;			/* it is this record's: finish it */
+	bool answered;			/* an answer may stand in Redis */
+	bool recording;			/* CALLING, HANDING: the answer is being written */
+	bool asked_again;		/* its answer was missing once */
+	bool answer_lost;		/* and again: the take-over may take `answered` */
+	bool lost;			/* CALLING, LEFT: it was taken over */
+	bool in_doubt;			/* done, but maybe by another owner: finish with care */
+};
+
+/* The holder of a claim that was met: of WAITING, or of an answer. */
+struct entry_holder {
+	char *token, *instance, *incarnation;	/* NULL: none was met */
+	int attempt;
+	int64_t waiting_since;		/* mono ms */
+};
+
+/* The call of the plugin. */
+struct entry_call {
+	char plugin_id[128];		/* chosen, "" when none */
+	char plugin_key[256];
+	bool has_slot;
+	struct buf params;		/* built before the claim, sent after it */
+	struct pending_call *pending;	/* running, or NULL */
+	char invocation_id[37];
+	int64_t started_at;		/* wall ms, 0: not called */
+	int64_t limit_ms;
+	int64_t live_sequence[2], live_bytes[2];
+	bool shaping;			/* a thread makes events of the answer */
+	size_t line_bytes;		/* what that needs at the worst */
+};
+
+/* How the final event gets into Kafka. */
+struct entry_commit {
+	bool in_batch;			/* the publisher borrows `events` */
+	int refused;			/* how often the broker refused it */
+	int64_t not_before;		/* not sealed before, mono ms */
+};
+
+/* The bools beside `state` are facts that outlast a state (whose answer it
+ * is, what was met in Redis) or come and go within one (who borrows the
+ * entry); no row of the table would differ by them alone but those that
+ * leaving.c picks by `own` and `claim.recording`. */
 struct entry {
 	enum entry_state state;
 	struct engine *engine;
 	struct partition *part;		/* NULL once its partition is gone */
-	int32_t partition;
-	int64_t offset, timestamp;
 	int64_t received_at;		/* wall ms */
 	size_t bytes;			/* counted against in.flight.max.bytes */
 
@@ -147,49 +194,17 @@ struct entry {
 	struct event_header *headers;
 	struct command *cmd;		/* NULL: dead letter, or not read yet */
 	struct reject *reject;		/* why it was no command, or NULL */
+	struct first_record first;	/* DUPLICATE: where the first one is; owns `topic` */
 
-	struct first_record first;	/* DUPLICATE: where the first one is */
-	char *first_topic;		/* what `first` points to */
-	bool is_letter;			/* its final event is a dead letter */
-
-	char token[ENTRY_TOKEN_MAX];	/* "" before the first claim */
-	int attempt;
-	bool claimed;			/* the claim is this record's: finish it */
-	bool in_doubt;			/* done, but maybe by another owner: finish with care */
-	bool own;			/* the events are an answer of our own token */
-	bool answered;			/* an answer may stand in Redis */
-	bool no_call;			/* its claim asked for no call */
-	bool has_slot;
-	bool in_batch;			/* the publisher borrows `events` */
-	bool recording;			/* CALLING: the answer is being written */
-	bool lost;			/* CALLING, LEFT: its claim was taken over */
-	bool shaping;			/* CALLING, LEFT: a thread makes events of the answer */
-	size_t line_bytes;		/* what that needs at the worst */
-	int reshaped;			/* how often the broker refused its event */
-	bool asked_again;		/* its answer was missing once */
-	bool answer_lost;		/* and again: the take-over may take `answered` */
-	struct claims_request *request;	/* outstanding, or NULL */
-	bool asking;			/* it is a claim, which a revoke must release */
-	int64_t claim_sent_boot;	/* CLOCK_BOOTTIME ms */
-
-	char plugin_id[128];		/* chosen, "" when none */
-	char plugin_key[256];
-	struct buf params;		/* built before the claim, sent after it */
-	struct pending_call *call;		/* running, or NULL */
-	char invocation_id[37];
-	int64_t started_at;		/* wall ms, 0: not called */
-	int64_t call_limit_ms;
-	int64_t live_sequence[2], live_bytes[2];
+	struct entry_claim claim;
+	struct entry_holder holder;
+	struct entry_call call;
+	struct entry_commit commit;
+	struct events events;		/* the final ones, once READY */
+	bool own;			/* they are an answer of our own token */
 	struct buf lease_id;		/* brought by an AcquireLease */
-	struct events events;
-
-	char *seen_token;		/* WAITING: of the holder */
-	char *seen_instance, *seen_incarnation;
-	int seen_attempt;
-	int64_t waiting_since;		/* mono ms */
-	int64_t left_since;		/* mono ms */
 	int64_t start_deadline;		/* READ: plugin.start.wait, mono ms, 0: none */
-	int64_t not_before;		/* READY: not sealed before, mono ms */
+	int64_t left_since;		/* LEFT, HANDING: mono ms */
 
 	TAILQ_ENTRY(entry) in_partition;	/* every entry of it, in log order */
 	TAILQ_ENTRY(entry) queue;	/* runnable, waiting for a slot, ready, ... */
@@ -203,8 +218,10 @@ void entry_free(struct entry *e);
 /* The raw record is needed no longer (it will not be a dead letter). */
 void entry_release_raw(struct entry *e);
 /* The holder of the claim that was met; false when out of memory. */
-bool entry_set_seen(struct entry *e, struct span token, struct span instance,
-		    struct span incarnation, int attempt);
+bool entry_set_holder(struct entry *e, struct span token, struct span instance,
+		      struct span incarnation, int attempt);
+/* The first record with this command id; false when out of memory. */
+bool entry_set_first(struct entry *e, struct span topic, int32_t partition, int64_t offset);
 
 void entry_list_init(struct entry_list *l);
 void entry_list_push(struct entry_list *l, struct entry *e);

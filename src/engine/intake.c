@@ -79,9 +79,9 @@ keep_source(struct engine *eng, struct entry *e, const rd_kafka_message_t *m)
 	if (!buf_reserve(&e->raw, m->key_len + m->len + headers_size(h, n)))
 		return false;
 	e->source.topic = eng->topics[TOPIC_COMMANDS];
-	e->source.partition = e->partition = m->partition;
-	e->source.offset = e->offset = m->offset;
-	e->source.timestamp = e->timestamp = rd_kafka_message_timestamp(m, NULL);
+	e->source.partition = m->partition;
+	e->source.offset = m->offset;
+	e->source.timestamp = rd_kafka_message_timestamp(m, NULL);
 	e->source.key = keep_bytes(&e->raw, m->key, m->key_len);
 	e->source.value = keep_bytes(&e->raw, m->payload, m->len);
 	return keep_headers(e, h, n);

@@ -24,7 +24,7 @@ enum { HANDED_BYTES = 1 << 20 };
 static bool
 set_is_due(const struct engine *eng, const struct entry *e, int64_t now)
 {
-	return e->events.before && !e->in_batch && e->not_before <= now &&
+	return e->events.before && !e->commit.in_batch && e->commit.not_before <= now &&
 	       eng->committing->parked_until[TOPIC_EXECUTION_LOGS] <= now;
 }
 
@@ -60,13 +60,13 @@ submit_set(struct engine *eng, struct entry *e)
 	}
 	b->items[b->n_items++] = (struct publish_item){
 		.events = events_first(&e->events),
-		.partition = e->partition,
-		.offset = e->offset,
+		.partition = e->source.partition,
+		.offset = e->source.offset,
 		.tag = e,
 	};
 	b->ahead = true;
 	b->owner = eng;
-	e->in_batch = true;
+	e->commit.in_batch = true;
 	eng->committing->batch = b;
 	publisher_submit(eng->publisher, b);
 }
@@ -119,7 +119,7 @@ large_output_hand_over(struct engine *eng, struct entry *e)
 {
 	bool large = e->events.before || e->events.packed.len > HANDED_BYTES;
 
-	if (e->recording || (large && e->in_batch))
+	if (e->claim.recording || (large && e->commit.in_batch))
 		return;
 	if (large && !events_cut_to_last(&e->events)) {
 		core_nomem(eng);

@@ -18,7 +18,7 @@ leaving_event(const struct entry *e)
 {
 	switch (e->state) {
 	case ENTRY_CALLING:
-		return e->recording ? ON_REVOKED_RECORDING : ON_REVOKED;
+		return e->claim.recording ? ON_REVOKED_RECORDING : ON_REVOKED;
 	case ENTRY_READY:
 	case ENTRY_SEALED:
 		return e->own ? ON_REVOKED : ON_REVOKED_FOREIGN;
@@ -93,7 +93,7 @@ leaving_take_own(struct engine *eng, struct entry *e)
 {
 	log_warn("the call of command '%s' ran past handover.timeout and is given up",
 		 e->cmd->id.ptr);
-	if (claiming_seize(eng, e, span_of(e->token), on_own_claim_taken, eng))
+	if (claiming_seize(eng, e, span_of(e->claim.token), on_own_claim_taken, eng))
 		eng->owning++;
 	else
 		core_nomem(eng);
@@ -112,7 +112,7 @@ give_up_old(struct engine *eng, struct entry_list *l, int64_t limit)
 	for (struct entry *e = entry_list_first(l); e; e = next) {
 		next = entry_list_next(e);
 		/* Its batch may be committed: its lease is its reader's then. */
-		if (!e->in_batch && now - e->left_since >= limit)
+		if (!e->commit.in_batch && now - e->left_since >= limit)
 			core_step(eng, e, ON_GIVE_UP);
 	}
 }
@@ -125,7 +125,7 @@ give_up_unsent(struct engine *eng)
 
 	for (struct entry *e = entry_list_first(&eng->lists.handing); e; e = next) {
 		next = entry_list_next(e);
-		if (!e->recording && !e->in_batch)
+		if (!e->claim.recording && !e->commit.in_batch)
 			core_step(eng, e, ON_GIVE_UP);
 	}
 }

@@ -64,10 +64,11 @@ orphans_call_json(const struct entry *e, struct buf *out)
 {
 	buf_adds(out, "{\"topic\":");
 	jtext_add_string(out, span_of(e->source.topic));
-	buf_addf(out, ",\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld", (int)e->partition,
-		 (long long)e->offset, (long long)e->timestamp);
-	add_member(out, "pluginId", span_of(e->plugin_id));
-	add_member(out, "pluginKey", span_of(e->plugin_key));
+	buf_addf(out, ",\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld",
+		 (int)e->source.partition, (long long)e->source.offset,
+		 (long long)e->source.timestamp);
+	add_member(out, "pluginId", span_of(e->call.plugin_id));
+	add_member(out, "pluginKey", span_of(e->call.plugin_key));
 	add_member(out, "driverKey", e->cmd->driver_key);
 	buf_addf(out, ",\"provider\":%s",
 		 e->cmd->target == COMMAND_TARGET_PROVIDER ? "true" : "false");
@@ -115,9 +116,9 @@ orphans_add_of(struct engine *eng, struct entry *e)
 	orphans_add(eng, &(struct orphan_lease){
 				 .lease_id = buf_span(&e->lease_id),
 				 .command_id = e->cmd->id,
-				 .plugin_id = span_of(e->plugin_id),
-				 .plugin_key = span_of(e->plugin_key),
-				 .token = e->token,
+				 .plugin_id = span_of(e->call.plugin_id),
+				 .plugin_key = span_of(e->call.plugin_key),
+				 .token = e->claim.token,
 				 .call = &call,
 			 });
 	buf_release(&call);

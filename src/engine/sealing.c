@@ -46,15 +46,15 @@ gather_ready(struct engine *eng, struct publish_item *items, size_t max)
 	     e = entry_list_next(e)) {
 		size_t len = e->events.packed.len;
 
-		if (!e->part || e->not_before > now || topic_parked(eng, e, now))
+		if (!e->part || e->commit.not_before > now || topic_parked(eng, e, now))
 			continue;
 		if (n > 0 && bytes + len > ENGINE_BATCH_BYTES)
 			break;
 		bytes += len;
 		items[n++] = (struct publish_item){
 			.events = &e->events,
-			.partition = e->partition,
-			.offset = e->offset,
+			.partition = e->source.partition,
+			.offset = e->source.offset,
 			.tag = e,
 		};
 	}

@@ -55,7 +55,7 @@ claim_anew(struct engine *eng, struct entry *e)
 		return;
 	}
 	claims_release(eng->claims, old);	/* from here on nothing calls back */
-	e->token[0] = '\0';
+	e->claim.token[0] = '\0';
 	claiming_send(eng, e);
 }
 

@@ -15,7 +15,7 @@
 static void
 holder_dead(struct engine *eng, struct entry *e, const char *why)
 {
-	log_warn("command '%s': its holder '%s' %s", e->cmd->id.ptr, e->seen_instance, why);
+	log_warn("command '%s': its holder '%s' %s", e->cmd->id.ptr, e->holder.instance, why);
 	core_step(eng, e, ON_HOLDER_DEAD);
 }
 
@@ -24,15 +24,16 @@ static void
 judge_holder(struct engine *eng, struct entry *e)
 {
 	/* Longer than a reply that the holder has not heard yet can take. */
-	int64_t bound = e->call_limit_ms + eng->limits.handover + ENGINE_STOOD_STILL_MS;
+	int64_t bound = e->call.limit_ms + eng->limits.handover + ENGINE_STOOD_STILL_MS;
 	int64_t now = clock_mono_ms();
-	bool self = strcmp(e->seen_incarnation, instance_incarnation(eng->instance)) == 0;
+	bool self = strcmp(e->holder.incarnation, instance_incarnation(eng->instance)) == 0;
 
-	if (!self && instance_judge(eng->instance, span_of(e->seen_instance),
-				    span_of(e->seen_incarnation),
-				    e->waiting_since) == INSTANCE_DEAD)
+	if (!self && instance_judge(eng->instance, span_of(e->holder.instance),
+				    span_of(e->holder.incarnation),
+				    e->holder.waiting_since) == INSTANCE_DEAD)
 		holder_dead(eng, e, "is dead");
-	else if (now - e->waiting_since > bound && now - eng->ticked_at < ENGINE_STOOD_STILL_MS)
+	else if (now - e->holder.waiting_since > bound &&
+		 now - eng->ticked_at < ENGINE_STOOD_STILL_MS)
 		holder_dead(eng, e, "has not answered within its time");
 }
 
@@ -43,8 +44,8 @@ on_claim_looked_at(void *arg, const struct claim *found)
 	struct engine *eng = e->engine;
 	struct claim_record record = claiming_key(e);
 
-	e->request = NULL;
-	if (found && found->state == CLAIM_CALLING && span_is(found->token, e->seen_token) &&
+	e->claim.request = NULL;
+	if (found && found->state == CLAIM_CALLING && span_is(found->token, e->holder.token) &&
 	    claim_record_eq(&found->record, &record)) {
 		judge_holder(eng, e);
 		return;
@@ -56,10 +57,10 @@ on_claim_looked_at(void *arg, const struct claim *found)
 static void
 look_at_claim(struct engine *eng, struct entry *e)
 {
-	if (e->request)
+	if (e->claim.request)
 		return;
-	e->request = claims_look(eng->claims, e->cmd->id, on_claim_looked_at, e);
-	if (!e->request)
+	e->claim.request = claims_look(eng->claims, e->cmd->id, on_claim_looked_at, e);
+	if (!e->claim.request)
 		core_nomem(eng);
 }
 
@@ -67,8 +68,8 @@ void
 watching_start(struct engine *eng, struct entry *e)
 {
 	core_release_slot(eng, e);
-	e->waiting_since = clock_mono_ms();
-	e->call_limit_ms = command_timeout_ms(e->cmd, eng->limits.call_timeout);
+	e->holder.waiting_since = clock_mono_ms();
+	e->call.limit_ms = command_timeout_ms(e->cmd, eng->limits.call_timeout);
 	entry_list_push(&eng->lists.waiting, e);
 }
 
@@ -94,7 +95,7 @@ wait_anew(struct engine *eng)
 	if (now - before < ENGINE_STOOD_STILL_MS)
 		return;
 	for (struct entry *e = entry_list_first(&eng->lists.waiting); e; e = entry_list_next(e))
-		e->waiting_since = now;
+		e->holder.waiting_since = now;
 }
 
 void

@@ -20,7 +20,7 @@ else:
 PLACES = {
     "guard": (
         "src/engine/claiming.c",
-        ("} else if (clock_boot_ms() - e->claim_sent_boot >= ENGINE_STOOD_STILL_MS) {",
+        ("} else if (clock_boot_ms() - e->claim.sent_boot >= ENGINE_STOOD_STILL_MS) {",
          "} else if (false) {"),
     ),
     "renew": (
@@ -39,7 +39,7 @@ PLACES = {
     ),
     "ownfin": (
         "src/engine/decoding.c",
-        ("\te->claimed = false;", "\te->claimed = true;"),
+        ("\te->claim.ours = false;", "\te->claim.ours = true;"),
     ),
     "reread": (
         "src/engine/watching.c",
@@ -50,7 +50,7 @@ PLACES = {
     "handwait": (
         "src/engine/claiming.c",
         ("\telse\n\t\tcore_step(eng, e, ON_CALLING_ELSEWHERE);",
-         "\telse if (strcmp(e->seen_incarnation, instance_incarnation(eng->instance)) == 0)\n"
+         "\telse if (strcmp(e->holder.incarnation, instance_incarnation(eng->instance)) == 0)\n"
          "\t\tcore_step(eng, e, ON_NEW_CALL);\n"
          "\telse\n\t\tcore_step(eng, e, ON_CALLING_ELSEWHERE);"),
     ),
@@ -97,7 +97,7 @@ PLACES = {
     ),
     "doubtfin": (
         "src/engine/claiming.c",
-        ("\tif (e->in_doubt)\n", "\tif (false)\n"),
+        ("\tif (e->claim.in_doubt)\n", "\tif (false)\n"),
     ),
     "bound": (
         "src/engine/watching.c",
@@ -106,8 +106,8 @@ PLACES = {
     ),
     "shapeorph": (
         "src/engine/committing.c",
-        ("\torphans_add_of(eng, e);\n\tif (e->reshaped++ > 1) {",
-         "\tbuf_reset(&e->lease_id);\n\tif (e->reshaped++ > 1) {"),
+        ("\torphans_add_of(eng, e);\n\tif (e->commit.refused++ > 1) {",
+         "\tbuf_reset(&e->lease_id);\n\tif (e->commit.refused++ > 1) {"),
     ),
     "onelease": (
         "src/engine/claiming.c",
