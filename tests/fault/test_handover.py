@@ -12,6 +12,7 @@ import time
 
 from harness.case import limit, short
 from harness.faults import (
+    assert_calls,
     QUICK,
     incarnation,
     interrupted,
@@ -21,11 +22,6 @@ from harness.faults import (
 )
 from harness.ledger import Ledger, published
 from harness.process import wait_until
-
-
-def assert_one_call(ledger):
-    asked = ledger.asked()
-    assert max(asked.values()) == 1, [c for c in asked.items() if c[1] > 1]
 
 
 def by(event):
@@ -89,7 +85,7 @@ class Chain:
         for event in self.t.topics.wait(records, timeout=timeout):
             assert event.status == "SUCCEEDED", event.plain
         events = self.t.verify(quiet=1.5)
-        assert_one_call(self.ledger)
+        assert_calls(self.ledger, events)
         return events
 
 
@@ -170,7 +166,7 @@ def test_on_to_a_third_and_the_first_dies(t):
     assert following.status == "SUCCEEDED" and acquired.status == "SUCCEEDED", acquired.plain
     assert acquired.value["trace"]["attempt"] == 2
     events = t.verify(quiet=1)
-    assert_one_call(c.ledger)
+    assert_calls(c.ledger, events)
     assert c.ledger.leases() == published(events)
 
 
@@ -220,8 +216,7 @@ def test_call_past_the_handover_timeout(t):
     assert event.status == "INTERRUPTED", event.plain
     print(f"INTERRUPTED {time.monotonic() - begin:.1f} s after SIGTERM")
     assert old.wait(20) == 0
-    t.verify(quiet=1)
-    assert_one_call(c.ledger)
+    assert_calls(c.ledger, t.verify(quiet=1))
 
 
 def frozen(t, seconds):
@@ -247,8 +242,7 @@ def test_frozen_and_thawed_within_the_session(t):
     """The session does not end within a second: nothing happened."""
     c, old, events = frozen(t, 1)
     assert [e.status for e in events] == ["SUCCEEDED", "SUCCEEDED"], events[0].plain
-    t.verify(quiet=1)
-    assert_one_call(c.ledger)
+    assert_calls(c.ledger, t.verify(quiet=1))
 
 
 @short
@@ -258,8 +252,7 @@ def test_frozen_beyond_the_session(t):
     c, old, events = frozen(t, 10)
     assert [e.status for e in events] == ["SUCCEEDED", "SUCCEEDED"], events[0].plain
     assert events[0].value["trace"]["callToken"].startswith(incarnation(t, old))
-    t.verify(quiet=1)
-    assert_one_call(c.ledger)
+    assert_calls(c.ledger, t.verify(quiet=1))
 
 
 @limit(120)
@@ -268,8 +261,7 @@ def test_frozen_until_declared_dead(t):
     c, old, events = frozen(t, 25)
     assert [e.status for e in events] == ["INTERRUPTED", "SUCCEEDED"], events[0].plain
     old.wait_ready(30)
-    t.verify(quiet=2)
-    assert_one_call(c.ledger)
+    assert_calls(c.ledger, t.verify(quiet=2))
 
 
 @limit(150)
@@ -365,7 +357,7 @@ def test_one_to_five_workers_come_and_go(t):
         join()
     t.topics.wait(records, timeout=120)
     events = t.verify(quiet=2)
-    assert_one_call(ledger)
+    assert_calls(ledger, events)
     lives.judge(events)
     print(f"seed {seed}: {' '.join(done)}: {len(interrupted(events))} of {len(records)} INTERRUPTED")
 
@@ -392,7 +384,7 @@ def test_rolling_restart_under_60_executions_of_20_s(t):
         assert event.status == "SUCCEEDED", event.plain
     events = t.verify(quiet=1)
     assert not interrupted(events)
-    assert_one_call(ledger)
+    assert_calls(ledger, events)
     restarted = [e for e in events if e.final and e.name == "ExecutionResult"]
     assert len(restarted) == 60
 
@@ -419,5 +411,6 @@ def test_rolling_restart_all_60_at_once(t):
     for worker, thread in zip(workers, threads):
         thread.join(60)
         assert worker.process.returncode == 0
-    assert not interrupted(t.verify(quiet=1))
-    assert_one_call(ledger)
+    events = t.verify(quiet=1)
+    assert not interrupted(events)
+    assert_calls(ledger, events)

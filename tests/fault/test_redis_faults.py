@@ -4,14 +4,13 @@
 import time
 
 from harness.case import limit, short
-from harness.faults import interrupted
+from harness.faults import assert_calls, interrupted
 from harness.ledger import Ledger
 from harness.process import wait_until
 
 
 def assert_once(ledger, events):
-    asked = ledger.asked()
-    assert not asked or max(asked.values()) == 1, [c for c in asked.items() if c[1] > 1]
+    assert_calls(ledger, events)
     assert not interrupted(events), [e.plain for e in interrupted(events)][:3]
 
 
@@ -29,7 +28,7 @@ def test_redis_down_at_start(t):
         assert worker.ready_status() in (None, 503)
         time.sleep(0.5)
     assert "Redis" in worker.ready_text(), worker.ready_text()
-    assert "subscribed" not in worker.stderr()
+    worker.assert_not_said("subscribed")
     t.redis.start()
     worker.wait_ready(30)
     t.topics.wait(records)

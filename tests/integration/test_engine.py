@@ -10,6 +10,8 @@ from collections import Counter
 
 from harness.case import limit
 from harness.commands import command
+from harness.faults import assert_calls
+from harness.ledger import Ledger
 from harness.paths import ROOT
 from harness.process import wait_until
 
@@ -135,30 +137,27 @@ def test_redis_away_and_back(t):
 
 @limit(180)
 def test_kill_at_every_stage(t):
-    """docs/reliability.md, fault 1: one final event each; an Execute is called at most once."""
-    plugin_id = t.install(t.fixture())
+    """docs/reliability.md, fault 1: one final event each; an Execute is called at most once, which
+    the plugin's ledger says and not the worker that died."""
+    ledger = Ledger(t)
     for stage in "polled claimed called answered begun produced offsets committing".split():
         worker = t.worker(f"w-{stage}", ready=False, env={"ENVDRIVER_CRASH_AT": stage})
         wait_until(
-            lambda: t.redis.client.hget(f"envdriver:worker:{plugin_id}:{worker.name}", "status")
+            lambda: t.redis.client.hget(
+                f"envdriver:worker:{ledger.plugin_id}:{worker.name}", "status"
+            )
             == "running",
             20,
             f"{worker.name}'s plugin runs",
         )
-        config = {"test": {"stdoutBytes": 10}}
-        records = t.topics.publish(
-            command("Execute", orderingKey="", config=config), command("Probe")
-        )
+        records = t.topics.publish(ledger.execute(stage), ledger.probe())
         worker.wait(40)
         assert worker.process.returncode == -9, (stage, worker.process.returncode)
         worker.env = {}
         worker.start()
         t.topics.wait(records, timeout=60)
         assert worker.terminate() == 0, stage
-    events = t.verify()
-    for event in events:
-        if event.final and event.name == "ExecutionResult":
-            assert event.value["trace"]["attempt"] <= 1, event.plain
+    assert_calls(ledger, t.verify())
 
 
 @limit(120)

@@ -7,11 +7,13 @@ import hashlib
 import json
 import os
 import subprocess
+from collections import Counter
 
 from confluent_kafka import Producer
 from harness import avro, commands, oracle, process, registry, without
 from harness.case import limit
 from harness.commands import command
+from harness.faults import assert_calls
 from harness.paths import FIXTURES, environment
 from harness.tally import AGAIN, GOOD, POISON, Tally
 from harness.topics import TOPICS, Event, Record
@@ -242,6 +244,53 @@ def write(producer, topics, event):
         key=event.key,
         headers=list(event.headers),
     )
+
+
+# --- calls beside their results ---
+
+
+class Asked:
+    """A ledger that says what it is told to."""
+
+    def __init__(self, **asked):
+        self.names = {f"id-{name}": name for name in ("a", "b")}
+        self.counts = Counter(asked)
+
+    def asked(self):
+        return self.counts
+
+
+def execution(name, status, attempt):
+    value = {
+        "command": {"commandId": f"id-{name}"},
+        "outcome": {"status": status, "error": None},
+        "trace": {"attempt": attempt},
+    }
+    return Event("execution-results", 0, 0, 0, b"", (), "ExecutionResult", value)
+
+
+def test_calls_are_joined_to_their_results(t):
+    """Each world but the good one is told, in words that name what is wrong."""
+    ran, cut = execution("a", "SUCCEEDED", 1), execution("b", "INTERRUPTED", 1)
+    not_called = execution("b", "FAILED", 0)
+    assert_calls(Asked(a=1), [ran])
+    assert_calls(Asked(a=1, b=1), [ran, cut])
+    assert_calls(Asked(a=1), [ran, cut])
+    assert_calls(Asked(a=1), [ran, not_called])
+    for wrong, ledger, events in (
+        ("called 0 times", Asked(), [ran]),
+        ("called 0 times", Asked(b=1), [ran, cut]),
+        ("called more than once", Asked(a=1, b=2), [ran, cut]),
+        ("called 1 times", Asked(a=1, b=1), [ran, not_called]),
+        ("called without a result", Asked(a=1, b=1), [ran]),
+        ("no Execute has a result", Asked(), []),
+    ):
+        try:
+            assert_calls(ledger, events)
+        except AssertionError as error:
+            assert wrong in str(error), (wrong, error)
+        else:
+            raise AssertionError(f"{wrong}: was not seen")
 
 
 # --- the oracle ---

@@ -207,6 +207,7 @@ class Case:
         gets to appear. `without_audit` is the reason not to ask the latter. Returns the events."""
         time.sleep(quiet)
         records, events = self.topics.read_commands(), self.topics.read_all()
+        assert records, "there are no commands to verify"
         if without_audit:
             print(f"audit verify is not asked: {without_audit}")
         else:

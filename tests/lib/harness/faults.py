@@ -102,16 +102,28 @@ def rss_kb(pid):
 
 
 def assert_calls(ledger, events):
-    """An Execute is called at most once, and exactly once when its result says that it ran."""
+    """The plugin's own ledger beside the results: an Execute is called at most once, exactly once
+    when its result says that it ran, and not at all when it says that nothing was called. Each
+    call has a result."""
     asked = ledger.asked()
-    assert max(asked.values()) == 1, [c for c in asked.items() if c[1] > 1]
+    many = [c for c in asked.items() if c[1] > 1]
+    assert not many, f"called more than once: {many}"
+    told = set()
     for event in events:
-        if event.final and event.name == "ExecutionResult" and event.status == "SUCCEEDED":
-            assert event.value["trace"]["attempt"] == 1, event.plain
+        if event.final and event.name == "ExecutionResult" and event.command_id in ledger.names:
+            name, attempt = ledger.names[event.command_id], event.value["trace"]["attempt"]
+            told.add(name)
+            if event.status == "SUCCEEDED":
+                assert asked[name] == attempt == 1, (f"called {asked[name]} times", event.value)
+            elif attempt == 0:
+                assert asked[name] == 0, (f"called {asked[name]} times", event.value)
+    assert told, "no Execute has a result"
+    assert asked.keys() <= told, f"called without a result: {sorted(asked.keys() - told)}"
 
 
 def assert_attempts(events):
     """Other operations are called once or twice."""
-    for event in events:
-        if event.final and event.name != "DeadLetter":
-            assert event.value["trace"]["attempt"] <= 2, event.plain
+    results = [e for e in events if e.final and e.name != "DeadLetter"]
+    assert results, "nothing has a result"
+    for event in results:
+        assert event.value["trace"]["attempt"] <= 2, event.plain

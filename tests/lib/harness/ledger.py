@@ -18,7 +18,8 @@ def package():
 class Ledger:
     def __init__(self, t):
         self.path = t.dir / "ledger.jsonl"
-        t.install(package())
+        self.plugin_id = t.install(package())
+        self.names = {}  # command id: the name that its calls are counted under
 
     def config(self, seconds=0, **more):
         return {"ledger": str(self.path), "sleepMs": int(seconds * 1000), **more}
@@ -27,9 +28,11 @@ class Ledger:
         """An execution whose calls are counted under `name`."""
         fields = {"command": name, "lease": {"providerLeaseId": lease}, "timeoutMs": 120_000}
         config = self.config(seconds, **top.pop("config", {}))
-        return commands.command(
+        made = commands.command(
             "Execute", fields, target=TARGET, orderingKey=key, config=config, **top
         )
+        self.names[made["commandId"]] = name
+        return made
 
     def acquire(self, seconds=0, **top):
         config = self.config(seconds, **top.pop("config", {}))

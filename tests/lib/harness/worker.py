@@ -3,10 +3,12 @@
 
 import http.client
 import os
+import re
 import signal
 from dataclasses import dataclass
+from functools import cache
 
-from .paths import BUILD, TSAN_OPTIONS, VALGRIND, environment
+from .paths import BUILD, ROOT, TSAN_OPTIONS, VALGRIND, environment
 from .process import free_port, sanitizer_report, spawn, wait_until
 
 SANITIZER_EXIT = 99
@@ -26,6 +28,13 @@ def program(build=None):
     if not path.exists():
         raise AssertionError(f"{path} is not built; run: make SAN=address DEVELOPER=1 all")
     return path
+
+
+@cache
+def _messages():
+    """The sources, with literals that go on in the next line joined."""
+    sources = (ROOT / "src").rglob("*.c")
+    return [re.sub(r'"\s*\n\s*"', "", source.read_text("utf-8")) for source in sources]
 
 
 @dataclass(frozen=True)
@@ -175,6 +184,12 @@ class Worker:
             return self.stderr_path.read_text("utf-8", "replace")
         except FileNotFoundError:
             return ""
+
+    def assert_not_said(self, text):
+        """That one of our messages is not in its log. The text must be one of the sources, or a
+        message in other words would pass."""
+        assert any(text in source for source in _messages()), f"no message of ours: {text!r}"
+        assert text not in self.stderr(), f"{self.name}: {text!r}: {self.stderr()[-2000:]}"
 
     # --- the end of a test ---
 
