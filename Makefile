@@ -46,7 +46,7 @@ plugin := channel config_push deadline execlog frame handshake host host_reply h
 	host_stream limiter managed message_reader package parse_job plugin_call plugin_process \
 	plugin_record rpc scope spawn stderr_pipe stderr_tail store supervisor supervisor_table \
 	worker worker_env worker_record worker_report
-claim := claim claims claims_scripts claims_wire
+claim := claim claims claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue \
 	consumer_rebalance consumer_state event group_meta offset_metadata offsets produce \

@@ -6,210 +6,160 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "claims_impl.h"
-#include "envdriver/base/clock.h"
+#include "claims_wire.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/registry/instance.h"
 
 /*
  * DESIGN: a request is in the list of its kind from its making until it is
  * over. It is sent at once when Redis is up; when the connection is lost, all
- * its replies come as NULL, it stays in its list, and on_up sends it again.
- * One that is over (answered, or forgotten) while replies are still due is
- * out of its list and goes with the last of them.
+ * its replies come as NULL, it stays in its list, and on_claims_up sends it
+ * again. A request that is over (answered, or cancelled) while replies are
+ * still due is out of its list and is freed with the last of them.
  */
 
-static void
-list_add(struct claims_request *r)
-{
-	struct claims_list *l = &r->claims->lists[r->kind];
+TAILQ_HEAD(claims_list, claims_request);
 
-	r->prev = l->tail;
-	r->next = NULL;
-	if (l->tail)
-		l->tail->next = r;
-	else
-		l->head = r;
-	l->tail = r;
-	l->n++;
+struct claims {
+	struct claims_wire wire;
+	struct claims_list lists[KINDS];
+	size_t counts[KINDS];
+	struct claims_draft draft;
+};
+
+static void
+list_request(struct claims_request *r)
+{
+	TAILQ_INSERT_TAIL(&r->claims->lists[r->kind], r, of_kind);
+	r->claims->counts[r->kind]++;
 }
 
 static void
-list_remove(struct claims_request *r)
+unlist_request(struct claims_request *r)
 {
-	struct claims_list *l = &r->claims->lists[r->kind];
-
-	if (r->prev)
-		r->prev->next = r->next;
-	else
-		l->head = r->next;
-	if (r->next)
-		r->next->prev = r->prev;
-	else
-		l->tail = r->prev;
-	l->n--;
+	TAILQ_REMOVE(&r->claims->lists[r->kind], r, of_kind);
+	r->claims->counts[r->kind]--;
 }
 
 static void
-launch(struct claims_request *r)
+send_request(struct claims_request *r)
 {
 	r->again = false;
-	/* Refused: Redis is down, on_up sends it. */
-	if (!redis_up(r->claims->redis))
+	/* Refused: Redis is down, on_claims_up sends it. */
+	if (!redis_up(r->claims->wire.redis))
 		return;
-	r->again = claim_wire_send(r) < 0;
+	r->again = claims_wire_send(&r->claims->wire, r) < 0;
 }
 
-void
-claim_over(struct claims_request *r)
+/* It is over: out of its list; freed when no reply is due any more. */
+static void
+end_request(struct claims_request *r)
 {
 	if (!r->over) {
-		list_remove(r);
+		unlist_request(r);
 		r->over = true;
 	}
 	if (r->flying == 0)
 		free(r);
 }
 
-void
-claim_again(struct claims_request *r)
+/* Ends the request and calls back. */
+static void
+answer_request(struct claims_request *r, const struct claims_wire_reply *reply)
 {
-	r->again = true;
-	if (r->flying == 0)
-		launch(r);
+	const enum claims_kind kind = r->kind;
+	const union claims_fn fn = r->fn;
+	void *arg = r->arg;
+
+	end_request(r);
+	switch (kind) {
+	case KIND_CLAIM:
+		fn.claim(arg, &(struct claims_reply){ reply->met, reply->attempt, reply->found });
+		break;
+	case KIND_ANSWER:
+		fn.answer(arg, reply->how);
+		break;
+	case KIND_TAKEOVER:
+		fn.takeover(arg, reply->taken, reply->attempt);
+		break;
+	case KIND_FETCH:
+		fn.fetch(arg, reply->packed);
+		break;
+	case KIND_LOOK:
+		fn.look(arg, reply->found);
+		break;
+	default:
+		break;		/* nobody waits for it */
+	}
 }
 
-void
-claim_on_reply(void *arg, const redisReply *reply)
+static void
+on_claims_reply(void *arg, const redisReply *reply)
 {
 	struct claims_request *r = arg;
-	struct claims *c = r->claims;
+	struct claims_wire *w = &r->claims->wire;
+	struct claims_wire_reply read;
 
 	assert(r->flying > 0);
 	r->flying--;
 	if (r->stale) {
 		r->stale--;
 	} else if (!r->over) {
-		r->again |= redis_is_outage(c->redis, reply) ||
-			    redis_is_noscript(c->redis, reply);
+		r->again |= redis_is_outage(w->redis, reply) || redis_is_noscript(w->redis, reply);
 		/* `again` may also come from an earlier one of its replies. */
-		if (!r->again) {
-			claim_wire_reply(r, reply);
+		switch (r->again ? CLAIMS_READ_AGAIN : claims_wire_read(w, r, reply, &read)) {
+		case CLAIMS_READ:
+			answer_request(r, &read);
 			return;
+		case CLAIMS_READ_AGAIN:
+			r->again = true;
+			break;
+		case CLAIMS_READ_MORE:
+			break;
 		}
 	}
 	if (r->over)
-		claim_over(r);
+		end_request(r);
 	else if (r->again && r->flying == 0)
-		launch(r);
+		send_request(r);
 }
 
 static void
-on_up(void *arg)
+on_claims_up(void *arg)
 {
 	struct claims *c = arg;
 	struct claims_request *r;
 	int kind;
 
 	for (kind = 0; kind < KINDS; kind++)
-		for (r = c->lists[kind].head; r; r = r->next)
-			launch(r);
+		TAILQ_FOREACH(r, &c->lists[kind], of_kind)
+			send_request(r);
 }
 
-/* --- making requests --- */
+/* --- the operations --- */
 
-struct draft {
-	struct claims *c;
-	size_t at[PARTS], len[PARTS];
-};
-
-static struct draft
-draft_begin(struct claims *c, struct span id)
-{
-	struct draft d = { .c = c };
-
-	buf_reset(&c->draft);
-	d.at[PART_ID] = 0;
-	d.len[PART_ID] = id.len;
-	buf_addspan(&c->draft, id);
-	return d;
-}
-
-static void
-draft_add(struct draft *d, enum claims_part part, struct span text)
-{
-	d->at[part] = d->c->draft.len;
-	claim_encode(text, &d->c->draft);
-	d->len[part] = d->c->draft.len - d->at[part];
-}
-
-static void
-draft_record(struct draft *d, const struct claim_record *record)
-{
-	d->at[PART_RECORD] = d->c->draft.len;
-	claim_format_record(record, &d->c->draft);
-	d->len[PART_RECORD] = d->c->draft.len - d->at[PART_RECORD];
-}
-
-/* `record` may be NULL; `bytes` is copied last and only here: it may be
- * large. */
+/* Puts the request in its list and sends it. */
 static struct claims_request *
-request_new(const struct draft *d, enum claims_kind kind, const struct claim_record *record,
-	    struct span bytes, void *arg)
+start_request(struct claims *c, struct claims_request *r, void *arg)
 {
-	struct claims *c = d->c;
-	size_t topic = record ? record->topic.len : 0, i;
-	struct claims_request *r = NULL;
-
-	if (!c->draft.failed)
-		r = buf_realloc(NULL, sizeof(*r) + c->draft.len + topic + bytes.len);
-	if (!r)
-		return NULL;
-	memset(r, 0, sizeof(*r));
 	r->claims = c;
-	r->kind = kind;
 	r->arg = arg;
-	memcpy(r->mem, c->draft.data, c->draft.len);
-	for (i = 0; i < PARTS; i++)
-		r->part[i] = (struct span){ r->mem + d->at[i], d->len[i] };
-	if (record) {
-		r->record = *record;
-		r->record.topic.ptr = r->mem + c->draft.len;
-		memcpy(r->mem + c->draft.len, record->topic.ptr, topic);
-	}
-	r->part[PART_BYTES] = (struct span){ r->mem + c->draft.len + topic, bytes.len };
-	if (bytes.len)
-		memcpy(r->mem + c->draft.len + topic, bytes.ptr, bytes.len);
+	list_request(r);
+	send_request(r);
 	return r;
-}
-
-static struct claims_request *
-started(struct claims_request *r)
-{
-	list_add(r);
-	launch(r);
-	return r;
-}
-
-static void
-draft_started_at(struct draft *d)
-{
-	char text[CLOCK_TEXT_MAX];
-
-	draft_add(d, PART_STARTED_AT, span_of(clock_text(clock_wall_ms(), text)));
 }
 
 struct claims_request *
 claims_claim(struct claims *c, const struct claims_claim *what, claims_claim_fn *fn, void *arg)
 {
-	struct draft d = draft_begin(c, what->command_id);
+	struct claims_draft *d = &c->draft;
 	struct claims_request *r;
 
-	draft_record(&d, what->record);
-	draft_add(&d, PART_TOKEN, span_of(what->token));
-	draft_started_at(&d);
-	r = request_new(&d, KIND_CLAIM, what->record, what->call ? SPAN_NULL : what->answer, arg);
+	claims_draft_begin(d, what->command_id);
+	claims_draft_record(d, what->record);
+	claims_draft_text(d, PART_TOKEN, span_of(what->token));
+	claims_draft_started_at(d);
+	r = claims_request_new(d, KIND_CLAIM, what->record, what->call ? SPAN_NULL : what->answer);
 	if (!r)
 		return NULL;
 	assert(strlen(what->token) < sizeof(r->token));
@@ -218,7 +168,7 @@ claims_claim(struct claims *c, const struct claims_claim *what, claims_claim_fn 
 	/* No call is answered at once, with its answer: two keys. */
 	r->scripted = !what->call;
 	r->fn.claim = fn;
-	return started(r);
+	return start_request(c, r, arg);
 }
 
 void
@@ -229,33 +179,34 @@ claims_release(struct claims *c, struct claims_request *claiming)
 	assert(r->claims == c && r->kind == KIND_CLAIM && !r->over);
 	/* Also when it was never sent: an earlier one with this token may have
 	 * been, and a release of what is not ours does nothing. */
-	list_remove(r);
+	unlist_request(r);
 	r->kind = KIND_RELEASE;
 	r->stale = r->flying;
-	list_add(r);
-	launch(r);
+	list_request(r);
+	send_request(r);
 }
 
 struct claims_request *
 claims_answer(struct claims *c, const struct claims_answer *what, claims_answer_fn *fn, void *arg)
 {
-	struct draft d = draft_begin(c, what->command_id);
+	struct claims_draft *d = &c->draft;
 	struct claims_request *r;
 
-	draft_record(&d, what->record);
-	draft_add(&d, PART_TOKEN, span_of(what->token));
-	draft_add(&d, PART_LEASE, what->lease);
-	draft_started_at(&d);
-	r = request_new(&d, KIND_ANSWER, NULL, what->answer, arg);
+	claims_draft_begin(d, what->command_id);
+	claims_draft_record(d, what->record);
+	claims_draft_text(d, PART_TOKEN, span_of(what->token));
+	claims_draft_text(d, PART_LEASE, what->lease);
+	claims_draft_started_at(d);
+	r = claims_request_new(d, KIND_ANSWER, NULL, what->answer);
 	if (!r)
 		return NULL;
 	r->attempt = what->attempt;
 	r->fn.answer = fn;
-	return started(r);
+	return start_request(c, r, arg);
 }
 
 static struct span
-or_null(struct span json)
+json_or_null(struct span json)
 {
 	return json.ptr ? json : SPAN_LIT("null");
 }
@@ -264,107 +215,114 @@ struct claims_request *
 claims_takeover(struct claims *c, const struct claims_takeover *what, claims_takeover_fn *fn,
 		void *arg)
 {
-	struct draft d = draft_begin(c, what->command_id);
+	struct claims_draft *d = &c->draft;
 	struct claims_request *r;
 
-	draft_record(&d, what->record);
-	draft_add(&d, PART_TOKEN, what->seen_token);
-	draft_add(&d, PART_NEW_TOKEN, span_of(what->new_token));
-	draft_started_at(&d);
-	r = request_new(&d, KIND_TAKEOVER, NULL, or_null(what->destroy), arg);
+	claims_draft_begin(d, what->command_id);
+	claims_draft_record(d, what->record);
+	claims_draft_text(d, PART_TOKEN, what->seen_token);
+	claims_draft_text(d, PART_NEW_TOKEN, span_of(what->new_token));
+	claims_draft_started_at(d);
+	r = claims_request_new(d, KIND_TAKEOVER, NULL, json_or_null(what->destroy));
 	if (!r)
 		return NULL;
 	r->rerun = what->rerun;
 	r->answer_lost = what->answer_lost;
 	r->fn.takeover = fn;
-	return started(r);
+	return start_request(c, r, arg);
 }
 
 static bool
-end(struct claims *c, enum claims_kind kind, const struct claims_finish *what)
+finish(struct claims *c, enum claims_kind kind, const struct claims_finish *what)
 {
-	struct draft d = draft_begin(c, what->command_id);
+	struct claims_draft *d = &c->draft;
 	struct claims_request *r;
 
-	draft_record(&d, what->record);
-	draft_add(&d, PART_TOKEN, span_of(what->token));
-	draft_add(&d, PART_LEASE, what->lease);
-	r = request_new(&d, kind, NULL, or_null(what->destroy), NULL);
+	claims_draft_begin(d, what->command_id);
+	claims_draft_record(d, what->record);
+	claims_draft_text(d, PART_TOKEN, span_of(what->token));
+	claims_draft_text(d, PART_LEASE, what->lease);
+	r = claims_request_new(d, kind, NULL, json_or_null(what->destroy));
 	if (!r)
 		return false;
 	r->acquire = what->acquire;
 	r->answered = what->answered;
-	started(r);
+	start_request(c, r, /* arg= */ NULL);
 	return true;
 }
 
 bool
 claims_finish(struct claims *c, const struct claims_finish *what)
 {
-	return end(c, KIND_FINISH, what);
+	return finish(c, KIND_FINISH, what);
 }
 
 bool
 claims_settle(struct claims *c, const struct claims_finish *what)
 {
 	assert(what->token);
-	return end(c, KIND_SETTLE, what);
+	return finish(c, KIND_SETTLE, what);
 }
 
 size_t
 claims_finishing(const struct claims *c)
 {
-	return c->lists[KIND_FINISH].n + c->lists[KIND_SETTLE].n + c->lists[KIND_RELEASE].n +
-	       c->lists[KIND_ORPHAN].n;
+	return c->counts[KIND_FINISH] + c->counts[KIND_SETTLE] + c->counts[KIND_RELEASE] +
+	       c->counts[KIND_ORPHAN];
 }
 
 struct claims_request *
 claims_fetch(struct claims *c, struct span command_id, claims_fetch_fn *fn, void *arg)
 {
-	struct draft d = draft_begin(c, command_id);
-	struct claims_request *r = request_new(&d, KIND_FETCH, NULL, SPAN_NULL, arg);
+	struct claims_request *r;
 
+	claims_draft_begin(&c->draft, command_id);
+	r = claims_request_new(&c->draft, KIND_FETCH, NULL, SPAN_NULL);
 	if (!r)
 		return NULL;
 	r->fn.fetch = fn;
-	return started(r);
+	return start_request(c, r, arg);
 }
 
 struct claims_request *
 claims_look(struct claims *c, struct span command_id, claims_look_fn *fn, void *arg)
 {
-	struct draft d = draft_begin(c, command_id);
-	struct claims_request *r = request_new(&d, KIND_LOOK, NULL, SPAN_NULL, arg);
+	struct claims_request *r;
 
+	claims_draft_begin(&c->draft, command_id);
+	r = claims_request_new(&c->draft, KIND_LOOK, NULL, SPAN_NULL);
 	if (!r)
 		return NULL;
 	r->fn.look = fn;
-	return started(r);
+	return start_request(c, r, arg);
+}
+
+void
+claims_reassert(struct claims *c, struct span command_id, const struct claim_record *record,
+		const char *token, int attempt)
+{
+	claims_wire_reassert(&c->wire, command_id, record, token, attempt);
 }
 
 bool
 claims_orphan(struct claims *c, struct span command_id, struct span token, struct span lease,
 	      struct span destroy)
 {
-	struct draft d = draft_begin(c, command_id);
 	struct buf json = BUF_INIT;
 	struct claims_request *r = NULL;
 
-	d.at[PART_FIELD] = c->draft.len;
-	buf_addspan(&c->draft, command_id);
-	buf_addch(&c->draft, ':');
-	buf_addspan(&c->draft, token);
-	d.len[PART_FIELD] = c->draft.len - d.at[PART_FIELD];
+	claims_draft_begin(&c->draft, command_id);
+	claims_draft_field(&c->draft, token);
 	buf_adds(&json, "{\"lease\":");
 	jtext_add_string(&json, lease);
 	buf_adds(&json, ",\"call\":");
-	buf_addspan(&json, or_null(destroy));
+	buf_addspan(&json, json_or_null(destroy));
 	buf_addch(&json, '}');
 	if (!json.failed)
-		r = request_new(&d, KIND_ORPHAN, NULL, buf_span(&json), NULL);
+		r = claims_request_new(&c->draft, KIND_ORPHAN, NULL, buf_span(&json));
 	buf_release(&json);
 	if (r)
-		started(r);
+		start_request(c, r, /* arg= */ NULL);
 	return r != NULL;
 }
 
@@ -372,43 +330,15 @@ void
 claims_cancel(struct claims_request *r)
 {
 	if (r)
-		claim_over(r);
+		end_request(r);
 }
 
 /* --- the whole --- */
 
 void
-claims_channel(const struct redis *redis, struct buf *out)
-{
-	buf_adds(out, redis_prefix(redis));
-	buf_adds(out, "handover");
-}
-
-static bool
-name_keys(struct claims *c, const struct instance *instance)
-{
-	const char *prefix = redis_prefix(c->redis);
-
-	buf_adds(&c->claim_key, prefix);
-	buf_adds(&c->claim_key, "claim:");
-	c->claim_prefix = c->claim_key.len;
-	buf_adds(&c->answer_key, prefix);
-	buf_adds(&c->answer_key, "answer:");
-	c->answer_prefix = c->answer_key.len;
-	buf_adds(&c->orphans_key, prefix);
-	buf_adds(&c->orphans_key, "orphans");
-	claims_channel(c->redis, &c->channel);
-	claim_encode(span_of(instance_id(instance)), &c->holder);
-	c->instance_len = c->holder.len;
-	claim_encode(span_of(instance_incarnation(instance)), &c->holder);
-	return !c->claim_key.failed && !c->answer_key.failed && !c->orphans_key.failed &&
-	       !c->channel.failed && !c->holder.failed;
-}
-
-void
 claims_set_backstop(struct claims *c, int64_t backstop_ms)
 {
-	snprintf(c->backstop, sizeof(c->backstop), "%" PRId64, backstop_ms);
+	snprintf(c->wire.backstop, sizeof(c->wire.backstop), "%" PRId64, backstop_ms);
 }
 
 struct claims *
@@ -416,25 +346,23 @@ claims_new(struct redis *redis, struct instance *instance, int64_t retention_ms,
 	   int64_t backstop_ms, struct err *reterr)
 {
 	struct claims *c = buf_realloc(NULL, sizeof(*c));
-	struct redis_listener l = { .on_up = on_up, .rank = REDIS_RANK_CLAIMS };
-	int i;
+	struct redis_listener l = { .on_up = on_claims_up, .rank = REDIS_RANK_CLAIMS };
+	int kind;
 
 	if (!c) {
 		err_nomem(reterr);
 		return NULL;
 	}
 	memset(c, 0, sizeof(*c));
-	c->redis = redis;
-	c->instance = instance;
-	if (!name_keys(c, instance)) {
+	for (kind = 0; kind < KINDS; kind++)
+		TAILQ_INIT(&c->lists[kind]);
+	if (!claims_wire_init(&c->wire, redis, instance, on_claims_reply)) {
 		claims_free(c);
 		err_nomem(reterr);
 		return NULL;
 	}
-	snprintf(c->retention, sizeof(c->retention), "%" PRId64, retention_ms);
+	snprintf(c->wire.retention, sizeof(c->wire.retention), "%" PRId64, retention_ms);
 	claims_set_backstop(c, backstop_ms);
-	for (i = 0; i < CLAIM_SCRIPTS; i++)
-		c->scripts[i] = redis_script(redis, claim_scripts[i]);
 	l.arg = c;
 	redis_listen(redis, &l);
 	return c;
@@ -443,25 +371,18 @@ claims_new(struct redis *redis, struct instance *instance, int64_t retention_ms,
 void
 claims_free(struct claims *c)
 {
+	struct claims_request *r;
 	int kind;
 
 	if (!c)
 		return;
 	for (kind = 0; kind < KINDS; kind++) {
-		while (c->lists[kind].head) {
-			struct claims_request *r = c->lists[kind].head;
-
+		while ((r = TAILQ_FIRST(&c->lists[kind]))) {
 			r->flying = 0;
-			claim_over(r);
+			end_request(r);
 		}
 	}
-	buf_release(&c->claim_key);
-	buf_release(&c->answer_key);
-	buf_release(&c->orphans_key);
-	buf_release(&c->channel);
-	buf_release(&c->holder);
-	buf_release(&c->value);
-	buf_release(&c->scratch);
-	buf_release(&c->draft);
+	claims_wire_release(&c->wire);
+	buf_release(&c->draft.mem);
 	free(c);
 }

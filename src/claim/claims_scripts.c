@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "claims_impl.h"
+#include "claims_scripts.h"
 
 /*
  * Arguments that all of them have: KEYS[1] the claim, ARGV[1] the record as
@@ -137,8 +137,8 @@ static const char takeover_text[] =
 	"return {attempt}\n";
 
 /*
- * finish(lease) of an AcquireLease (docs/engine.md section 4): as a script
- * the orphan is written in the same step, so that a lost reply loses no lease.
+ * finish(lease) of an AcquireLease: a script, so that the orphan is written in
+ * the same step and a lost reply loses no lease.
  * KEYS[2] the answer, KEYS[3] orphans; ARGV[2] the packed `done`, [4] lease,
  * [5] command id, [6] what the lease's end needs.
  */
@@ -167,11 +167,11 @@ static const char settle_text[] =
 	"redis.call('DEL', KEYS[2])\n"
 	"return 1\n";
 
-const char *const claim_scripts[CLAIM_SCRIPTS] = {
-	[CLAIM_SCRIPT_CLAIM] = claim_text,
-	[CLAIM_SCRIPT_RELEASE] = release_text,
-	[CLAIM_SCRIPT_ANSWER] = answer_text,
-	[CLAIM_SCRIPT_TAKEOVER] = takeover_text,
-	[CLAIM_SCRIPT_FINISH] = finish_text,
-	[CLAIM_SCRIPT_SETTLE] = settle_text,
+const char *const claims_scripts[CLAIMS_SCRIPTS] = {
+	[CLAIMS_SCRIPT_CLAIM] = claim_text,
+	[CLAIMS_SCRIPT_RELEASE] = release_text,
+	[CLAIMS_SCRIPT_ANSWER] = answer_text,
+	[CLAIMS_SCRIPT_TAKEOVER] = takeover_text,
+	[CLAIMS_SCRIPT_FINISH] = finish_text,
+	[CLAIMS_SCRIPT_SETTLE] = settle_text,
 };

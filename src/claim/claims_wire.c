@@ -1,16 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "claims_wire.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "claims_impl.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
+#include "envdriver/registry/instance.h"
+
+void
+claims_channel(const struct redis *redis, struct buf *out)
+{
+	buf_adds(out, redis_prefix(redis));
+	buf_adds(out, "handover");
+}
+
+static bool
+name_keys(struct claims_wire *w, const struct instance *instance)
+{
+	const char *prefix = redis_prefix(w->redis);
+
+	buf_adds(&w->claim_key, prefix);
+	buf_adds(&w->claim_key, "claim:");
+	w->claim_prefix = w->claim_key.len;
+	buf_adds(&w->answer_key, prefix);
+	buf_adds(&w->answer_key, "answer:");
+	w->answer_prefix = w->answer_key.len;
+	buf_adds(&w->orphans_key, prefix);
+	buf_adds(&w->orphans_key, "orphans");
+	claims_channel(w->redis, &w->channel);
+	claim_encode(span_of(instance_id(instance)), &w->holder);
+	w->instance_len = w->holder.len;
+	claim_encode(span_of(instance_incarnation(instance)), &w->holder);
+	return !w->claim_key.failed && !w->answer_key.failed && !w->orphans_key.failed &&
+	       !w->channel.failed && !w->holder.failed;
+}
+
+bool
+claims_wire_init(struct claims_wire *w, struct redis *redis, const struct instance *instance,
+		 redis_reply_fn *on_reply)
+{
+	int i;
+
+	*w = (struct claims_wire){ .redis = redis, .on_reply = on_reply };
+	if (!name_keys(w, instance))
+		return false;
+	for (i = 0; i < CLAIMS_SCRIPTS; i++)
+		w->scripts[i] = redis_script(redis, claims_scripts[i]);
+	return true;
+}
+
+void
+claims_wire_release(struct claims_wire *w)
+{
+	buf_release(&w->claim_key);
+	buf_release(&w->answer_key);
+	buf_release(&w->orphans_key);
+	buf_release(&w->channel);
+	buf_release(&w->holder);
+	buf_release(&w->value);
+	buf_release(&w->scratch);
+}
 
 /* --- sending --- */
 
 static struct span
-key(struct buf *b, size_t prefix, struct span id)
+end_key(struct buf *b, size_t prefix, struct span id)
 {
 	b->len = prefix;
 	buf_addspan(b, id);
@@ -18,15 +74,15 @@ key(struct buf *b, size_t prefix, struct span id)
 }
 
 static struct span
-claim_key(struct claims *c, struct span id)
+claim_key(struct claims_wire *w, struct span id)
 {
-	return key(&c->claim_key, c->claim_prefix, id);
+	return end_key(&w->claim_key, w->claim_prefix, id);
 }
 
 static struct span
-answer_key(struct claims *c, struct span id)
+answer_key(struct claims_wire *w, struct span id)
 {
-	return key(&c->answer_key, c->answer_prefix, id);
+	return end_key(&w->answer_key, w->answer_prefix, id);
 }
 
 static struct span
@@ -36,71 +92,69 @@ flag(bool on)
 }
 
 static struct span
-holder_instance(const struct claims *c)
+holder_instance(const struct claims_wire *w)
 {
-	return (struct span){ c->holder.data, c->instance_len };
+	return (struct span){ w->holder.data, w->instance_len };
 }
 
 static struct span
-holder_incarnation(const struct claims *c)
+holder_incarnation(const struct claims_wire *w)
 {
-	return (struct span){ c->holder.data + c->instance_len, c->holder.len - c->instance_len };
+	return (struct span){ w->holder.data + w->instance_len, w->holder.len - w->instance_len };
 }
 
 /* Out of memory while a key or a value was written: nothing may be sent. */
 static bool
-failed(struct claims *c)
+memory_failed(struct claims_wire *w)
 {
-	bool bad = c->claim_key.failed || c->answer_key.failed || c->value.failed;
+	bool failed = w->claim_key.failed || w->answer_key.failed || w->value.failed;
 
-	c->claim_key.failed = c->answer_key.failed = c->value.failed = false;
-	if (bad)
-		redis_fail(c->redis, "out of memory");
-	return bad;
+	w->claim_key.failed = w->answer_key.failed = w->value.failed = false;
+	if (failed)
+		redis_fail(w->redis, "out of memory");
+	return failed;
 }
 
 static int
-flew(struct claims_request *r, int code)
+send_command(struct claims_wire *w, struct claims_request *r, size_t argc, const struct span *argv)
 {
+	int code = ERR_NOMEM;
+
+	if (!memory_failed(w))
+		code = redis_send(w->redis, w->on_reply, r, argc, argv);
 	if (code == 0)
 		r->flying++;
 	return code;
 }
 
 static int
-command(struct claims_request *r, size_t argc, const struct span *argv)
+send_script(struct claims_wire *w, struct claims_request *r, enum claims_script s, size_t n_keys,
+	    size_t argc, const struct span *argv)
 {
-	if (failed(r->claims))
-		return ERR_NOMEM;
-	return flew(r, redis_send(r->claims->redis, claim_on_reply, r, argc, argv));
-}
+	int code = ERR_NOMEM;
 
-static int
-script(struct claims_request *r, enum claims_script s, size_t n_keys, size_t argc,
-       const struct span *argv)
-{
-	struct claims *c = r->claims;
-
-	if (failed(c))
-		return ERR_NOMEM;
-	return flew(r, redis_eval(c->redis, c->scripts[s], claim_on_reply, r, n_keys, argc, argv));
+	if (!memory_failed(w))
+		code = redis_eval(w->redis, w->scripts[s], w->on_reply, r, n_keys, argc, argv);
+	if (code == 0)
+		r->flying++;
+	return code;
 }
 
 /* Puts v1|state|record|instance|incarnation|token|attempt|startedAt| together
  * from packed parts. */
 static struct span
-calling_value(struct claims *c, struct span record, struct span token, int attempt,
+calling_value(struct claims_wire *w, struct span record, struct span token, int attempt,
 	      struct span started_at)
 {
-	struct buf *b = &c->value;
+	struct buf *b = &w->value;
 
 	buf_reset(b);
 	buf_adds(b, "v1|calling|");
 	buf_addspan(b, record);
 	buf_addch(b, '|');
-	buf_addspan(b, holder_instance(c));
+	buf_addspan(b, holder_instance(w));
 	buf_addch(b, '|');
-	buf_addspan(b, holder_incarnation(c));
+	buf_addspan(b, holder_incarnation(w));
 	buf_addch(b, '|');
 	buf_addspan(b, token);
 	if (attempt == 1)
@@ -113,9 +167,9 @@ calling_value(struct claims *c, struct span record, struct span token, int attem
 }
 
 static struct span
-done_value(struct claims *c, struct span record, struct span lease)
+done_value(struct claims_wire *w, struct span record, struct span lease)
 {
-	struct buf *b = &c->value;
+	struct buf *b = &w->value;
 
 	buf_reset(b);
 	buf_adds(b, "v1|done|");
@@ -126,146 +180,140 @@ done_value(struct claims *c, struct span record, struct span lease)
 }
 
 static int
-send_claim(struct claims_request *r)
+send_claim(struct claims_wire *w, struct claims_request *r)
 {
-	struct claims *c = r->claims;
 	const struct span *p = r->part;
 
 	if (!r->scripted) {
 		struct span argv[] = {
-			SPAN_LIT("SET"), claim_key(c, p[PART_ID]),
-			calling_value(c, p[PART_RECORD], p[PART_TOKEN], 1, p[PART_STARTED_AT]),
-			SPAN_LIT("NX"), SPAN_LIT("GET"), SPAN_LIT("PX"), span_of(c->backstop),
+			SPAN_LIT("SET"), claim_key(w, p[PART_ID]),
+			calling_value(w, p[PART_RECORD], p[PART_TOKEN], 1, p[PART_STARTED_AT]),
+			SPAN_LIT("NX"), SPAN_LIT("GET"), SPAN_LIT("PX"), span_of(w->backstop),
 		};
 
-		return command(r, 7, argv);
+		return send_command(w, r, 7, argv);
 	}
 	struct span argv[] = {
-		claim_key(c, p[PART_ID]), answer_key(c, p[PART_ID]),
-		p[PART_RECORD], p[PART_TOKEN], span_of(c->backstop), holder_instance(c),
-		holder_incarnation(c), p[PART_STARTED_AT], flag(r->call), p[PART_BYTES],
+		claim_key(w, p[PART_ID]), answer_key(w, p[PART_ID]),
+		p[PART_RECORD], p[PART_TOKEN], span_of(w->backstop), holder_instance(w),
+		holder_incarnation(w), p[PART_STARTED_AT], flag(r->call), p[PART_BYTES],
 	};
 
-	return script(r, CLAIM_SCRIPT_CLAIM, 2, 10, argv);
+	return send_script(w, r, CLAIMS_SCRIPT_CLAIM, 2, 10, argv);
 }
 
 static int
-send_release(struct claims_request *r)
+send_release(struct claims_wire *w, struct claims_request *r)
 {
-	struct claims *c = r->claims;
 	struct span argv[] = {
-		claim_key(c, r->part[PART_ID]),
-		r->part[PART_RECORD], r->part[PART_TOKEN], span_of(c->backstop),
+		claim_key(w, r->part[PART_ID]),
+		r->part[PART_RECORD], r->part[PART_TOKEN], span_of(w->backstop),
 	};
 
-	return script(r, CLAIM_SCRIPT_RELEASE, 1, 4, argv);
+	return send_script(w, r, CLAIMS_SCRIPT_RELEASE, 1, 4, argv);
 }
 
 static int
-send_answer(struct claims_request *r)
+send_answer(struct claims_wire *w, struct claims_request *r)
 {
-	struct claims *c = r->claims;
 	const struct span *p = r->part;
 	char attempt[16];
 	struct span argv[] = {
-		claim_key(c, p[PART_ID]), answer_key(c, p[PART_ID]),
-		p[PART_RECORD], p[PART_TOKEN], span_of(c->backstop), holder_instance(c),
-		holder_incarnation(c), p[PART_STARTED_AT], { attempt, 0 }, p[PART_LEASE],
-		p[PART_BYTES], buf_span(&c->channel), p[PART_ID],
+		claim_key(w, p[PART_ID]), answer_key(w, p[PART_ID]),
+		p[PART_RECORD], p[PART_TOKEN], span_of(w->backstop), holder_instance(w),
+		holder_incarnation(w), p[PART_STARTED_AT], { attempt, 0 }, p[PART_LEASE],
+		p[PART_BYTES], buf_span(&w->channel), p[PART_ID],
 	};
 
 	argv[8].len = (size_t)snprintf(attempt, sizeof(attempt), "%d", r->attempt);
-	return script(r, CLAIM_SCRIPT_ANSWER, 2, 13, argv);
+	return send_script(w, r, CLAIMS_SCRIPT_ANSWER, 2, 13, argv);
 }
 
 static int
-send_takeover(struct claims_request *r)
+send_takeover(struct claims_wire *w, struct claims_request *r)
 {
-	struct claims *c = r->claims;
 	const struct span *p = r->part;
 	struct span argv[] = {
-		claim_key(c, p[PART_ID]), answer_key(c, p[PART_ID]), buf_span(&c->orphans_key),
-		p[PART_RECORD], p[PART_TOKEN], span_of(c->backstop), holder_instance(c),
-		holder_incarnation(c), p[PART_STARTED_AT], p[PART_NEW_TOKEN], flag(r->rerun),
+		claim_key(w, p[PART_ID]), answer_key(w, p[PART_ID]), buf_span(&w->orphans_key),
+		p[PART_RECORD], p[PART_TOKEN], span_of(w->backstop), holder_instance(w),
+		holder_incarnation(w), p[PART_STARTED_AT], p[PART_NEW_TOKEN], flag(r->rerun),
 		flag(r->answer_lost), p[PART_ID], p[PART_BYTES],
 	};
 
-	return script(r, CLAIM_SCRIPT_TAKEOVER, 3, 14, argv);
+	return send_script(w, r, CLAIMS_SCRIPT_TAKEOVER, 3, 14, argv);
 }
 
 static int
-send_finish(struct claims_request *r)
+send_finish(struct claims_wire *w, struct claims_request *r)
 {
-	struct claims *c = r->claims;
 	const struct span *p = r->part;
-	struct span done = done_value(c, p[PART_RECORD], p[PART_LEASE]);
-	struct span id_key = claim_key(c, p[PART_ID]), ms = span_of(c->retention);
+	struct span done = done_value(w, p[PART_RECORD], p[PART_LEASE]);
+	struct span id_key = claim_key(w, p[PART_ID]), ms = span_of(w->retention);
 	int code;
 
 	if (r->acquire) {
 		struct span argv[] = {
-			id_key, answer_key(c, p[PART_ID]), buf_span(&c->orphans_key),
+			id_key, answer_key(w, p[PART_ID]), buf_span(&w->orphans_key),
 			p[PART_RECORD], done, ms, p[PART_LEASE], p[PART_ID], p[PART_BYTES],
 		};
 
-		return script(r, CLAIM_SCRIPT_FINISH, 3, 9, argv);
+		return send_script(w, r, CLAIMS_SCRIPT_FINISH, 3, 9, argv);
 	}
 	struct span set[] = { SPAN_LIT("SET"), id_key, done, SPAN_LIT("PX"), ms };
-	struct span del[] = { SPAN_LIT("DEL"), answer_key(c, p[PART_ID]) };
+	struct span del[] = { SPAN_LIT("DEL"), answer_key(w, p[PART_ID]) };
 
-	code = command(r, 5, set);
+	code = send_command(w, r, 5, set);
 	if (code == 0 && r->answered)
-		code = command(r, 2, del);
+		code = send_command(w, r, 2, del);
 	return code;
 }
 
 static int
-send_settle(struct claims_request *r)
+send_settle(struct claims_wire *w, struct claims_request *r)
 {
-	struct claims *c = r->claims;
 	const struct span *p = r->part;
-	struct span done = done_value(c, p[PART_RECORD], p[PART_LEASE]);
+	struct span done = done_value(w, p[PART_RECORD], p[PART_LEASE]);
 	struct span argv[] = {
-		claim_key(c, p[PART_ID]), answer_key(c, p[PART_ID]), buf_span(&c->orphans_key),
-		p[PART_RECORD], p[PART_TOKEN], span_of(c->retention), done, p[PART_LEASE],
+		claim_key(w, p[PART_ID]), answer_key(w, p[PART_ID]), buf_span(&w->orphans_key),
+		p[PART_RECORD], p[PART_TOKEN], span_of(w->retention), done, p[PART_LEASE],
 		p[PART_ID], p[PART_BYTES],
 	};
 
-	return script(r, CLAIM_SCRIPT_SETTLE, 3, 10, argv);
+	return send_script(w, r, CLAIMS_SCRIPT_SETTLE, 3, 10, argv);
 }
 
 static int
-send_orphan(struct claims_request *r)
+send_orphan(struct claims_wire *w, struct claims_request *r)
 {
 	struct span argv[] = {
-		SPAN_LIT("HSET"), buf_span(&r->claims->orphans_key),
+		SPAN_LIT("HSET"), buf_span(&w->orphans_key),
 		r->part[PART_FIELD], r->part[PART_BYTES],
 	};
 
-	return command(r, 4, argv);
+	return send_command(w, r, 4, argv);
 }
 
 static int
-send_fetch(struct claims_request *r)
+send_fetch(struct claims_wire *w, struct claims_request *r)
 {
-	struct span argv[] = { SPAN_LIT("GET"), answer_key(r->claims, r->part[PART_ID]) };
+	struct span argv[] = { SPAN_LIT("GET"), answer_key(w, r->part[PART_ID]) };
 
-	return command(r, 2, argv);
+	return send_command(w, r, 2, argv);
 }
 
 static int
-send_look(struct claims_request *r)
+send_look(struct claims_wire *w, struct claims_request *r)
 {
-	struct span argv[] = { SPAN_LIT("GET"), claim_key(r->claims, r->part[PART_ID]) };
+	struct span argv[] = { SPAN_LIT("GET"), claim_key(w, r->part[PART_ID]) };
 
-	return command(r, 2, argv);
+	return send_command(w, r, 2, argv);
 }
 
-/* --- what came back --- */
+/* --- reading --- */
 
 /* An array {attempt}: a script did what was asked. */
 static bool
-did(const redisReply *reply, int *ret_attempt)
+is_done(const redisReply *reply, int *ret_attempt)
 {
 	struct span text;
 
@@ -276,162 +324,154 @@ did(const redisReply *reply, int *ret_attempt)
 	return true;
 }
 
+/* NULL, with the reason logged for a claim, when no claim can be read. */
 static const struct claim *
-read_claim(struct claims_request *r, const redisReply *reply, struct claim *c)
+found_claim(struct claims_wire *w, const struct claims_request *r, const redisReply *reply,
+	    struct claim *claim)
 {
-	struct err err = { .text = "it is no string" };
+	struct err err = { .text = "it is not a string" };
 	struct span text = redis_span(reply);
 
-	if (text.ptr && claim_parse(text, &r->claims->scratch, c, &err) == 0)
-		return c;
+	if (text.ptr && claim_parse(text, &w->scratch, claim, &err) == 0)
+		return claim;
 	if (reply->type != REDIS_REPLY_NIL && r->kind == KIND_CLAIM)
 		log_warn("%.*s in Redis cannot be read (%s): nobody can say whether the "
 			 "command was called",
-			 SPAN_FMT(claim_key(r->claims, r->part[PART_ID])), err.text);
+			 SPAN_FMT(claim_key(w, r->part[PART_ID])), err.text);
 	return NULL;
 }
 
-static void
-reply_claim(struct claims_request *r, const redisReply *reply)
+static enum claims_reading
+read_claim(struct claims_wire *w, struct claims_request *r, const redisReply *reply,
+	   struct claims_wire_reply *ret)
 {
-	struct claim found;
-	struct claims_reply out = { .met = CLAIM_IS_INTERRUPTED };
-	claims_claim_fn *fn = r->fn.claim;
-	void *arg = r->arg;
-
-	if (did(reply, &out.attempt) || reply->type == REDIS_REPLY_NIL) {
-		out.met = CLAIM_NEW;
-		out.attempt = out.attempt ? out.attempt : 1;
-	} else if ((out.found = read_claim(r, reply, &found))) {
-		out.met = claim_decide(out.found, &r->record, r->token, r->call);
-		out.attempt = out.found->attempt;
-		/* The script answers so for nothing that we can read. */
-		if (out.met == CLAIM_NEED_SCRIPT) {
-			r->scripted = true;
-			claim_again(r);
-			return;
-		}
-		if (out.met == CLAIM_NEW)
-			out.found = NULL;
+	ret->met = CLAIM_IS_INTERRUPTED;
+	if (is_done(reply, &ret->attempt) || reply->type == REDIS_REPLY_NIL) {
+		ret->met = CLAIM_NEW;
+		ret->attempt = ret->attempt ? ret->attempt : 1;
+		return CLAIMS_READ;
 	}
-	claim_over(r);
-	fn(arg, &out);
+	ret->found = found_claim(w, r, reply, &ret->claim);
+	if (!ret->found)
+		return CLAIMS_READ;
+	ret->met = claim_decide(ret->found, &r->record, r->token, r->call);
+	ret->attempt = ret->found->attempt;
+	/* The script answers so for nothing that we can read. */
+	if (ret->met == CLAIM_NEED_SCRIPT) {
+		r->scripted = true;
+		return CLAIMS_READ_AGAIN;
+	}
+	if (ret->met == CLAIM_NEW)
+		ret->found = NULL;
+	return CLAIMS_READ;
 }
 
-static void
-reply_answer(struct claims_request *r, const redisReply *reply)
+static enum claims_reading
+read_answer(struct claims_wire *w, struct claims_request *r, const redisReply *reply,
+	    struct claims_wire_reply *ret)
 {
-	claims_answer_fn *fn = r->fn.answer;
-	void *arg = r->arg;
 	/* Equal texts are equal claims. */
-	struct span done = done_value(r->claims, r->part[PART_RECORD], r->part[PART_LEASE]);
-	bool published = span_eq(redis_span(reply), done);
-	int attempt;
+	struct span done = done_value(w, r->part[PART_RECORD], r->part[PART_LEASE]);
 
-	claim_over(r);
-	if (did(reply, &attempt))
-		fn(arg, CLAIMS_ACCEPTED);
+	if (is_done(reply, &ret->attempt))
+		ret->how = CLAIMS_ACCEPTED;
 	else
-		fn(arg, published ? CLAIMS_PUBLISHED : CLAIMS_REFUSED);
+		ret->how = span_eq(redis_span(reply), done) ? CLAIMS_PUBLISHED : CLAIMS_REFUSED;
+	return CLAIMS_READ;
 }
 
-static void
-reply_takeover(struct claims_request *r, const redisReply *reply)
+static enum claims_reading
+read_takeover(struct claims_wire *w, struct claims_request *r, const redisReply *reply,
+	      struct claims_wire_reply *ret)
 {
-	claims_takeover_fn *fn = r->fn.takeover;
-	void *arg = r->arg;
-	int attempt = 0;
-	bool taken = did(reply, &attempt);
-
-	claim_over(r);
-	fn(arg, taken, attempt);
+	(void)w, (void)r;
+	ret->taken = is_done(reply, &ret->attempt);
+	return CLAIMS_READ;
 }
 
-static void
-reply_finish(struct claims_request *r, const redisReply *reply)
+static enum claims_reading
+read_finish(struct claims_wire *w, struct claims_request *r, const redisReply *reply,
+	    struct claims_wire_reply *ret)
 {
-	(void)reply;
+	(void)w, (void)reply, (void)ret;
 	/* SET, and DEL behind it: an outage of the former repeats both. */
-	if (r->flying == 0)
-		claim_over(r);
+	return r->flying ? CLAIMS_READ_MORE : CLAIMS_READ;
 }
 
-static void
-reply_nothing(struct claims_request *r, const redisReply *reply)
+static enum claims_reading
+read_nothing(struct claims_wire *w, struct claims_request *r, const redisReply *reply,
+	     struct claims_wire_reply *ret)
 {
-	(void)reply;
-	claim_over(r);
+	(void)w, (void)r, (void)reply, (void)ret;
+	return CLAIMS_READ;
 }
 
-static void
-reply_fetch(struct claims_request *r, const redisReply *reply)
+static enum claims_reading
+read_fetch(struct claims_wire *w, struct claims_request *r, const redisReply *reply,
+	   struct claims_wire_reply *ret)
 {
-	claims_fetch_fn *fn = r->fn.fetch;
-	void *arg = r->arg;
-
-	claim_over(r);
-	fn(arg, redis_span(reply));
+	(void)w, (void)r;
+	ret->packed = redis_span(reply);
+	return CLAIMS_READ;
 }
 
-static void
-reply_look(struct claims_request *r, const redisReply *reply)
+static enum claims_reading
+read_look(struct claims_wire *w, struct claims_request *r, const redisReply *reply,
+	  struct claims_wire_reply *ret)
 {
-	claims_look_fn *fn = r->fn.look;
-	void *arg = r->arg;
-	struct claim found;
-	const struct claim *c = read_claim(r, reply, &found);
-
-	claim_over(r);
-	fn(arg, c);
+	ret->found = found_claim(w, r, reply, &ret->claim);
+	return CLAIMS_READ;
 }
+
+/* --- the table of both --- */
 
 static const struct kind {
-	int (*send)(struct claims_request *r);
-	void (*reply)(struct claims_request *r, const redisReply *reply);
+	int (*send)(struct claims_wire *w, struct claims_request *r);
+	enum claims_reading (*read)(struct claims_wire *w, struct claims_request *r,
+				    const redisReply *reply, struct claims_wire_reply *ret);
 	bool any_type;	/* a key of a wrong type is an answer, "there is none to read" */
 } kinds[KINDS] = {
-	[KIND_RELEASE] = { send_release, reply_nothing, false },
-	[KIND_CLAIM] = { send_claim, reply_claim, true },
-	[KIND_ANSWER] = { send_answer, reply_answer, false },
-	[KIND_TAKEOVER] = { send_takeover, reply_takeover, false },
-	[KIND_FINISH] = { send_finish, reply_finish, false },
-	[KIND_SETTLE] = { send_settle, reply_nothing, false },
-	[KIND_ORPHAN] = { send_orphan, reply_nothing, false },
-	[KIND_FETCH] = { send_fetch, reply_fetch, true },
-	[KIND_LOOK] = { send_look, reply_look, true },
+	[KIND_RELEASE] = { send_release, read_nothing, false },
+	[KIND_CLAIM] = { send_claim, read_claim, true },
+	[KIND_ANSWER] = { send_answer, read_answer, false },
+	[KIND_TAKEOVER] = { send_takeover, read_takeover, false },
+	[KIND_FINISH] = { send_finish, read_finish, false },
+	[KIND_SETTLE] = { send_settle, read_nothing, false },
+	[KIND_ORPHAN] = { send_orphan, read_nothing, false },
+	[KIND_FETCH] = { send_fetch, read_fetch, true },
+	[KIND_LOOK] = { send_look, read_look, true },
 };
 
 int
-claim_wire_send(struct claims_request *r)
+claims_wire_send(struct claims_wire *w, struct claims_request *r)
 {
-	return kinds[r->kind].send(r);
+	return kinds[r->kind].send(w, r);
 }
 
-void
-claim_wire_reply(struct claims_request *r, const redisReply *reply)
+enum claims_reading
+claims_wire_read(struct claims_wire *w, struct claims_request *r, const redisReply *reply,
+		 struct claims_wire_reply *ret)
 {
 	bool fine = kinds[r->kind].any_type && redis_is_error(reply, "WRONGTYPE");
 
-	if (reply->type != REDIS_REPLY_ERROR || fine) {
-		kinds[r->kind].reply(r, reply);
-		return;
-	}
-	/* Not expected: it waits as for an outage, and /readyz says why. */
-	redis_fail(r->claims->redis, reply->str);
-	claim_again(r);
+	*ret = (struct claims_wire_reply){ 0 };
+	if (reply->type != REDIS_REPLY_ERROR || fine)
+		return kinds[r->kind].read(w, r, reply, ret);
+	redis_fail(w->redis, reply->str);
+	return CLAIMS_READ_AGAIN;
 }
+
+/* --- claims of running calls --- */
 
 static void
 on_reasserted(void *arg, const redisReply *reply)
 {
-	struct claims *c = arg;
-
-	(void)redis_is_outage(c->redis, reply);
+	(void)redis_is_outage(arg, reply);
 }
 
 void
-claims_reassert(struct claims *c, struct span command_id, const struct claim_record *record,
-		const char *token, int attempt)
+claims_wire_reassert(struct claims_wire *w, struct span command_id,
+		     const struct claim_record *record, const char *token, int attempt)
 {
 	struct buf packed = BUF_INIT;
 	char at[CLOCK_TEXT_MAX];
@@ -440,19 +480,20 @@ claims_reassert(struct claims *c, struct span command_id, const struct claim_rec
 	claim_format_record(record, &packed);
 	cut = packed.len;
 	claim_encode(span_of(token), &packed);
-	if (packed.failed)
-		redis_fail(c->redis, "out of memory");
-	else {
-		struct span argv[] = {
-			SPAN_LIT("SET"), claim_key(c, command_id),
-			calling_value(c, (struct span){ packed.data, cut },
-				      (struct span){ packed.data + cut, packed.len - cut },
-				      attempt, span_of(clock_text(clock_wall_ms(), at))),
-			SPAN_LIT("NX"), SPAN_LIT("PX"), span_of(c->backstop),
-		};
-
-		if (!failed(c))
-			(void)redis_send(c->redis, on_reasserted, c, 6, argv);
+	if (packed.failed) {
+		redis_fail(w->redis, "out of memory");
+		goto out;
 	}
+	struct span argv[] = {
+		SPAN_LIT("SET"), claim_key(w, command_id),
+		calling_value(w, (struct span){ packed.data, cut },
+			      (struct span){ packed.data + cut, packed.len - cut },
+			      attempt, span_of(clock_text(clock_wall_ms(), at))),
+		SPAN_LIT("NX"), SPAN_LIT("PX"), span_of(w->backstop),
+	};
+
+	if (!memory_failed(w))
+		(void)redis_send(w->redis, on_reasserted, w->redis, 6, argv);
+out:
 	buf_release(&packed);
 }

@@ -75,8 +75,8 @@ PLACES = {
     ),
     "fifo": (
         "src/claim/claims.c",
-        ("for (kind = 0; kind < KINDS; kind++)\n\t\tfor (r = c->lists[kind].head;",
-         "for (kind = KINDS - 1; kind >= 0; kind--)\n\t\tfor (r = c->lists[kind].head;"),
+        ("for (kind = 0; kind < KINDS; kind++)\n\t\tTAILQ_FOREACH(",
+         "for (kind = KINDS - 1; kind >= 0; kind--)\n\t\tTAILQ_FOREACH("),
     ),
     "drop": (
         "src/engine/leaving.c",
