@@ -52,8 +52,8 @@ kafka := best_effort client client_conf client_error cluster consumer consumer_b
 	consumer_rebalance consumer_state event group_meta offset_metadata offsets produce \
 	publisher publisher_producer publisher_reconcile publisher_thread topic txn
 command := command command_check operation outcome request request_secret
-result := answer answer_config answer_execute answer_lease deadletter plugin_event_record result \
-	result_drivers result_log result_record
+result := answer answer_config answer_execute answer_lease answer_read answer_reader deadletter \
+	plugin_event_record result result_drivers result_log result_record
 engine := answering calling claiming committing core decoding dispatch engine entry held intake \
 	large_output leaving orphans partition rebalance resolver scheduler sealing shutdown stall \
 	startup status unread watching window

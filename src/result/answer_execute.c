@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "answer.h"
+/*
+ * answer_execute: what a plugin answered to Execute. A reader of answer_read, with
+ * its own table of fields and of what stands in for a missing one.
+ */
+#include "answer_read.h"
+#include "answer_reader.h"
 #include "envdriver/plugin/rpc.h"
 
 enum { EXIT_CODE, SIGNAL, TIMED_OUT, STDOUT, STDERR, METADATA, FIELDS };
@@ -22,32 +27,33 @@ static const char *const defaults[FIELDS] = {
 };
 
 void
-answer_execute(struct answer *s, const struct answer_call *call)
+answer_execute(struct answer_reader *r)
 {
 	struct jtext v[ANSWER_FIELDS_MAX];
 	int64_t code = 0;
 	size_t i;
 
-	if (!answer_fields(s, call, fields, FIELDS, v))
+	if (!answer_reader_fields(r, fields, FIELDS, v))
 		return;
 	if (v[EXIT_CODE].kind == JTEXT_NUMBER) {
 		if (!jtext_int(v[EXIT_CODE], &code) || code < INT32_MIN || code > INT32_MAX) {
-			answer_bad(s, call, "result.exitCode", "32-bit integer", JTEXT_NUMBER);
+			answer_reader_bad(r, "result.exitCode", "32-bit integer", JTEXT_NUMBER);
 			return;
 		}
-		s->has_exit_code = true;
-		s->exit_code = (int32_t)code;
+		r->answer->has_exit_code = true;
+		r->answer->exit_code = (int32_t)code;
 	}
 	for (i = 0; i < FIELDS; i++)
 		if (v[i].kind == JTEXT_MISSING && defaults[i])
-			answer_warn(s, "the plugin answered %s without \"%s\": %s is assumed",
-				   call->answer->method, fields[i].name, defaults[i]);
-	s->timed_out = v[TIMED_OUT].kind == JTEXT_TRUE;
+			answer_warn(r->answer,
+				    "the plugin answered %s without \"%s\": %s is assumed",
+				    r->reply->method, fields[i].name, defaults[i]);
+	r->answer->timed_out = v[TIMED_OUT].kind == JTEXT_TRUE;
 	if (v[SIGNAL].kind == JTEXT_STRING)
-		answer_decode(s, ANSWER_SIGNAL, "signal", v[SIGNAL]);
+		answer_reader_decode(r, ANSWER_SIGNAL, "signal", v[SIGNAL]);
 	if (v[STDOUT].kind == JTEXT_STRING)
-		answer_decode(s, ANSWER_STDOUT, "stdout", v[STDOUT]);
+		answer_reader_decode(r, ANSWER_STDOUT, "stdout", v[STDOUT]);
 	if (v[STDERR].kind == JTEXT_STRING)
-		answer_decode(s, ANSWER_STDERR, "stderr", v[STDERR]);
-	s->metadata = answer_json(v[METADATA]);
+		answer_reader_decode(r, ANSWER_STDERR, "stderr", v[STDERR]);
+	r->answer->metadata = answer_json(v[METADATA]);
 }

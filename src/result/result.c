@@ -6,8 +6,9 @@
 #include "envdriver/base/err.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/command/command.h"
-#include "result_job.h"
 #include "envdriver/plugin/rpc.h"
+#include "answer_read.h"
+#include "result_job.h"
 
 struct result_ctx *
 result_ctx_new(const struct schemas *schemas, const char *instance_id, struct result_limits limits,
@@ -21,7 +22,7 @@ result_ctx_new(const struct schemas *schemas, const char *instance_id, struct re
 		goto out;
 	*ctx = (struct result_ctx){ .schemas = schemas, .limits = limits };
 	ctx->instance_id = buf_take(&id, NULL);
-	answer_init(&ctx->shape);
+	answer_init(&ctx->answer);
 	return ctx;
 out:
 	buf_release(&id);
@@ -42,7 +43,7 @@ result_ctx_free(struct result_ctx *ctx)
 			avro_value_decref(&ctx->records[i].value);
 	buf_release(&ctx->encoded);
 	buf_release(&ctx->text);
-	answer_release(&ctx->shape);
+	answer_release(&ctx->answer);
 	free(ctx->instance_id);
 	free(ctx);
 }
@@ -77,7 +78,7 @@ publish_too_large(struct result_job *job, struct events *ret)
 		     job->too_large, job->limit);
 	o.may_have_run = job->trace->attempt > 0;
 	job->outcome = &o;
-	job->shape = &nothing;
+	job->answer = &nothing;
 	job->own = NULL;
 	/* A command's ids are bounded; what a plugin or Redis gave is not. */
 	if (job->lease_id.len > OPERATION_ID_MAX)
@@ -100,7 +101,7 @@ result_publish(struct result_job *job, struct events *ret)
 	int r = 0;
 
 	events_reset(ret);
-	if (answer_failed(job->shape) || job->outcome->message.failed ||
+	if (answer_failed(job->answer) || job->outcome->message.failed ||
 	    job->outcome->details.failed)
 		return ERR_NOMEM;
 	if (runs)
@@ -132,10 +133,10 @@ keep_lease_id(struct span id, struct buf *ret_lease_id)
 
 int
 result_answered(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
-		const struct trace *t, const struct rpc_answer *answer, struct events *ret,
+		const struct trace *t, const struct rpc_answer *reply, struct events *ret,
 		struct buf *ret_lease_id)
 {
-	struct answer *s = &ctx->shape;
+	struct answer *a = &ctx->answer;
 	struct trace trace = *t;
 	struct span acquired = SPAN_NULL, id;
 	struct result_job job = {
@@ -143,30 +144,30 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 		.command = c,
 		.chosen = chosen,
 		.trace = &trace,
-		.outcome = &s->outcome,
-		.shape = s,
+		.outcome = &a->outcome,
+		.answer = a,
 		.lease_id = c->lease_id,
 		.own = result_record_own(c->op->result),
 	};
 
-	if (answer->end == RPC_NOT_SENT) {
+	if (reply->end == RPC_NOT_SENT) {
 		trace.attempt = 0;
 		trace.invocation_id = trace.call_token = NULL;
 		trace.started_at = 0;
 	}
-	answer_reset(s);
-	answer_answer(s, c, chosen, answer);
+	answer_reset(a);
+	answer_read(a, c, chosen, reply);
 	if (c->op->id == OPERATION_ACQUIRE_LEASE) {
-		acquired = answer_text(s, ANSWER_LEASE_ID);
+		acquired = answer_text(a, ANSWER_LEASE_ID);
 		job.lease_id = acquired;
 		/* docs/engine.md section 1, P4. */
 		if (trace.attempt > 1 && trace.invocation_id)
-			answer_warn(s, "attempt %d of this AcquireLease: an earlier one, with the "
-				      "same invocation id %s, may have left a lease behind",
-				   trace.attempt, trace.invocation_id);
+			answer_warn(a, "attempt %d of this AcquireLease: an earlier one, with the "
+				       "same invocation id %s, may have left a lease behind",
+				    trace.attempt, trace.invocation_id);
 	}
-	job.streams[RESULT_STDOUT].text = or_empty(answer_text(s, ANSWER_STDOUT));
-	job.streams[RESULT_STDERR].text = or_empty(answer_text(s, ANSWER_STDERR));
+	job.streams[RESULT_STDOUT].text = or_empty(answer_text(a, ANSWER_STDOUT));
+	job.streams[RESULT_STDERR].text = or_empty(answer_text(a, ANSWER_STDERR));
 	/* Kept first: a result too large forgets the answer. */
 	id = acquired.ptr ? acquired : SPAN_LIT("");
 	if (keep_lease_id(id, ret_lease_id) < 0)
@@ -178,13 +179,13 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 
 /* docs/operations.md, "Resolution": a provider that is not there. */
 static void
-no_provider(struct answer *s, const struct command *c, const struct outcome *o)
+no_provider(struct answer *a, const struct command *c, const struct outcome *o)
 {
-	struct buf *details = &s->texts[ANSWER_DETAILS];
+	struct buf *details = &a->texts[ANSWER_DETAILS];
 
-	s->ok = false;
-	s->has[ANSWER_SUMMARY] = s->has[ANSWER_DETAILS] = true;
-	buf_addspan(&s->texts[ANSWER_SUMMARY], buf_span(&o->message));
+	a->ok = false;
+	a->has[ANSWER_SUMMARY] = a->has[ANSWER_DETAILS] = true;
+	buf_addspan(&a->texts[ANSWER_SUMMARY], buf_span(&o->message));
 	buf_adds(details, "{\"provider\":");
 	jtext_add_string(details, c->driver_key);
 	buf_addch(details, '}');
@@ -201,16 +202,16 @@ result_failed(struct result_ctx *ctx, const struct command *c, const struct chos
 		.chosen = chosen,
 		.trace = t,
 		.outcome = &changed,
-		.shape = &ctx->shape,
+		.answer = &ctx->answer,
 		.lease_id = c->lease_id,
 		.own = result_record_own(c->op->result),
 	};
 
-	answer_reset(&ctx->shape);
+	answer_reset(&ctx->answer);
 	if (c->target == COMMAND_TARGET_PROVIDER && o->code == CODE_PROVIDER_NOT_AVAILABLE) {
 		if (c->op->id == OPERATION_PROBE) {
-			no_provider(&ctx->shape, c, o);
-			job.outcome = &ctx->shape.outcome;
+			no_provider(&ctx->answer, c, o);
+			job.outcome = &ctx->answer.outcome;
 		} else if (c->op->id == OPERATION_VALIDATE_CONFIG) {
 			changed.http_status = 422;
 		}

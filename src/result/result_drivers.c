@@ -126,12 +126,12 @@ result_drivers(struct result_ctx *ctx, const struct command *c, const struct tra
 		.command = c,
 		.chosen = &none,
 		.trace = t,
-		.outcome = &ctx->shape.outcome,
-		.shape = &ctx->shape,
+		.outcome = &ctx->answer.outcome,
+		.answer = &ctx->answer,
 		.own = write_drivers,
 		.arg = &from,
 	};
 
-	answer_reset(&ctx->shape);
+	answer_reset(&ctx->answer);
 	return result_publish(&job, ret);
 }

@@ -30,7 +30,7 @@ struct result_ctx {
 	struct result_record records[TOPIC_COUNT];
 	struct buf encoded;
 	struct buf text;		/* scratch */
-	struct answer shape;
+	struct answer answer;
 };
 
 enum result_stream_id { RESULT_STDOUT, RESULT_STDERR, RESULT_STREAMS };
@@ -48,7 +48,7 @@ struct result_job {
 	const struct chosen *chosen;
 	const struct trace *trace;
 	const struct outcome *outcome;
-	const struct answer *shape;
+	const struct answer *answer;
 	struct span lease_id;		/* of CommandRef; ptr NULL: null */
 	struct result_stream streams[RESULT_STREAMS];
 	int final_records;

@@ -131,7 +131,7 @@ result_record_trace(const struct result_job *job, avro_value_t *record)
 	       (!t->started_at || avro_field_set_int(&trace, "startedAt", t->started_at)) &&
 	       avro_field_set_int(&trace, "finishedAt", t->finished_at) &&
 	       avro_field_set_span(&trace, "traceparent", job->command->traceparent) &&
-	       add_flow_warnings(t, &trace) && add_list(&trace, "warnings", &job->shape->warnings);
+	       add_flow_warnings(t, &trace) && add_list(&trace, "warnings", &job->answer->warnings);
 }
 
 /* --- the records' own fields --- */
@@ -141,31 +141,31 @@ write_probe(const struct result_job *job, avro_value_t *record)
 {
 	bool provider = job->command->target == COMMAND_TARGET_PROVIDER;
 
-	return avro_field_set_bool(record, "ok", job->shape->ok) &&
+	return avro_field_set_bool(record, "ok", job->answer->ok) &&
 	       avro_field_set_text(record, "driver", provider ? "sandbox" : "plugin") &&
-	       avro_field_set_span(record, "summary", answer_text(job->shape, ANSWER_SUMMARY)) &&
-	       avro_field_set_span(record, "details", answer_text(job->shape, ANSWER_DETAILS));
+	       avro_field_set_span(record, "summary", answer_text(job->answer, ANSWER_SUMMARY)) &&
+	       avro_field_set_span(record, "details", answer_text(job->answer, ANSWER_DETAILS));
 }
 
 static bool
 write_lease(const struct result_job *job, avro_value_t *record)
 {
-	const struct answer *s = job->shape;
-	struct span state = answer_text(s, ANSWER_RECEIPT_STATE);
+	const struct answer *a = job->answer;
+	struct span state = answer_text(a, ANSWER_RECEIPT_STATE);
 	avro_value_t lease, receipt;
 
-	if (s->has_lease &&
+	if (a->has_lease &&
 	    !(avro_field_enter(record, "lease", NULL, &lease) &&
-	      avro_field_set_span(&lease, "providerLeaseId", answer_text(s, ANSWER_LEASE_ID)) &&
-	      avro_field_set_span(&lease, "metadata", s->metadata) &&
-	      avro_field_set_span(&lease, "expiresAt", answer_text(s, ANSWER_EXPIRES_AT))))
+	      avro_field_set_span(&lease, "providerLeaseId", answer_text(a, ANSWER_LEASE_ID)) &&
+	      avro_field_set_span(&lease, "metadata", a->metadata) &&
+	      avro_field_set_span(&lease, "expiresAt", answer_text(a, ANSWER_EXPIRES_AT))))
 		return false;
 	if (state.ptr &&
 	    !(avro_field_enter(record, "receipt", NULL, &receipt) &&
 	      avro_field_set_span(&receipt, "providerLeaseId", job->command->lease_id) &&
 	      avro_field_set_span(&receipt, "state", state)))
 		return false;
-	return avro_field_set_bool(record, "leaseLost", s->lease_lost);
+	return avro_field_set_bool(record, "leaseLost", a->lease_lost);
 }
 
 static bool
@@ -186,15 +186,15 @@ write_execution(const struct result_job *job, avro_value_t *record)
 					   "stdoutSha256" };
 	static const char *const err[] = { "stderr", "stderrBytes", "stderrTruncated",
 					   "stderrSha256" };
-	const struct answer *s = job->shape;
+	const struct answer *a = job->answer;
 
-	return (!s->has_exit_code || avro_field_set_int(record, "exitCode", s->exit_code)) &&
-	       avro_field_set_span(record, "signal", answer_text(s, ANSWER_SIGNAL)) &&
-	       avro_field_set_bool(record, "timedOut", s->timed_out) &&
+	return (!a->has_exit_code || avro_field_set_int(record, "exitCode", a->exit_code)) &&
+	       avro_field_set_span(record, "signal", answer_text(a, ANSWER_SIGNAL)) &&
+	       avro_field_set_bool(record, "timedOut", a->timed_out) &&
 	       write_stream(&job->streams[RESULT_STDOUT], record, out) &&
 	       write_stream(&job->streams[RESULT_STDERR], record, err) &&
 	       avro_field_set_int(record, "finalLogRecords", job->final_records) &&
-	       avro_field_set_span(record, "metadata", s->metadata);
+	       avro_field_set_span(record, "metadata", a->metadata);
 }
 
 static bool
@@ -205,15 +205,15 @@ write_config(const struct result_job *job, avro_value_t *record)
 	if ((code == CODE_NONE || code == CODE_CONFIG_REJECTED) &&
 	    !avro_field_set_bool(record, "ok", code == CODE_NONE))
 		return false;
-	return avro_field_set_span(record, "config", job->shape->config) &&
-	       add_list(record, "warnings", &job->shape->config_warnings);
+	return avro_field_set_span(record, "config", job->answer->config) &&
+	       add_list(record, "warnings", &job->answer->config_warnings);
 }
 
 static bool
 write_workspace(const struct result_job *job, avro_value_t *record)
 {
-	return avro_field_set_span(record, "cwd", answer_text(job->shape, ANSWER_CWD)) &&
-	       avro_field_set_span(record, "metadata", job->shape->metadata);
+	return avro_field_set_span(record, "cwd", answer_text(job->answer, ANSWER_CWD)) &&
+	       avro_field_set_span(record, "metadata", job->answer->metadata);
 }
 
 bool (*result_record_own(enum topic topic))(const struct result_job *, avro_value_t *)

@@ -2,8 +2,10 @@
 #include "unit.h"
 
 #include "envdriver/plugin/rpc.h"
+#include "envdriver/result/result.h"
 #include "fixture.h"
 #include "result/answer.h"
+#include "result/answer_read.h"
 
 #define DRIVER "{\"target\":{\"type\":\"PluginDriver\",\"pluginKey\":\"p\",\"driverKey\":\"d\"}," \
 	"\"operation\":"
@@ -23,7 +25,7 @@
 #define EXECUTE DRIVER "{\"type\":\"Execute\"," LEASE ",\"command\":\"sh\"}}"
 #define BAD(method, what) \
 	"BAD_RESPONSE run 'Plugin \"p\" answered environment" method " with " what ".'"
-#define NO_RECEIPT "SUCCEEDED warning 'the plugin's receipt does not count: "
+#define NO_RECEIPT "SUCCEEDED warning 'the plugin's receipt is ignored: "
 
 static const struct row {
 	const char *name;
@@ -108,11 +110,11 @@ static const struct row {
 	{ "acquire, id alone", ACQUIRE, "{\"result\":{\"providerLeaseId\":\"l\",\"metadata\":null,"
 	  "\"expiresAt\":null}}", "SUCCEEDED lease 'l'" },
 	{ "acquire without id", ACQUIRE, "{\"result\":{\"providerLeaseId\":null}}",
-	  "SUCCEEDED warning 'the plugin acquired a lease without \"providerLeaseId\": nothing can "
-	  "be resumed, released or destroyed by it' lease" },
+	  "SUCCEEDED warning 'the plugin acquired a lease without \"providerLeaseId\": it cannot be "
+	  "resumed, released or destroyed' lease" },
 	{ "acquire, empty id", ACQUIRE, "{\"result\":{\"providerLeaseId\":\"\"}}",
-	  "SUCCEEDED warning 'the plugin acquired a lease without \"providerLeaseId\": nothing can "
-	  "be resumed, released or destroyed by it' lease" },
+	  "SUCCEEDED warning 'the plugin acquired a lease without \"providerLeaseId\": it cannot be "
+	  "resumed, released or destroyed' lease" },
 	{ "acquire, null", ACQUIRE, "{\"result\":null}",
 	  BAD("AcquireLease", "result: expected object, got null") },
 	{ "acquire, id is a number", ACQUIRE, "{\"result\":{\"providerLeaseId\":5}}",
@@ -138,14 +140,14 @@ static const struct row {
 	{ "destroy, another state", DESTROY, "{\"result\":{\"providerLeaseId\":\"l1\","
 	  "\"state\":\"gone\"}}",
 	  NO_RECEIPT "its state is neither \"stopped\" nor \"destroyed\"'" },
-	{ "destroy, no object", DESTROY, "{\"result\":true}", NO_RECEIPT "it is no object'" },
+	{ "destroy, no object", DESTROY, "{\"result\":true}", NO_RECEIPT "it is not an object'" },
 	{ "cancel, receipt", CANCEL, "{\"result\":{\"providerLeaseId\":\"l1\","
 	  "\"state\":\"stopped\"}}", "SUCCEEDED receipt 'stopped'" },
 	{ "cancel, none", CANCEL, "{\"result\":null}", "RELEASE_UNCONFIRMED retry run 'Plugin "
 	  "\"p\" did not confirm that lease \"l1\" was released.'" },
 	{ "cancel, wrong one", CANCEL, "{\"result\":{\"providerLeaseId\":\"l1\"}}",
 	  "RELEASE_UNCONFIRMED retry run 'Plugin \"p\" did not confirm that lease \"l1\" was "
-	  "released.' warning 'the plugin's receipt does not count: its state is neither "
+	  "released.' warning 'the plugin's receipt is ignored: its state is neither "
 	  "\"stopped\" nor \"destroyed\"'" },
 
 	{ "realize", REALIZE, "{\"result\":{\"cwd\":\"/w\",\"metadata\":{\"a\":1}}}",
@@ -306,7 +308,7 @@ compare(const char *name, const struct answer *s, const char *expected)
 	buf_release(&out);
 }
 
-/* One shape for all rows: nothing of an answer may stay for the next. */
+/* One answer for all rows: nothing of an answer may stay for the next. */
 static void
 test_answers(void **state)
 {
@@ -321,7 +323,7 @@ test_answers(void **state)
 		struct rpc_answer a = answer_of(c, row->answer);
 
 		answer_reset(&s);
-		answer_answer(&s, c, &chosen, &a);
+		answer_read(&s, c, &chosen, &a);
 		compare(row->name, &s, row->expected);
 		command_free(c);
 	}
@@ -358,7 +360,7 @@ test_ends(void **state)
 		struct rpc_answer a = { .end = row->end, .method = c->op->rpc, .text = row->text };
 
 		answer_reset(&s);
-		answer_answer(&s, c, &chosen, &a);
+		answer_read(&s, c, &chosen, &a);
 		compare(row->name, &s, row->expected);
 	}
 	answer_release(&s);
@@ -377,7 +379,7 @@ test_keys_of_a_pinned_plugin(void **state)
 	(void)state;
 	answer_init(&s);
 	answer_reset(&s);
-	answer_answer(&s, c, &chosen, &a);
+	answer_read(&s, c, &chosen, &a);
 	compare("pinned", &s, "SUCCEEDED ok 'Plugin environment driver \"p:d\" probe passed.' "
 			      "{\"pluginKey\":\"other\",\"driverKey\":\"d\",\"diagnostics\":[],"
 			      "\"metadata\":{}}");
@@ -398,15 +400,15 @@ test_sent_config(void **state)
 	answer_init(&s);
 	answer_reset(&s);
 	a.repaired = true;
-	answer_answer(&s, c, &chosen, &a);
-	compare("sent", &s, "SUCCEEDED warning 'the answer held bytes that are no UTF-8; U+FFFD "
-			    "stands for them' {\"k\":\"id-1\"}");
+	answer_read(&s, c, &chosen, &a);
+	compare("sent", &s, "SUCCEEDED warning 'the answer held bytes that are not UTF-8; U+FFFD "
+			    "replaces them' {\"k\":\"id-1\"}");
 	command_free(c);
 	/* A plugin driver's went out as it was, but for line breaks. */
 	c = fixture_command(VALIDATE);
 	a.repaired = false;
 	answer_reset(&s);
-	answer_answer(&s, c, &chosen, &a);
+	answer_read(&s, c, &chosen, &a);
 	compare("as it was", &s, "SUCCEEDED {\"a\":1}");
 	answer_release(&s);
 	command_free(c);
@@ -425,7 +427,7 @@ test_nul_is_kept(void **state)
 	(void)state;
 	answer_init(&s);
 	answer_reset(&s);
-	answer_answer(&s, c, &chosen, &a);
+	answer_read(&s, c, &chosen, &a);
 	assert_true(span_eq(answer_text(&s, ANSWER_STDOUT), SPAN_LIT("a\0b")));
 	assert_int_equal(s.warnings.count, 0);
 	answer_release(&s);

@@ -71,7 +71,7 @@ void result_ctx_free(struct result_ctx *ctx);
  * orphan list. Negative only when out of memory.
  */
 int result_answered(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
-		    const struct trace *t, const struct rpc_answer *answer, struct events *ret,
+		    const struct trace *t, const struct rpc_answer *reply, struct events *ret,
 		    struct buf *ret_lease_id);
 
 /* An end without a plugin's answer: resolution failed, expired, interrupted,
