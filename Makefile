@@ -72,14 +72,14 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	golden_compare golden_json test_alloc test_answer test_avro_field test_avro_json \
 	test_backoff test_base64 test_buf test_channel test_claim test_cli test_client_conf \
 	test_clock test_command test_command_check test_config test_config_print test_deadletter \
-	test_digest test_entry test_err test_event test_exec_output test_frame test_golden_pure \
-	test_group_meta test_host test_http_client test_http_server test_instance test_jtext \
-	test_jtext_text test_ledger test_log_once test_manifest test_metrics test_nearest \
-	test_operation test_package test_parse_job test_plugin_event_record test_prescan \
-	test_redis_url test_registry test_request test_result test_result_drivers test_result_log \
-	test_rpc test_scheduler test_schema test_schema_ids test_schema_names test_schema_text \
-	test_scope test_supervisor_table test_txn test_units test_window test_worker \
-	test_worker_end worker_rig
+	test_deadline test_digest test_entry test_err test_event test_exec_output test_frame \
+	test_golden_pure test_group_meta test_host test_http_client test_http_server test_instance \
+	test_jtext test_jtext_text test_ledger test_limiter test_log_once test_manifest \
+	test_metrics test_nearest test_operation test_package test_parse_job test_plugin_call \
+	test_plugin_event_record test_prescan test_redis_url test_registry test_request \
+	test_result test_result_drivers test_result_log test_rpc test_scheduler test_schema \
+	test_schema_ids test_schema_names test_schema_text test_scope test_supervisor_table \
+	test_txn test_units test_window test_worker test_worker_end worker_rig
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
 	redis_rig registry_check supervisor_check supervisor_rig
