@@ -163,7 +163,7 @@ on_report(struct job *job)
 		job->pid = number;
 		return;
 	}
-	if (job->reported)	/* after an "error", the "exit 127" of who said it */
+	if (job->reported)	/* after an "error", the "exit 127" of the same keeper */
 		return;
 	job->reported = true;
 	if (strcmp(what, "exit") == 0)

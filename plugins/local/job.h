@@ -46,7 +46,7 @@ struct job_spec {
 
 struct job_outcome {
 	int error;		/* not 0: it could not be started, an errno */
-	bool lost;		/* the keeper was killed: nobody knows */
+	bool lost;		/* the keeper was killed: the outcome is unknown */
 	int exit_code;		/* -1: none */
 	int signal;		/* 0: none */
 	enum job_end end;
@@ -96,7 +96,7 @@ void jobs_end(struct jobs *jobs, const char *lease, enum job_end why, jobs_ended
 /* Goes on reading output. */
 void jobs_resume(struct jobs *jobs);
 
-/* Lets go of everything at once; the keepers notice, and kill. */
+/* Closes everything at once; the keepers see that, and kill. */
 void jobs_drop(struct jobs *jobs);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * job_impl: what a job is made of. Only for job.c, the life of one job,
- * job_io.c, its pipes, and jobs.c, what is done to many.
+ * job_impl: the inside of a job. Only for job.c (the life of one job), job_io.c
+ * (its pipes) and jobs.c (what is done to many).
  */
 #ifndef LOCAL_JOB_IMPL_H
 #define LOCAL_JOB_IMPL_H
@@ -10,7 +10,7 @@
 
 enum job_stage {
 	JOB_RUNNING,
-	JOB_LINGERING,		/* all is said; the keeper should be gone any moment */
+	JOB_LINGERING,		/* it was answered; the keeper should end any moment */
 	JOB_TERMINATING,	/* SIGTERM was sent */
 	JOB_KILLING,		/* SIGKILL was sent */
 };

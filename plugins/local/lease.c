@@ -135,7 +135,7 @@ lease_roots(const struct config *config, const json_t *metadata)
 /* ---- the record ------------------------------------------------------- */
 
 /* A command can reach this file, too: it may be huge by now, or a FIFO on which
- * an open(2) waits for ever. Returns NULL when it is no record. */
+ * an open(2) waits for ever. Returns NULL when it is not a record. */
 static json_t *
 read_record(const char *root, const char *id)
 {
@@ -214,7 +214,7 @@ lease_find(const struct call *call, const char *id, struct lease_roots roots,
 	const char *created = json_string_value(json_object_get(record, "createdAt"));
 	snprintf(ret->created, sizeof(ret->created), "%s", created ? created : "");
 	code = join(path, ret->root, id, "/workspace") && realpath(path, ret->cwd) ? 1 : 0;
-	/* A lease of one company is not for another, whoever asks. */
+	/* A lease of one company is never given to another. */
 	if (owner && call->company && strcmp(owner, call->company) != 0)
 		code = rpc_error_set(reterr, RPC_WORKER_ERROR,
 				     "Lease \"%s\" belongs to another company.", id);

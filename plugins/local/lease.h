@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lease: a folder that somebody has been given.
+ * lease: a folder that was given to a caller.
  *
- *     <root>/<lease id>/lease.json	who has it, since when
+ *     <root>/<lease id>/lease.json	whose it is, since when
  *     <root>/<lease id>/workspace/	what commands see as their folder
  *
  * The disk is the only memory: a plugin may be killed and started again between
  * any two calls, and a lease must still be there. Its id is made from the
- * invocation id, so that a request which is sent again, because nobody knows
- * what became of the first, finds the lease that the first one made.
+ * invocation id, so that a request which is sent again, because the outcome of
+ * the first is unknown, finds the lease that the first one made.
  *
  * Owns the folders' layout. Knows nothing of processes.
  */
@@ -40,11 +40,11 @@ struct lease_roots {
 
 struct lease_roots lease_roots(const struct config *config, const json_t *metadata);
 
-/* Whether this can be an id of ours. What cannot never becomes a path. */
+/* Whether this can be an id of ours. Only such an id ever becomes part of a path. */
 bool lease_is_id(const char *id);
 
-/* Looks at a root: it must be a folder, ours, and not writable for others, who
- * could otherwise swap the folders in it. 1: so it is. 0: it is not there (and
+/* Looks at a root: it must be a folder, ours, and not writable for others, or
+ * they could swap the folders in it. 1: it is. 0: it is not there (and
  * `create` was false). -1: error. */
 int lease_check_root(const char *root, bool create, struct rpc_error *reterr);
 

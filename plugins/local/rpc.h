@@ -68,7 +68,7 @@ struct rpc {
 int rpc_open(struct rpc *rpc, uv_loop_t *loop, const struct rpc_events *events, void *arg);
 
 /* Answers and frees the call. `take_result` NULL: there was no memory for it,
- * or a string in it was no UTF-8; the host is told so. */
+ * or a string in it was not UTF-8; the host is told so. */
 void rpc_reply(struct call *take_call, json_t *take_result);
 void rpc_fail(struct call *take_call, const struct rpc_error *why);
 

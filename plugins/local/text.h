@@ -3,7 +3,7 @@
  * text: turns the bytes that a command writes into text that JSON can carry.
  *
  * A command may write anything; a JSON string may hold only UTF-8. Each run of
- * bytes that is no UTF-8 becomes U+FFFD, exactly as JavaScript's TextDecoder
+ * bytes that is not UTF-8 becomes U+FFFD, exactly as JavaScript's TextDecoder
  * would have it. NUL is legal and stays.
  *
  * Owns the text gathered so far. Knows nothing of JSON values, of pipes or of

@@ -7,8 +7,8 @@
  * is gone, all at once, and its name is free. A folder is emptied by unlinking
  * its files, without following links, and by moving its subfolders up into the
  * root under names of the same kind, where their turn comes. So no depth is too
- * deep, nothing recurses, and whoever removes the same lease again after a
- * crash finds what was left of it.
+ * deep, nothing recurses, and removing the same lease again after a crash finds
+ * what was left of it.
  *
  * Owns nothing. Knows nothing of leases but the name. Blocks: call it off the
  * loop.

@@ -53,8 +53,8 @@ int wire_open(struct wire *w, uv_loop_t *loop, const struct wire_events *events,
  * must not just be missing, so the wire ends, and the host starts us again. */
 void wire_send(struct wire *w, char *take_text, size_t len);
 
-/* The host reads more slowly than we write: whoever can stop producing should,
- * until on_drain. */
+/* The host reads more slowly than we write: what can stop producing should do
+ * so until on_drain. */
 bool wire_is_congested(const struct wire *w);
 
 /* Reads no more; closes both streams once all that is queued is written.

@@ -228,7 +228,7 @@ channel_send(struct channel *c, struct channel_pending *p, const struct channel_
 	if (!has_room(c, r->params.len))
 		return err_set(reterr, ERR_LIMIT, "more than %zu bytes wait to be written",
 			       c->queue_max);
-	p->deadline.place = 0;
+	p->deadline.position = 0;
 	/* Room first: a failed append would lose what others have queued. */
 	if (!buf_reserve(&c->queued, r->params.len)) {
 		c->queued.failed = false;

@@ -8,36 +8,36 @@
 enum { FIRST_CAP = 64 };
 
 static void
-put(struct deadlines *h, struct deadline *d, size_t place)
+put(struct deadlines *h, struct deadline *d, size_t position)
 {
-	h->heap[place - 1] = d;
-	d->place = place;
+	h->heap[position - 1] = d;
+	d->position = position;
 }
 
 static void
-up(struct deadlines *h, struct deadline *d, size_t place)
+up(struct deadlines *h, struct deadline *d, size_t position)
 {
-	while (place > 1 && h->heap[place / 2 - 1]->at_ms > d->at_ms) {
-		put(h, h->heap[place / 2 - 1], place);
-		place /= 2;
+	while (position > 1 && h->heap[position / 2 - 1]->at_ms > d->at_ms) {
+		put(h, h->heap[position / 2 - 1], position);
+		position /= 2;
 	}
-	put(h, d, place);
+	put(h, d, position);
 }
 
 static void
-down(struct deadlines *h, struct deadline *d, size_t place)
+down(struct deadlines *h, struct deadline *d, size_t position)
 {
 	size_t child;
 
-	while ((child = place * 2) <= h->count) {
+	while ((child = position * 2) <= h->count) {
 		if (child < h->count && h->heap[child]->at_ms < h->heap[child - 1]->at_ms)
 			child++;
 		if (h->heap[child - 1]->at_ms >= d->at_ms)
 			break;
-		put(h, h->heap[child - 1], place);
-		place = child;
+		put(h, h->heap[child - 1], position);
+		position = child;
 	}
-	put(h, d, place);
+	put(h, d, position);
 }
 
 bool
@@ -60,19 +60,19 @@ deadline_add(struct deadlines *h, struct deadline *d, int64_t at_ms)
 void
 deadline_remove(struct deadlines *h, struct deadline *d)
 {
-	size_t place = d->place;
+	size_t position = d->position;
 	struct deadline *last;
 
-	if (!place)
+	if (!position)
 		return;
 	last = h->heap[--h->count];
-	d->place = 0;
+	d->position = 0;
 	if (last == d)
 		return;
-	if (place > 1 && h->heap[place / 2 - 1]->at_ms > last->at_ms)
-		up(h, last, place);
+	if (position > 1 && h->heap[position / 2 - 1]->at_ms > last->at_ms)
+		up(h, last, position);
 	else
-		down(h, last, place);
+		down(h, last, position);
 }
 
 struct deadline *

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deadline: points in time that live in their owners' structs, the earliest
- * on top: one timer serves them all.
+ * deadline: points in time that lie in their owners' structs, sorted so that
+ * one timer serves them all.
  *
- * Owns the heap of pointers. Knows nothing of clocks.
+ * Owns a heap of pointers to them. Knows nothing of clocks.
  */
 #ifndef ENVDRIVER_PLUGIN_DEADLINE_H
 #define ENVDRIVER_PLUGIN_DEADLINE_H
@@ -14,7 +14,7 @@
 
 struct deadline {
 	int64_t at_ms;
-	size_t place;		/* in the heap, from 1; 0: in none */
+	size_t position;		/* in the heap, from 1; 0: in none */
 };
 
 struct deadlines {

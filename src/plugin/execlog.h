@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * execlog: whose live output an `execute.log` notification is, and whether it
+ * execlog: which call an `execute.log` notification belongs to, and whether it
  * may be delivered (docs/protocol.md section 8).
  *
  * Owns nothing. Every worker sees the invocation ids of all its calls, so an
@@ -26,8 +26,8 @@ struct execlog_chunk {
 	struct span text;	/* in `text` */
 };
 
-/* NULL: `*ret` is to be delivered (and is counted as delivered), its text
- * stands in `text`, which is emptied first. Else why not, for the debug log.
+/* NULL: `*ret` is to be delivered (and counts as delivered); its text is in
+ * `text`, which is emptied first. Else why not, for the debug log; static.
  * `total_max` is in bytes, for one call. */
 const char *execlog_take(struct scope *s, const struct rpc_message *m, uint64_t total_max,
 			 struct buf *text, struct execlog_chunk *ret);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * limiter: at most so many a second, and how many were held back.
+ * limiter: lets a fixed number through per second, and counts the others.
  *
  * Owns nothing. The clock is passed in.
  */

@@ -42,9 +42,9 @@ release_words(struct words *w)
 
 /* Folders */
 
-/* `path`, which has no links in it, is `dir` or lies under it. */
+/* `path`, which has no links in it, is `dir` or lies inside it. */
 static bool
-lies_under(const char *path, const char *dir)
+lies_inside(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
 
@@ -64,7 +64,7 @@ permitted(const char *path, const char *dirs)
 			continue;
 		memcpy(one, dirs, (size_t)(end - dirs));
 		one[end - dirs] = '\0';
-		if (realpath(one, real) && lies_under(path, real))
+		if (realpath(one, real) && lies_inside(path, real))
 			return true;
 	}
 	return false;
@@ -84,8 +84,8 @@ real_folder(const char *folder, const struct package_rules *rules, char **ret, s
 	if (!permitted(real, rules->dirs)) {
 		free(real);
 		return err_set(reterr, ERR_DENIED,
-			       "package '%s' lies under none of plugin.dirs (%s)", folder,
-			       rules->dirs);
+			       "package '%s' is not inside any directory of plugin.dirs (%s)",
+			       folder, rules->dirs);
 	}
 	*ret = real;
 	return 0;
@@ -175,8 +175,8 @@ program_at(const char *dir, struct span name, const struct package_rules *rules,
 	if (!realpath(slash == path ? "/" : path, real))
 		return err_set(reterr, ERR_NOTFOUND, "cannot open '%s': %s", path, strerror(errno));
 	if (!permitted(real, rules->dirs))
-		return err_set(reterr, ERR_DENIED, "its command '%.*s' lies under none of "
-			       "plugin.dirs (%s)", SPAN_FMT(name), rules->dirs);
+		return err_set(reterr, ERR_DENIED, "its command '%.*s' is not inside any "
+			       "directory of plugin.dirs (%s)", SPAN_FMT(name), rules->dirs);
 	*slash = '/';
 	if (access(path, X_OK) < 0)
 		return err_set(reterr, ERR_NOTFOUND, "cannot run '%s': %s", path, strerror(errno));
@@ -240,8 +240,8 @@ node_command(const char *dir, struct jtext worker, const struct package_rules *r
 		return err_set(reterr, ERR_NOTFOUND, "cannot open its worker '%s': %s", path,
 			       strerror(errno));
 	if (!permitted(real, rules->dirs))
-		return err_set(reterr, ERR_DENIED, "its worker '%s' lies under none of plugin.dirs "
-			       "(%s)", path, rules->dirs);
+		return err_set(reterr, ERR_DENIED, "its worker '%s' is not inside any directory "
+			       "of plugin.dirs (%s)", path, rules->dirs);
 	ret = find_in_path(SPAN_LIT("node"), rules->path, w, reterr);
 	return ret < 0 ? ret : add_word(w, span_of(real), reterr);
 }
@@ -265,8 +265,8 @@ own_command(const char *dir, struct jtext command, const struct package_rules *r
 		buf_reset(&text);
 		jtext_decode(word, &text, /* ret_replaced= */ NULL);
 		if (word.kind != JTEXT_STRING)
-			ret = err_set(reterr, ERR_INVALID, "%s/plugin.json: command holds what is "
-				      "no string", dir);
+			ret = err_set(reterr, ERR_INVALID, "%s/plugin.json: command has an element "
+				      "that is not a string", dir);
 		else if (text.failed)
 			ret = err_nomem(reterr);
 		else if (w->n == before)

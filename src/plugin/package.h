@@ -3,8 +3,8 @@
  * package: the folder of a plugin, and the command that runs its worker
  * (docs/operations.md, "Plugin packages").
  *
- * Owns the strings. Who can write Redis must not be able to run any program
- * on the host: the folder, and what it names by a path, must really lie under
+ * Owns the strings. Write access to Redis must not be enough to run any program
+ * on the host: the folder, and what it names by a path, must really lie inside
  * one of plugin.dirs. Reads a few small files; blocks as long as these take.
  */
 #ifndef ENVDRIVER_PLUGIN_PACKAGE_H
@@ -31,7 +31,7 @@ struct package_rules {
 /* ERR_NOTFOUND, ERR_DENIED or ERR_INVALID say what is wrong with which file. */
 int package_open(const char *folder, const struct package_rules *rules, struct package *ret,
 		 struct err *reterr);
-/* What is not there is fine. */
+/* Accepts one that was not opened. */
 void package_release(struct package *p);
 
 #endif

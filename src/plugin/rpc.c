@@ -91,7 +91,7 @@ rpc_truthy(struct jtext value)
 	case JTEXT_FALSE:
 		return false;
 	case JTEXT_NUMBER:
-		/* What is no double is too large for one. */
+		/* One that cannot be read as a double is too large for it. */
 		return !jtext_double(value, &n) || n != 0;
 	case JTEXT_STRING:
 		return value.raw.len > 2;

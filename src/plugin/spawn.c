@@ -21,7 +21,7 @@ enum { EXIT_CANNOT_RUN = 127, SIGNALS = 64 };
 struct spawn {
 	pid_t pid;
 	bool gone, closing;
-	bool by_signal;		/* SIGCHLD tells, there is no pidfd */
+	bool by_signal;		/* learned from SIGCHLD: there is no pidfd */
 	bool watched;		/* the loop has our handle */
 	int pidfd;
 	uv_poll_t poll;
@@ -276,7 +276,7 @@ start(struct spawn *s, uv_loop_t *loop, const struct spawn_options *o, const int
 	ret = by_signal ? 0 : watch_pidfd(s, loop);
 	if (ret >= 0)
 		return 0;
-	/* Nobody would learn of its end: it ends here. */
+	/* Its end would go unseen: it ends here. */
 	kill(s->pid, SIGKILL);
 	waitpid(s->pid, NULL, 0);
 	s->gone = true;

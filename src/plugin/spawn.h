@@ -35,7 +35,7 @@ struct spawn_options {
 	bool use_sigchld;	/* as if the kernel had no pidfd_open (tests) */
 };
 
-/* The process has ended and is reaped, its whole group was sent SIGKILL.
+/* The process has ended and is reaped, and its whole group was sent SIGKILL.
  * `code` is -1 when it ended by `signal`, which is 0 otherwise. */
 typedef void spawn_exit_fn(void *arg, int code, int signal);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tail: the end of what a worker wrote to stderr, for the text of its death.
+ * stderr_tail: the end of what a worker wrote to stderr, for the text of its
+ * death.
  *
- * Owns the last lines, and counts all bytes there ever were, so that a place
- * in them can be named. Knows nothing of companies.
+ * Owns the last lines, and counts all bytes so far: a position in stderr is
+ * such a count. Knows nothing of companies.
  */
 #ifndef ENVDRIVER_PLUGIN_STDERR_TAIL_H
 #define ENVDRIVER_PLUGIN_STDERR_TAIL_H
@@ -22,10 +23,11 @@ struct stderr_tail {
 
 /* `line` is UTF-8. Nothing is kept when memory runs out. */
 void stderr_tail_add(struct stderr_tail *t, struct span line);
-/* Where the next line will stand. */
+/* The position of the next line. */
 uint64_t stderr_tail_end(const struct stderr_tail *t);
 /* Of the whole lines that stand at `from` and later: the last
- * STDERR_TAIL_EXCERPT_MAX characters, trimmed; borrowed until the next stderr_tail_add. */
+ * STDERR_TAIL_EXCERPT_MAX characters, trimmed. Borrowed until the next
+ * stderr_tail_add. */
 struct span stderr_tail_excerpt(const struct stderr_tail *t, uint64_t from);
 void stderr_tail_release(struct stderr_tail *t);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store: what plugins keep through state.*, in Redis: one hash for each
- * plugin and company (docs/schemas.md, `state:<pluginId>:<companyId>`).
+ * store: keeps the state of plugins (state.*) in Redis: one hash for each plugin
+ * and company (docs/schemas.md, `state:<pluginId>:<companyId>`).
  *
  * Owns nothing but the requests under way.
  */

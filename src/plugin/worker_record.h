@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker_record: how a plugin's worker is, in Redis, for others to see
+ * worker_record: the state of a plugin's worker in Redis, for others to see
  * (docs/schemas.md, `worker:<pluginId>:<instanceId>`).
  *
- * Owns nothing. A record that is not written again is gone after
+ * Owns nothing. A record that is not written again expires after
  * WORKER_RECORD_EXPIRY_MS. While Redis is away nothing is written.
  */
 #ifndef ENVDRIVER_PLUGIN_WORKER_RECORD_H

@@ -76,7 +76,7 @@ test_many(void **state)
 		assert_true(first->at_ms >= last);
 		last = first->at_ms;
 		deadline_remove(&h, first);
-		assert_int_equal(first->place, 0);
+		assert_int_equal(first->position, 0);
 	}
 	assert_int_equal(left, MANY - (MANY + 2) / 3);
 	deadline_release(&h);

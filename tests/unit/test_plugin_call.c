@@ -49,6 +49,8 @@ on_wake(void *arg)
 	buf_adds(&b->out, "wake;");
 }
 
+#define CANNOT_CALL "Cannot call \"probe\" \xe2\x80\x94 worker for \"p1\" is "
+
 static const struct row {
 	const char *name;
 	const char *steps;	/* h: hold, r: refuse, u: refuse as unknown, d: deliver what is
@@ -61,13 +63,11 @@ static const struct row {
 	{ "freed in its answer", "ht", true, "timeout: RPC call \"probe\" timed out after 10ms;"
 	  "idle;" },
 	{ "freed while held", "hft", true, "idle;" },
-	{ "the worker does not come", "hRd", true, "idle;wake;unsent: Cannot call \"probe\" \xe2\x80\x94 "
-	  "worker for \"p1\" is crashed;" },
+	{ "the worker does not come", "hRd", true, "idle;wake;unsent: "
+	  CANNOT_CALL "crashed;" },
 	{ "nothing before it is delivered", "r", false, "wake;" },
-	{ "refused", "rd", true, "wake;unsent: Cannot call \"probe\" \xe2\x80\x94 worker for "
-	  "\"p1\" is stopped;" },
-	{ "delivered once", "rdd", true, "wake;unsent: Cannot call \"probe\" \xe2\x80\x94 worker for "
-	  "\"p1\" is stopped;" },
+	{ "refused", "rd", true, "wake;unsent: " CANNOT_CALL "stopped;" },
+	{ "delivered once", "rdd", true, "wake;unsent: " CANNOT_CALL "stopped;" },
 	{ "no worker", "ud", true, "wake;unsent: No worker registered for plugin \"p1\";" },
 	{ "freed while due", "rfd", true, "wake;" },
 	{ "left when all ends", "h", false, "" },

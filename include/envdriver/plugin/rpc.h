@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rpc: JSON-RPC 2.0 lines of the plugin protocol: what one is, and how a
- * request is written (docs/protocol.md sections 3 and 6).
+ * rpc: JSON-RPC 2.0 lines of the plugin protocol: classifies those that were
+ * read, and writes requests and replies (docs/protocol.md sections 3 and 6).
  *
  * Owns the error codes. Knows nothing of pipes or of time.
  */
@@ -21,8 +21,8 @@ enum rpc_kind {
 	RPC_GARBAGE,		/* not JSON, not 2.0, or none of these: ignored */
 };
 
-/* A finished execution may hand over metadata of any depth; it is text to us,
- * and the scanner does not recurse. */
+/* A finished execution may hand over metadata of any depth: it is only text
+ * here, and the scanner does not recurse. */
 enum { RPC_DEPTH_MAX = 10000 };
 
 /* Spans are borrowed from the line. */
@@ -56,8 +56,8 @@ struct rpc_answer {
 	struct jtext code, message, data;	/* of an error; MISSING when absent */
 	const char *text;			/* of a host-made end */
 	bool repaired;				/* invalid UTF-8 or surrogates were replaced */
-	/* Of a long line, else NULL: what the spans point into. Who wants them
-	 * for longer takes it, leaves NULL there, and frees it. */
+	/* Of a long line, else NULL: what the spans point into. To keep them
+	 * longer, take it, leave NULL here, and free it later. */
 	char **memory;
 };
 
@@ -77,12 +77,12 @@ enum {
 
 /* How the response `m` ends the call of `method`. An `error` that JavaScript
  * takes for false (null, "", 0) beside or without a result is
- * RPC_BAD_RESPONSE; one that is no object has no code, message and data. */
+ * RPC_BAD_RESPONSE; one that is not an object has no code, message and data. */
 void rpc_read_answer(const struct rpc_message *m, const char *method, struct rpc_answer *ret);
 
 /* What JavaScript takes for true. */
 bool rpc_truthy(struct jtext value);
-/* Without white space around, as JavaScript's trim. */
+/* Without the white space around it, as JavaScript's trim has it. */
 struct span rpc_trim(struct span text);
 
 /* Appends a request line with its '\n'. `params` is JSON text, written as it
