@@ -101,7 +101,7 @@ large_output_verdict(struct engine *eng, struct entry *e, bool done)
 	}
 	if (done) {
 		crash_at("pieces");
-		events_drop_first(&e->events);
+		events_free_first(&e->events);
 		core_count_bytes(eng, e);
 	}
 	if (e->state == ENTRY_HANDING) {

@@ -482,7 +482,7 @@ startup_free(struct engine *eng)
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		free(eng->topics[t]);
 	if (eng->startup) {
-		cluster_forget(eng->startup->look);
+		cluster_free(eng->startup->look);
 		buf_release(&eng->startup->channel);
 	}
 	free(eng->startup);

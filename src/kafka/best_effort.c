@@ -18,8 +18,8 @@ struct best_effort {
 	rd_kafka_topic_t *rkt[TOPIC_COUNT];	/* of the two topics that it sends to */
 	const struct config *config;
 	unsigned failed;		/* deliveries in a row */
-	int64_t dropped;		/* since it was last said */
-	int64_t said_ms;
+	int64_t dropped;		/* since it was last logged */
+	int64_t logged_ms;
 };
 
 /* --- sending --- */
@@ -33,7 +33,7 @@ count(struct best_effort *n, enum topic topic, bool sent)
 }
 
 static void
-on_delivery(void *arg, const rd_kafka_message_t *m)
+on_best_effort_delivery(void *arg, const rd_kafka_message_t *m)
 {
 	struct best_effort *n = arg;
 
@@ -44,7 +44,7 @@ on_delivery(void *arg, const rd_kafka_message_t *m)
 
 /* Never waits: a full queue drops the record. */
 static void
-publish(struct best_effort *n, const struct event *ev)
+send_event(struct best_effort *n, const struct event *ev)
 {
 	void *tag = (void *)(uintptr_t)ev->topic;
 
@@ -59,7 +59,7 @@ best_effort_send(struct best_effort *n, const struct events *events)
 	struct event ev;
 
 	for (size_t at = 0; events_next(events, &at, &ev);)
-		publish(n, &ev);
+		send_event(n, &ev);
 }
 
 void
@@ -71,7 +71,7 @@ best_effort_dropped(struct best_effort *n, enum topic topic)
 /* --- life --- */
 
 static bool
-open_topics(struct best_effort *n, const char *const *topics, struct err *reterr)
+open_lossy_topics(struct best_effort *n, const char *const *topics, struct err *reterr)
 {
 	static const enum topic ours[] = { TOPIC_EXECUTION_LOGS, TOPIC_PLUGIN_EVENTS };
 
@@ -90,16 +90,16 @@ struct best_effort *
 best_effort_new(const struct config *config, const char *const *topics, struct err *reterr)
 {
 	struct best_effort *n = calloc(1, sizeof(*n));
-	const struct client_hooks hooks = { .on_delivery = on_delivery, .arg = n };
+	const struct client_hooks hooks = { .on_delivery = on_best_effort_delivery, .arg = n };
 
 	if (!n) {
 		err_nomem(reterr);
 		return NULL;
 	}
 	n->config = config;
-	n->said_ms = clock_mono_ms() - LOG_EVERY_MS;
+	n->logged_ms = clock_mono_ms() - LOG_EVERY_MS;
 	n->rk = client_open(config, CLIENT_CONF_BEST_EFFORT, NULL, &hooks, reterr);
-	if (n->rk && open_topics(n, topics, reterr))
+	if (n->rk && open_lossy_topics(n, topics, reterr))
 		return n;
 	best_effort_free(n, 0);
 	return NULL;
@@ -111,13 +111,13 @@ best_effort_poll(struct best_effort *n)
 	int64_t now = clock_mono_ms();
 
 	(void)rd_kafka_poll(n->rk, 0);
-	if (n->dropped == 0 || now - n->said_ms < LOG_EVERY_MS)
+	if (n->dropped == 0 || now - n->logged_ms < LOG_EVERY_MS)
 		return;
-	log_warn("%lld live pieces and plugin events were dropped: the broker takes them too "
-		 "slowly, or not at all",
+	log_warn("dropped %lld live-output and plugin-event records: the broker is slow or "
+		 "unreachable",
 		 (long long)n->dropped);
 	n->dropped = 0;
-	n->said_ms = now;
+	n->logged_ms = now;
 }
 
 void

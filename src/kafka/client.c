@@ -60,7 +60,7 @@ is_due(const char *text, unsigned *ret_more)
 
 /* On threads of librdkafka, also before rd_kafka_new has returned. */
 static void
-on_client_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+on_rdkafka_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
 	const struct client *c = rk ? rd_kafka_opaque(rk) : NULL;
 	struct buf masked = BUF_INIT;
@@ -85,7 +85,7 @@ on_client_log(const rd_kafka_t *rk, int level, const char *facility, const char 
 /* On a broker's thread. Does not change the verdict: it keeps the cause,
  * which librdkafka's own text leaves out. */
 static int
-on_client_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *error, int depth,
+on_rdkafka_certificate(rd_kafka_t *rk, const char *broker, int32_t id, int *error, int depth,
 		      const char *der, size_t size, char *text, size_t text_size, void *arg)
 {
 	struct client *c = arg;
@@ -118,7 +118,7 @@ tell_refused(struct client *c, const char *reason, int error)
 }
 
 static void
-on_client_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
+on_rdkafka_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
 {
 	struct client *c = arg;
 	int refused = code == RD_KAFKA_RESP_ERR__SSL ? atomic_load(&c->refused) : 0;
@@ -140,7 +140,7 @@ on_client_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
 }
 
 static void
-on_client_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
+on_rdkafka_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 {
 	struct client *c = arg;
 
@@ -150,7 +150,7 @@ on_client_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 }
 
 static void
-on_client_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,
+on_rdkafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,
 		    rd_kafka_topic_partition_list_t *parts, void *arg)
 {
 	struct client *c = arg;
@@ -183,13 +183,13 @@ set_client_callbacks(rd_kafka_conf_t *conf, enum client_conf_role role, struct c
 {
 	rd_kafka_conf_set_opaque(conf, c);
 	if (verifies(conf))
-		(void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_client_certificate);
-	rd_kafka_conf_set_log_cb(conf, on_client_log);
-	rd_kafka_conf_set_error_cb(conf, on_client_error);
+		(void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_rdkafka_certificate);
+	rd_kafka_conf_set_log_cb(conf, on_rdkafka_log);
+	rd_kafka_conf_set_error_cb(conf, on_rdkafka_error);
 	if (is_producer(role))
-		rd_kafka_conf_set_dr_msg_cb(conf, on_client_delivery);
+		rd_kafka_conf_set_dr_msg_cb(conf, on_rdkafka_delivery);
 	if (role == CLIENT_CONF_CONSUMER)
-		rd_kafka_conf_set_rebalance_cb(conf, on_client_rebalance);
+		rd_kafka_conf_set_rebalance_cb(conf, on_rdkafka_rebalance);
 }
 
 static void

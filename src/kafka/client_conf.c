@@ -153,7 +153,7 @@ struct maker {
 };
 
 static int
-set_key(struct maker *m, const char *name, const char *value, struct err *reterr)
+set_setting(struct maker *m, const char *name, const char *value, struct err *reterr)
 {
 	char text[256];
 	struct buf masked = BUF_INIT;
@@ -174,7 +174,7 @@ set_number(struct maker *m, const char *name, int64_t value, struct err *reterr)
 	char text[32];
 
 	snprintf(text, sizeof(text), "%lld", (long long)value);
-	return set_key(m, name, text, reterr);
+	return set_setting(m, name, text, reterr);
 }
 
 static bool
@@ -191,7 +191,7 @@ set_table(struct maker *m, const struct setting *s, size_t n, struct err *reterr
 {
 	for (; n > 0; s++, n--)
 		if ((s->roles & (1U << m->role)) && (!s->maybe || is_known(m, s->name)) &&
-		    set_key(m, s->name, s->value, reterr) < 0)
+		    set_setting(m, s->name, s->value, reterr) < 0)
 			return ERR_CONFIG;
 	return 0;
 }
@@ -206,7 +206,7 @@ set_user_key(void *arg, const char *name, const char *value, struct err *reterr)
 			return 0;
 	if (client_conf_check_file(name, value, reterr) < 0)
 		return ERR_CONFIG;
-	return set_key(m, name, value, reterr);
+	return set_setting(m, name, value, reterr);
 }
 
 /* What a member of the group needs; the user's own keys come after it. */
@@ -236,16 +236,16 @@ set_fixed(struct maker *m, const struct config *config, const char *transactiona
 	bool reader = READERS & (1U << m->role);
 
 	if (set_table(m, fixed, sizeof(fixed) / sizeof(*fixed), reterr) < 0 ||
-	    set_key(m, "bootstrap.servers", config_str(config, "kafka.bootstrap.servers"),
-	    reterr) < 0 ||
-	    (reader && set_key(m, "group.id", group, reterr) < 0))
+	    set_setting(m, "bootstrap.servers", config_str(config, "kafka.bootstrap.servers"),
+			reterr) < 0 ||
+	    (reader && set_setting(m, "group.id", group, reterr) < 0))
 		return ERR_CONFIG;
 	if (m->role == CLIENT_CONF_CONSUMER)
-		return set_key(m, "partition.assignment.strategy", config_str(config, "assignor"),
-			   reterr);
+		return set_setting(m, "partition.assignment.strategy",
+				   config_str(config, "assignor"), reterr);
 	if (m->role != CLIENT_CONF_PUBLISHER)
 		return 0;
-	if (set_key(m, "transactional.id", transactional_id, reterr) < 0)
+	if (set_setting(m, "transactional.id", transactional_id, reterr) < 0)
 		return ERR_CONFIG;
 	return set_number(m, "transaction.timeout.ms", config_int(config, "transaction.timeout"),
 			  reterr);
@@ -258,12 +258,12 @@ fill(struct maker *m, const struct config *config, const char *transactional_id,
 	const char *level = log_enabled(LOG_LEVEL_DEBUG) ? "7" : "6";
 
 	if (set_table(m, defaults, sizeof(defaults) / sizeof(*defaults), reterr) < 0 ||
-	    set_key(m, "log_level", level, reterr) < 0 ||
+	    set_setting(m, "log_level", level, reterr) < 0 ||
 	    (m->role == CLIENT_CONF_CONSUMER && set_member(m, config, reterr) < 0) ||
 	    /* The publisher replaces a producer that lost a broker; librdkafka
 	     * reports the end of a connection only when it also logs it. */
 	    (m->role == CLIENT_CONF_PUBLISHER && rd_kafka_version() >= V_2_10 &&
-	     set_key(m, "log.connection.close", "true", reterr) < 0) ||
+	     set_setting(m, "log.connection.close", "true", reterr) < 0) ||
 	    config_each_kafka(config, set_user_key, m, reterr) < 0)
 		return ERR_CONFIG;
 	return set_fixed(m, config, transactional_id, reterr);

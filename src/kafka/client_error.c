@@ -84,7 +84,7 @@ struct lookup {
 };
 
 static int
-look_up(void *arg, const char *name, const char *value, struct err *reterr)
+find_mechanism(void *arg, const char *name, const char *value, struct err *reterr)
 {
 	struct lookup *l = arg;
 
@@ -107,7 +107,7 @@ client_error_explain(const struct config *config, rd_kafka_resp_err_t code, cons
 	buf_add(&cause, reason, after ? (size_t)(after - reason) : strlen(reason));
 	if (client_conf_secrets(config, &secrets) && cause.data)
 		client_conf_mask(buf_span(&secrets), cause.data, out);
-	(void)config_each_kafka(config, look_up, &l, /* reterr= */ NULL);
+	(void)config_each_kafka(config, find_mechanism, &l, /* reterr= */ NULL);
 	hint = client_error_hint(rd_kafka_version(), l.value, code);
 	if (hint)
 		buf_addf(out, "; librdkafka %s %s", rd_kafka_version_str(), hint);

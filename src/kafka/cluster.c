@@ -20,40 +20,40 @@ struct cluster_job {
 	uv_work_t work;
 	const struct config *config;
 	int64_t until_ms;
-	atomic_bool forgotten;
+	atomic_bool stopped;
 	void (*fn)(void *arg, const struct cluster_facts *facts);
 	void *arg;
 	struct cluster_facts facts;
 	rd_kafka_t *rk;
 	char *names[TOPIC_COUNT];
-	/* The client's error that says most. */
+	/* The most telling error of the client. */
 	rd_kafka_resp_err_t error;
 	char reason[360];
 };
 
 static int
-left(const struct cluster_job *l)
+time_left(const struct cluster_job *job)
 {
-	int64_t ms = l->until_ms - clock_mono_ms();
+	int64_t ms = job->until_ms - clock_mono_ms();
 
-	return ms > 0 && !atomic_load(&l->forgotten) ? (int)ms : 0;
+	return ms > 0 && !atomic_load(&job->stopped) ? (int)ms : 0;
 }
 
 static void
-on_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
+on_cluster_error(void *arg, rd_kafka_resp_err_t code, const char *reason, bool fatal)
 {
-	struct cluster_job *l = arg;
+	struct cluster_job *job = arg;
 	struct buf text = BUF_INIT;
 
 	(void)fatal;
-	/* A refused login or a connection that was hung up on is followed by
-	 * "all brokers are down". */
-	if (client_error_exit_code(l->error) ||
-	    (l->reason[0] && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN))
+	/* After a refused login or a closed connection comes "all brokers are
+	 * down", which says less. */
+	if (client_error_exit_code(job->error) ||
+	    (job->reason[0] && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN))
 		return;
-	client_error_explain(l->config, code, reason, &text);
-	l->error = code;
-	snprintf(l->reason, sizeof(l->reason), "%s", text.data ? text.data : reason);
+	client_error_explain(job->config, code, reason, &text);
+	job->error = code;
+	snprintf(job->reason, sizeof(job->reason), "%s", text.data ? text.data : reason);
 	buf_release(&text);
 }
 
@@ -68,17 +68,17 @@ add_missing(struct cluster_facts *f, const char *name)
 }
 
 static void
-judge_topic(struct cluster_job *l, const struct rd_kafka_metadata_topic *t)
+judge_topic(struct cluster_job *job, const struct rd_kafka_metadata_topic *t)
 {
 	switch (t->err) {
 	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-		add_missing(&l->facts, t->topic);
+		add_missing(&job->facts, t->topic);
 		break;
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-		l->facts.exit_code = client_error_exit_code(t->err);
-		err_set(&l->facts.err, ERR_DENIED,
+		job->facts.exit_code = client_error_exit_code(t->err);
+		err_set(&job->facts.err, ERR_DENIED,
 			"not permitted to use topic '%s' (ACL %s on it)", t->topic,
-			strcmp(t->topic, l->names[TOPIC_COMMANDS]) == 0 ? "Read" : "Write");
+			strcmp(t->topic, job->names[TOPIC_COMMANDS]) == 0 ? "Read" : "Write");
 		break;
 	default:	/* without a leader for a moment: it exists */
 		break;
@@ -87,49 +87,50 @@ judge_topic(struct cluster_job *l, const struct rd_kafka_metadata_topic *t)
 
 /* In the order of the enum, as `envdriver topics list` has them. */
 static void
-judge_topics(struct cluster_job *l, const struct rd_kafka_metadata *md)
+judge_topics(struct cluster_job *job, const struct rd_kafka_metadata *md)
 {
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		for (int i = 0; i < md->topic_cnt; i++)
-			if (strcmp(md->topics[i].topic, l->names[t]) == 0)
-				judge_topic(l, &md->topics[i]);
+			if (strcmp(md->topics[i].topic, job->names[t]) == 0)
+				judge_topic(job, &md->topics[i]);
 }
 
 static bool
-name_topics(struct cluster_job *l)
+name_all_topics(struct cluster_job *job)
 {
-	const char *prefix = config_str(l->config, "topic.prefix");
+	const char *prefix = config_str(job->config, "topic.prefix");
 
 	for (int t = 0; t < TOPIC_COUNT; t++) {
 		struct buf name = BUF_INIT;
 
 		buf_adds(&name, prefix ? prefix : "");
 		buf_adds(&name, topic_name((enum topic)t));
-		l->names[t] = buf_take(&name, NULL);
-		if (!l->names[t])
+		job->names[t] = buf_take(&name, NULL);
+		if (!job->names[t])
 			return false;
 	}
 	return true;
 }
 
-/* Asks for the topics that the handle knows, which are ours. */
+/* Asks for the topics that the client knows, which are ours. */
 static rd_kafka_resp_err_t
-ask(struct cluster_job *l)
+ask_for_topics(struct cluster_job *job)
 {
 	const struct rd_kafka_metadata *md = NULL;
 	rd_kafka_topic_t *topics[TOPIC_COUNT] = { NULL };
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
 
 	for (int t = 0; t < TOPIC_COUNT; t++)
-		topics[t] = rd_kafka_topic_new(l->rk, l->names[t], NULL);
+		topics[t] = rd_kafka_topic_new(job->rk, job->names[t], NULL);
 	/* In steps, so that a login that is refused shows at once. */
-	while (left(l) && code != RD_KAFKA_RESP_ERR_NO_ERROR && !client_error_exit_code(l->error)) {
-		code = rd_kafka_metadata(l->rk, 0, NULL, &md,
-					 left(l) < STEP_MS ? left(l) : STEP_MS);
-		(void)rd_kafka_poll(l->rk, 0);
+	while (time_left(job) && code != RD_KAFKA_RESP_ERR_NO_ERROR &&
+	       !client_error_exit_code(job->error)) {
+		code = rd_kafka_metadata(job->rk, 0, NULL, &md,
+					 time_left(job) < STEP_MS ? time_left(job) : STEP_MS);
+		(void)rd_kafka_poll(job->rk, 0);
 	}
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-		judge_topics(l, md);
+		judge_topics(job, md);
 		rd_kafka_metadata_destroy(md);
 	}
 	for (int t = 0; t < TOPIC_COUNT; t++)
@@ -154,7 +155,7 @@ judge_setting(struct cluster_facts *f, const rd_kafka_ConfigEntry_t *e)
 }
 
 static void
-judge_settings(struct cluster_job *l, rd_kafka_event_t *event)
+judge_settings(struct cluster_job *job, rd_kafka_event_t *event)
 {
 	const rd_kafka_DescribeConfigs_result_t *result =
 		rd_kafka_event_DescribeConfigs_result(event);
@@ -170,22 +171,22 @@ judge_settings(struct cluster_job *l, rd_kafka_event_t *event)
 		return;
 	entries = rd_kafka_ConfigResource_configs(found[0], &n_entries);
 	for (size_t i = 0; i < n_entries; i++)
-		judge_setting(&l->facts, entries[i]);
+		judge_setting(&job->facts, entries[i]);
 }
 
 static void
-describe(struct cluster_job *l)
+describe_commands(struct cluster_job *job)
 {
 	rd_kafka_ConfigResource_t *topic = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC,
-								       l->names[TOPIC_COMMANDS]);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(l->rk);
+								       job->names[TOPIC_COMMANDS]);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(job->rk);
 	rd_kafka_event_t *event;
 
 	if (topic) {
-		rd_kafka_DescribeConfigs(l->rk, &topic, 1, NULL, queue);
-		event = rd_kafka_queue_poll(queue, left(l));
+		rd_kafka_DescribeConfigs(job->rk, &topic, 1, NULL, queue);
+		event = rd_kafka_queue_poll(queue, time_left(job));
 		if (event) {
-			judge_settings(l, event);
+			judge_settings(job, event);
 			rd_kafka_event_destroy(event);
 		}
 		rd_kafka_ConfigResource_destroy(topic);
@@ -196,103 +197,104 @@ describe(struct cluster_job *l)
 /* --- one look --- */
 
 static void
-not_reached(struct cluster_job *l, rd_kafka_resp_err_t code)
+not_reached(struct cluster_job *job, rd_kafka_resp_err_t code)
 {
-	const char *servers = config_str(l->config, "kafka.bootstrap.servers");
+	const char *servers = config_str(job->config, "kafka.bootstrap.servers");
 
-	l->facts.exit_code = client_error_exit_code(l->error);
-	err_set(&l->facts.err, l->facts.exit_code ? ERR_DENIED : ERR_UNAVAILABLE,
-		"no Kafka at '%s': %s", servers, l->reason[0] ? l->reason : rd_kafka_err2str(code));
-	l->facts.err.retriable = l->facts.exit_code == 0;
+	job->facts.exit_code = client_error_exit_code(job->error);
+	err_set(&job->facts.err, job->facts.exit_code ? ERR_DENIED : ERR_UNAVAILABLE,
+		"no Kafka at '%s': %s", servers,
+		job->reason[0] ? job->reason : rd_kafka_err2str(code));
+	job->facts.err.retriable = job->facts.exit_code == 0;
 }
 
 static void
-work(uv_work_t *w)
+work_on_look(uv_work_t *w)
 {
-	struct cluster_job *l = w->data;
-	const struct client_hooks hooks = { .on_error = on_error, .arg = l };
+	struct cluster_job *job = w->data;
+	const struct client_hooks hooks = { .on_error = on_cluster_error, .arg = job };
 	rd_kafka_resp_err_t code;
 	char *id;
 
-	l->rk = client_open(l->config, CLIENT_CONF_ADMIN, NULL, &hooks, &l->facts.err);
-	if (!l->rk) {
-		l->facts.exit_code = l->facts.err.code == ERR_CONFIG ? EXIT_CONFIG : 0;
+	job->rk = client_open(job->config, CLIENT_CONF_ADMIN, NULL, &hooks, &job->facts.err);
+	if (!job->rk) {
+		job->facts.exit_code = job->facts.err.code == ERR_CONFIG ? EXIT_CONFIG : 0;
 		return;
 	}
-	code = ask(l);
+	code = ask_for_topics(job);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-		not_reached(l, code);
+		not_reached(job, code);
 		return;
 	}
-	id = rd_kafka_clusterid(l->rk, left(l));
-	snprintf(l->facts.cluster_id, sizeof(l->facts.cluster_id), "%s", id ? id : "");
-	rd_kafka_mem_free(l->rk, id);
+	id = rd_kafka_clusterid(job->rk, time_left(job));
+	snprintf(job->facts.cluster_id, sizeof(job->facts.cluster_id), "%s", id ? id : "");
+	rd_kafka_mem_free(job->rk, id);
 	/* Without an id the prefix could not be checked: the next look. */
-	l->facts.reached = id && !l->facts.exit_code;
+	job->facts.reached = id && !job->facts.exit_code;
 	if (!id)
-		not_reached(l, RD_KAFKA_RESP_ERR__TIMED_OUT);
+		not_reached(job, RD_KAFKA_RESP_ERR__TIMED_OUT);
 	/* librdkafka's mock cluster (`envdriver dev`) leaves DescribeConfigs
 	 * without an answer. */
-	if (!strstr(l->facts.missing, l->names[TOPIC_COMMANDS]) &&
-	    strncmp(l->facts.cluster_id, "mockCluster", strlen("mockCluster")) != 0)
-		describe(l);
+	if (!strstr(job->facts.missing, job->names[TOPIC_COMMANDS]) &&
+	    strncmp(job->facts.cluster_id, "mockCluster", strlen("mockCluster")) != 0)
+		describe_commands(job);
 }
 
 static void
-job_free(struct cluster_job *l)
+free_look(struct cluster_job *job)
 {
 	for (int t = 0; t < TOPIC_COUNT; t++)
-		free(l->names[t]);
-	client_close(l->rk);
-	free(l);
+		free(job->names[t]);
+	client_close(job->rk);
+	free(job);
 }
 
 static void
-after(uv_work_t *w, int status)
+after_look(uv_work_t *w, int status)
 {
-	struct cluster_job *l = w->data;
+	struct cluster_job *job = w->data;
 
 	(void)status;
-	if (l->fn)
-		l->fn(l->arg, &l->facts);
-	job_free(l);
+	if (job->fn)
+		job->fn(job->arg, &job->facts);
+	free_look(job);
 }
 
 struct cluster_job *
 cluster_look(uv_loop_t *loop, const struct config *config, int timeout_ms,
 	    void (*fn)(void *arg, const struct cluster_facts *facts), void *arg, struct err *reterr)
 {
-	struct cluster_job *l = calloc(1, sizeof(*l));
+	struct cluster_job *job = calloc(1, sizeof(*job));
 	int ret;
 
-	if (!l) {
+	if (!job) {
 		err_nomem(reterr);
 		return NULL;
 	}
-	l->work.data = l;
-	l->config = config;
-	l->until_ms = clock_mono_ms() + timeout_ms;
-	l->fn = fn;
-	l->arg = arg;
-	l->facts.retention_ms = RETENTION_UNKNOWN;
-	if (!name_topics(l)) {
-		job_free(l);
+	job->work.data = job;
+	job->config = config;
+	job->until_ms = clock_mono_ms() + timeout_ms;
+	job->fn = fn;
+	job->arg = arg;
+	job->facts.retention_ms = RETENTION_UNKNOWN;
+	if (!name_all_topics(job)) {
+		free_look(job);
 		err_nomem(reterr);
 		return NULL;
 	}
-	ret = uv_queue_work(loop, &l->work, work, after);
+	ret = uv_queue_work(loop, &job->work, work_on_look, after_look);
 	if (ret == 0)
-		return l;
-	job_free(l);
+		return job;
+	free_look(job);
 	err_set(reterr, ERR_IO, "cannot start a look at Kafka: %s", uv_strerror(ret));
 	return NULL;
 }
 
 void
-cluster_forget(struct cluster_job *l)
+cluster_free(struct cluster_job *job)
 {
-	if (!l)
+	if (!job)
 		return;
-	l->fn = NULL;
-	atomic_store(&l->forgotten, true);
+	job->fn = NULL;
+	atomic_store(&job->stopped, true);
 }

@@ -27,7 +27,7 @@ struct consumer_job {
 };
 
 static void
-job_free(struct consumer_job *job)
+free_blocking_job(struct consumer_job *job)
 {
 	if (job->list)
 		rd_kafka_topic_partition_list_destroy(job->list);
@@ -39,7 +39,7 @@ job_free(struct consumer_job *job)
 }
 
 static struct consumer_job *
-job_new(struct consumer_jobs *js, int n)
+new_job(struct consumer_jobs *js, int n)
 {
 	struct consumer_job *job = js->offsets ? calloc(1, sizeof(*job)) : NULL;
 
@@ -56,7 +56,7 @@ job_new(struct consumer_jobs *js, int n)
 		job->starts[i] = job->ends[i] = -1;
 	if (job->topic && job->starts && job->ends)
 		return job;
-	job_free(job);
+	free_blocking_job(job);
 	return NULL;
 }
 
@@ -77,16 +77,16 @@ after_job(uv_work_t *work, int status)
 	if (job->jobs)
 		job->finish(job);	/* may release the jobs */
 	remove_job(job);
-	job_free(job);
+	free_blocking_job(job);
 }
 
 static bool
-start_job(struct consumer_job *job, void (*fn)(uv_work_t *work),
+queue_job(struct consumer_job *job, void (*fn)(uv_work_t *work),
 	  void (*finish)(struct consumer_job *job))
 {
 	job->finish = finish;
 	if (uv_queue_work(job->jobs->loop, &job->work, fn, after_job) != 0) {
-		job_free(job);
+		free_blocking_job(job);
 		return false;
 	}
 	LIST_INSERT_HEAD(&job->jobs->running, job, link);
@@ -183,14 +183,14 @@ finish_offsets(struct consumer_job *job)
 bool
 consumer_jobs_read_offsets(struct consumer_jobs *js, const rd_kafka_topic_partition_list_t *list)
 {
-	struct consumer_job *job = job_new(js, list->cnt);
+	struct consumer_job *job = new_job(js, list->cnt);
 
 	if (!job)
 		return false;
 	for (int i = 0; i < list->cnt; i++)
 		rd_kafka_topic_partition_list_add(job->list, list->elems[i].topic,
 						  list->elems[i].partition);
-	if (!start_job(job, read_offsets, finish_offsets))
+	if (!queue_job(job, read_offsets, finish_offsets))
 		return false;
 	js->reading = job;
 	return true;
@@ -232,12 +232,12 @@ finish_log(struct consumer_job *job)
 bool
 consumer_jobs_read_log(struct consumer_jobs *js, int32_t partition)
 {
-	struct consumer_job *job = job_new(js, 1);
+	struct consumer_job *job = new_job(js, 1);
 
 	if (!job)
 		return false;
 	rd_kafka_topic_partition_list_add(job->list, js->topic, partition);
-	return start_job(job, read_log, finish_log);
+	return queue_job(job, read_log, finish_log);
 }
 
 /* --- does a broker answer again? --- */
@@ -260,8 +260,8 @@ finish_reach(struct consumer_job *job)
 void
 consumer_jobs_reach(struct consumer_jobs *js)
 {
-	struct consumer_job *job = js->reaching ? NULL : job_new(js, 0);
+	struct consumer_job *job = js->reaching ? NULL : new_job(js, 0);
 
 	if (job)
-		js->reaching = start_job(job, reach_broker, finish_reach);
+		js->reaching = queue_job(job, reach_broker, finish_reach);
 }

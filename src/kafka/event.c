@@ -43,7 +43,7 @@ events_reset(struct events *e)
  * be appended without going back to a count. --- */
 
 static void
-add_long(struct buf *b, int64_t value)
+pack_long(struct buf *b, int64_t value)
 {
 	uint64_t n = ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
 
@@ -53,23 +53,23 @@ add_long(struct buf *b, int64_t value)
 }
 
 static void
-add_string(struct buf *b, struct span s)
+pack_string(struct buf *b, struct span s)
 {
-	add_long(b, (int64_t)s.len);
+	pack_long(b, (int64_t)s.len);
 	buf_addspan(b, s);
 }
 
 static void
-add_nullable(struct buf *b, struct span s)
+pack_nullable(struct buf *b, struct span s)
 {
-	add_long(b, s.ptr ? BYTES_BRANCH : NULL_BRANCH);
+	pack_long(b, s.ptr ? BYTES_BRANCH : NULL_BRANCH);
 	if (s.ptr)
-		add_string(b, s);
+		pack_string(b, s);
 }
 
 /* Takes the mark of the end away, or writes the version of an empty set. */
 static void
-open_events(struct events *e)
+reopen_set(struct events *e)
 {
 	if (e->packed.len == 0)
 		buf_add(&e->packed, version, sizeof(version));
@@ -80,17 +80,17 @@ open_events(struct events *e)
 static void
 open_event(struct buf *b, enum topic topic, struct span key)
 {
-	add_long(b, 1);
-	add_string(b, span_of(topic_name(topic)));
-	add_nullable(b, key);
+	pack_long(b, 1);
+	pack_string(b, span_of(topic_name(topic)));
+	pack_nullable(b, key);
 }
 
 static void
-add_header(struct buf *b, const struct event_header *h)
+pack_header(struct buf *b, const struct event_header *h)
 {
-	add_long(b, 1);
-	add_string(b, h->name);
-	add_nullable(b, h->value);
+	pack_long(b, 1);
+	pack_string(b, h->name);
+	pack_nullable(b, h->value);
 }
 
 static size_t
@@ -115,13 +115,13 @@ events_add(struct events *e, enum topic topic, struct span key,
 		b->failed = false;
 		return false;
 	}
-	open_events(e);
+	reopen_set(e);
 	open_event(b, topic, key);
 	for (size_t i = 0; i < n_headers; i++)
-		add_header(b, &headers[i]);
-	add_long(b, END_OF_ARRAY);
-	add_string(b, value);
-	add_long(b, END_OF_ARRAY);
+		pack_header(b, &headers[i]);
+	pack_long(b, END_OF_ARRAY);
+	pack_string(b, value);
+	pack_long(b, END_OF_ARRAY);
 	e->count++;
 	return true;
 }
@@ -135,7 +135,7 @@ struct reader {
 };
 
 static int64_t
-read_long(struct reader *r)
+unpack_long(struct reader *r)
 {
 	uint64_t n = 0;
 
@@ -154,9 +154,9 @@ read_long(struct reader *r)
 }
 
 static struct span
-read_string(struct reader *r)
+unpack_string(struct reader *r)
 {
-	int64_t len = read_long(r);
+	int64_t len = unpack_long(r);
 	struct span s = { r->p, 0 };
 
 	if (r->wrong)
@@ -171,12 +171,12 @@ read_string(struct reader *r)
 }
 
 static struct span
-read_nullable(struct reader *r)
+unpack_nullable(struct reader *r)
 {
-	int64_t branch = read_long(r);
+	int64_t branch = unpack_long(r);
 
 	if (branch == BYTES_BRANCH)
-		return read_string(r);
+		return unpack_string(r);
 	if (branch != NULL_BRANCH && !r->wrong)
 		r->wrong = "a union has no such branch";
 	return SPAN_NULL;
@@ -184,12 +184,12 @@ read_nullable(struct reader *r)
 
 /* The number of items of an array's next block; 0 at its end. */
 static int64_t
-read_block(struct reader *r)
+unpack_block(struct reader *r)
 {
-	int64_t count = read_long(r);
+	int64_t count = unpack_long(r);
 
 	if (count < 0 && !r->wrong) {	/* Avro: then the block's size follows */
-		(void)read_long(r);
+		(void)unpack_long(r);
 		count = count == INT64_MIN ? 0 : -count;
 		if (count == 0 && !r->wrong)
 			r->wrong = "a count is out of range";
@@ -202,10 +202,10 @@ event_header_next(const struct event *ev, size_t *cursor, struct event_header *r
 {
 	struct reader r = { ev->headers.ptr + *cursor, ev->headers.ptr + ev->headers.len, NULL };
 
-	if (read_block(&r) == 0)
+	if (unpack_block(&r) == 0)
 		return false;
-	ret->name = read_string(&r);
-	ret->value = read_nullable(&r);
+	ret->name = unpack_string(&r);
+	ret->value = unpack_nullable(&r);
 	assert(!r.wrong);
 	*cursor = (size_t)(r.p - ev->headers.ptr);
 	return true;
@@ -216,9 +216,9 @@ skip_headers(struct reader *r)
 {
 	const char *start = r->p;
 
-	while (read_block(r)) {
-		(void)read_string(r);
-		(void)read_nullable(r);
+	while (unpack_block(r)) {
+		(void)unpack_string(r);
+		(void)unpack_nullable(r);
 	}
 	return (struct span){ start, (size_t)(r->p - start) };
 }
@@ -231,12 +231,12 @@ events_next(const struct events *e, size_t *cursor, struct event *ret)
 	if (e->count == 0)
 		return false;
 	r.p += *cursor ? *cursor : sizeof(version);
-	if (read_block(&r) == 0)
+	if (unpack_block(&r) == 0)
 		return false;
-	ret->topic = topic_find(read_string(&r));
-	ret->key = read_nullable(&r);
+	ret->topic = topic_find(unpack_string(&r));
+	ret->key = unpack_nullable(&r);
 	ret->headers = skip_headers(&r);
-	ret->value = read_string(&r);
+	ret->value = unpack_string(&r);
 	assert(!r.wrong && ret->topic < TOPIC_COUNT);
 	*cursor = (size_t)(r.p - e->packed.data);
 	return true;
@@ -275,7 +275,7 @@ events_cut(struct events *e)
 
 	if (e->count == 0)
 		return true;
-	b = buf_realloc(NULL, sizeof(*b));
+	b = malloc(sizeof(*b));
 	if (!b)
 		return false;
 	*b = *e;
@@ -301,7 +301,7 @@ events_cut_to_last(struct events *e)
 	buf_add(&last.packed, version, sizeof(version));
 	buf_add(&last.packed, all.packed.data + at, all.packed.len - at);
 	last.count = 1;
-	last.before = buf_realloc(NULL, sizeof(*last.before));
+	last.before = malloc(sizeof(*last.before));
 	if (last.packed.failed || !last.before) {
 		free(last.before);
 		buf_release(&last.packed);
@@ -324,7 +324,7 @@ events_first(struct events *e)
 }
 
 void
-events_drop_first(struct events *e)
+events_free_first(struct events *e)
 {
 	assert(e->before);
 	while (e->before->before)
@@ -345,32 +345,32 @@ events_memory(const struct events *e)
 static void
 copy_headers(struct reader *r, struct buf *b)
 {
-	for (int64_t n; (n = read_block(r));) {
+	for (int64_t n; (n = unpack_block(r));) {
 		for (; n > 0 && !r->wrong; n--) {
-			struct event_header h = { .name = read_string(r) };
+			struct event_header h = { .name = unpack_string(r) };
 
-			h.value = read_nullable(r);
-			add_header(b, &h);
+			h.value = unpack_nullable(r);
+			pack_header(b, &h);
 		}
 	}
-	add_long(b, END_OF_ARRAY);
+	pack_long(b, END_OF_ARRAY);
 }
 
 /* Copied piece by piece: whatever blocks the writer chose, ours come out. */
 static void
 copy_event(struct reader *r, struct events *e)
 {
-	enum topic topic = topic_find(read_string(r));
+	enum topic topic = topic_find(unpack_string(r));
 
 	if (topic == TOPIC_COUNT && !r->wrong)
 		r->wrong = "it names an unknown topic";
 	if (r->wrong)
 		return;
-	open_events(e);
-	open_event(&e->packed, topic, read_nullable(r));
+	reopen_set(e);
+	open_event(&e->packed, topic, unpack_nullable(r));
 	copy_headers(r, &e->packed);
-	add_string(&e->packed, read_string(r));
-	add_long(&e->packed, END_OF_ARRAY);
+	pack_string(&e->packed, unpack_string(r));
+	pack_long(&e->packed, END_OF_ARRAY);
 	e->count++;
 }
 
@@ -383,7 +383,7 @@ events_unpack(struct events *e, struct span packed, struct err *reterr)
 	if (packed.len < sizeof(version) || memcmp(packed.ptr, version, sizeof(version)) != 0)
 		return err_set(reterr, ERR_INVALID, "answer: it does not begin with v1");
 	r.p += sizeof(version);
-	for (int64_t n; (n = read_block(&r));)
+	for (int64_t n; (n = unpack_block(&r));)
 		for (; n > 0 && !r.wrong && !e->packed.failed; n--)
 			copy_event(&r, e);
 	if (!r.wrong && r.p != r.end)

@@ -31,7 +31,7 @@ group_meta_usable(const void *serialised, size_t len)
 
 /* 2.0.2 has no other way to ask for generation and member id. */
 static bool
-usable(const rd_kafka_consumer_group_metadata_t *cgmd)
+is_usable(const rd_kafka_consumer_group_metadata_t *cgmd)
 {
 	void *bytes = NULL;
 	size_t len = 0;
@@ -48,7 +48,7 @@ group_meta_new(rd_kafka_consumer_group_metadata_t *take_cgmd)
 {
 	struct group_meta *g = NULL;
 
-	if (take_cgmd && usable(take_cgmd))
+	if (take_cgmd && is_usable(take_cgmd))
 		g = calloc(1, sizeof(*g));
 	if (g) {
 		g->cgmd = take_cgmd;

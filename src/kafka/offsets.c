@@ -63,11 +63,11 @@ count(struct offsets *o, bool answered)
 		client_bootstrap(o->config, o->rk, atomic_fetch_add(&o->tries, 1) + 1);
 }
 
-/* One try on a list of its own: an answer for some of the partitions only
- * must not be taken for all. */
+/* One try on a list of its own, so that an answer for some of the partitions
+ * is not taken for all. */
 static rd_kafka_resp_err_t
-try(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list,
-    rd_kafka_topic_partition_list_t **ret)
+try_committed(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list,
+	      rd_kafka_topic_partition_list_t **ret)
 {
 	rd_kafka_topic_partition_list_t *answer = rd_kafka_topic_partition_list_new(list->cnt);
 	rd_kafka_resp_err_t code;
@@ -89,7 +89,7 @@ try(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list,
 }
 
 static int
-copy_out(rd_kafka_topic_partition_list_t *list, rd_kafka_topic_partition_list_t *answer)
+copy_committed(rd_kafka_topic_partition_list_t *list, rd_kafka_topic_partition_list_t *answer)
 {
 	for (int i = 0; i < list->cnt; i++) {
 		rd_kafka_topic_partition_t *to = &list->elems[i];
@@ -129,12 +129,12 @@ offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
 	int ret;
 
 	while (!watch->stop(watch->arg)) {
-		/* Serves its events; a handle that is never polled keeps them. */
+		/* Serves its events: a client that is never polled keeps them. */
 		(void)rd_kafka_poll(o->rk, 0);
-		code = try(o->rk, list, &answer);
+		code = try_committed(o->rk, list, &answer);
 		count(o, code == RD_KAFKA_RESP_ERR_NO_ERROR);
 		if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-			ret = copy_out(list, answer);
+			ret = copy_committed(list, answer);
 			rd_kafka_topic_partition_list_destroy(answer);
 			return ret < 0 ? err_nomem(reterr) : 0;
 		}
@@ -146,8 +146,8 @@ offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
 }
 
 static rd_kafka_resp_err_t
-edge(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t which, int timeout_ms,
-     int64_t *ret)
+edge_of_log(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t which,
+	    int timeout_ms, int64_t *ret)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 	rd_kafka_topic_partition_t *tp = rd_kafka_topic_partition_list_add(list, topic, partition);
@@ -165,27 +165,28 @@ edge(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t which, int ti
 	return code;
 }
 
-/* By rd_kafka_offsets_for_times: rd_kafka_query_watermark_offsets has no
- * time-out in 2.0.2 once it has asked, and asks a leader that died until it
- * comes back. */
+/* By rd_kafka_offsets_for_times: before 2.12 rd_kafka_query_watermark_offsets
+ * has no time-out once it has asked (librdkafka #4460, #5201), and goes on
+ * asking a leader that died until it comes back. */
 rd_kafka_resp_err_t
 offsets_edges(rd_kafka_t *rk, const char *topic, int32_t partition, int timeout_ms,
 	      int64_t *ret_start, int64_t *ret_end)
 {
 	int64_t until = clock_mono_ms() + timeout_ms, left, start = -1;
 	rd_kafka_resp_err_t code =
-		edge(rk, topic, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, &start);
+		edge_of_log(rk, topic, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, &start);
 
 	left = until - clock_mono_ms();
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-		code = edge(rk, topic, partition, RD_KAFKA_OFFSET_END, left > 0 ? (int)left : 1,
-			    ret_end);
+		code = edge_of_log(rk, topic, partition, RD_KAFKA_OFFSET_END,
+				   left > 0 ? (int)left : 1, ret_end);
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
 		*ret_start = start;
 	return code;
 }
 
-/* A handle that reads nothing does not ask by itself who leads now. */
+/* A client that reads nothing does not look for the next leader by itself
+ * (librdkafka #4225; up to 2.16.0). */
 static void
 look_up_leaders(rd_kafka_t *rk, const char *topic, int timeout_ms)
 {

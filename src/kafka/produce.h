@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kafkarecord: an event on its way into librdkafka's queue.
+ * produce: puts an event into the queue of a producer.
  *
  * Owns nothing.
  */
@@ -12,9 +12,9 @@
 struct event;
 
 /*
- * Queues a copy of the event: librdkafka may hold it long after its producer
- * was given up. `tag` is the message's _private in its delivery report. Does
- * not block; _QUEUE_FULL also when memory is out.
+ * Queues a copy of the event, as librdkafka may hold it long after its
+ * producer was closed. `tag` is the message's _private in its delivery report.
+ * Does not block. _QUEUE_FULL also when out of memory.
  */
 rd_kafka_resp_err_t produce_record(rd_kafka_t *rk, rd_kafka_topic_t *topic,
 				   const struct event *ev, void *tag);

@@ -208,7 +208,7 @@ on_publisher_ended(struct publisher *p)
 }
 
 static void
-tell(struct publisher *p, const struct outbox *out)
+tell_owner(struct publisher *p, const struct outbox *out)
 {
 	if (out->ready_told && !out->ready)
 		p->ev.on_ready(p->ev.arg, false, out->why);
@@ -238,7 +238,7 @@ on_publisher_wake(uv_async_t *h)
 	if (out.batch)
 		p->busy = false;
 	if (!p->freed)
-		tell(p, &out);
+		tell_owner(p, &out);
 	if (out.ended)
 		on_publisher_ended(p);
 }

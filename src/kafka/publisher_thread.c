@@ -56,7 +56,7 @@ tell_verdict(struct publisher_thread *t, enum publish_trouble trouble)
 }
 
 static void
-tell_fatal(struct publisher_thread *t, int exit_code, const char *text)
+tell_exit(struct publisher_thread *t, int exit_code, const char *text)
 {
 	t->dead = true;
 	tell_not_ready(t, text);
@@ -69,7 +69,7 @@ tell_fatal(struct publisher_thread *t, int exit_code, const char *text)
 /* --- what a step does --- */
 
 static void
-enter(struct publisher_thread *t, enum txn_state next)
+enter_state(struct publisher_thread *t, enum txn_state next)
 {
 	t->state = next;
 	t->tries = 0;
@@ -79,7 +79,7 @@ static void
 act_go(struct publisher_thread *t, const struct txn_step *s)
 {
 	if (t->state != s->next)
-		enter(t, s->next);
+		enter_state(t, s->next);
 }
 
 static void
@@ -115,7 +115,7 @@ act_give_up(struct publisher_thread *t, const struct txn_step *s)
 	log_write(s->trouble == PUBLISH_TOPIC_PARKED ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
 		  "aborting the transaction: %s%s%s", s->why, p->last_error[0] ? ": " : "",
 		  p->last_error);
-	enter(t, s->next);
+	enter_state(t, s->next);
 }
 
 static void
@@ -148,7 +148,7 @@ act_done(struct publisher_thread *t, const struct txn_step *s)
 	t->producer.topic = TOPIC_COUNT;
 	crash_at("committed");
 	tell_verdict(t, PUBLISH_FINE);
-	enter(t, s->next);
+	enter_state(t, s->next);
 }
 
 static void
@@ -156,7 +156,7 @@ act_trouble(struct publisher_thread *t, const struct txn_step *s)
 {
 	t->recreated = 0;
 	tell_verdict(t, t->trouble);
-	enter(t, s->next);
+	enter_state(t, s->next);
 }
 
 static void
@@ -169,7 +169,7 @@ act_drop(struct publisher_thread *t, const struct txn_step *s)
 		 error[0] ? ": " : "", error);
 	if (t->batch && !t->doubt)
 		tell_verdict(t, t->state == TXN_ABORT ? t->trouble : s->trouble);
-	enter(t, s->next);
+	enter_state(t, s->next);
 }
 
 static void
@@ -190,7 +190,7 @@ count_fence(struct publisher_thread *t)
 			 "another producer uses the transactional id '%.150s': two workers run "
 			 "with the same instance.id",
 			 t->producer.id);
-		tell_fatal(t, EXIT_UNAVAILABLE, text);
+		tell_exit(t, EXIT_UNAVAILABLE, text);
 	}
 	t->fenced_ms = now;
 }
@@ -217,7 +217,7 @@ act_exit(struct publisher_thread *t, const struct txn_step *s)
 
 	snprintf(text, sizeof(text), "transactional id '%.100s': %s%s%.150s", t->producer.id,
 		 s->why, error[0] ? ": " : "", error);
-	tell_fatal(t, s->exit_code, text);
+	tell_exit(t, s->exit_code, text);
 }
 
 static void (*const acts[])(struct publisher_thread *t, const struct txn_step *s) = {
@@ -239,7 +239,7 @@ static void
 follow(struct publisher_thread *t, enum txn_call call, struct txn_answer answer)
 {
 	const struct txn_when when = {
-		/* BOOTTIME: the broker's clock goes on while we are asleep. */
+		/* BOOTTIME: the broker's clock goes on while the host sleeps. */
 		.age_ms = t->batch && !t->doubt ? clock_boot_ms() - t->begun_ms : 0,
 		.timeout_ms = t->timeout_ms,
 		.starting = !t->started,
@@ -265,7 +265,7 @@ do_init(struct publisher_thread *t)
 /* --- a batch in doubt --- */
 
 static bool
-is_over(void *arg)
+is_batch_over(void *arg)
 {
 	struct publisher_thread *t = arg;
 
@@ -298,7 +298,7 @@ do_reconcile(struct publisher_thread *t)
 {
 	struct txn_answer a = { .code = RD_KAFKA_RESP_ERR_NO_ERROR };
 
-	const struct offsets_watch watch = { is_over, on_reconcile_wait, t };
+	const struct offsets_watch watch = { is_batch_over, on_reconcile_wait, t };
 
 	/* Without offsets nothing can tell: it is published again. */
 	if (t->batch && t->batch->offsets && t->batch->offsets->cnt > 0 &&
@@ -317,7 +317,7 @@ do_reconcile(struct publisher_thread *t)
 /* --- the next batch --- */
 
 static void
-take(struct publisher_thread *t, struct batch *b)
+take_batch(struct publisher_thread *t, struct batch *b)
 {
 	publisher_producer_reset(&t->producer);
 	t->batch = b;
@@ -345,7 +345,7 @@ do_idle(struct publisher_thread *t)
 	b = t->queue.next(t->queue.arg, IDLE_MS);
 	if (!b)
 		return;
-	take(t, b);
+	take_batch(t, b);
 	t->begun_ms = clock_boot_ms();
 	follow(t, TXN_CALL_BEGIN, publisher_producer_begin(p));
 }
@@ -360,7 +360,7 @@ produce_event(struct publisher_thread *t, const struct event *ev, size_t item)
 		a = publisher_producer_produce(&t->producer, ev, item);
 		follow(t, TXN_CALL_PRODUCE, a);
 	} while (a.code == RD_KAFKA_RESP_ERR__QUEUE_FULL && t->state == TXN_OPEN && !t->dead &&
-		 !is_over(t));
+		 !is_batch_over(t));
 }
 
 static void
@@ -379,7 +379,7 @@ do_open(struct publisher_thread *t)
 				return;
 		}
 	}
-	follow(t, TXN_CALL_DELIVERY, publisher_producer_flush(&t->producer, is_over, t));
+	follow(t, TXN_CALL_DELIVERY, publisher_producer_flush(&t->producer, is_batch_over, t));
 	if (t->state == TXN_OFFSETS)
 		crash_at("produced");
 }
@@ -438,7 +438,7 @@ do_recreate(struct publisher_thread *t)
 		return;
 	}
 	metrics_add(METRIC_PRODUCER_RECREATED, 1);
-	enter(t, TXN_INIT);
+	enter_state(t, TXN_INIT);
 }
 
 static void (*const states[])(struct publisher_thread *t) = {

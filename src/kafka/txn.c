@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/kafka/txn.h"
 
-#include <assert.h>
-
 #include "envdriver/base/exit.h"
 
 /* What else an answer must be for a row to hold. */
@@ -187,17 +185,6 @@ static const struct row rows[] = {
 
 static const size_t n_rows = sizeof(rows) / sizeof(*rows);
 
-static const char *const names[] = {
-	[TXN_INIT] = "init",
-	[TXN_RECONCILE] = "reconcile",
-	[TXN_IDLE] = "idle",
-	[TXN_OPEN] = "open",
-	[TXN_OFFSETS] = "offsets",
-	[TXN_COMMIT] = "commit",
-	[TXN_ABORT] = "abort",
-	[TXN_RECREATE] = "recreate",
-};
-
 static unsigned
 conds_of(const struct txn_answer *a, const struct txn_when *w)
 {
@@ -244,11 +231,4 @@ size_t
 txn_rows(void)
 {
 	return n_rows;
-}
-
-const char *
-txn_state_name(enum txn_state state)
-{
-	assert((size_t)state < sizeof(names) / sizeof(*names));
-	return names[state];
 }

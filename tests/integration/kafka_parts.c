@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kafka_parts: consumer, publisher, broker and notice alone, moved by lines
+ * kafka_parts: consumer, publisher, cluster and best_effort alone, moved by lines
  * on stdin, telling what happens as lines of JSON on stdout. For
  * test_kafka_parts.py, which says what should happen.
  *
@@ -287,7 +287,7 @@ static const struct {
 	{ "close-publisher", send_close },	/* ms */
 	{ "committed", send_committed },	/* partition */
 	{ "look", send_look },		/* ms */
-	{ "notice", send_notice },	/* plugin id */
+	{ "plugin-event", send_plugin_event },	/* plugin id */
 	{ "flood", send_flood },		/* count bytes */
 	{ "sleep", do_sleep },		/* ms, the loop stands still */
 	{ "version", do_version },	/* of librdkafka */

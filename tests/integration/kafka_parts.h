@@ -31,7 +31,7 @@ void send_publisher(char *rest);
 void send_batch(char *rest);
 void send_close(char *rest);
 void send_look(char *rest);
-void send_notice(char *rest);
+void send_plugin_event(char *rest);
 void send_flood(char *rest);
 void send_committed(char *rest);
 void send_release(void);

@@ -173,7 +173,7 @@ send_close(char *rest)
 	publisher_close(out.publisher, atoll(rest), on_publisher_closed, NULL);
 }
 
-/* --- broker, notice --- */
+/* --- cluster, best effort --- */
 
 static void
 on_facts(void *arg, const struct cluster_facts *f)
@@ -211,7 +211,7 @@ need_best_effort(void)
 }
 
 void
-send_notice(char *rest)
+send_plugin_event(char *rest)
 {
 	const struct plugin_event p = {
 		.type = "WORKER_CRASHED",

@@ -77,7 +77,7 @@ test_the_next_leader_is_asked(void **state)
 	int64_t took;
 
 	(void)state;
-	assert_true(look(LOG_MS, &took));	/* now the handle knows the leader */
+	assert_true(look(LOG_MS, &took));	/* now the client knows the leader */
 	rd_kafka_mock_partition_set_leader(mock.cluster, topic, 0, 2);
 	rd_kafka_mock_broker_set_down(mock.cluster, 1);
 	assert_true(look(LOG_MS, &took));

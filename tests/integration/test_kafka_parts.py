@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A look at the cluster, and notices, on a real broker."""
+"""A look at the cluster, and records sent by best effort, on a real broker."""
 
 import time
 
@@ -8,7 +8,7 @@ from harness.case import limit
 from harness.parts import Parts
 
 
-# --- broker ---
+# --- cluster ---
 
 
 def test_a_look_at_the_cluster(t):
@@ -37,13 +37,13 @@ def test_a_look_at_nothing(t):
     assert "127.0.0.1:9" in facts["text"]
 
 
-# --- notice ---
+# --- best effort ---
 
 
 def test_a_plugin_event(t):
     t.make_topics(commands=1)
     p = Parts(t)
-    p("notice plugin-1")
+    p("plugin-event plugin-1")
     p("quit")
     p.process.wait(20)
     [event] = t.topics.read_all(("plugin-events",))

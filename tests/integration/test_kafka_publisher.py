@@ -152,7 +152,7 @@ def test_a_stale_generation_aborts_and_goes_on(t):
 
 @limit(90)
 def test_a_commit_that_is_not_answered(t):
-    """T1: asked again until answered; the producer is made anew afterwards."""
+    """T1: asked again until answered; the producer is recreated afterwards."""
     broker = t.own_broker()
     t.make_topics(commands=1)
     publish(t, 3)

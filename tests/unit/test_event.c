@@ -139,9 +139,9 @@ test_sets(void **state)
 	assert_int_equal(back.count, 3);
 	assert_ptr_equal(events_first(&e), e.before->before);
 	assert_true(events_memory(&e) > e.packed.cap + e.before->packed.cap);
-	events_drop_first(&e);
+	events_free_first(&e);
 	assert_ptr_equal(events_first(&e), e.before);
-	events_drop_first(&e);
+	events_free_first(&e);
 	assert_ptr_equal(events_first(&e), &e);
 	add_two(&e);
 	assert_true(events_cut(&e));

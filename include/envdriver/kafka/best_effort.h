@@ -3,7 +3,7 @@
  * best_effort: sends records outside transactions: LIVE pieces of output and
  * plugin events. Never waits, never fails a command.
  *
- * Owns a plain producer with a bounded queue; records that do not fit are
+ * Owns a producer with a bounded queue; records that do not fit are
  * dropped and counted. Knows nothing of what a record means.
  */
 #ifndef ENVDRIVER_KAFKA_BEST_EFFORT_H

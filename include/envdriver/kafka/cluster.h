@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * broker: what must be known of the cluster before the work starts (docs/engine.md
- * section 9 steps 4 to 6): its id, whether our topics exist, how the command
- * topic is cleaned.
+ * cluster: what must be known of the Kafka cluster before the work starts
+ * (docs/engine.md section 9, start, steps 4 to 6): its id, whether our topics
+ * exist, how the command topic is cleaned.
  *
- * Owns an admin client while a look is under way; runs off the loop.
+ * Owns an admin client while a look is under way. Runs off the loop.
  */
 #ifndef ENVDRIVER_KAFKA_CLUSTER_H
 #define ENVDRIVER_KAFKA_CLUSTER_H
@@ -35,6 +35,6 @@ struct cluster_job *cluster_look(uv_loop_t *loop, const struct config *config, i
 			       void *arg, struct err *reterr);
 /* `fn` is not called any more; `config` must live until the loop has turned.
  * Accepts NULL. */
-void cluster_forget(struct cluster_job *job);
+void cluster_free(struct cluster_job *job);
 
 #endif

@@ -43,9 +43,9 @@ struct events {
 
 #define EVENTS_INIT { BUF_INIT, 0, NULL }
 
-/* Both also end the sets before it. */
+/* Both also release the sets before it. */
 void events_release(struct events *e);
-/* Forgets the events, keeps the memory. */
+/* Empties it, but keeps the memory. */
 void events_reset(struct events *e);
 
 /* Appends one event; false when out of memory, then the set stays as it
@@ -53,17 +53,18 @@ void events_reset(struct events *e);
 bool events_add(struct events *e, enum topic topic, struct span key,
 		const struct event_header *headers, size_t n_headers, struct span value);
 
-/* What the set holds becomes one that is committed before it, and it is empty;
- * of nothing, nothing. False when out of memory: then all stays as it was. */
+/* Puts what the set holds into a set that is committed before it, and empties
+ * it; does nothing to an empty one. False when out of memory: then all stays
+ * as it was. */
 bool events_cut(struct events *e);
 /* The same with all but its last event. */
 bool events_cut_to_last(struct events *e);
 /* The set that is to be committed first: `e` itself when none is before it.
- * Stays where it is until it is dropped. */
+ * Borrowed until it is released. */
 struct events *events_first(struct events *e);
-/* The first one is committed: forgets it. Not `e` itself. */
-void events_drop_first(struct events *e);
-/* Memory of all of them. */
+/* The first one is committed: releases it. There must be one before `e`. */
+void events_free_first(struct events *e);
+/* Bytes of memory that all of them hold. */
 size_t events_memory(const struct events *e);
 
 /* All below look at this one set only. */

@@ -3,10 +3,11 @@
  * offsets: the group's committed offsets and their metadata, read until they
  * are definite (docs/engine.md section 7, assign step 1; section 6, RECONCILE).
  *
- * Owns a read_committed consumer of our group that never joins it: on such a
- * one a pending transaction makes the read wait instead of answering with
- * what was before (F3). Its calls block, so they run on helper threads; any
- * number of threads may read at the same time. Knows nothing of windows.
+ * Owns a read_committed consumer of our group that never joins it: with such a
+ * client a pending transaction makes the read wait, instead of giving what was
+ * committed before (F3). Its calls block, so they belong on other threads than
+ * the loop's; any number of threads may read at the same time. Knows nothing
+ * of windows.
  */
 #ifndef ENVDRIVER_KAFKA_OFFSETS_H
 #define ENVDRIVER_KAFKA_OFFSETS_H
@@ -21,9 +22,9 @@ struct offsets;
 
 enum { OFFSETS_STEP_MS = 1000 };	/* one try; a reader asks `stop` between them */
 
-/* One reference. */
+/* One reference. NULL and ERR_CONFIG, ERR_UNAVAILABLE, ERR_NOMEM. */
 struct offsets *offsets_new(const struct config *config, struct err *reterr);
-/* For a helper that may outlive its owner. */
+/* For a job that may outlive its owner. */
 struct offsets *offsets_ref(struct offsets *o);
 /* Does not block; accepts NULL. */
 void offsets_unref(struct offsets *o);
@@ -44,13 +45,13 @@ struct offsets_watch {
 int offsets_read(struct offsets *o, rd_kafka_topic_partition_list_t *list,
 		 const struct offsets_watch *watch, struct err *reterr);
 
-/* The first offset of the log and one past its last, of the leader at the
- * time: when it went away, the next one is asked. Blocks at most `timeout_ms`;
+/* The first offset of the log and one past its last, as the leader has them;
+ * when it goes away, the next leader is asked. Blocks at most `timeout_ms`;
  * false when it could not be read. */
 bool offsets_log(struct offsets *o, const char *topic, int32_t partition, int timeout_ms,
 		 int64_t *ret_start, int64_t *ret_end);
 
-/* The same, of a handle of the caller's and the leader that it knows. Blocks
+/* The same by a client of the caller's, of the leader that it knows. Blocks
  * at most `timeout_ms`. */
 rd_kafka_resp_err_t offsets_edges(rd_kafka_t *rk, const char *topic, int32_t partition,
 				  int timeout_ms, int64_t *ret_start, int64_t *ret_end);

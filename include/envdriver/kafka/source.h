@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source: a record of the command topic as it came, and the place of another
- * one. Plain values.
+ * source: a record of the command topic as it came, and the position of
+ * another one. Values.
  *
- * Owns nothing: the spans are their giver's.
+ * Owns nothing: the spans are borrowed from whoever filled them in.
  */
 #ifndef ENVDRIVER_KAFKA_SOURCE_H
 #define ENVDRIVER_KAFKA_SOURCE_H

@@ -22,11 +22,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What went wrong with an aborted batch, for flow to act on. */
+/* What went wrong with an aborted batch, for the engine to act on. */
 enum publish_trouble {
 	PUBLISH_FINE,
-	PUBLISH_AGAIN,			/* nothing to mend: the same batch again, with back-off */
-	PUBLISH_ITEM_TOO_LARGE,		/* `item`: reshape it */
+	PUBLISH_AGAIN,			/* nothing to repair: the same batch again, with back-off */
+	PUBLISH_ITEM_TOO_LARGE,		/* `item` must be made smaller */
 	PUBLISH_ITEM_REFUSED,		/* `item`: found to be the culprit, alone, three times */
 	PUBLISH_TOPIC_PARKED,		/* `topic` is missing or not permitted: its entries wait */
 	PUBLISH_GENERATION,		/* no sealing until an assign event was served */
@@ -103,6 +103,5 @@ struct txn_step txn_decide(enum txn_state state, enum txn_call call,
 
 /* The number of rows, for the test that walks them. */
 size_t txn_rows(void);
-const char *txn_state_name(enum txn_state state);
 
 #endif

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Kafka side of envdriver without the rest: tests/integration/kafka_parts.c moves consumer,
-publisher, broker and notice by lines and tells what they said."""
+publisher, cluster and best_effort by lines and tells what they said."""
 
 import json
 import os
@@ -178,7 +178,7 @@ def messages(lines, partition=None):
 
 
 def published(p, line, timeout=60):
-    """Submits a batch until it is done, as flow would."""
+    """Submits a batch until it is done, as the engine would."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         wait_idle(p)
