@@ -8,14 +8,34 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
 #include "envdriver/redis/redis.h"
+#include "registry_mirror.h"
 #include "registry_record.h"
-#include "registry_impl.h"
 
 enum {
-	SCAN_COUNT = 5000,
+	KEY_MAX = 512 + 32 + REGISTRY_TEXT_MAX,
+	BYTES_MAX = 256 * 1024 * 1024,
 	SCAN_ROUNDS_MAX = 400,	/* two million keys: most of them are claims */
 	RELOAD_TICKS = 300,	/* seconds: should an invalidation ever be lost */
 };
+
+struct registry {
+	struct redis *redis;
+	void (*on_change)(void *arg);
+	void *arg;
+
+	bool up;
+	bool waited;		/* it was not fresh; on_change is due */
+	bool full;		/* the next ZRANGE fetches known plugins too */
+	bool scan_warned, members_warned;
+	size_t pending;		/* fetches under way */
+	unsigned ticks, scan_rounds;
+	struct fetch members, scanning;
+	struct buf key;		/* room for any key: ids are bounded */
+	struct registry_mirror mirror;
+};
+
+static void fetch_item(struct registry *r, struct item *it);
+static void fetch_key(struct registry *r, struct span key, bool again);
 
 static struct span
 key_of(struct registry *r, const char *rest, struct span id)
@@ -99,21 +119,8 @@ warn_once(struct registry *r, struct item *it, const char *what)
 	free(it->warned);
 	it->warned = strdup(what);
 	if (what[0])
-		log_warn("%splugin:%s in Redis is malformed, the plugin is not ready: %s",
+		log_warn("%splugin:%s in Redis is malformed; the plugin is not ready: %s",
 			 redis_prefix(r->redis), it->id, what);
-}
-
-static void
-replace(struct registry *r, struct item *it, struct registry_record *record)
-{
-	size_t bytes = registry_record_bytes(record);
-
-	if (it->record)
-		r->bytes -= registry_record_bytes(it->record);
-	registry_record_free(it->record);
-	it->record = record;
-	r->bytes += bytes;
-	registry_index_drop(r);
 }
 
 static void
@@ -122,10 +129,10 @@ take_values(struct registry *r, struct item *it, const redisReply *reply)
 	struct span values[REGISTRY_FIELDS] = { { 0 } }, id = span_of(it->id);
 	struct registry_record *record;
 	struct err wrong = { 0 };
-	size_t bytes = 0, i;
+	size_t bytes = 0;
 
-	for (i = 0; reply->type == REDIS_REPLY_ARRAY && i < REGISTRY_FIELDS &&
-		    i < reply->elements; i++) {
+	for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < REGISTRY_FIELDS &&
+			   i < reply->elements; i++) {
 		values[i] = redis_span(reply->element[i]);
 		bytes += values[i].len;
 	}
@@ -133,8 +140,8 @@ take_values(struct registry *r, struct item *it, const redisReply *reply)
 	    registry_record_same(it->record, values))
 		return;
 	if (reply->type == REDIS_REPLY_ERROR)
-		record = registry_record_bad(id, "it is no hash", &wrong);
-	else if (r->bytes + bytes > REGISTRY_BYTES_MAX)
+		record = registry_record_bad(id, "not a hash", &wrong);
+	else if (r->mirror.bytes + bytes > BYTES_MAX)
 		record = registry_record_bad(id, "the registry is too large", &wrong);
 	else
 		record = registry_record_new(id, values, &wrong);
@@ -143,51 +150,49 @@ take_values(struct registry *r, struct item *it, const redisReply *reply)
 		return;
 	}
 	warn_once(r, it, wrong.text);
-	replace(r, it, record);
+	registry_mirror_put(&r->mirror, it, record);
 	if (values[REGISTRY_KEY].len && registry_record_plugin(record)->key[0])
-		registry_fetch_key(r, values[REGISTRY_KEY], /* again= */ false);
+		fetch_key(r, values[REGISTRY_KEY], /* again= */ false);
 }
 
 static void
-on_values(void *arg, const redisReply *reply)
+on_plugin_values(void *arg, const redisReply *reply)
 {
 	struct item *it = arg;
-	struct registry *r = it->registry;
+	struct registry *r = it->owner;
 	bool again = ended(r, &it->fetch, reply);
 
 	if (it->gone) {
-		registry_item_free(r, it);
+		registry_mirror_free_item(&r->mirror, it);
 	} else {
 		if (usable(r, reply))
 			take_values(r, it, reply);
 		if (again)
-			registry_fetch_item(r, it);
+			fetch_item(r, it);
 	}
 	settle(r);
 }
 
-void
-registry_fetch_item(struct registry *r, struct item *it)
+static void
+fetch_item(struct registry *r, struct item *it)
 {
-	struct span argv[2 + REGISTRY_FIELDS];
-	size_t i;
+	struct span argv[2 + REGISTRY_FIELDS] = { SPAN_LIT("HMGET"),
+						  key_of(r, "plugin:", span_of(it->id)) };
 
 	if (!must_send(r, &it->fetch))
 		return;
-	argv[0] = SPAN_LIT("HMGET");
-	argv[1] = key_of(r, "plugin:", span_of(it->id));
-	for (i = 0; i < REGISTRY_FIELDS; i++)
+	for (size_t i = 0; i < REGISTRY_FIELDS; i++)
 		argv[2 + i] = span_of(registry_field_name((enum registry_field)i));
-	sent(r, &it->fetch, redis_send(r->redis, on_values, it, 2 + i, argv));
+	sent(r, &it->fetch, redis_send(r->redis, on_plugin_values, it, 2 + REGISTRY_FIELDS, argv));
 }
 
 /* --- plugin-key:<key> --- */
 
 static void
-on_key(void *arg, const redisReply *reply)
+on_plugin_key(void *arg, const redisReply *reply)
 {
 	struct alias *a = arg;
-	struct registry *r = a->registry;
+	struct registry *r = a->owner;
 	bool again = ended(r, &a->fetch, reply);
 	struct span id = redis_span(reply);
 
@@ -200,25 +205,24 @@ on_key(void *arg, const redisReply *reply)
 			redis_fail(r->redis, "out of memory");
 	}
 	if (again)
-		registry_fetch_key(r, span_of(a->key), true);
+		fetch_key(r, span_of(a->key), true);
 	settle(r);
 }
 
-void
-registry_fetch_key(struct registry *r, struct span key, bool again)
+/* `again` false: only if it was never asked for. */
+static void
+fetch_key(struct registry *r, struct span key, bool again)
 {
-	struct alias *a = registry_alias(r, key);
-	struct span argv[2];
+	struct alias *a = registry_mirror_alias(&r->mirror, key);
+	const struct span argv[] = { SPAN_LIT("GET"), key_of(r, "plugin-key:", key) };
 
 	if (a && !again)
 		return;
 	if (!a)
-		a = registry_alias_add(r, key);
+		a = registry_mirror_add_alias(&r->mirror, key);
 	if (!a || !must_send(r, &a->fetch))
 		return;
-	argv[0] = SPAN_LIT("GET");
-	argv[1] = key_of(r, "plugin-key:", key);
-	sent(r, &a->fetch, redis_send(r->redis, on_key, a, 2, argv));
+	sent(r, &a->fetch, redis_send(r->redis, on_plugin_key, a, 2, argv));
 }
 
 /* --- all of it --- */
@@ -226,32 +230,34 @@ registry_fetch_key(struct registry *r, struct span key, bool again)
 static void
 take_members(struct registry *r, const redisReply *reply)
 {
-	size_t i, n = reply->type == REDIS_REPLY_ARRAY ? reply->elements / 2 : 0;
+	size_t n = reply->type == REDIS_REPLY_ARRAY ? reply->elements / 2 : 0;
 	bool wrong = reply->type == REDIS_REPLY_ERROR || n > REGISTRY_PLUGINS_MAX;
 
 	if (wrong && !r->members_warned)
 		log_warn("%splugins in Redis %s", redis_prefix(r->redis),
-			 n ? "has more than 10000 members, the others are left out"
-			   : "is no sorted set, there are no plugins");
+			 n ? "has more than 10000 members; the others are ignored"
+			   : "is not a sorted set; there are no plugins");
 	r->members_warned = wrong;
-	r->round++;
-	for (i = 0; i < n && i < REGISTRY_PLUGINS_MAX; i++) {
+	r->mirror.round++;
+	for (size_t i = 0; i < n && i < REGISTRY_PLUGINS_MAX; i++) {
 		struct span id = redis_span(reply->element[2 * i]);
 		struct span score = redis_span(reply->element[2 * i + 1]);
 		double order = score.ptr ? strtod(score.ptr, NULL) : 0;
-		struct item *it = registry_item_seen(r, id, order);
+		struct item *it = NULL;
 
+		if (registry_mirror_see(&r->mirror, id, order, &it) < 0)
+			redis_fail(r->redis, "out of memory");
 		if (it && (!it->record || r->full))
-			registry_fetch_item(r, it);
+			fetch_item(r, it);
 	}
-	registry_items_sweep(r);
+	registry_mirror_sweep(&r->mirror);
 	r->full = false;
 }
 
 static void fetch_members(struct registry *r);
 
 static void
-on_members(void *arg, const redisReply *reply)
+on_plugin_members(void *arg, const redisReply *reply)
 {
 	struct registry *r = arg;
 	bool again = ended(r, &r->members, reply);
@@ -266,19 +272,15 @@ on_members(void *arg, const redisReply *reply)
 static void
 fetch_members(struct registry *r)
 {
-	struct span argv[5];
-	char last[16];
+	/* One more than REGISTRY_PLUGINS_MAX, to see that there are more. */
+	const struct span argv[] = {
+		SPAN_LIT("ZRANGE"),	key_of(r, "plugins", SPAN_NULL), SPAN_LIT("0"),
+		SPAN_LIT("10000"),	SPAN_LIT("WITHSCORES"),
+	};
 
 	if (!must_send(r, &r->members))
 		return;
-	/* One more than is taken, to see that there are more. */
-	snprintf(last, sizeof(last), "%d", REGISTRY_PLUGINS_MAX);
-	argv[0] = SPAN_LIT("ZRANGE");
-	argv[1] = key_of(r, "plugins", SPAN_NULL);
-	argv[2] = SPAN_LIT("0");
-	argv[3] = span_of(last);
-	argv[4] = SPAN_LIT("WITHSCORES");
-	sent(r, &r->members, redis_send(r->redis, on_members, r, 5, argv));
+	sent(r, &r->members, redis_send(r->redis, on_plugin_members, r, 5, argv));
 }
 
 static void scan(struct registry *r, struct span cursor);
@@ -287,19 +289,19 @@ static void scan_all(struct registry *r);
 static void
 take_scanned(struct registry *r, const redisReply *keys)
 {
-	size_t skip = strlen(redis_prefix(r->redis)) + strlen("plugin-key:"), i;
+	size_t skip = strlen(redis_prefix(r->redis)) + strlen("plugin-key:");
 
-	for (i = 0; i < keys->elements; i++) {
+	for (size_t i = 0; i < keys->elements; i++) {
 		struct span key = redis_span(keys->element[i]);
 
 		if (key.len > skip)
-			registry_fetch_key(r, (struct span){ key.ptr + skip, key.len - skip },
+			fetch_key(r, (struct span){ key.ptr + skip, key.len - skip },
 					   /* again= */ false);
 	}
 }
 
 static void
-on_scanned(void *arg, const redisReply *reply)
+on_keys_scanned(void *arg, const redisReply *reply)
 {
 	struct registry *r = arg;
 	bool again = ended(r, &r->scanning, reply);
@@ -316,8 +318,8 @@ on_scanned(void *arg, const redisReply *reply)
 	}
 	if (r->scan_rounds == SCAN_ROUNDS_MAX && !r->scan_warned) {
 		r->scan_warned = true;
-		log_warn("Redis holds too many keys to look through; %splugin-key:* that no "
-			 "plugin names are not seen", redis_prefix(r->redis));
+		log_warn("Redis has too many keys to scan; any %splugin-key:* that no "
+			 "plugin names is ignored", redis_prefix(r->redis));
 	}
 	settle(r);
 }
@@ -336,23 +338,16 @@ add_escaped(struct buf *out, const char *text)
 static void
 scan(struct registry *r, struct span cursor)
 {
-	struct span argv[6];
-	char count[16], at[32];
+	struct span argv[] = { SPAN_LIT("SCAN"), cursor,	    SPAN_LIT("MATCH"),
+			       SPAN_NULL,	 SPAN_LIT("COUNT"), SPAN_LIT("5000") };
 
 	if (!must_send(r, &r->scanning))
 		return;
-	snprintf(count, sizeof(count), "%d", SCAN_COUNT);
-	snprintf(at, sizeof(at), "%.*s", SPAN_FMT(cursor));
 	buf_reset(&r->key);
 	add_escaped(&r->key, redis_prefix(r->redis));
 	buf_adds(&r->key, "plugin-key:*");
-	argv[0] = SPAN_LIT("SCAN");
-	argv[1] = span_of(at);
-	argv[2] = SPAN_LIT("MATCH");
 	argv[3] = buf_span(&r->key);
-	argv[4] = SPAN_LIT("COUNT");
-	argv[5] = span_of(count);
-	sent(r, &r->scanning, redis_send(r->redis, on_scanned, r, 6, argv));
+	sent(r, &r->scanning, redis_send(r->redis, on_keys_scanned, r, 6, argv));
 }
 
 /*
@@ -369,15 +364,19 @@ scan_all(struct registry *r)
 static void
 load_all(struct registry *r)
 {
+	struct alias *a, *next;
+
 	r->full = true;
-	registry_aliases_refetch(r);
+	/* After a time without tracking each may have changed. */
+	HASH_ITER(hh, r->mirror.aliases, a, next)
+		fetch_key(r, span_of(a->key), true);
 	fetch_members(r);
 }
 
 /* --- what Redis tells --- */
 
 static void
-on_up(void *arg)
+on_registry_up(void *arg)
 {
 	struct registry *r = arg;
 
@@ -388,7 +387,7 @@ on_up(void *arg)
 }
 
 static void
-on_down(void *arg, const char *why)
+on_registry_down(void *arg, const char *why)
 {
 	struct registry *r = arg;
 
@@ -397,7 +396,7 @@ on_down(void *arg, const char *why)
 }
 
 static void
-on_tick(void *arg)
+on_registry_tick(void *arg)
 {
 	struct registry *r = arg;
 
@@ -418,7 +417,7 @@ after(struct span key, struct span prefix, const char *name, struct span *ret)
 }
 
 static void
-on_invalid(void *arg, struct span key)
+on_key_invalid(void *arg, struct span key)
 {
 	struct registry *r = arg;
 	struct span prefix = span_of(redis_prefix(r->redis)), rest;
@@ -429,12 +428,12 @@ on_invalid(void *arg, struct span key)
 		load_all(r);
 		scan_all(r);
 	} else if (after(key, prefix, "plugin:", &rest)) {
-		struct item *it = registry_item(r, rest);
+		struct item *it = registry_mirror_item(&r->mirror, rest);
 
 		if (it)
-			registry_fetch_item(r, it);
+			fetch_item(r, it);
 	} else if (after(key, prefix, "plugin-key:", &rest)) {
-		registry_fetch_key(r, rest, true);
+		fetch_key(r, rest, true);
 	} else if (after(key, prefix, "plugins", &rest) && rest.len == 0) {
 		fetch_members(r);
 	}
@@ -444,21 +443,23 @@ struct registry *
 registry_new(struct redis *redis, void (*on_change)(void *arg), void *arg, struct err *reterr)
 {
 	static const char *const tracked[] = { "plugins", "plugin:", "plugin-key:" };
-	struct registry *r = registry_make();
-	struct redis_listener l = { .on_up = on_up, .on_down = on_down, .on_tick = on_tick };
-	size_t i;
+	struct registry *r = calloc(1, sizeof(*r));
+	struct redis_listener l = { .on_up = on_registry_up, .on_down = on_registry_down,
+				     .on_tick = on_registry_tick };
 
-	if (!r) {
+	if (!r || !buf_reserve(&r->key, KEY_MAX)) {
+		free(r);
 		err_nomem(reterr);
 		return NULL;
 	}
+	r->mirror.owner = r;
 	r->redis = redis;
 	r->on_change = on_change;
 	r->arg = arg;
 	l.arg = r;
 	redis_listen(redis, &l);
-	redis_subscribe(redis, REDIS_INVALIDATE, on_invalid, r);
-	for (i = 0; i < sizeof(tracked) / sizeof(*tracked); i++)
+	redis_subscribe(redis, REDIS_INVALIDATE, on_key_invalid, r);
+	for (size_t i = 0; i < sizeof(tracked) / sizeof(*tracked); i++)
 		redis_track(redis, key_of(r, tracked[i], SPAN_NULL).ptr);
 	return r;
 }
@@ -467,4 +468,32 @@ bool
 registry_fresh(const struct registry *r)
 {
 	return r->up && redis_up(r->redis) && r->pending == 0;
+}
+
+const struct registry_plugin *
+registry_by_id(const struct registry *r, struct span id)
+{
+	return registry_mirror_by_id(&r->mirror, id);
+}
+
+const struct registry_plugin *
+registry_by_key(const struct registry *r, struct span key)
+{
+	return registry_mirror_by_key(&r->mirror, key);
+}
+
+const struct registry_plugin *
+registry_at(const struct registry *r, size_t i)
+{
+	return registry_mirror_at(&r->mirror, i);
+}
+
+void
+registry_free(struct registry *r)
+{
+	if (!r)
+		return;
+	registry_mirror_release(&r->mirror);
+	buf_release(&r->key);
+	free(r);
 }

@@ -1,34 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "registry_mirror.h"
+
 #include <stdlib.h>
 
-#include "registry_impl.h"
+#include "envdriver/base/err.h"
 
-enum { KEY_MAX = 512 + 32 + REGISTRY_TEXT_MAX };
+/* Plugins that have a pluginKey. */
+struct named {
+	UT_hash_handle hh;
+	const char *key;	/* the first one's */
+	struct item *item;
+	size_t n;
+};
 
-struct registry *
-registry_make(void)
+/* The index is made again when it is next asked for. */
+static void
+release_index(struct registry_mirror *m)
 {
-	struct registry *r = buf_realloc(NULL, sizeof(*r));
+	struct named *n, *next;
 
-	if (!r)
-		return NULL;
-	memset(r, 0, sizeof(*r));
-	if (!buf_reserve(&r->key, KEY_MAX)) {
-		free(r);
-		return NULL;
+	HASH_ITER(hh, m->named, n, next) {
+		HASH_DEL(m->named, n);
+		free(n);
 	}
-	return r;
+	free(m->sorted);
+	m->sorted = NULL;
+	m->n_sorted = 0;
+	m->indexed = false;
 }
 
 /* --- plugins --- */
 
 struct item *
-registry_item(const struct registry *r, struct span id)
+registry_mirror_item(const struct registry_mirror *m, struct span id)
 {
 	struct item *it = NULL;
 
 	if (id.ptr)
-		HASH_FIND(hh, r->items, id.ptr, id.len, it);
+		HASH_FIND(hh, m->items, id.ptr, id.len, it);
 	return it;
 }
 
@@ -41,17 +50,16 @@ is_id(struct span id)
 }
 
 static struct item *
-item_add(struct registry *r, struct span id)
+add_item(struct registry_mirror *m, struct span id)
 {
-	struct item *it = buf_realloc(NULL, sizeof(*it));
+	struct item *it = calloc(1, sizeof(*it));
 
 	if (!it)
 		return NULL;
-	memset(it, 0, sizeof(*it));
-	it->registry = r;
+	it->owner = m->owner;
 	it->id = strndup(id.ptr, id.len);
 	if (it->id)
-		HASH_ADD_KEYPTR(hh, r->items, it->id, id.len, it);
+		HASH_ADD_KEYPTR(hh, m->items, it->id, id.len, it);
 	if (!it->id || !it->hh.tbl) {
 		free(it->id);
 		free(it);
@@ -60,32 +68,42 @@ item_add(struct registry *r, struct span id)
 	return it;
 }
 
-struct item *
-registry_item_seen(struct registry *r, struct span id, double order)
+int
+registry_mirror_see(struct registry_mirror *m, struct span id, double order, struct item **ret)
 {
-	struct item *it;
+	struct item *it = NULL;
 
-	if (!is_id(id))
-		return NULL;
-	it = registry_item(r, id);
-	if (!it)
-		it = item_add(r, id);
-	if (!it) {
-		redis_fail(r->redis, "out of memory");
-		return NULL;
+	if (is_id(id)) {
+		it = registry_mirror_item(m, id);
+		if (!it)
+			it = add_item(m, id);
+		if (!it)
+			return ERR_NOMEM;
+		if (it->order != order)
+			release_index(m);
+		it->order = order;
+		it->round = m->round;
 	}
-	if (it->order != order)
-		registry_index_drop(r);
-	it->order = order;
-	it->round = r->round;
-	return it;
+	*ret = it;
+	return 0;
 }
 
 void
-registry_item_free(struct registry *r, struct item *it)
+registry_mirror_put(struct registry_mirror *m, struct item *it, struct registry_record *record)
 {
 	if (it->record)
-		r->bytes -= registry_record_bytes(it->record);
+		m->bytes -= registry_record_bytes(it->record);
+	registry_record_free(it->record);
+	it->record = record;
+	m->bytes += registry_record_bytes(record);
+	release_index(m);
+}
+
+void
+registry_mirror_free_item(struct registry_mirror *m, struct item *it)
+{
+	if (it->record)
+		m->bytes -= registry_record_bytes(it->record);
 	registry_record_free(it->record);
 	free(it->warned);
 	free(it->id);
@@ -93,49 +111,48 @@ registry_item_free(struct registry *r, struct item *it)
 }
 
 void
-registry_items_sweep(struct registry *r)
+registry_mirror_sweep(struct registry_mirror *m)
 {
 	struct item *it, *next;
 
-	HASH_ITER(hh, r->items, it, next) {
-		if (it->round == r->round)
+	HASH_ITER(hh, m->items, it, next) {
+		if (it->round == m->round)
 			continue;
-		registry_index_drop(r);
-		HASH_DEL(r->items, it);
+		release_index(m);
+		HASH_DEL(m->items, it);
 		if (it->fetch.busy)
 			it->gone = true;
 		else
-			registry_item_free(r, it);
+			registry_mirror_free_item(m, it);
 	}
 }
 
 /* --- plugin-key:* --- */
 
 struct alias *
-registry_alias(const struct registry *r, struct span key)
+registry_mirror_alias(const struct registry_mirror *m, struct span key)
 {
 	struct alias *a = NULL;
 
 	if (key.ptr)
-		HASH_FIND(hh, r->aliases, key.ptr, key.len, a);
+		HASH_FIND(hh, m->aliases, key.ptr, key.len, a);
 	return a;
 }
 
 struct alias *
-registry_alias_add(struct registry *r, struct span key)
+registry_mirror_add_alias(struct registry_mirror *m, struct span key)
 {
 	struct alias *a;
 
-	if (!is_id(key) || HASH_COUNT(r->aliases) >= REGISTRY_ALIASES_MAX)
+	if (!is_id(key) || HASH_COUNT(m->aliases) >= REGISTRY_ALIASES_MAX)
 		return NULL;
-	a = buf_realloc(NULL, sizeof(*a));
+	a = calloc(1, sizeof(*a));
 	if (!a)
 		return NULL;
-	memset(a, 0, sizeof(*a));
-	a->registry = r;
+	a->owner = m->owner;
 	a->key = strndup(key.ptr, key.len);
 	if (a->key)
-		HASH_ADD_KEYPTR(hh, r->aliases, a->key, key.len, a);
+		HASH_ADD_KEYPTR(hh, m->aliases, a->key, key.len, a);
 	if (!a->key || !a->hh.tbl) {
 		free(a->key);
 		free(a);
@@ -144,33 +161,7 @@ registry_alias_add(struct registry *r, struct span key)
 	return a;
 }
 
-/* After a time without tracking each may have changed. Those that are gone
- * stay as absent; there are never more than REGISTRY_ALIASES_MAX. */
-void
-registry_aliases_refetch(struct registry *r)
-{
-	struct alias *a, *next;
-
-	HASH_ITER(hh, r->aliases, a, next)
-		registry_fetch_key(r, span_of(a->key), true);
-}
-
 /* --- the index --- */
-
-void
-registry_index_drop(struct registry *r)
-{
-	struct named *n, *next;
-
-	HASH_ITER(hh, r->named, n, next) {
-		HASH_DEL(r->named, n);
-		free(n);
-	}
-	free(r->sorted);
-	r->sorted = NULL;
-	r->n_sorted = 0;
-	r->indexed = false;
-}
 
 static int
 by_order(const void *a, const void *b)
@@ -183,26 +174,25 @@ by_order(const void *a, const void *b)
 }
 
 static bool
-name_item(struct registry *r, struct item *it)
+name_item(struct registry_mirror *m, struct item *it)
 {
 	const char *key = registry_record_plugin(it->record)->key;
 	struct named *n = NULL;
 
 	if (!key[0])
 		return true;
-	HASH_FIND(hh, r->named, key, strlen(key), n);
+	HASH_FIND(hh, m->named, key, strlen(key), n);
 	if (n) {
 		n->n++;
 		return true;
 	}
-	n = buf_realloc(NULL, sizeof(*n));
+	n = calloc(1, sizeof(*n));
 	if (!n)
 		return false;
-	memset(n, 0, sizeof(*n));
 	n->key = key;
 	n->item = it;
 	n->n = 1;
-	HASH_ADD_KEYPTR(hh, r->named, n->key, strlen(n->key), n);
+	HASH_ADD_KEYPTR(hh, m->named, n->key, strlen(n->key), n);
 	if (n->hh.tbl)
 		return true;
 	free(n);
@@ -211,28 +201,28 @@ name_item(struct registry *r, struct item *it)
 
 /* The mirror is the same with and without its index: const for callers. */
 static bool
-index_make(const struct registry *cr)
+index_make(const struct registry_mirror *cm)
 {
-	struct registry *r = (struct registry *)(uintptr_t)cr;
-	size_t n = HASH_COUNT(r->items);
+	struct registry_mirror *m = (struct registry_mirror *)(uintptr_t)cm;
+	size_t n = HASH_COUNT(m->items);
 	struct item *it, *next;
 
-	if (r->indexed)
+	if (m->indexed)
 		return true;
-	r->sorted = buf_realloc(NULL, (n + 1) * sizeof(struct item *));
-	if (!r->sorted)
+	m->sorted = calloc(n + 1, sizeof(struct item *));
+	if (!m->sorted)
 		return false;
-	HASH_ITER(hh, r->items, it, next) {
+	HASH_ITER(hh, m->items, it, next) {
 		if (!it->record)
 			continue;
 		registry_record_plugin(it->record)->order = it->order;
-		r->sorted[r->n_sorted++] = it;
+		m->sorted[m->n_sorted++] = it;
 	}
-	qsort(r->sorted, r->n_sorted, sizeof(struct item *), by_order);
-	r->indexed = true;
-	for (size_t i = 0; i < r->n_sorted; i++) {
-		if (!name_item(r, r->sorted[i])) {
-			registry_index_drop(r);
+	qsort(m->sorted, m->n_sorted, sizeof(struct item *), by_order);
+	m->indexed = true;
+	for (size_t i = 0; i < m->n_sorted; i++) {
+		if (!name_item(m, m->sorted[i])) {
+			release_index(m);
 			return false;
 		}
 	}
@@ -242,69 +232,55 @@ index_make(const struct registry *cr)
 /* --- look-ups --- */
 
 static const struct registry_plugin *
-plugin_of(const struct registry *r, const struct item *it)
+plugin_of(const struct registry_mirror *m, const struct item *it)
 {
-	if (!it || !it->record || !index_make(r))
+	if (!it || !it->record || !index_make(m))
 		return NULL;
 	return registry_record_plugin(it->record);
 }
 
 const struct registry_plugin *
-registry_by_id(const struct registry *r, struct span id)
+registry_mirror_by_id(const struct registry_mirror *m, struct span id)
 {
-	return plugin_of(r, registry_item(r, id));
+	return plugin_of(m, registry_mirror_item(m, id));
 }
 
 const struct registry_plugin *
-registry_by_key(const struct registry *r, struct span key)
+registry_mirror_by_key(const struct registry_mirror *m, struct span key)
 {
-	const struct alias *a = registry_alias(r, key);
-	const struct registry_plugin *p = a && a->id ? registry_by_id(r, span_of(a->id)) : NULL;
+	const struct alias *a = registry_mirror_alias(m, key);
+	struct span id = span_of(a ? a->id : NULL);
+	const struct registry_plugin *p = registry_mirror_by_id(m, id);
 	struct named *n = NULL;
 
 	/* The key may not be written yet, or name a plugin that is gone. */
-	if (p || !key.ptr || !index_make(r))
+	if (p || !key.ptr || !index_make(m))
 		return p;
-	HASH_FIND(hh, r->named, key.ptr, key.len, n);
-	return n && n->n == 1 ? plugin_of(r, n->item) : NULL;
+	HASH_FIND(hh, m->named, key.ptr, key.len, n);
+	return n && n->n == 1 ? plugin_of(m, n->item) : NULL;
 }
 
 const struct registry_plugin *
-registry_at(const struct registry *r, size_t i)
+registry_mirror_at(const struct registry_mirror *m, size_t i)
 {
-	return index_make(r) && i < r->n_sorted ? plugin_of(r, r->sorted[i]) : NULL;
-}
-
-const struct registry_driver *
-registry_driver(const struct registry_plugin *p, struct span driver_key)
-{
-	size_t i;
-
-	for (i = 0; i < p->n_drivers; i++)
-		if (span_is(driver_key, p->drivers[i].driver_key))
-			return &p->drivers[i];
-	return NULL;
+	return index_make(m) && i < m->n_sorted ? plugin_of(m, m->sorted[i]) : NULL;
 }
 
 void
-registry_free(struct registry *r)
+registry_mirror_release(struct registry_mirror *m)
 {
 	struct item *it, *next_item;
 	struct alias *a, *next;
 
-	if (!r)
-		return;
-	registry_index_drop(r);
-	HASH_ITER(hh, r->items, it, next_item) {
-		HASH_DEL(r->items, it);
-		registry_item_free(r, it);
+	release_index(m);
+	HASH_ITER(hh, m->items, it, next_item) {
+		HASH_DEL(m->items, it);
+		registry_mirror_free_item(m, it);
 	}
-	HASH_ITER(hh, r->aliases, a, next) {
-		HASH_DEL(r->aliases, a);
+	HASH_ITER(hh, m->aliases, a, next) {
+		HASH_DEL(m->aliases, a);
 		free(a->key);
 		free(a->id);
 		free(a);
 	}
-	buf_release(&r->key);
-	free(r);
 }

@@ -105,8 +105,8 @@ test_bad_json(void **state)
 	assert_memory_equal(wrong.text, "manifest: ", 10);
 	assert_string_equal(registry_record_plugin(record)->key, "k");
 	registry_record_free(record);
-	record = registry_record_bad(SPAN_LIT("i"), "it is no hash", &wrong);
-	assert_string_equal(wrong.text, "it is no hash");
+	record = registry_record_bad(SPAN_LIT("i"), "not a hash", &wrong);
+	assert_string_equal(wrong.text, "not a hash");
 	assert_false(registry_record_plugin(record)->ready);
 	registry_record_free(record);
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * registry: the plugins of Redis, mirrored in memory and kept true by client
- * tracking (docs/decisions.md D12): a look-up costs no round trip.
+ * registry: the plugins in Redis, mirrored in memory, so that a look-up costs
+ * no round trip. Client tracking of Redis keeps the mirror true
+ * (docs/decisions.md D12 (Redis)).
  *
- * Owns the mirror. Nothing is answered from a mirror that is not being kept
- * true: registry_fresh says whether it is. A malformed record makes that
- * plugin not ready, with one warning that names the key.
+ * Owns the mirror. Ask registry_fresh first: while it says no, the mirror is
+ * being read again, and its answers may be old. A malformed record makes its
+ * plugin not ready and is logged once, with the key's name. Knows nothing of
+ * processes and calls. All functions are called on the loop's thread; none
+ * blocks.
  */
 #ifndef ENVDRIVER_REGISTRY_REGISTRY_H
 #define ENVDRIVER_REGISTRY_REGISTRY_H
@@ -42,19 +45,27 @@ struct registry_plugin {
 	size_t n_drivers;
 };
 
-/* `on_change` whenever a record changed or freshness returned. */
+/* `on_change` comes from the loop, when a record has changed and when the
+ * mirror is fresh again. `redis` is borrowed; before redis_start. */
 struct registry *registry_new(struct redis *redis, void (*on_change)(void *arg), void *arg,
 			      struct err *reterr);
+/* Accepts NULL. After redis_close. */
 void registry_free(struct registry *r);
 bool registry_fresh(const struct registry *r);
 
-/* NULL when there is none. By key follows plugin-key:<key>, as the original's getByKey. */
+/* NULL when there is none. registry_by_key follows plugin-key:<key>, as the original's getByKey. */
 const struct registry_plugin *registry_by_id(const struct registry *r, struct span id);
 const struct registry_plugin *registry_by_key(const struct registry *r, struct span key);
 /* In install order: i from 0 until NULL. */
 const struct registry_plugin *registry_at(const struct registry *r, size_t i);
 /* The plugin's driver of that key, any kind; NULL when not declared. */
-const struct registry_driver *registry_driver(const struct registry_plugin *p,
-					      struct span driver_key);
+static inline const struct registry_driver *
+registry_driver(const struct registry_plugin *p, struct span driver_key)
+{
+	for (size_t i = 0; i < p->n_drivers; i++)
+		if (span_is(driver_key, p->drivers[i].driver_key))
+			return &p->drivers[i];
+	return NULL;
+}
 
 #endif
