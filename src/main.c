@@ -23,12 +23,12 @@ static const struct cli_option global_options[] = {
 	  .help = "Configuration file with key = value lines" },
 	{ .name = "set", .letter = 'X', .value = "KEY=VALUE", .many = true,
 	  .help = "Value of one key; wins over files and variables" },
-	{ .name = "json", .help = "JSON lines, even on a terminal" },
-	{ .name = "table", .help = "Tables, even in a pipe" },
-	{ .name = "verbose", .letter = 'v', .help = "More messages on standard error" },
-	{ .name = "quiet", .letter = 'q', .help = "Only errors on standard error" },
-	{ .name = "help", .letter = 'h', .help = "Help for the command" },
-	{ .name = "version", .help = "Versions of envdriver and its libraries" },
+	{ .name = "json", .help = "Print JSON lines, even on a terminal" },
+	{ .name = "table", .help = "Print tables, even in a pipe" },
+	{ .name = "verbose", .letter = 'v', .help = "Print more messages on standard error" },
+	{ .name = "quiet", .letter = 'q', .help = "Print only errors on standard error" },
+	{ .name = "help", .letter = 'h', .help = "Show help for the command" },
+	{ .name = "version", .help = "Show the versions of envdriver and its libraries" },
 	{ .name = NULL },
 };
 
@@ -49,7 +49,7 @@ static const struct cli_command worker_command = {
 static const struct cli_option dev_options[] = {
 	{ .name = "env-file", .value = "FILE",
 	  .help = "File for the variables that point other commands here, written when ready" },
-	{ .name = "no-http", .help = "No HTTP server on 127.0.0.1:9464" },
+	{ .name = "no-http", .help = "Do not listen on 127.0.0.1:9464" },
 	{ .name = NULL },
 };
 
@@ -68,8 +68,8 @@ static const struct cli_command dev_command = {
 };
 
 static const struct cli_option help_options[] = {
-	{ .name = "man", .help = "The manual page" },
-	{ .name = "markdown", .help = "The configuration keys as a Markdown table" },
+	{ .name = "man", .help = "Print the manual page" },
+	{ .name = "markdown", .help = "Print the configuration keys as a Markdown table" },
 	{ .name = NULL },
 };
 
@@ -195,7 +195,7 @@ main(int argc, char *argv[], char *envp[])
 	struct cli *cli;
 	int ret;
 
-	/* Peers that go away are seen as EPIPE; see also cli_write. */
+	/* Peers that go away show as EPIPE; see also cli_write. */
 	signal(SIGPIPE, SIG_IGN);
 	cli = cli_new(&root);
 	if (!cli)

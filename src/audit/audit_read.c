@@ -79,7 +79,7 @@ read_result_output(const struct record *r, const avro_value_t *trace, struct out
 	}
 }
 
-/* False when the record does not say where it comes from. */
+/* False when the record does not name its command's position. */
 static bool
 read_final(const struct record *r, struct ledger_event *e, struct outputs_result *out)
 {
@@ -105,7 +105,7 @@ read_final(const struct record *r, struct ledger_event *e, struct outputs_result
 	return true;
 }
 
-/* Asks where the log of commands is now before it believes in an orphan. */
+/* Before an event counts as an orphan, asks where the command log ends now. */
 static int
 add_event(const struct audit_read *a, const struct ledger_event *e, struct err *reterr)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * finding: what an audit finds: a record that breaks the promise of exactly
- * one final event per command (P1), and how often.
+ * one final event per command (P1, docs/engine.md section 1), and how often.
  *
  * Owns the counts and the words. Knows nothing of how a finding is made or
  * shown.

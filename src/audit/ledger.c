@@ -131,8 +131,8 @@ orphan(struct ledger *l, const struct ledger_event *e, const char *why)
 		    SPAN_FMT(e->source_topic), e->source_partition, e->source_offset, why);
 }
 
-/* The record that an event names: NULL when it is not of the range, or after
- * saying that there is none. 0 or LEDGER_ASK. */
+/* The command record that an event names: NULL when it is outside the range, or
+ * does not exist, which is a finding. Returns 0 or LEDGER_ASK. */
 static int
 find_source(struct ledger *l, const struct ledger_event *e, bool sure, struct entry **ret)
 {
@@ -183,7 +183,7 @@ check_identity(struct ledger *l, const struct entry *e, const struct ledger_even
 			    topic_record(ev->at.topic), place);
 		return;
 	}
-	/* A dead letter need not have been able to read the id. */
+	/* A dead letter may be for a command whose id could not be read. */
 	if (id.ptr && !span_eq(ev->command_id, id) && !(dead_letter && !ev->command_id.ptr))
 		finding_add(&l->findings, FINDING_WRONG_ID, &ev->at, ev->command_id, ev->time_ms,
 			    "it names command '%.*s', but %s is command '%.*s'",
@@ -304,8 +304,9 @@ ledger_overdue(const struct ledger *l)
 
 /* --- the end: what never came, and which was first --- */
 
-/* Whether an event of this command may have been deleted. One that is refused
- * leaves a dead letter: what is no command, and all but one of an id. */
+/* Whether an event of this command may have been deleted. A refused command
+ * ends as a dead letter: records that are not commands, and all but one of each
+ * id. */
 static bool
 may_be_gone(const struct ledger *l, const struct entry *e)
 {

@@ -27,7 +27,7 @@ struct stream {
 	char wrong[WRONG_MAX]; /* the first thing that was */
 };
 
-/* What the result of one call token said, and what came. */
+/* The result of one call token, and the pieces that came. */
 struct output {
 	UT_hash_handle hh;
 	struct stream streams[OUTPUTS_STREAMS];
@@ -82,7 +82,7 @@ copy_text(char *to, size_t size, struct span text)
 	snprintf(to, size, "%.*s", SPAN_FMT(text));
 }
 
-/* What is not cut must be whole in the result. */
+/* A stream that is not cut must be whole in the result. */
 static void
 check_inline(struct outputs *l, const struct finding *f, const struct outputs_result *r)
 {
@@ -214,7 +214,7 @@ outputs_add_piece(struct outputs *l, const struct outputs_piece *p)
 	return true;
 }
 
-/* What is wrong with a stream whose whole is in pieces; false: nothing. */
+/* The text of what is wrong with a stream in pieces; false: nothing is. */
 static bool
 stream_wrong(const struct output *o, size_t i, char text[TEXT_MAX])
 {

@@ -159,7 +159,8 @@ note_position(struct scan *s, const rd_kafka_topic_partition_t *at)
 	int64_t end = at->offset, open[OPEN_MAX];
 	int n = 0;
 
-	/* Nothing committed here, though elsewhere: nothing is done here. */
+	/* Nothing is committed for this partition, but for others: the group
+	 * has finished with nothing here. */
 	if (at->offset < 0) {
 		ledger_position(s->read.ledger, at->partition, 0, NULL, 0);
 		return;
@@ -173,7 +174,7 @@ note_position(struct scan *s, const rd_kafka_topic_partition_t *at)
 	ledger_position(s->read.ledger, at->partition, end, open, (size_t)n);
 }
 
-/* Without a position, what has no event counts as a gap at once. */
+/* Without a position, a command without an event counts as a gap at once. */
 static int
 read_positions(struct scan *s, struct err *reterr)
 {
@@ -209,7 +210,7 @@ read_positions(struct scan *s, struct err *reterr)
 
 /* --- the events --- */
 
-/* From the beginning for commands from the beginning, else from before the
+/* Events are read from the beginning if the commands are, else from before the
  * first command. */
 static struct reader_place
 events_from(const struct scan *s)
@@ -226,7 +227,7 @@ events_from(const struct scan *s)
 	return (struct reader_place){READER_TIME, first > SKEW_MS ? first - SKEW_MS : 0};
 }
 
-/* Where a partition lost its beginning, and reading starts there. */
+/* Marks the partitions that lost their beginning and are read from there. */
 static int
 find_edges(struct scan *s, enum topic topic, struct err *reterr)
 {
@@ -261,7 +262,7 @@ open_event_topics(struct scan *s, struct err *reterr)
 	return ret;
 }
 
-/* What was deleted of a topic was older than the first record that is left. */
+/* Deleted records of a partition were older than the first that is left. */
 static void
 pass_edge(struct scan *s, const struct reader_record *raw)
 {
@@ -282,8 +283,8 @@ close_edges(struct scan *s)
 				ledger_horizon(s->read.ledger, event_topics[i], INT64_MAX);
 }
 
-/* When to end, once the end of the log was reached at `reached`; the last
- * event that was waited for came at `came`. */
+/* Whether to stop waiting: the end of the log was reached at `reached`, the last
+ * expected event came at `came`. */
 static bool
 is_over(const struct scan *s, int64_t reached, int64_t came)
 {
@@ -334,7 +335,7 @@ read_events(struct scan *s, struct err *reterr)
 	return 0;
 }
 
-/* A broker that is away brings no events; that is no gap. */
+/* A broker that is away delivers no events, which must not count as gaps. */
 static int
 check_alive(struct scan *s, struct err *reterr)
 {

@@ -63,8 +63,8 @@ cli_free(struct cli *cli)
 	free(cli);
 }
 
-/* The options that count here, one after the other: the nearest command's
- * first. NULL past the last. */
+/* The i-th of the options that are valid here, the found command's own first;
+ * NULL past the last. */
 static const struct cli_option *
 option_at(const struct cli *cli, size_t i)
 {
@@ -196,7 +196,7 @@ cli_sub(const struct cli_command *command, const char *word, const char **ret_ne
 	return NULL;
 }
 
-/* A word that is no option: a command below, or an argument. */
+/* A word that is not an option: a subcommand, or an argument. */
 static int
 parse_word(struct cli *cli, const char *word, struct err *reterr)
 {

@@ -50,7 +50,7 @@ cli_read(const char *path, size_t max, struct buf *out, struct err *reterr)
 	return ret;
 }
 
-/* The files, then the variables, then -X: later wins. */
+/* Files, then variables, then -X: the last value wins. */
 static int
 load_sources(const struct cli *cli, struct config *config, char *const envp[], struct err *reterr)
 {

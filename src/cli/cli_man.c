@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The manual page, made from the tables, so that it cannot tell anything
- * else than the help and the parser.
+ * cli_man: the manual page, made from the tables, so that it cannot differ from
+ * the help and the parser. It is the only user of all tables at once.
  */
 #include "envdriver/cli/cli.h"
 
@@ -9,7 +9,7 @@
 
 #include "envdriver/base/config.h"
 
-/* '-' that can be copied, no macros. */
+/* Escapes '-', so that it can be copied, and what would start a macro. */
 static void
 add_roff_text(struct buf *out, const char *text, size_t len)
 {
@@ -22,7 +22,7 @@ add_roff_text(struct buf *out, const char *text, size_t len)
 	}
 }
 
-/* Lines that begin with a space are examples; an empty line parts
+/* Lines that begin with a space are examples; an empty line separates
  * paragraphs. */
 static void
 add_paragraphs(struct buf *out, const char *text)
@@ -93,7 +93,7 @@ add_command(struct buf *out, const char *above, const struct cli_command *c)
 	for (size_t i = 0; c->subs && c->subs[i]; i++) {
 		const struct cli_command *s = c->subs[i];
 
-		/* One level below is all that there is. */
+		/* There is no deeper level. */
 		buf_adds(out, ".PP\n\\fB");
 		add_roff_text(out, s->name, strlen(s->name));
 		buf_adds(out, "\\fR");

@@ -36,7 +36,7 @@ static const struct refusal {
 	{ "MASTERDOWN", ERR_UNAVAILABLE }, { "OOM", ERR_UNAVAILABLE },
 };
 
-/* Takes the reply: gives it back unless it is missing or an error. */
+/* Takes the reply, and returns it unless it is missing or an error. */
 static redisReply *
 judge_reply(struct cli_redis *r, redisReply *reply, struct err *reterr)
 {

@@ -19,8 +19,8 @@
 
 enum { LINE_MAX_TEXT = 2048, C1_LEAD = 0xc2, DEL = 0x7f };
 
-/* Controls above ASCII, and what turns the direction of text around: with
- * these a text can show something else than it is. */
+/* Control characters above ASCII, and those that reverse the direction of text:
+ * they can make a text look different from what it is. */
 static bool
 is_hidden(const char *p, int len)
 {
@@ -58,7 +58,7 @@ cli_add_safe(struct buf *out, struct span text)
 	}
 }
 
-/* One write a line, so that lines of several processes do not mix. */
+/* One write per line, so that the lines of several processes do not mix. */
 static void
 line(const struct cli *cli, const char *fmt, va_list ap)
 {
@@ -159,7 +159,7 @@ cli_verbose(const struct cli *cli)
 	return cli_has(cli, "verbose");
 }
 
-/* A failed write that may be tried again, or never. */
+/* Waits for room, or ends by SIGPIPE, or remembers that output is lost. */
 static void
 handle_failed_write(struct cli *cli)
 {

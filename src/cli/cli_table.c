@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A table on a terminal is held until its end, so that its columns fit what
- * is in them; one whose first column has a width is written row by row, for
- * rows that come when they come.
+ * cli_table: the table of cli.h. On a terminal it is held until its end, so
+ * that its columns fit their contents; if the first column has a width, each
+ * row is written at once, for rows that arrive over time.
  */
 #include "envdriver/cli/cli.h"
 
@@ -138,7 +138,7 @@ row_now(struct cli_table *t, const struct buf *cells)
 	buf_addch(&t->out, '\n');
 }
 
-/* Keeps the row's cells as they will be shown. */
+/* Keeps the cells of the row as they will be shown. */
 static bool
 hold_row(struct cli_table *t, const struct span *cells)
 {

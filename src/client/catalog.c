@@ -29,7 +29,7 @@ catalog_release(struct catalog *c)
 	*c = (struct catalog){ 0 };
 }
 
-/* A field of a hash's reply (HGETALL), as a C string of our own; a missing one is "". */
+/* A copy of a field in the reply to HGETALL; "" when it is missing. */
 static char *
 hash_field(const redisReply *hash, const char *name)
 {

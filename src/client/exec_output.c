@@ -35,7 +35,7 @@ exec_output_take(struct exec_output *o, int stream, int64_t offset, struct span 
 	return (struct span){text.ptr + skip, text.len - (size_t)skip};
 }
 
-/* "SIGKILL" is 9; 0 when there is none of that name. */
+/* 9 for "SIGKILL"; 0 when there is no such signal. */
 static int
 signal_number(struct span name)
 {
@@ -60,6 +60,6 @@ exec_output_code(bool timed_out, bool has_code, int64_t code, struct span signal
 		return EXIT_SIGNAL + n;
 	if (!has_code)
 		return -1;
-	/* A shell has room for 8 bits; what is not zero stays so. */
+	/* An exit code has 8 bits; failure must not become 0. */
 	return (code & 0xff) == 0 && code != 0 ? 1 : (int)(code & 0xff);
 }

@@ -11,7 +11,7 @@
 
 enum { FILE_MAX = 64 * 1024 * 1024 };
 
-/* Options of PUBLISH_OPTIONS that are a field of the command as they stand. */
+/* Options of PUBLISH_OPTIONS whose text is a field of the command. */
 static const struct top {
 	const char *option, *field;
 } tops[] = {
@@ -182,7 +182,7 @@ add_field(const struct cli *cli, struct buf *out, const struct cli_option *o, st
 	}
 }
 
-/* The words behind the options, of an operation that runs a command. */
+/* The words behind the options, for an operation that runs a command. */
 static int
 add_command_line(const struct cli *cli, struct buf *out, struct err *reterr)
 {

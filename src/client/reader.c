@@ -378,7 +378,7 @@ next_bounded(struct reader *r, struct reader_record *ret, struct err *reterr)
 	return 1;
 }
 
-/* Records of one partition come in runs. */
+/* Looks at the last partition first, because records come in runs. */
 static struct part *
 part_of(struct reader *r, const rd_kafka_message_t *m)
 {

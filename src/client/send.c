@@ -207,7 +207,7 @@ out:
 	return rc;
 }
 
-/* The value as it goes out: `c` has the frame that needs no registry. */
+/* The value with the frame that is used; `c` has the one without a registry. */
 static struct span
 framed(struct send *s, const struct send_command *c, struct buf *out)
 {
@@ -248,8 +248,8 @@ send_put(struct send *s, const struct send_command *c, struct err *reterr)
 	return kafka_error(s->kafka, rc, what, reterr);
 }
 
-/* Not rd_kafka_flush: in 2.0.2 that sleeps in slices. Each message ends by
- * message.timeout.ms at the latest. */
+/* Polls instead of rd_kafka_flush, which in librdkafka 2.0.2 sleeps between its
+ * looks. Each message ends by message.timeout.ms at the latest. */
 int
 send_flush(struct send *s, struct err *reterr)
 {

@@ -56,7 +56,7 @@ differ_int(struct topics_plan *p, int t, const char *name, int64_t is, int64_t w
 	differ(p, t, name, a, b);
 }
 
-/* Compares partitions and replicas of a topic that is there. */
+/* Compares the partitions and replicas of a topic, if it exists. */
 static int
 look_up_topic(struct topics_plan *p, int t, struct err *reterr)
 {
@@ -135,7 +135,7 @@ compared(struct topics_plan *p, rd_kafka_event_t *event, struct err *reterr)
 	return 0;
 }
 
-/* Reads the settings of the topics that are there. */
+/* Compares the settings of the existing topics. */
 static int
 compare_settings(struct topics_plan *p, struct err *reterr)
 {

@@ -129,7 +129,7 @@ is_about_us(const struct wait *w, struct span id)
 	return false;
 }
 
-/* No longer expected; false when it was not. */
+/* Its command is no longer expected. False when it was not. */
 static bool
 settle_command(struct wait *w, const struct record *r)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config: `envdriver config print | check`.
+ * config: `envdriver config print | check`: the configuration, shown and
+ * checked as far as that is possible without a worker.
  */
 #include "envdriver/base/config.h"
 
@@ -71,7 +72,7 @@ finding(const struct cli *cli, int *n, const char *fmt, ...)
 	(*n)++;
 }
 
-/* librdkafka knows its own names and what goes together. */
+/* librdkafka checks its own keys and how they fit together. */
 static int
 check_kafka(struct cli *cli, struct err *reterr)
 {
@@ -191,7 +192,7 @@ static const struct cli_command print_command = {
 
 static const struct cli_option check_options[] = {
 	{ .name = "offline",
-	  .help = "No comparison with what the workers of the group run (in Redis)" },
+	  .help = "Do not compare with what the workers of the group run (in Redis)" },
 	{ .name = NULL },
 };
 

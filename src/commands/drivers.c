@@ -128,7 +128,7 @@ resolve_driver(struct cli *cli, const struct catalog *c, const char *k)
 	return print_driver(cli, p, span_of(colon + 1), driver);
 }
 
-/* That there is none is an answer, too. */
+/* Prints null when there is none. */
 static int
 resolve_provider(struct cli *cli, const struct catalog *c, const char *provider)
 {

@@ -349,7 +349,7 @@ remove_plugin(struct cli *cli, struct cli_redis *redis, const struct catalog_plu
 	return 0;
 }
 
-/* list, ready, disable, remove: by the subcommand's name. */
+/* list, ready, disable and remove; the name of the subcommand tells. */
 static int
 other_main(struct cli *cli)
 {

@@ -38,11 +38,11 @@
 	       "Lifetime of the connection, in minutes")
 #define CONNECTION_PAYLOAD \
 	SWITCH("include-connection-payload", "includeConnectionPayload", \
-	       "Handover of the live credential (never in an event)")
+	       "Hand over the live credential (never in an event)")
 #define REASON TEXT("reason", "reason", "Reason")
 #define NOW \
 	{ .name = "now", .kind = PUBLISH_NOW, \
-	  .help = "No waiting behind other commands of the lease (empty ordering key)" }
+	  .help = "Do not wait behind other commands of the lease (empty ordering key)" }
 #define END { .name = NULL }
 
 static const struct cli_option acquire_options[] = {
@@ -69,7 +69,7 @@ static const struct cli_option release_options[] = {
 	LEASE_ID,
 	LEASE_METADATA,
 	SWITCH("cancel-active-work", "cancelActiveWork",
-	       "End of running work; the provider must confirm it with a receipt"),
+	       "End running work; the provider must confirm it with a receipt"),
 	NOW,
 	END,
 };
@@ -92,9 +92,9 @@ static const struct cli_option exec_options[] = {
 	{ .name = "stdin", .value = "TEXT|@FILE", .field = "stdin", .kind = PUBLISH_STDIN,
 	  .help = "Text for standard input; @-: the standard input of this command" },
 	NUMBER("timeout-ms", "timeoutMs", "Time limit of the command, in ms"),
-	SWITCH("bypass-session", "bypassSession", "Execution outside the lease's session"),
+	SWITCH("bypass-session", "bypassSession", "Run outside the lease's session"),
 	{ .name = "rerun-if-interrupted", .kind = PUBLISH_RERUN,
-	  .help = "Permission to run it again after a crash in the middle" },
+	  .help = "Allow another call after a crash in the middle" },
 	END,
 };
 
@@ -201,7 +201,7 @@ static const struct cli_option options[] = {
 	{ .name = "file", .letter = 'f', .value = "FILE|-",
 	  .help = "Commands in plain JSON, one per line; a regular file is checked first as a "
 		  "whole" },
-	{ .name = "new-ids", .help = "With --file: a new commandId and issuedAt for each command" },
+	{ .name = "new-ids", .help = "Give each command of --file a new commandId and issuedAt" },
 	{ .name = "wait", .help = "Wait for the result and print it; exit 1 unless SUCCEEDED" },
 	{ .name = "timeout", .value = "DURATION",
 	  .help = "Longest wait for the result (default: 5min); then exit 75" },

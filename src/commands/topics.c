@@ -55,7 +55,7 @@ static const struct flag {
 	{ "max-message", offsetof(struct topics_spec, max_bytes), units_size, 1024, INT32_MAX },
 };
 
-/* "6", or "commands=6": which of the topics, and the value behind it. */
+/* Of "6" or "commands=6": the topic (TOPIC_COUNT: all), and the value. */
 static const char *
 split_topic(const char *text, enum topic *ret)
 {

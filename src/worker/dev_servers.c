@@ -42,7 +42,7 @@ start_kafka(struct dev_servers *d, const char *prefix, struct err *reterr)
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	char text[256];
 
-	/* It warns that it has no broker, which is the point. */
+	/* It would warn that it has no broker, as intended. */
 	rd_kafka_conf_set_log_cb(conf, NULL);
 	d->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
 	if (!d->host) {
@@ -62,7 +62,7 @@ start_kafka(struct dev_servers *d, const char *prefix, struct err *reterr)
 
 /* --- Redis --- */
 
-/* Between fork and exec: only what is safe in a process that has threads. */
+/* Between fork and exec only async-signal-safe calls are allowed. */
 static void
 become_redis(char *const argv[])
 {
@@ -73,7 +73,7 @@ become_redis(char *const argv[])
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
 	}
-	/* A Ctrl-C is for envdriver, which ends the server when it is done. */
+	/* Ctrl-C is for envdriver, which ends the server last. */
 	setsid();
 	execvp(argv[0], argv);
 	_exit(127);

@@ -168,7 +168,7 @@ is_local_host(const char *host)
 	return inet_pton(AF_INET, name, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == IN_LOOPBACKNET;
 }
 
-/* In a time that does not depend on where the first difference is. */
+/* Compares in a time that does not depend on the first difference. */
 static bool
 has_token(const struct http_server *h, const char *authorization)
 {
@@ -259,7 +259,8 @@ on_http_request(void *arg, struct MHD_Connection *connection, const char *url, c
 			      "not found; there are /healthz, /readyz, /metrics, /status and /");
 }
 
-/* With no descriptor left libmicrohttpd would try its accept in a circle. */
+/* Accepts on its own thread: with no descriptor left libmicrohttpd would retry
+ * in a busy loop. */
 static void *
 accept_all(void *arg)
 {
@@ -275,7 +276,7 @@ accept_all(void *arg)
 		int fd = accept4(h->fd, (struct sockaddr *)&from, &len,
 				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		/* It closes what it does not take. */
+		/* On failure it closes the descriptor. */
 		if (fd >= 0)
 			(void)MHD_add_connection(h->daemon, fd, (struct sockaddr *)&from, len);
 		else if (errno != EINTR && errno != ECONNABORTED && !atomic_load(&h->over))

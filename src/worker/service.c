@@ -35,7 +35,7 @@ struct service {
 	uv_signal_t term, intr;
 	uv_timer_t show;
 	const struct service_hooks *hooks;
-	/* What the HTTP thread may see: a copy, made once a second. */
+	/* A copy for the HTTP thread, made once a second. */
 	pthread_mutex_t mutex;
 	struct buf reasons, status;
 	int64_t shown_at;
@@ -290,7 +290,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		return EXIT_AGAIN;
 	}
 	if (start_service(&s, config, &err) < 0) {
-		/* What was made so far goes with the process, as at its end. */
+		/* The process ends here, and with it all that was made. */
 		s.exit_code = cli_fail(cli, &err);
 		fflush(NULL);
 		_exit(s.exit_code);
@@ -304,8 +304,8 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	if (s.exit_code == EXIT_DONE)
 		return release_all(&s);
 #endif
-	/* Nothing that must last is left to do, and librdkafka's threads may
-	 * hang or crash in an orderly end when brokers are away (docs/engine.md
+	/* Nothing is left to do, and librdkafka's threads may hang or crash when
+	 * they are ended in order while brokers are away (docs/engine.md
 	 * section 8). */
 	_exit(s.exit_code);
 }

@@ -25,7 +25,7 @@ struct cli_option {
 	char letter;		/* 0: none */
 	const char *value;	/* "FILE"; NULL: a switch */
 	bool many;		/* may be repeated; else the last one counts */
-	const char *help;	/* one line, no full stop */
+	const char *help;	/* what the value is, or what a switch does; no full stop */
 	/* For the command's own use: a field of a record, and its kind. */
 	const char *field;
 	int kind;

@@ -58,7 +58,7 @@ int record_write(const struct record *r, bool envelope, struct buf *out, struct 
 	{ .name = "status", .value = "STATUS", \
 	  .help = "Outcome: SUCCEEDED, FAILED, INTERRUPTED, EXPIRED, DEAD_LETTER, or an error " \
 		  "code" }, \
-	{ .name = "envelope", .help = "In JSON: the topic, partition, offset, time and key, too" }
+	{ .name = "envelope", .help = "In JSON, add topic, partition, offset, time and key" }
 
 /* Whether the record passes those options. */
 bool record_wanted(const struct record *r, const struct cli *cli);
