@@ -33,222 +33,192 @@ static const struct row {
 	const char *answer;	/* {"result": ...} or {"error": ...} */
 	const char *expected;	/* as print() has it */
 } rows[] = {
-	{"probe", PROBE,
-	 "{\"result\":{\"ok\":true,\"summary\":\"s\",\"diagnostics\":[1.0],"
-	 "\"metadata\":{ \"x\":1e2},\"extra\":1}}",
-	 "SUCCEEDED ok 's' {\"pluginKey\":\"p\",\"driverKey\":\"d\",\"diagnostics\":[1.0],"
-	 "\"metadata\":{ \"x\":1e2}}"},
-	{"probe, defaults", PROBE, "{\"result\":{\"ok\":true,\"summary\":null,\"metadata\":null}}",
-	 "SUCCEEDED ok 'Plugin environment driver \"p:d\" probe passed.' {\"pluginKey\":\"p\","
-	 "\"driverKey\":\"d\",\"diagnostics\":[],\"metadata\":{}}"},
-	{"probe, missing ok", PROBE, "{\"result\":{}}",
-	 "SUCCEEDED 'Plugin environment driver \"p:d\" probe failed.' {\"pluginKey\":\"p\","
-	 "\"driverKey\":\"d\",\"diagnostics\":[],\"metadata\":{}}"},
-	{"probe, empty summary is kept", PROBE, "{\"result\":{\"ok\":false,\"summary\":\"\"}}",
-	 "SUCCEEDED '' {\"pluginKey\":\"p\",\"driverKey\":\"d\",\"diagnostics\":[],"
-	 "\"metadata\":{}}"},
-	{"probe, summary is a number", PROBE, "{\"result\":{\"ok\":false,\"summary\":5.0}}",
-	 "SUCCEEDED '5.0' {\"pluginKey\":\"p\",\"driverKey\":\"d\",\"diagnostics\":[],"
-	 "\"metadata\":{}}"},
-	{"probe, a key twice", PROBE, "{\"result\":{\"ok\":true,\"ok\":false,\"summary\":\"\"}}",
-	 "SUCCEEDED '' {\"pluginKey\":\"p\",\"driverKey\":\"d\",\"diagnostics\":[],"
-	 "\"metadata\":{}}"},
-	{"probe of a provider", PROBE_S, "{\"result\":{\"ok\":false}}",
-	 "SUCCEEDED 'Sandbox provider \"s\" probe failed.' {\"provider\":\"s\","
-	 "\"pluginKey\":\"p\",\"diagnostics\":[],\"metadata\":{}}"},
-	{"probe, null", PROBE, "{\"result\":null}",
-	 BAD("Probe", "result: expected object, got null")},
-	{"probe, number", PROBE, "{\"result\":1}",
-	 BAD("Probe", "result: expected object, got number")},
-	{"probe, ok is text", PROBE, "{\"result\":{\"ok\":\"yes\"}}",
-	 BAD("Probe", "result.ok: expected boolean, got string")},
-	{"probe, ok is 1", PROBE, "{\"result\":{\"ok\":1}}",
-	 BAD("Probe", "result.ok: expected boolean, got number")},
-	{"probe, ok is null", PROBE, "{\"result\":{\"ok\":null}}",
-	 BAD("Probe", "result.ok: expected boolean, got null")},
+	{ "probe", PROBE, "{\"result\":{\"ok\":true,\"summary\":\"s\",\"diagnostics\":[1.0],"
+	  "\"metadata\":{ \"x\":1e2},\"extra\":1}}",
+	  "SUCCEEDED ok 's' {\"pluginKey\":\"p\",\"driverKey\":\"d\",\"diagnostics\":[1.0],"
+	  "\"metadata\":{ \"x\":1e2}}" },
+	{ "probe, defaults", PROBE, "{\"result\":{\"ok\":true,\"summary\":null,\"metadata\":null}}",
+	  "SUCCEEDED ok 'Plugin environment driver \"p:d\" probe passed.' {\"pluginKey\":\"p\","
+	  "\"driverKey\":\"d\",\"diagnostics\":[],\"metadata\":{}}" },
+	{ "probe, missing ok", PROBE, "{\"result\":{}}",
+	  "SUCCEEDED 'Plugin environment driver \"p:d\" probe failed.' {\"pluginKey\":\"p\","
+	  "\"driverKey\":\"d\",\"diagnostics\":[],\"metadata\":{}}" },
+	{ "probe, empty summary is kept", PROBE, "{\"result\":{\"ok\":false,\"summary\":\"\"}}",
+	  "SUCCEEDED '' {\"pluginKey\":\"p\",\"driverKey\":\"d\",\"diagnostics\":[],"
+	  "\"metadata\":{}}" },
+	{ "probe, summary is a number", PROBE, "{\"result\":{\"ok\":false,\"summary\":5.0}}",
+	  "SUCCEEDED '5.0' {\"pluginKey\":\"p\",\"driverKey\":\"d\",\"diagnostics\":[],"
+	  "\"metadata\":{}}" },
+	{ "probe, a key twice", PROBE, "{\"result\":{\"ok\":true,\"ok\":false,\"summary\":\"\"}}",
+	  "SUCCEEDED '' {\"pluginKey\":\"p\",\"driverKey\":\"d\",\"diagnostics\":[],"
+	  "\"metadata\":{}}" },
+	{ "probe of a provider", PROBE_S, "{\"result\":{\"ok\":false}}",
+	  "SUCCEEDED 'Sandbox provider \"s\" probe failed.' {\"provider\":\"s\","
+	  "\"pluginKey\":\"p\",\"diagnostics\":[],\"metadata\":{}}" },
+	{ "probe, null", PROBE, "{\"result\":null}",
+	  BAD("Probe", "result: expected object, got null") },
+	{ "probe, number", PROBE, "{\"result\":1}",
+	  BAD("Probe", "result: expected object, got number") },
+	{ "probe, ok is text", PROBE, "{\"result\":{\"ok\":\"yes\"}}",
+	  BAD("Probe", "result.ok: expected boolean, got string") },
+	{ "probe, ok is 1", PROBE, "{\"result\":{\"ok\":1}}",
+	  BAD("Probe", "result.ok: expected boolean, got number") },
+	{ "probe, ok is null", PROBE, "{\"result\":{\"ok\":null}}",
+	  BAD("Probe", "result.ok: expected boolean, got null") },
 
-	{"validate", VALIDATE, "{\"result\":{\"ok\":true,\"normalizedConfig\":{\"b\":2.0}}}",
-	 "SUCCEEDED {\"b\":2.0}"},
-	{"validate, original", VALIDATE, "{\"result\":{\"ok\":true}}", "SUCCEEDED {\"a\":1}"},
-	{"validate, null is missing", VALIDATE,
-	 "{\"result\":{\"ok\":true,\"normalizedConfig\":null,\"errors\":[\"x\"]}}",
-	 "SUCCEEDED {\"a\":1}"},
-	{"validate, warnings", VALIDATE,
-	 "{\"result\":{\"ok\":true,\"warnings\":[\"w\",{\"a\":1},"
-	 "null]}}",
-	 "SUCCEEDED warns 'w' warns '{\"a\":1}' warns 'null' {\"a\":1}"},
-	{"validate, one warning, lone surrogate", VALIDATE,
-	 "{\"result\":{\"ok\":true,\"warnings\":\"a\\udfff\"}}",
-	 "SUCCEEDED warning 'warnings: "
-	 "lone surrogates were replaced by U+FFFD' warns 'a\xef\xbf\xbd' {\"a\":1}"},
-	{"rejected, errors is text", VALIDATE, "{\"result\":{\"ok\":false,\"errors\":\"boom\"}}",
-	 "CONFIG_REJECTED http=422 run 'boom' details={\"errors\":\"boom\",\"warnings\":[]}"},
-	{"validate, not an object", VALIDATE,
-	 "{\"result\":{\"ok\":true,\"normalizedConfig\":\"x\"}}",
-	 BAD("ValidateConfig", "result.normalizedConfig: expected object, got string")},
-	{"validate, null", VALIDATE, "{\"result\":null}",
-	 BAD("ValidateConfig", "result: expected object, got null")},
-	{"validate, ok is text", VALIDATE, "{\"result\":{\"ok\":\"yes\"}}",
-	 BAD("ValidateConfig", "result.ok: expected boolean, got string")},
-	{"rejected", VALIDATE,
-	 "{\"result\":{\"ok\":false,\"errors\":[\"e1\",\"e2\"],"
-	 "\"warnings\":[\"w\"]}}",
-	 "CONFIG_REJECTED http=422 run 'e1' details={\"errors\":[\"e1\","
-	 "\"e2\"],\"warnings\":[\"w\"]} warns 'w'"},
-	{"rejected, nothing said", VALIDATE, "{\"result\":{}}",
-	 "CONFIG_REJECTED http=422 run 'Plugin environment driver \"p:d\" rejected its config.' "
-	 "details={\"errors\":[],\"warnings\":[]}"},
-	{"rejected, provider", VALIDATE_S, "{\"result\":{\"ok\":false,\"errors\":null}}",
-	 "CONFIG_REJECTED http=422 run 'Sandbox provider \"s\" rejected its config.' "
-	 "details={\"errors\":[],\"warnings\":[]}"},
-	{"rejected, empty first error", VALIDATE, "{\"result\":{\"ok\":false,\"errors\":[\"\"]}}",
-	 "CONFIG_REJECTED http=422 run '' details={\"errors\":[\"\"],\"warnings\":[]}"},
-	{"rejected, first error null", VALIDATE,
-	 "{\"result\":{\"ok\":false,\"errors\":[null,\"x\"]}}",
-	 "CONFIG_REJECTED http=422 run 'Plugin environment driver \"p:d\" rejected its config.' "
-	 "details={\"errors\":[null,\"x\"],\"warnings\":[]}"},
-	{"rejected, first error is a number", VALIDATE,
-	 "{\"result\":{\"ok\":false,\"errors\":[7]}}",
-	 "CONFIG_REJECTED http=422 run '7' details={\"errors\":[7],\"warnings\":[]}"},
+	{ "validate", VALIDATE, "{\"result\":{\"ok\":true,\"normalizedConfig\":{\"b\":2.0}}}",
+	  "SUCCEEDED {\"b\":2.0}" },
+	{ "validate, original", VALIDATE, "{\"result\":{\"ok\":true}}", "SUCCEEDED {\"a\":1}" },
+	{ "validate, null is missing", VALIDATE,
+	  "{\"result\":{\"ok\":true,\"normalizedConfig\":null,\"errors\":[\"x\"]}}",
+	  "SUCCEEDED {\"a\":1}" },
+	{ "validate, warnings", VALIDATE, "{\"result\":{\"ok\":true,\"warnings\":[\"w\",{\"a\":1},"
+	  "null]}}", "SUCCEEDED warns 'w' warns '{\"a\":1}' warns 'null' {\"a\":1}" },
+	{ "validate, one warning, lone surrogate", VALIDATE,
+	  "{\"result\":{\"ok\":true,\"warnings\":\"a\\udfff\"}}", "SUCCEEDED warning 'warnings: "
+	  "lone surrogates were replaced by U+FFFD' warns 'a\xef\xbf\xbd' {\"a\":1}" },
+	{ "rejected, errors is text", VALIDATE, "{\"result\":{\"ok\":false,\"errors\":\"boom\"}}",
+	  "CONFIG_REJECTED http=422 run 'boom' details={\"errors\":\"boom\",\"warnings\":[]}" },
+	{ "validate, not an object", VALIDATE,
+	  "{\"result\":{\"ok\":true,\"normalizedConfig\":\"x\"}}",
+	  BAD("ValidateConfig", "result.normalizedConfig: expected object, got string") },
+	{ "validate, null", VALIDATE, "{\"result\":null}",
+	  BAD("ValidateConfig", "result: expected object, got null") },
+	{ "validate, ok is text", VALIDATE, "{\"result\":{\"ok\":\"yes\"}}",
+	  BAD("ValidateConfig", "result.ok: expected boolean, got string") },
+	{ "rejected", VALIDATE, "{\"result\":{\"ok\":false,\"errors\":[\"e1\",\"e2\"],"
+	  "\"warnings\":[\"w\"]}}", "CONFIG_REJECTED http=422 run 'e1' details={\"errors\":[\"e1\","
+	  "\"e2\"],\"warnings\":[\"w\"]} warns 'w'" },
+	{ "rejected, nothing said", VALIDATE, "{\"result\":{}}",
+	  "CONFIG_REJECTED http=422 run 'Plugin environment driver \"p:d\" rejected its config.' "
+	  "details={\"errors\":[],\"warnings\":[]}" },
+	{ "rejected, provider", VALIDATE_S, "{\"result\":{\"ok\":false,\"errors\":null}}",
+	  "CONFIG_REJECTED http=422 run 'Sandbox provider \"s\" rejected its config.' "
+	  "details={\"errors\":[],\"warnings\":[]}" },
+	{ "rejected, empty first error", VALIDATE, "{\"result\":{\"ok\":false,\"errors\":[\"\"]}}",
+	  "CONFIG_REJECTED http=422 run '' details={\"errors\":[\"\"],\"warnings\":[]}" },
+	{ "rejected, first error null", VALIDATE,
+	  "{\"result\":{\"ok\":false,\"errors\":[null,\"x\"]}}",
+	  "CONFIG_REJECTED http=422 run 'Plugin environment driver \"p:d\" rejected its config.' "
+	  "details={\"errors\":[null,\"x\"],\"warnings\":[]}" },
+	{ "rejected, first error is a number", VALIDATE,
+	  "{\"result\":{\"ok\":false,\"errors\":[7]}}",
+	  "CONFIG_REJECTED http=422 run '7' details={\"errors\":[7],\"warnings\":[]}" },
 
-	{"acquire", ACQUIRE,
-	 "{\"result\":{\"providerLeaseId\":\"l\",\"metadata\":{\"a\":1.0},"
-	 "\"expiresAt\":\"2030\"}}",
-	 "SUCCEEDED lease 'l' {\"a\":1.0} until '2030'"},
-	{"acquire, id alone", ACQUIRE,
-	 "{\"result\":{\"providerLeaseId\":\"l\",\"metadata\":null,"
-	 "\"expiresAt\":null}}",
-	 "SUCCEEDED lease 'l'"},
-	{"acquire without id", ACQUIRE, "{\"result\":{\"providerLeaseId\":null}}",
-	 "SUCCEEDED warning 'the plugin acquired a lease without \"providerLeaseId\": it cannot be "
-	 "resumed, released or destroyed' lease"},
-	{"acquire, empty id", ACQUIRE, "{\"result\":{\"providerLeaseId\":\"\"}}",
-	 "SUCCEEDED warning 'the plugin acquired a lease without \"providerLeaseId\": it cannot be "
-	 "resumed, released or destroyed' lease"},
-	{"acquire, null", ACQUIRE, "{\"result\":null}",
-	 BAD("AcquireLease", "result: expected object, got null")},
-	{"acquire, id is a number", ACQUIRE, "{\"result\":{\"providerLeaseId\":5}}",
-	 BAD("AcquireLease", "result.providerLeaseId: expected string, got number")},
+	{ "acquire", ACQUIRE, "{\"result\":{\"providerLeaseId\":\"l\",\"metadata\":{\"a\":1.0},"
+	  "\"expiresAt\":\"2030\"}}", "SUCCEEDED lease 'l' {\"a\":1.0} until '2030'" },
+	{ "acquire, id alone", ACQUIRE, "{\"result\":{\"providerLeaseId\":\"l\",\"metadata\":null,"
+	  "\"expiresAt\":null}}", "SUCCEEDED lease 'l'" },
+	{ "acquire without id", ACQUIRE, "{\"result\":{\"providerLeaseId\":null}}",
+	  "SUCCEEDED warning 'the plugin acquired a lease without \"providerLeaseId\": it cannot "
+	  "be resumed, released or destroyed' lease" },
+	{ "acquire, empty id", ACQUIRE, "{\"result\":{\"providerLeaseId\":\"\"}}",
+	  "SUCCEEDED warning 'the plugin acquired a lease without \"providerLeaseId\": it cannot "
+	  "be resumed, released or destroyed' lease" },
+	{ "acquire, null", ACQUIRE, "{\"result\":null}",
+	  BAD("AcquireLease", "result: expected object, got null") },
+	{ "acquire, id is a number", ACQUIRE, "{\"result\":{\"providerLeaseId\":5}}",
+	  BAD("AcquireLease", "result.providerLeaseId: expected string, got number") },
 
-	{"resume", RESUME, "{\"result\":{\"providerLeaseId\":\"l1\",\"metadata\":{}}}",
-	 "SUCCEEDED lease 'l1' {}"},
-	{"resume, lost", RESUME, "{\"result\":null}", "SUCCEEDED lost"},
-	{"resume, null id", RESUME,
-	 "{\"result\":{\"providerLeaseId\":null,"
-	 "\"metadata\":{\"expired\":true}}}",
-	 "SUCCEEDED lease lost {\"expired\":true}"},
-	{"resume, no id", RESUME, "{\"result\":{}}", "SUCCEEDED lease lost"},
-	{"resume, array", RESUME, "{\"result\":[]}",
-	 BAD("ResumeLease", "result: expected object, got array")},
+	{ "resume", RESUME, "{\"result\":{\"providerLeaseId\":\"l1\",\"metadata\":{}}}",
+	  "SUCCEEDED lease 'l1' {}" },
+	{ "resume, lost", RESUME, "{\"result\":null}", "SUCCEEDED lost" },
+	{ "resume, null id", RESUME, "{\"result\":{\"providerLeaseId\":null,"
+	  "\"metadata\":{\"expired\":true}}}", "SUCCEEDED lease lost {\"expired\":true}" },
+	{ "resume, no id", RESUME, "{\"result\":{}}", "SUCCEEDED lease lost" },
+	{ "resume, array", RESUME, "{\"result\":[]}",
+	  BAD("ResumeLease", "result: expected object, got array") },
 
-	{"release", RELEASE, "{\"result\":null}", "SUCCEEDED"},
-	{"release, receipt", RELEASE,
-	 "{\"result\":{\"providerLeaseId\":\"l1\","
-	 "\"state\":\"stopped\"}}",
-	 "SUCCEEDED receipt 'stopped'"},
-	{"destroy, receipt", DESTROY,
-	 "{\"result\":{\"providerLeaseId\":\"l1\","
-	 "\"state\":\"destroyed\"}}",
-	 "SUCCEEDED receipt 'destroyed'"},
-	{"destroy", DESTROY, "{\"result\":null}", "SUCCEEDED"},
-	{"destroy, another lease's", DESTROY,
-	 "{\"result\":{\"providerLeaseId\":\"l2\","
-	 "\"state\":\"destroyed\"}}",
-	 NO_RECEIPT "it does not name this lease'"},
-	{"destroy, another state", DESTROY,
-	 "{\"result\":{\"providerLeaseId\":\"l1\","
-	 "\"state\":\"gone\"}}",
-	 NO_RECEIPT "its state is neither \"stopped\" nor \"destroyed\"'"},
-	{"destroy, no object", DESTROY, "{\"result\":true}", NO_RECEIPT "it is not an object'"},
-	{"cancel, receipt", CANCEL,
-	 "{\"result\":{\"providerLeaseId\":\"l1\","
-	 "\"state\":\"stopped\"}}",
-	 "SUCCEEDED receipt 'stopped'"},
-	{"cancel, none", CANCEL, "{\"result\":null}",
-	 "RELEASE_UNCONFIRMED retry run 'Plugin "
-	 "\"p\" did not confirm that lease \"l1\" was released.'"},
-	{"cancel, wrong one", CANCEL, "{\"result\":{\"providerLeaseId\":\"l1\"}}",
-	 "RELEASE_UNCONFIRMED retry run 'Plugin \"p\" did not confirm that lease \"l1\" was "
-	 "released.' warning 'the plugin's receipt is ignored: its state is neither "
-	 "\"stopped\" nor \"destroyed\"'"},
+	{ "release", RELEASE, "{\"result\":null}", "SUCCEEDED" },
+	{ "release, receipt", RELEASE, "{\"result\":{\"providerLeaseId\":\"l1\","
+	  "\"state\":\"stopped\"}}", "SUCCEEDED receipt 'stopped'" },
+	{ "destroy, receipt", DESTROY, "{\"result\":{\"providerLeaseId\":\"l1\","
+	  "\"state\":\"destroyed\"}}", "SUCCEEDED receipt 'destroyed'" },
+	{ "destroy", DESTROY, "{\"result\":null}", "SUCCEEDED" },
+	{ "destroy, another lease's", DESTROY, "{\"result\":{\"providerLeaseId\":\"l2\","
+	  "\"state\":\"destroyed\"}}", NO_RECEIPT "it does not name this lease'" },
+	{ "destroy, another state", DESTROY, "{\"result\":{\"providerLeaseId\":\"l1\","
+	  "\"state\":\"gone\"}}",
+	  NO_RECEIPT "its state is neither \"stopped\" nor \"destroyed\"'" },
+	{ "destroy, no object", DESTROY, "{\"result\":true}", NO_RECEIPT "it is not an object'" },
+	{ "cancel, receipt", CANCEL, "{\"result\":{\"providerLeaseId\":\"l1\","
+	  "\"state\":\"stopped\"}}", "SUCCEEDED receipt 'stopped'" },
+	{ "cancel, none", CANCEL, "{\"result\":null}", "RELEASE_UNCONFIRMED retry run 'Plugin "
+	  "\"p\" did not confirm that lease \"l1\" was released.'" },
+	{ "cancel, wrong one", CANCEL, "{\"result\":{\"providerLeaseId\":\"l1\"}}",
+	  "RELEASE_UNCONFIRMED retry run 'Plugin \"p\" did not confirm that lease \"l1\" was "
+	  "released.' warning 'the plugin's receipt is ignored: its state is neither "
+	  "\"stopped\" nor \"destroyed\"'" },
 
-	{"realize", REALIZE, "{\"result\":{\"cwd\":\"/w\",\"metadata\":{\"a\":1}}}",
-	 "SUCCEEDED {\"a\":1} cwd '/w'"},
-	{"realize, null", REALIZE, "{\"result\":null}",
-	 BAD("RealizeWorkspace", "result: expected object, got null")},
-	{"realize, cwd is null", REALIZE, "{\"result\":{\"cwd\":null}}",
-	 BAD("RealizeWorkspace", "result.cwd: expected string, got null")},
-	{"realize without cwd", REALIZE, "{\"result\":{}}",
-	 "SUCCEEDED warning 'the plugin "
-	 "answered environmentRealizeWorkspace without \"cwd\"'"},
+	{ "realize", REALIZE, "{\"result\":{\"cwd\":\"/w\",\"metadata\":{\"a\":1}}}",
+	  "SUCCEEDED {\"a\":1} cwd '/w'" },
+	{ "realize, null", REALIZE, "{\"result\":null}",
+	  BAD("RealizeWorkspace", "result: expected object, got null") },
+	{ "realize, cwd is null", REALIZE, "{\"result\":{\"cwd\":null}}",
+	  BAD("RealizeWorkspace", "result.cwd: expected string, got null") },
+	{ "realize without cwd", REALIZE, "{\"result\":{}}", "SUCCEEDED warning 'the plugin "
+	  "answered environmentRealizeWorkspace without \"cwd\"'" },
 
-	{"execute", EXECUTE,
-	 "{\"result\":{\"exitCode\":3,\"signal\":null,\"timedOut\":false,"
-	 "\"stdout\":\"o\\n\\u2603\",\"stderr\":\"e\",\"metadata\":{\"a\":1}}}",
-	 "SUCCEEDED {\"a\":1} exit 3 stdout 'o\n\xe2\x98\x83' stderr 'e'"},
-	{"execute, killed", EXECUTE,
-	 "{\"result\":{\"exitCode\":null,\"signal\":\"SIGKILL\","
-	 "\"timedOut\":true,\"stdout\":\"\",\"stderr\":\"\"}}",
-	 "SUCCEEDED timed out signal 'SIGKILL' stdout '' stderr ''"},
-	{"execute, nothing given", EXECUTE, "{\"result\":{}}",
-	 "SUCCEEDED"
-	 " warning 'the plugin answered environmentExecute without \"exitCode\": null is assumed'"
-	 " warning 'the plugin answered environmentExecute without \"timedOut\": false is assumed'"
-	 " warning 'the plugin answered environmentExecute without \"stdout\": no output is "
-	 "assumed'"
-	 " warning 'the plugin answered environmentExecute without \"stderr\": no output is "
-	 "assumed'"},
-	{"execute, lone surrogate", EXECUTE,
-	 "{\"result\":{\"exitCode\":-1.0,\"timedOut\":false,"
-	 "\"stdout\":\"a\\ud800b\",\"stderr\":\"\"}}",
-	 "SUCCEEDED warning 'stdout: lone "
-	 "surrogates "
-	 "were replaced by U+FFFD' exit -1 stdout 'a\xef\xbf\xbd"
-	 "b' stderr ''"},
-	{"execute, null", EXECUTE, "{\"result\":null}",
-	 BAD("Execute", "result: expected object, got null")},
-	{"execute, exit code is text", EXECUTE, "{\"result\":{\"exitCode\":\"0\"}}",
-	 BAD("Execute", "result.exitCode: expected number, got string")},
-	{"execute, half an exit code", EXECUTE, "{\"result\":{\"exitCode\":0.5}}",
-	 BAD("Execute", "result.exitCode: expected 32-bit integer, got number")},
-	{"execute, huge exit code", EXECUTE, "{\"result\":{\"exitCode\":2147483648}}",
-	 BAD("Execute", "result.exitCode: expected 32-bit integer, got number")},
-	{"execute, signal is a number", EXECUTE, "{\"result\":{\"signal\":9}}",
-	 BAD("Execute", "result.signal: expected string, got number")},
-	{"execute, timedOut is null", EXECUTE, "{\"result\":{\"timedOut\":null}}",
-	 BAD("Execute", "result.timedOut: expected boolean, got null")},
-	{"execute, stdout is a list", EXECUTE, "{\"result\":{\"stdout\":[\"a\"]}}",
-	 BAD("Execute", "result.stdout: expected string, got array")},
-	{"execute, stderr is null", EXECUTE, "{\"result\":{\"stdout\":\"a\",\"stderr\":null}}",
-	 BAD("Execute", "result.stderr: expected string, got null")},
+	{ "execute", EXECUTE, "{\"result\":{\"exitCode\":3,\"signal\":null,\"timedOut\":false,"
+	  "\"stdout\":\"o\\n\\u2603\",\"stderr\":\"e\",\"metadata\":{\"a\":1}}}",
+	  "SUCCEEDED {\"a\":1} exit 3 stdout 'o\n\xe2\x98\x83' stderr 'e'" },
+	{ "execute, killed", EXECUTE, "{\"result\":{\"exitCode\":null,\"signal\":\"SIGKILL\","
+	  "\"timedOut\":true,\"stdout\":\"\",\"stderr\":\"\"}}",
+	  "SUCCEEDED timed out signal 'SIGKILL' stdout '' stderr ''" },
+	{ "execute, nothing given", EXECUTE, "{\"result\":{}}", "SUCCEEDED"
+	  " warning 'the plugin answered environmentExecute without \"exitCode\": null is assumed'"
+	  " warning 'the plugin answered environmentExecute without \"timedOut\": false is assumed'"
+	  " warning 'the plugin answered environmentExecute without \"stdout\": no output is "
+	  "assumed'"
+	  " warning 'the plugin answered environmentExecute without \"stderr\": no output is "
+	  "assumed'" },
+	{ "execute, lone surrogate", EXECUTE, "{\"result\":{\"exitCode\":-1.0,\"timedOut\":false,"
+	  "\"stdout\":\"a\\ud800b\",\"stderr\":\"\"}}", "SUCCEEDED warning 'stdout: lone "
+	  "surrogates "
+	  "were replaced by U+FFFD' exit -1 stdout 'a\xef\xbf\xbd" "b' stderr ''" },
+	{ "execute, null", EXECUTE, "{\"result\":null}",
+	  BAD("Execute", "result: expected object, got null") },
+	{ "execute, exit code is text", EXECUTE, "{\"result\":{\"exitCode\":\"0\"}}",
+	  BAD("Execute", "result.exitCode: expected number, got string") },
+	{ "execute, half an exit code", EXECUTE, "{\"result\":{\"exitCode\":0.5}}",
+	  BAD("Execute", "result.exitCode: expected 32-bit integer, got number") },
+	{ "execute, huge exit code", EXECUTE, "{\"result\":{\"exitCode\":2147483648}}",
+	  BAD("Execute", "result.exitCode: expected 32-bit integer, got number") },
+	{ "execute, signal is a number", EXECUTE, "{\"result\":{\"signal\":9}}",
+	  BAD("Execute", "result.signal: expected string, got number") },
+	{ "execute, timedOut is null", EXECUTE, "{\"result\":{\"timedOut\":null}}",
+	  BAD("Execute", "result.timedOut: expected boolean, got null") },
+	{ "execute, stdout is a list", EXECUTE, "{\"result\":{\"stdout\":[\"a\"]}}",
+	  BAD("Execute", "result.stdout: expected string, got array") },
+	{ "execute, stderr is null", EXECUTE, "{\"result\":{\"stdout\":\"a\",\"stderr\":null}}",
+	  BAD("Execute", "result.stderr: expected string, got null") },
 
-	{"error", PROBE, "{\"error\":{\"code\":-32002,\"message\":\"m\"}}",
-	 "PLUGIN_ERROR rpc=-32002 run 'm'"},
-	{"error, codes of ours", PROBE, "{\"error\":{\"code\":-32003,\"message\":\"m\"}}",
-	 "PLUGIN_ERROR rpc=-32003 run 'm'"},
-	{"error 429", PROBE, "{\"error\":{\"code\":429,\"message\":\"slow\"}}",
-	 "PLUGIN_ERROR rpc=429 retry run 'slow'"},
-	{"error 499", PROBE, "{\"error\":{\"code\":499}}", "PLUGIN_ERROR rpc=499 run ''"},
-	{"error 500", PROBE, "{\"error\":{\"code\":500}}", "PLUGIN_ERROR rpc=500 retry run ''"},
-	{"error 599", PROBE, "{\"error\":{\"code\":599}}", "PLUGIN_ERROR rpc=599 retry run ''"},
-	{"error 600", PROBE, "{\"error\":{\"code\":600}}", "PLUGIN_ERROR rpc=600 run ''"},
-	{"error with data", PROBE,
-	 "{\"error\":{\"code\":1234,\"message\":\"m\",\"data\":{\"k\":1.0}}}",
-	 "PLUGIN_ERROR rpc=1234 run 'm' details={\"data\":{\"k\":1.0}}"},
-	{"error, code is text", PROBE,
-	 "{\"error\":{\"code\":\"E\",\"message\":{\"a\":1},"
-	 "\"data\":null}}",
-	 "PLUGIN_ERROR run '[object Object]' details={\"code\":\"E\",\"data\":null}"},
-	{"error, code is a fraction", PROBE, "{\"error\":{\"code\":1.5,\"message\":null}}",
-	 "PLUGIN_ERROR run 'null' details={\"code\":1.5}"},
-	{"error, message is a number", PROBE, "{\"error\":{\"code\":2.0,\"message\":7}}",
-	 "PLUGIN_ERROR rpc=2 run '7'"},
-	{"error, message is a list", PROBE, "{\"error\":{\"message\":[1,2]}}",
-	 "PLUGIN_ERROR run '[1,2]'"},
-	{"not implemented", PROBE, "{\"error\":{\"code\":-32004,\"message\":\"no\"}}",
-	 "METHOD_NOT_IMPLEMENTED rpc=-32004 'no'"},
-	{"unknown method", PROBE, "{\"error\":{\"code\":-32601,\"message\":\"no\"}}",
-	 "METHOD_NOT_IMPLEMENTED rpc=-32601 'no'"},
+	{ "error", PROBE, "{\"error\":{\"code\":-32002,\"message\":\"m\"}}",
+	  "PLUGIN_ERROR rpc=-32002 run 'm'" },
+	{ "error, codes of ours", PROBE, "{\"error\":{\"code\":-32003,\"message\":\"m\"}}",
+	  "PLUGIN_ERROR rpc=-32003 run 'm'" },
+	{ "error 429", PROBE, "{\"error\":{\"code\":429,\"message\":\"slow\"}}",
+	  "PLUGIN_ERROR rpc=429 retry run 'slow'" },
+	{ "error 499", PROBE, "{\"error\":{\"code\":499}}", "PLUGIN_ERROR rpc=499 run ''" },
+	{ "error 500", PROBE, "{\"error\":{\"code\":500}}", "PLUGIN_ERROR rpc=500 retry run ''" },
+	{ "error 599", PROBE, "{\"error\":{\"code\":599}}", "PLUGIN_ERROR rpc=599 retry run ''" },
+	{ "error 600", PROBE, "{\"error\":{\"code\":600}}", "PLUGIN_ERROR rpc=600 run ''" },
+	{ "error with data", PROBE,
+	  "{\"error\":{\"code\":1234,\"message\":\"m\",\"data\":{\"k\":1.0}}}",
+	  "PLUGIN_ERROR rpc=1234 run 'm' details={\"data\":{\"k\":1.0}}" },
+	{ "error, code is text", PROBE, "{\"error\":{\"code\":\"E\",\"message\":{\"a\":1},"
+	  "\"data\":null}}",
+	  "PLUGIN_ERROR run '[object Object]' details={\"code\":\"E\",\"data\":null}" },
+	{ "error, code is a fraction", PROBE, "{\"error\":{\"code\":1.5,\"message\":null}}",
+	  "PLUGIN_ERROR run 'null' details={\"code\":1.5}" },
+	{ "error, message is a number", PROBE, "{\"error\":{\"code\":2.0,\"message\":7}}",
+	  "PLUGIN_ERROR rpc=2 run '7'" },
+	{ "error, message is a list", PROBE, "{\"error\":{\"message\":[1,2]}}",
+	  "PLUGIN_ERROR run '[1,2]'" },
+	{ "not implemented", PROBE, "{\"error\":{\"code\":-32004,\"message\":\"no\"}}",
+	  "METHOD_NOT_IMPLEMENTED rpc=-32004 'no'" },
+	{ "unknown method", PROBE, "{\"error\":{\"code\":-32601,\"message\":\"no\"}}",
+	  "METHOD_NOT_IMPLEMENTED rpc=-32601 'no'" },
 };
 
 static void
