@@ -9,8 +9,8 @@ PREFIX ?= /usr/local
 BUILD := build/$(or $(SAN),release)
 Q := $(if $(V),,@)
 
-# The version of avro-c, then the flags of all packages. It is asked for once, and only when
-# something is built. A librdkafka that `scripts/setup --librdkafka-newest` built wins.
+# The version of avro-c, then all flags: asked for once, and only when something is built.
+# A librdkafka that `scripts/setup --librdkafka-newest` built wins.
 PKGS := rdkafka hiredis libuv jansson uuid libmicrohttpd libcrypto libcurl
 pkg = $(eval pkg := $(shell \
 	export PKG_CONFIG_PATH='$(CURDIR)/build/deps/lib/pkgconfig:$(PKG_CONFIG_PATH)'; \
@@ -69,17 +69,14 @@ plugins/local := command config exec job job_io jobs keeper lease lease_calls ma
 	text trash wire
 tests/lib := c11_threads fake_plugin
 tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
-	golden_compare golden_json test_alloc test_answer test_avro_field test_avro_json \
-	test_backoff test_base64 test_buf test_channel test_claim test_cli test_client_conf \
-	test_clock test_command test_command_check test_config test_config_print test_deadletter \
-	test_deadline test_digest test_entry test_err test_event test_exec_output test_frame \
-	test_golden_pure test_group_meta test_host test_http_client test_http_server test_instance \
-	test_jtext test_jtext_text test_ledger test_limiter test_log_once test_manifest \
-	test_metrics test_nearest test_operation test_package test_parse_job test_plugin_call \
-	test_plugin_event_record test_prescan test_redis_url test_registry test_request \
-	test_result test_result_drivers test_result_log test_rpc test_scheduler test_schema \
-	test_schema_ids test_schema_names test_schema_text test_scope test_supervisor_table \
-	test_txn test_units test_window test_worker test_worker_end worker_rig
+	golden_compare golden_json worker_rig $(addprefix test_,alloc answer avro_field avro_json \
+	backoff base64 buf channel claim cli client_conf clock command command_check config \
+	config_print deadletter deadline digest entry err event exec_output frame golden_pure \
+	group_meta host http_client http_server instance jtext jtext_text ledger limiter log_once \
+	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \
+	prescan redis_url registry request result result_drivers result_log rpc scheduler schema \
+	schema_ids schema_names schema_text scope supervisor_table txn units window worker \
+	worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
 	redis_rig registry_check supervisor_check supervisor_rig
@@ -161,13 +158,12 @@ $(objects) $(BUILD)/schema_data.o:
 $(package): $(BUILD)/%: %
 	$(Q)install -D -m 644 $< $@
 
-# A program with one rule of the engine taken out of one source file, for
-# tests/fault/test_model_rules.py: build/address/without/RULE/PROGRAM.
+# build/address/without/RULE/PROGRAM, for tests/fault/test_model_rules.py.
 $(BUILD)/without/%: tests/lib/harness/without.py $(BUILD)/src/main.o $(checks) $(rigs) $(lib)
 	$(call say,LD      $@)
 	$(Q)python3 -B $< $(notdir $(@D)) $@.c
 	$(Q)$(CC) $(addprefix -iquote src/,$(folders)) $(CPPFLAGS) $(CFLAGS) -c -o $@.o $@.c
-	$(Q)$(call link,$@.o $(if $(filter envdriver,$(@F)),$(BUILD)/src/main.o,$(filter %/$(@F).o,$^) $(rigs)) $(lib))
+	$(Q)$(call link,$@.o $(filter %/$(@F:envdriver=main).o,$^) $(rigs) $(lib))
 
 # What they build and run: tests/lib/harness/targets.py.
 suites := check check-fault check-model check-rdkafka-newest check-thread check-unit \
@@ -177,13 +173,11 @@ $(suites):
 
 demo:
 	$(Q)scripts/setup --demo
-	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all
-	$(Q)scripts/demo
+	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all && scripts/demo
 
 lint: all
 	$(Q)scripts/check-deps $(objects:$(BUILD)/%.o=%.c) $(schemas:%=schemas/%.avsc)
-	$(Q)scripts/check-size
-	$(Q)scripts/check-docs && scripts/check-tables
+	$(Q)scripts/check-size && scripts/check-docs && scripts/check-tables
 
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
