@@ -8,7 +8,7 @@
 enum { FIRST_CAP = 64 };
 
 static void
-put(struct deadlines *h, struct deadline *d, size_t position)
+put_at(struct deadlines *h, struct deadline *d, size_t position)
 {
 	h->heap[position - 1] = d;
 	d->position = position;
@@ -18,10 +18,10 @@ static void
 up(struct deadlines *h, struct deadline *d, size_t position)
 {
 	while (position > 1 && h->heap[position / 2 - 1]->at_ms > d->at_ms) {
-		put(h, h->heap[position / 2 - 1], position);
+		put_at(h, h->heap[position / 2 - 1], position);
 		position /= 2;
 	}
-	put(h, d, position);
+	put_at(h, d, position);
 }
 
 static void
@@ -34,10 +34,10 @@ down(struct deadlines *h, struct deadline *d, size_t position)
 			child++;
 		if (h->heap[child - 1]->at_ms >= d->at_ms)
 			break;
-		put(h, h->heap[child - 1], position);
+		put_at(h, h->heap[child - 1], position);
 		position = child;
 	}
-	put(h, d, position);
+	put_at(h, d, position);
 }
 
 bool

@@ -57,7 +57,7 @@ frame_partial(const struct frame *f)
 /* By half, and never beyond the limit: realloc moves large blocks by
  * remapping them, so the old and the new one are not both resident. */
 static bool
-grow(struct frame *f, size_t need)
+make_room(struct frame *f, size_t need)
 {
 	size_t cap = f->cap ? f->cap + f->cap / 2 : FIRST_CAP;
 	char *data;
@@ -98,11 +98,11 @@ skip_line(struct frame *f)
 }
 
 static void
-add(struct frame *f, const char *p, size_t n)
+append(struct frame *f, const char *p, size_t n)
 {
 	if (f->dropping)
 		return;
-	if (n > f->max - f->len || !grow(f, f->len + n)) {
+	if (n > f->max - f->len || !make_room(f, f->len + n)) {
 		skip_line(f);
 		return;
 	}
@@ -120,16 +120,16 @@ add_repaired(struct frame *f, const char *p, const char *end)
 		const char *bad = utf8_find_bad(p, end);
 		size_t n;
 
-		add(f, p, (size_t)(bad - p));
+		append(f, p, (size_t)(bad - p));
 		if (bad == end)
 			return;
 		n = (size_t)-utf8_step(bad, end);
 		if (bad + n == end) {
-			add(f, bad, n);
+			append(f, bad, n);
 			f->tail = f->dropping ? 0 : n;
 			return;
 		}
-		add(f, "\xef\xbf\xbd", 3);
+		append(f, "\xef\xbf\xbd", 3);
 		f->repaired = true;
 		p = bad + n;
 	}
@@ -157,10 +157,10 @@ join_tail(struct frame *f, const char *p, const char *end)
 			return p + more;
 		}
 		if (n > 0) {
-			add(f, both + at, (size_t)n);
+			append(f, both + at, (size_t)n);
 			at += (size_t)n;
 		} else {
-			add(f, "\xef\xbf\xbd", 3);
+			append(f, "\xef\xbf\xbd", 3);
 			f->repaired = true;
 			at += (size_t)-n;
 		}
@@ -208,7 +208,7 @@ finish(struct frame *f)
 	if (f->tail) {
 		f->len -= f->tail;
 		f->tail = 0;
-		add(f, "\xef\xbf\xbd", 3);
+		append(f, "\xef\xbf\xbd", 3);
 		f->repaired = true;
 	}
 	f->own = true;
@@ -285,7 +285,7 @@ last_part(struct frame *f, const char *p, size_t n)
 }
 
 static const char *
-find(const char *p, const char *end, char c)
+find_byte(const char *p, const char *end, char c)
 {
 	const char *at = p < end ? memchr(p, c, (size_t)(end - p)) : NULL;
 
@@ -305,8 +305,8 @@ frame_feed(struct frame *f, const char *data, size_t len)
 	f->after_cr = false;
 	/* Each is looked for again only when it was passed: every byte is
 	 * looked at twice, however the lines lie. */
-	nl = find(p, end, '\n');
-	cr = find(p, end, '\r');
+	nl = find_byte(p, end, '\n');
+	cr = find_byte(p, end, '\r');
 	while ((eol = nl < cr ? nl : cr) < end) {
 		last_part(f, p, (size_t)(eol - p));
 		p = eol + 1;
@@ -318,9 +318,9 @@ frame_feed(struct frame *f, const char *data, size_t len)
 		if (f->taken)
 			return (size_t)(p - data);
 		if (nl < p)
-			nl = find(p, end, '\n');
+			nl = find_byte(p, end, '\n');
 		if (cr < p)
-			cr = find(p, end, '\r');
+			cr = find_byte(p, end, '\r');
 	}
 	if (p < end)
 		part(f, p, (size_t)(end - p));

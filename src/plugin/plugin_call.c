@@ -53,7 +53,7 @@ free_now(struct plugin_call *c)
 
 /* Nothing will come to it any more. */
 static void
-end_call(struct plugin_call *c)
+end_plugin_call(struct plugin_call *c)
 {
 	c->state = GONE;
 	c->calls = NULL;
@@ -141,7 +141,7 @@ static void
 on_plugin_gone(struct worker_invocation *i)
 {
 	/* When it was not answered the whole supervisor ends: no on_idle. */
-	end_call(call_of(i));
+	end_plugin_call(call_of(i));
 }
 
 /* Sending, holding, refusing */
@@ -227,7 +227,7 @@ on_held_timer(uv_timer_t *t)
 			 c->invocation.rpc.method, c->invocation.rpc.timeout_ms);
 		answer_unsent(c, RPC_TIMED_OUT);
 		count_out(c);
-		end_call(c);
+		end_plugin_call(c);
 	}
 	arm_held(cs);
 }
@@ -293,7 +293,7 @@ plugin_calls_due_deliver(struct plugin_calls_due *d)
 		TAILQ_REMOVE(&d->list, c, link);
 		c->state = SENT;
 		answer_unsent(c, RPC_NOT_SENT);
-		end_call(c);
+		end_plugin_call(c);
 	}
 	if (!TAILQ_EMPTY(&d->list))
 		d->wake(d->arg);
@@ -306,7 +306,7 @@ end_all(struct plugin_call_list *list)
 
 	while ((c = TAILQ_FIRST(list))) {
 		TAILQ_REMOVE(list, c, link);
-		end_call(c);
+		end_plugin_call(c);
 	}
 }
 
@@ -411,11 +411,11 @@ plugin_call_free(struct plugin_call *c)
 	case HELD:
 		take_held(c);
 		count_out(c);
-		end_call(c);
+		end_plugin_call(c);
 		break;
 	case DUE:
 		TAILQ_REMOVE(&c->due->list, c, link);
-		end_call(c);
+		end_plugin_call(c);
 		break;
 	case GONE:
 		free_now(c);
