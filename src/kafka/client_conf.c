@@ -222,8 +222,8 @@ set_member(struct maker *m, const struct config *config, struct err *reterr)
 	     set_number(m, "max.poll.interval.ms", session, reterr) < 0))
 		return ERR_CONFIG;
 	/* Before 2.2 librdkafka stops fetching for a second when its queue is
-	 * full, so it must not get full; later it looks again after 2 ms
-	 * (fetch.queue.backoff.ms). */
+	 * full, so it must not get full; later it looks again after our
+	 * fetch.queue.backoff.ms (librdkafka #2879). */
 	return set_number(m, "queued.max.messages.kbytes",
 			  rd_kafka_version() >= V_2_2 ? 2048 : 65536, reterr);
 }

@@ -314,8 +314,9 @@ consumer_close(struct consumer *c, int64_t timeout_ms, void (*on_closed)(void *a
 {
 	assert(c->rk);
 	stop_consuming(c);
-	/* Without a broker the close may never end, or crash (2.14.2), and has
-	 * nobody to tell: the client stays as it is, until the process ends. */
+	/* Without a broker the close may never end (librdkafka #3740, open), or
+	 * crash (#5347, fixed in 2.14.2), and there is nobody to tell: the client
+	 * stays as it is until the process ends. */
 	consumer_closing_start(c->closing, c->state.down ? NULL : c->rk, timeout_ms, on_closed,
 			       arg);
 	c->rk = NULL;

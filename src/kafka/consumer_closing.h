@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * consumer_closing: closes the client of a consumer in bounded time. The close
- * blocks, and can hang when brokers are away or a partition was lost (fixed in
- * librdkafka 2.1 and 2.6.1), so it happens on a thread of its own that is left
- * behind after a while.
+ * blocks, and can hang when brokers are away (librdkafka #3740, open) or a
+ * partition was lost (#4187, fixed in 2.1), so it happens on a thread of its
+ * own that is left behind after a while.
  *
  * Owns the thread and what wakes the loop.
  */

@@ -95,8 +95,8 @@ consumer_parts_align_pauses(struct consumer_parts *ps)
 		p->stopped &= p->full || !STAILQ_EMPTY(&p->backlog);
 		want = p->held || p->stopped;
 		ps->any_full |= p->assigned && p->full && !want;
-		/* Never resume what is not paused: before 2.4 librdkafka goes
-		 * back to an old position then. */
+		/* Never resume what is not paused: before 2.4 librdkafka then
+		 * goes back to an old position (librdkafka #4637). */
 		if (p->assigned && want != p->paused)
 			rd_kafka_topic_partition_list_add(want ? pause : resume, ps->topic,
 							  p->number);

@@ -12,7 +12,8 @@
 
 enum {
 	START_MS = 5000,
-	/* RD_KAFKA_RESP_ERR__LOG_TRUNCATION: from 2.1 on; 2.0.2's headers lack it. */
+	/* RD_KAFKA_RESP_ERR__LOG_TRUNCATION, a name that librdkafka has from
+	 * 2.1 on. */
 	LOG_TRUNCATION = -139,
 };
 

@@ -29,7 +29,8 @@ group_meta_usable(const void *serialised, size_t len)
 	return p < end && *p != '\0' && memchr(p, '\0', (size_t)(end - p)) != NULL;
 }
 
-/* 2.0.2 has no other way to ask for generation and member id. */
+/* Before 2.8 librdkafka has no other way to ask for the generation and the
+ * member id; then rd_kafka_consumer_group_metadata_generation_id. */
 static bool
 is_usable(const rd_kafka_consumer_group_metadata_t *cgmd)
 {

@@ -186,7 +186,7 @@ offsets_edges(rd_kafka_t *rk, const char *topic, int32_t partition, int timeout_
 }
 
 /* A client that reads nothing does not look for the next leader by itself
- * (librdkafka #4225; up to 2.16.0). */
+ * (librdkafka #4225 mended that in 2.3 for the other call only). */
 static void
 look_up_leaders(rd_kafka_t *rk, const char *topic, int timeout_ms)
 {

@@ -304,9 +304,9 @@ publisher_producer_produce(struct publisher_producer *p, const struct event *ev,
 }
 
 /* A record whose topic is gone is not refused: librdkafka goes on asking to
- * have its partition added to the transaction, until the record times out,
- * and the transaction with it. So the topics are looked at when nothing
- * moves. */
+ * have its partition added to the transaction, until the record times out, and
+ * the transaction with it (librdkafka #4966, open). So the topics are looked
+ * at when nothing moves. */
 static void
 look_for_topics(struct publisher_producer *p)
 {

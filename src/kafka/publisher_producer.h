@@ -85,9 +85,9 @@ struct txn_answer publisher_producer_abort(struct publisher_producer *p);
 /*
  * Serves the client's events. OK, or the fatal error that the producer is in,
  * or _TRANSPORT: it must not be asked to send offsets any more. From 2.10 on
- * (seen with 2.16.0) librdkafka drops a broker that an answer does not list,
- * but keeps it as the group's coordinator; send_offsets then waits for its
- * connection without end, whatever its time-out is.
+ * librdkafka drops a broker that an answer does not list, but keeps it as the
+ * group's coordinator; send_offsets then waits for its connection without end,
+ * whatever its time-out is (librdkafka #5511 and #5456, open with 2.16.0).
  */
 struct txn_answer publisher_producer_health(struct publisher_producer *p);
 

@@ -38,8 +38,8 @@ rd_kafka_t *client_open(const struct config *config, enum client_conf_role role,
  * lost all brokers; `tries` counts its fruitless looks, and only some of them
  * (4, 8, 16, …, then each 64th) do anything. From 2.10 on librdkafka forgets
  * the brokers that an answer does not list; the answer of a broker that is
- * just being readmitted lists none, and then it has nobody left to ask. Seen
- * up to 2.16.0.
+ * just being readmitted lists none, and then it has nobody left to ask
+ * (librdkafka #5301, open with 2.16.0).
  */
 void client_bootstrap(const struct config *config, rd_kafka_t *rk, unsigned tries);
 
