@@ -13,13 +13,13 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
-#include "envdriver/engine/window.h"
 #include "envdriver/kafka/consumer.h"
 #include "envdriver/kafka/group_meta.h"
 #include "envdriver/registry/instance.h"
 #include "large_output.h"
 #include "orphans.h"
 #include "sealing.h"
+#include "window.h"
 
 enum {
 	ALONE_AFTER = 3,	/* failed batches; then each entry alone */

@@ -28,7 +28,6 @@
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/command/command.h"
-#include "envdriver/engine/window.h"
 #include "envdriver/kafka/best_effort.h"
 #include "envdriver/redis/redis.h"
 #include "held.h"
@@ -44,6 +43,7 @@
 #include "status.h"
 #include "unread.h"
 #include "watching.h"
+#include "window.h"
 
 /* --- what happens to an entry: the actions of the table in entry.c --- */
 

@@ -6,11 +6,11 @@
 #include "core.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/log.h"
-#include "envdriver/engine/window.h"
 #include "envdriver/kafka/consumer.h"
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
 #include "rebalance.h"
+#include "window.h"
 
 enum { HOLD_AFTER_MS = 2000, LOOK_TICKS = 5 };
 

@@ -11,10 +11,10 @@
 #include "envdriver/base/crash.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
-#include "envdriver/engine/window.h"
 #include "envdriver/kafka/consumer.h"
 #include "envdriver/redis/redis.h"
 #include "unread.h"
+#include "window.h"
 
 /* --- a message becomes an entry --- */
 

@@ -6,9 +6,9 @@
 
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
-#include "envdriver/engine/window.h"
 #include "envdriver/kafka/consumer.h"
 #include "scheduler.h"
+#include "window.h"
 
 void
 partition_free(struct partition *p)

@@ -9,11 +9,11 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
-#include "envdriver/engine/window.h"
 #include "envdriver/kafka/consumer.h"
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
 #include "leaving.h"
+#include "window.h"
 
 struct rebalance {
 	/* The assign event, until it is answered: */

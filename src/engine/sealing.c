@@ -6,8 +6,8 @@
 
 #include "committing.h"
 #include "core.h"
+#include "window.h"
 #include "envdriver/base/clock.h"
-#include "envdriver/engine/window.h"
 #include "envdriver/kafka/consumer.h"
 #include "envdriver/kafka/group_meta.h"
 

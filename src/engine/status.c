@@ -12,13 +12,13 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
-#include "envdriver/engine/window.h"
 #include "envdriver/kafka/consumer.h"
 #include "envdriver/plugin/supervisor.h"
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
 #include "envdriver/registry/registry.h"
 #include "startup.h"
+#include "window.h"
 
 struct status {
 	bool was_ready;			/* at some time */

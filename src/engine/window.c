@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/engine/window.h"
+#include "window.h"
 
 #include <assert.h>
 #include <stdlib.h>

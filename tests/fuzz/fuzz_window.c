@@ -3,7 +3,7 @@
  * window: the first byte is the length of the metadata, the rest are steps.
  * What is committed can be read back, and whoever reads it takes what was not
  * done, and nothing of what was. */
-#include "envdriver/engine/window.h"
+#include "engine/window.h"
 #include "envdriver/kafka/offset_metadata.h"
 #include "fuzz.h"
 

@@ -11,7 +11,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/claim/claim.h"
 #include "envdriver/command/request.h"
-#include "envdriver/engine/window.h"
+#include "engine/window.h"
 #include "envdriver/kafka/source.h"
 #include "envdriver/result/deadletter.h"
 #include "fixture_result.h"

@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "envdriver/base/buf.h"
-#include "envdriver/engine/window.h"
+#include "engine/window.h"
 
 enum { STEPS = 16 };
 
