@@ -11,7 +11,7 @@ import time
 from harness import avro, commands
 from harness.case import limit, short
 from harness.commands import command, sandbox_provider
-from harness.faults import rss_kb
+from harness.faults import rss_kb, wait_calls
 from harness.ledger import Ledger
 from harness.paths import ROOT, environment
 from harness.worker import SANITIZER_OPTIONS, program
@@ -271,13 +271,13 @@ def test_lease_commands_in_any_order(t):
 def test_destroy_overtakes_when_it_may(t):
     """With an empty ordering key a lease can be torn down under a running execution."""
     t.install(t.local())
-    t.worker()
+    worker = t.worker()
     target = sandbox_provider("local")
     [acquired] = t.topics.wait(t.topics.publish(command("AcquireLease", target=target)))
     lease = acquired.value["lease"]["providerLeaseId"]
     fields = {"lease": {"providerLeaseId": lease}, "command": "sleep", "args": ["60"]}
     running = t.topics.publish(command("Execute", fields, target=target))
-    time.sleep(1)
+    wait_calls(worker, 1)
     destroy = command("DestroyLease", {"providerLeaseId": lease}, target=target, orderingKey="")
     [gone] = t.topics.wait(t.topics.publish(destroy))
     assert gone.value["receipt"]["state"] == "destroyed", gone.plain

@@ -131,7 +131,8 @@ def test_stop_while_the_broker_is_down(t):
     records = t.topics.publish(*(ledger.execute(f"run-{i}", seconds=2) for i in range(6)))
     wait_until(lambda: len(ledger.asked()) == 6, 10, "all are called")
     broker.kill()
-    time.sleep(3)
+    done = lambda: [line for line in ledger.lines() if line["did"] == "executed"]
+    wait_until(lambda: len(done()) == 6, 10, "all have their answers, and nowhere to publish them")
     begin = time.monotonic()
     assert worker.terminate(timeout=60) == 0
     took = time.monotonic() - begin
@@ -246,7 +247,7 @@ def test_disk_of_the_broker_full(t):
     records = t.topics.publish(*(ledger.execute(f"run-{i}", seconds=3) for i in range(10)))
     wait_until(lambda: len(ledger.asked()) == 10, 10, "all are called")
     fill(ballast)
-    time.sleep(15)
+    time.sleep(15)  # what runs ends meanwhile, and cannot be published
     worker.assert_running()
     print("while the disk was full:", worker.ready_status(), worker.ready_text())
     ballast.unlink()

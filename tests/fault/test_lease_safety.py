@@ -9,7 +9,7 @@ Redis orphans it. Then the next attempt says so in its warnings.
 import time
 
 from harness.case import limit, short
-from harness.faults import QUICK, Hit, wait_frozen, wait_owner
+from harness.faults import QUICK, Hit, wait_calls, wait_frozen, wait_owner
 from harness.ledger import Ledger, published
 from harness.process import wait_until
 
@@ -234,7 +234,7 @@ def killed_handing(t, stage, leases):
     old = t.worker("b", config=config, env=hit.env)
     t.topics.wait(t.topics.publish(ledger.probe()))
     records = t.topics.publish(ledger.acquire(seconds=8))
-    time.sleep(1)
+    wait_calls(old, 1)
     t.worker("a", config={**QUICK, "kafka.client.id": "a"})
     hit.arm()
     assert old.wait(30) == -9
@@ -317,7 +317,7 @@ def test_given_up_at_the_handover_timeout(t):
     config = {**QUICK, "drain.timeout": "1s", "handover.timeout": "3s"}
     old = t.worker("b", config={**config, "kafka.client.id": "b"})
     records = t.topics.publish(ledger.acquire(seconds=6))
-    time.sleep(1)
+    wait_calls(old, 1)
     t.worker("a", config={**config, "kafka.client.id": "a"})
     [event] = t.topics.wait(records, timeout=40)
     assert event.status == "SUCCEEDED", event.plain
@@ -338,10 +338,11 @@ def test_redis_away_when_the_answer_comes(t):
     worker = t.worker()
     t.topics.wait(t.topics.publish(ledger.probe()))
     records = t.topics.publish(*(ledger.acquire(seconds=2) for _ in range(5)))
-    time.sleep(1)
+    wait_calls(worker, 5)
     t.redis.kill()
     wait_until(lambda: len(ledger.acquired()) == 5, 20, "the leases are made")
-    time.sleep(3)
+    time.sleep(3)  # time to publish, if it did
+    assert not {r.position for r in records} & {e.source for e in t.topics.read_all()}
     t.redis.start()
     worker.wait_ready(30)
     for event in t.topics.wait(records):
@@ -357,11 +358,11 @@ def test_killed_while_redis_is_away(t):
     worker = t.worker(config=QUICK)
     t.topics.wait(t.topics.publish(ledger.probe()))
     records = t.topics.publish(*(ledger.acquire(seconds=2) for _ in range(5)))
-    time.sleep(1)
+    wait_calls(worker, 5)
     t.redis.kill()
     wait_until(lambda: len(ledger.acquired()) == 5, 20, "the leases are made")
     unknown = ledger.leases()
-    time.sleep(1)
+    time.sleep(1)  # the worker has the answers, and cannot record them
     worker.kill()
     t.redis.start()
     worker.start().wait_ready(40)

@@ -109,7 +109,7 @@ def guard(t, build):
     [event] = t.topics.wait(records, 60)
     assert event.status == "INTERRUPTED", event.plain
     frozen.cont()
-    time.sleep(4)
+    time.sleep(4)  # time to call
     return ["called after its final event"] * ledger.asked()["once"] + verdict(t)
 
 
@@ -125,7 +125,7 @@ def renew(t, build):
     [record] = t.topics.publish(ledger.execute("once", seconds=3))
     wait_frozen(holder)
     seen = claim(t, record)[8]
-    time.sleep(6)
+    time.sleep(6)  # stood still for longer than the holder may
     holder.cont()
     wait_until(lambda: ledger.asked()["once"], 20, "the plugin is called")
     now = claim(t, record)
@@ -151,7 +151,7 @@ def handwait(t, build):
     text = f"v1|calling|{place}|w0|{mine}|{mine}.99|1|2026-01-01T00:00:00.000Z|"
     t.redis.client.set(claim_key(record), text)
     w.cont()
-    time.sleep(3)
+    time.sleep(3)  # time to call too early
     early = ledger.asked()["once"]
     edit_claim(t, record, state="claimed")
     t.topics.wait([record], 30)
@@ -170,7 +170,7 @@ def reread(t, build):
     wait_frozen(holder)
     waiting = worker(t, "w1", build)
     wait_owner(waiting)
-    time.sleep(2)
+    time.sleep(2)  # it has read the claim, and waits
     edit_claim(t, record, state="claimed")
     late = ends(t, [record], 8)
     holder.kill()
@@ -261,9 +261,9 @@ def bound(t, build):
     time.sleep(1)
     token = claim(t, records[0])[8]
     waits.stop()
-    time.sleep(9)
+    time.sleep(9)  # beyond its bound, which does not count while it stands still
     waits.cont()
-    time.sleep(3)
+    time.sleep(3)  # time to take over
     after = claim(t, records[0])
     wrong = ["taken over from a holder that lives"] if after[8] != token else []
     t.topics.wait(records, 60)

@@ -113,7 +113,7 @@ def test_redis_refuses_writes_for_want_of_memory(t):
     t.topics.wait(t.topics.publish(ledger.probe()))
     t.redis.client.config_set("maxmemory", "1mb")
     records = t.topics.publish(*(ledger.execute(f"run-{i}") for i in range(5)), ledger.acquire())
-    time.sleep(5)
+    time.sleep(5)  # time to be called, if they were
     worker.assert_running()
     assert not ledger.asked()
     t.redis.client.config_set("maxmemory", "0")

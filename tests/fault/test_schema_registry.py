@@ -304,7 +304,7 @@ def waits(t, worker, registry, trouble, text):
     said = worker.ready_text()
     assert f"GET /schemas/ids/{new}" in said and text in said, said
     assert "4 commands wait for a schema" in said, said
-    time.sleep(2)
+    time.sleep(2)  # time to overtake, if they could
     done = {e.source for e in t.topics.read_all()}
     assert not done & {r.position for r in blocked}, "nothing overtakes, nothing is given up"
     return known, new, blocked

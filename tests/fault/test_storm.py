@@ -46,7 +46,7 @@ def test_rebalance_storm(t):
     for worker in workers:
         worker.wait_ready(40)
     t.topics.wait(records, timeout=60)
-    time.sleep(15)
+    time.sleep(15)  # the sessions of those that were killed last run out
     # One for each partition, none of which may be stuck.
     for partition in range(6):
         probes = t.topics.publish(ledger.probe(), ledger.probe(), partition=partition)

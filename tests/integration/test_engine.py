@@ -96,11 +96,15 @@ def test_rolling_restart_interrupts_nothing(t):
     records = t.topics.publish(
         *(command("Execute", orderingKey="", config=config) for _ in range(30))
     )
-    time.sleep(2)
+    wait_until(
+        lambda: all(worker.metric("envdriver_calls_running") for worker in workers),
+        20,
+        "each worker has calls",
+    )
     for worker in workers:
         # Its calls run on and are handed over; a new one takes its place.
         threading.Thread(target=worker.terminate, args=(60,)).start()
-        time.sleep(1.5)
+        time.sleep(1.5)  # one after the other, as a rolling restart goes
     for worker in workers:
         worker.wait(60)
         worker.start().wait_ready(40)
@@ -127,8 +131,7 @@ def test_redis_away_and_back(t):
     t.topics.wait(t.topics.publish(command("Probe")))
     t.redis.stop()
     records = t.topics.publish(*(command("Probe") for _ in range(20)))
-    time.sleep(4)
-    assert worker.ready_status() == 503
+    wait_until(lambda: worker.ready_status() == 503, 20, "it knows that Redis is away")
     assert "Redis" in worker.ready_text(), worker.ready_text()
     t.redis.start()
     t.topics.wait(records, timeout=60)

@@ -35,7 +35,8 @@ def test_rewind_is_held_until_it_is_accepted(t):
     assert worker.ready_status() == 503
     assert field in worker.ready_text(), worker.ready_text()
     records = t.topics.publish(*(command("Probe") for _ in range(2)))
-    time.sleep(2)
+    time.sleep(2)  # time to be served, if they were not held
+    assert not {r.position for r in records} & {e.source for e in t.topics.read_all()}
     t.redis.client.hdel("envdriver:positions", field)
     t.topics.wait(records, timeout=30)
     worker.wait_ready()
@@ -60,11 +61,11 @@ def test_without_redis_a_rebalance_goes_on(t):
         finally:
             other.close()
     records = t.topics.publish(*(command("Probe") for _ in range(4)))
-    time.sleep(5)
+    held = "partitions are held until it is back"
+    wait_until(lambda: held in worker.stderr(), 20, held)
     t.redis.start()
     t.topics.wait(records, timeout=40)
     worker.wait_ready()
-    assert "partitions are held until it is back" in worker.stderr()
     t.verify()
 
 

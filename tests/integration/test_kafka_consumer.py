@@ -230,7 +230,7 @@ def test_a_session_that_ran_out(t):
     p = Parts(t).consumer()
     p.wait("message", offset=1)
     p.stop()
-    time.sleep(8)
+    time.sleep(8)  # beyond the session's time-out
     p.cont()
     p.wait("revoke", lost=1)
     p.wait("assign", n=1)
@@ -248,7 +248,7 @@ def test_a_session_that_ran_out_before_the_answer(t):
     p("consumer")
     p.wait("assign", n=1)
     p.stop()
-    time.sleep(8)
+    time.sleep(8)  # beyond the session's time-out
     p.cont()
     p("auto 1")
     p("open 0:0")

@@ -20,7 +20,6 @@ def test_a_look_at_the_cluster(t):
     assert len(facts["cluster"]) == 22
     assert (facts["retention"], facts["compacted"]) == (14 * 24 * 3600 * 1000, 0)
     t.topics.delete("setup-results", "dead-letters")
-    time.sleep(0.5)
     p("look 5000")
     missing = p.wait("facts")["missing"]
     assert missing == f"{t.topics.full('setup-results')}, {t.topics.full('dead-letters')}", missing

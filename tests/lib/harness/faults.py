@@ -67,6 +67,16 @@ def wait_owner(worker, count=1, timeout=30):
     )
 
 
+def wait_calls(worker, count, timeout=20):
+    """Until so many requests are with its plugins."""
+    name = "envdriver_calls_running"
+    wait_until(
+        lambda: worker.metric(name) == count,
+        timeout,
+        lambda: f"{worker.name} has {count} calls, it has {worker.metric(name)}",
+    )
+
+
 def interrupted(events):
     return [e for e in events if e.final and e.status == "INTERRUPTED"]
 

@@ -167,8 +167,15 @@ class Topics:
         )
 
     def delete(self, *names):
-        for deleted in self.admin.delete_topics([self.full(n) for n in names]).values():
+        """They are gone when it returns."""
+        full = {self.full(n) for n in names}
+        for deleted in self.admin.delete_topics(list(full)).values():
             deleted.result(30)
+        wait_until(
+            lambda: not full & self.admin.list_topics(timeout=5).topics.keys(), 10, "topics are gone"
+        )
+        # A broker still takes records for a moment after it said so, and nothing tells when not.
+        time.sleep(0.5)
 
     # --- writing ---
 
