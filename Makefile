@@ -74,9 +74,9 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	config_print deadletter deadline digest entry err event exec_output frame golden_pure \
 	group_meta host http_client http_server instance jtext jtext_text ledger limiter log_once \
 	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \
-	prescan redis_url registry request resolver result result_drivers result_log rpc scheduler \
-	schema schema_ids schema_names schema_text scope supervisor_table txn units window worker \
-	worker_end)
+	prescan redis_url registry request request_secret resolver result result_drivers \
+	result_log rpc scheduler schema schema_ids schema_names schema_text scope \
+	supervisor_table txn units window worker worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
 	redis_rig registry_check supervisor_check supervisor_rig

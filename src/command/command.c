@@ -23,7 +23,7 @@ enum {
 };
 
 /* Namespace of our invocation ids. Must never change: a plugin recognises a
- * repeated call by its id, also across upgrades of ours. */
+ * repeated call by its id, even when we were upgraded in between. */
 static const uuid_t invocation_namespace = { 0xad, 0xd1, 0xde, 0xad, 0xd8, 0xca, 0x4b, 0x8b,
 					     0x97, 0xc8, 0x2c, 0xd1, 0x0c, 0xcc, 0xe4, 0xfd };
 
@@ -78,7 +78,7 @@ use_writer(struct command_decoder *d, const struct schema *writer)
 	return 0;
 }
 
-/* The array as JSON text, as JSON.stringify writes it. */
+/* The array as JSON text, as JSON.stringify would write it. */
 static bool
 get_strings(struct command_decoder *d, const avro_value_t *record, const char *field,
 	    struct span *ret)
@@ -150,11 +150,8 @@ read_target(const avro_value_t *record, struct command *c)
 		c->pinned_id = SPAN_NULL;
 }
 
-/* Everything but the ordering key and the lease id, which need checked text.
- * Spans are borrowed from the decoder. False with *r filled when the
- * operation is not one of ours. */
-/* For the dead letter. An id that is too long is no id: cut, it would name
- * another one. */
+/* For the dead letter. An id that is too long is left out: cut, it would name
+ * another command. */
 static void
 keep_id(char *to, size_t size, struct span id)
 {
@@ -162,6 +159,9 @@ keep_id(char *to, size_t size, struct span id)
 		command_copy_text(to, size, id);
 }
 
+/* Everything but the ordering key and the lease id, which need checked text.
+ * Spans are borrowed from the decoder. False with *r filled when the
+ * operation is not one of ours. */
 static bool
 read_fields(struct command_decoder *d, struct span traceparent_header, struct command *c,
 	    struct reject *r)
@@ -209,7 +209,8 @@ read_fields(struct command_decoder *d, struct span traceparent_header, struct co
 	return true;
 }
 
-/* D7: null means the lease, empty means none. Expects checked text. */
+/* docs/decisions.md D7 (ordering key): null means the lease, empty means none.
+ * Expects checked text. */
 static bool
 read_keys(struct command_decoder *d, struct command *c, struct reject *r)
 {
@@ -259,8 +260,8 @@ list_spans(struct command *c, struct span *spans[SPANS_MAX])
 	return n;
 }
 
-/* Another writer may have bytes where we have a string, which the pre-scan
- * takes as they are. */
+/* Another writer's schema may have bytes where ours has a string; the pre-scan
+ * does not check those for UTF-8. */
 static bool
 check_texts(struct command *c, struct reject *r)
 {
@@ -278,7 +279,7 @@ check_texts(struct command *c, struct reject *r)
 
 /* One block: the struct, then every text with a NUL behind it. */
 static struct command *
-copy_out(const struct command *from)
+copy_command(const struct command *from)
 {
 	struct span *spans[SPANS_MAX];
 	struct command *c, borrowed = *from;
@@ -308,10 +309,10 @@ copy_out(const struct command *from)
 
 /* The record's value as avro-c has it; false with *r filled. */
 static bool
-read_datum(struct command_decoder *d, struct span value, struct reject *r)
+read_record_value(struct command_decoder *d, struct span value, struct reject *r)
 {
 	const struct schema *writer;
-	struct span datum;
+	struct span body;
 	struct err err = { .code = 0 };
 	int ret;
 
@@ -325,7 +326,7 @@ read_datum(struct command_decoder *d, struct span value, struct reject *r)
 			       d->max_bytes);
 		return false;
 	}
-	ret = schemas_unframe(d->schemas, value, &writer, &datum, &err);
+	ret = schemas_unframe(d->schemas, value, &writer, &body, &err);
 	if (ret == ERR_UNAVAILABLE)
 		r->reason = REJECT_WAIT;
 	if (ret < 0)
@@ -337,7 +338,7 @@ read_datum(struct command_decoder *d, struct span value, struct reject *r)
 	}
 	if (use_writer(d, writer) < 0)
 		return false;
-	if (schema_read(writer, datum, &d->value, &err) < 0)
+	if (schema_read(writer, body, &d->value, &err) < 0)
 		goto unreadable;
 	return true;
 unreadable:
@@ -353,12 +354,12 @@ command_decode(struct command_decoder *d, struct span value, struct span tracepa
 	struct command c = { .expires_at = -1 };
 
 	*ret_reject = (struct reject){ .reason = REJECT_NOTHING };
-	if (!read_datum(d, value, ret_reject) ||
+	if (!read_record_value(d, value, ret_reject) ||
 	    !read_fields(d, traceparent_header, &c, ret_reject) || d->strings.failed ||
 	    !check_texts(&c, ret_reject) || !command_check(&c, ret_reject) ||
 	    !read_keys(d, &c, ret_reject))
 		return NULL;
-	return copy_out(&c);
+	return copy_command(&c);
 }
 
 void

@@ -14,8 +14,8 @@
 enum {
 	COMMAND_ID_MAX = 200,
 	TRACEPARENT_LEN = 55,		/* of version 00 */
-	TRACEPARENT_MAX = 256,		/* a later version may go on behind it */
-	NAME_SHOWN_MAX = 60,		/* of a name that we quote */
+	TRACEPARENT_MAX = 256,		/* later versions may append to it */
+	NAME_SHOWN_MAX = 60,		/* of a name that a message quotes */
 };
 
 void
@@ -89,13 +89,14 @@ check_lease(struct reject *r, const char *field, struct jtext lease)
 	return true;
 }
 
-static bool
-is_reference(struct jtext value)
+struct jtext
+command_secret_id(struct jtext value)
 {
-	struct jtext type = jtext_get(value, "type");
+	struct jtext type = jtext_get(value, "type"), id = jtext_get(value, "secretId");
 
-	return type.kind == JTEXT_STRING && jtext_is(type, "secret_ref") &&
-	       jtext_get(value, "secretId").kind == JTEXT_STRING;
+	if (type.kind != JTEXT_STRING || !jtext_is(type, "secret_ref") || id.kind != JTEXT_STRING)
+		return (struct jtext){ JTEXT_MISSING, SPAN_NULL };
+	return id;
 }
 
 static bool
@@ -108,7 +109,7 @@ check_env(struct reject *r, const char *field, struct jtext env)
 
 	jtext_iter_init(&it, env);
 	while (jtext_iter_next(&it, &key, &value)) {
-		if (value.kind == JTEXT_STRING || is_reference(value))
+		if (value.kind == JTEXT_STRING || command_secret_id(value).kind == JTEXT_STRING)
 			continue;
 		command_copy_text(name, sizeof(name), key);
 		command_reject(r, REJECT_INVALID, field,
@@ -120,7 +121,7 @@ check_env(struct reject *r, const char *field, struct jtext env)
 }
 
 static bool
-check_number(struct reject *r, const char *field, const struct operation_field *f, int64_t number)
+check_int(struct reject *r, const char *field, const struct operation_field *f, int64_t number)
 {
 	if ((!f->min && !f->max) || (number >= f->min && number <= f->max))
 		return true;
@@ -175,7 +176,7 @@ check_value(struct reject *r, const struct operation_field *f, const struct comm
 	case FIELD_ARRAY:
 		return check_json(r, field, v->text, JTEXT_ARRAY, &json);
 	case FIELD_INT:
-		return check_number(r, field, f, v->number);
+		return check_int(r, field, f, v->number);
 	}
 	return true;
 }
@@ -232,7 +233,7 @@ command_check(const struct command *c, struct reject *r)
 
 /* `n` digits of lower-case hex; `zero` tells whether they may all be 0. */
 static bool
-hex(const char *p, size_t n, bool zero)
+is_lower_hex(const char *p, size_t n, bool zero)
 {
 	bool seen = zero;
 	size_t i;
@@ -253,8 +254,9 @@ command_traceparent_ok(struct span text)
 
 	if (!p || text.len < TRACEPARENT_LEN || text.len > TRACEPARENT_MAX)
 		return false;
-	if (!hex(p, 2, true) || p[2] != '-' || !hex(p + 3, 32, false) || p[35] != '-' ||
-	    !hex(p + 36, 16, false) || p[52] != '-' || !hex(p + 53, 2, true))
+	if (!is_lower_hex(p, 2, true) || p[2] != '-' || !is_lower_hex(p + 3, 32, false) ||
+	    p[35] != '-' || !is_lower_hex(p + 36, 16, false) || p[52] != '-' ||
+	    !is_lower_hex(p + 53, 2, true))
 		return false;
 	if (memcmp(p, "ff", 2) == 0)
 		return false;

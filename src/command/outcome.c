@@ -5,8 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* docs/operations.md, "Outcomes". PLUGIN_ERROR's retryable hangs on its code;
- * INTERNAL's may_have_run on where it happened. */
+/* docs/operations.md, "Outcomes". Whether a PLUGIN_ERROR is retryable depends on
+ * its code, whether INTERNAL may have run on where it happened. */
 static const struct row {
 	const char *name;
 	enum outcome_status status;

@@ -22,7 +22,7 @@ static void
 add_without(struct buf *out, struct jtext object, const char *name)
 {
 	const char *open = object.raw.ptr + 1, *end = object.raw.ptr + object.raw.len;
-	const char *behind = open;	/* the last member, kept or not */
+	const char *behind = open;	/* the end of the last member, kept or not */
 	const char *lead = NULL;	/* the first member */
 	struct jtext_iter it;
 	struct jtext value;
@@ -153,7 +153,7 @@ request_params(const struct command *c, struct jtext config_schema, struct buf *
 		outcome_fail(ret_failure, CODE_INTERNAL, "out of memory");
 		ret = ERR_NOMEM;
 	}
-	/* No half of it may be taken for JSON. */
+	/* Half of it must not be taken for JSON. */
 	if (ret < 0 && out->data) {
 		out->len = from;
 		out->data[from] = '\0';

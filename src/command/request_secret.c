@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "command_check.h"
 #include "envdriver/base/err.h"
-#include "envdriver/command/command.h"
 #include "envdriver/command/outcome.h"
 
 /* A value to be replaced, and by what: bytes `at` to `at` + `len` of
@@ -16,6 +16,7 @@ struct edit {
 	size_t at, len;
 };
 
+/* One way through a JSON value. It collects edits; finish writes the result. */
 struct walk {
 	const struct command *command;
 	struct buf edits;		/* of struct edit */
@@ -23,14 +24,6 @@ struct walk {
 	struct buf path;		/* of the value in hand, dots between */
 	struct outcome *failure;
 };
-
-static void
-release(struct walk *w)
-{
-	buf_release(&w->edits);
-	buf_release(&w->texts);
-	buf_release(&w->path);
-}
 
 /* A cheap "no" for nearly all text: without the word, and without an escape
  * that could spell it, there is no reference. */
@@ -41,22 +34,9 @@ may_hold(struct span json, const char *word)
 	       memmem(json.ptr, json.len, "\\u", 2);
 }
 
-static bool
-is_reference(struct jtext value, struct jtext *ret_id)
-{
-	struct jtext type;
-
-	if (value.kind != JTEXT_OBJECT)
-		return false;
-	type = jtext_get(value, "type");
-	*ret_id = jtext_get(value, "secretId");
-	return type.kind == JTEXT_STRING && ret_id->kind == JTEXT_STRING &&
-	       jtext_is(type, "secret_ref");
-}
-
-/* Appends ".<key>" to the path; gives the length to cut it back to. */
+/* Appends ".<key>" to the path; returns the length to cut it back to. */
 static size_t
-enter(struct walk *w, struct span raw_key)
+enter_path(struct walk *w, struct span raw_key)
 {
 	size_t len = w->path.len;
 
@@ -67,7 +47,7 @@ enter(struct walk *w, struct span raw_key)
 }
 
 static void
-leave(struct walk *w, size_t len)
+leave_path(struct walk *w, size_t len)
 {
 	w->path.len = len;
 	if (w->path.data)
@@ -76,7 +56,7 @@ leave(struct walk *w, size_t len)
 
 /* The text added to w->texts since `at` takes the place of `value`. */
 static void
-replace(struct walk *w, struct jtext value, size_t at)
+replace_value(struct walk *w, struct jtext value, size_t at)
 {
 	struct edit e = { value.raw.ptr, value.raw.ptr + value.raw.len, at, w->texts.len - at };
 
@@ -84,7 +64,7 @@ replace(struct walk *w, struct jtext value, size_t at)
 }
 
 static int
-compare(const void *a, const void *b)
+compare_edits(const void *a, const void *b)
 {
 	const struct edit *x = a, *y = b;
 
@@ -102,7 +82,7 @@ write_edited(struct walk *w, struct jtext json, struct buf *out)
 	if (w->edits.failed || w->texts.failed || w->path.failed)
 		return ERR_NOMEM;
 	if (n)
-		qsort(edits, n, sizeof(*edits), compare);
+		qsort(edits, n, sizeof(*edits), compare_edits);
 	for (i = 0; i < n; i++) {
 		if (edits[i].from < p)
 			continue;
@@ -121,19 +101,20 @@ finish(struct walk *w, int ret, struct jtext json, struct buf *out)
 		ret = write_edited(w, json, out);
 	if (ret == ERR_NOMEM)
 		outcome_fail(w->failure, CODE_INTERNAL, "out of memory");
-	release(w);
+	buf_release(&w->edits);
+	buf_release(&w->texts);
+	buf_release(&w->path);
 	return ret;
 }
 
 static int
 collapse_value(struct walk *w, struct jtext value)
 {
-	struct jtext id, version;
+	struct jtext id = command_secret_id(value), version = jtext_get(value, "version");
 	size_t at = w->texts.len;
 
-	if (!is_reference(value, &id))
+	if (id.kind == JTEXT_MISSING)
 		return 0;
-	version = jtext_get(value, "version");
 	if (version.kind == JTEXT_NUMBER) {
 		outcome_begin(w->failure, CODE_CONFIG_REJECTED);
 		w->failure->may_have_run = false;	/* nothing is sent */
@@ -146,8 +127,25 @@ collapse_value(struct walk *w, struct jtext value)
 		return ERR_INVALID;
 	}
 	buf_addspan(&w->texts, id.raw);
-	replace(w, value, at);
+	replace_value(w, value, at);
 	return 0;
+}
+
+static int collapse(struct walk *w, struct jtext config, struct jtext schema, unsigned depth);
+
+/* `schema` is what the driver's schema says of this one value. */
+static int
+collapse_property(struct walk *w, struct jtext value, struct jtext schema, unsigned depth)
+{
+	struct jtext format = jtext_get(schema, "format");
+	int ret;
+
+	if (format.kind == JTEXT_STRING && jtext_is(format, "secret-ref")) {
+		ret = collapse_value(w, value);
+		if (ret < 0)
+			return ret;
+	}
+	return collapse(w, value, schema, depth);
 }
 
 /* `depth` counts both descents; accepted text bounds each to JTEXT_DEPTH_MAX. */
@@ -163,28 +161,26 @@ collapse(struct walk *w, struct jtext config, struct jtext schema, unsigned dept
 
 	if (config.kind != JTEXT_OBJECT || depth > 2 * JTEXT_DEPTH_MAX)
 		return 0;
-	for (i = 0; i < sizeof(unions) / sizeof(unions[0]) && ret == 0; i++) {
+	for (i = 0; i < sizeof(unions) / sizeof(unions[0]); i++) {
 		branches = jtext_get(schema, unions[i]);
 		if (branches.kind != JTEXT_ARRAY)
 			continue;
 		jtext_iter_init(&it, branches);
-		while (ret == 0 && jtext_iter_next(&it, &key, &branch))
+		while (jtext_iter_next(&it, &key, &branch)) {
 			ret = collapse(w, config, branch, depth + 1);
+			if (ret < 0)
+				return ret;
+		}
 	}
 	branches = jtext_get(schema, "properties");
 	if (branches.kind != JTEXT_OBJECT)
-		return ret;
+		return 0;
 	jtext_iter_init(&it, branches);
 	while (ret == 0 && jtext_iter_next(&it, &key, &branch)) {
-		struct jtext format = jtext_get(branch, "format");
-
-		len = enter(w, key);
+		len = enter_path(w, key);
 		value = jtext_get(config, w->path.failed ? "" : w->path.data + len + (len > 0));
-		if (format.kind == JTEXT_STRING && jtext_is(format, "secret-ref"))
-			ret = collapse_value(w, value);
-		if (ret == 0)
-			ret = collapse(w, value, branch, depth + 1);
-		leave(w, len);
+		ret = collapse_property(w, value, branch, depth + 1);
+		leave_path(w, len);
 	}
 	return ret;
 }
@@ -204,10 +200,11 @@ request_secret_collapse(struct jtext json, struct jtext schema, struct buf *out,
 
 /*
  * Appends the value of secret `id` as a JSON string to `out`. The one place
- * where secrets come in (docs/decisions.md D21); until they are offered, none resolves.
+ * where secrets come in (docs/decisions.md D21, secrets); until they are
+ * offered, none resolves.
  */
 static int
-secret_resolve(const struct command *c, struct span id, struct buf *out)
+find_secret(const struct command *c, struct span id, struct buf *out)
 {
 	(void)c;
 	(void)id;
@@ -224,9 +221,9 @@ resolve_value(struct walk *w, struct jtext value, struct jtext id)
 	int ret;
 
 	jtext_decode(id, &name, /* ret_replaced= */ NULL);
-	ret = name.failed ? ERR_NOMEM : secret_resolve(w->command, buf_span(&name), &w->texts);
+	ret = name.failed ? ERR_NOMEM : find_secret(w->command, buf_span(&name), &w->texts);
 	if (ret == 0) {
-		replace(w, value, at);
+		replace_value(w, value, at);
 	} else if (ret != ERR_NOMEM) {
 		outcome_begin(w->failure, CODE_SECRET_UNRESOLVED);
 		buf_adds(message, "Secret \"");
@@ -240,10 +237,10 @@ resolve_value(struct walk *w, struct jtext value, struct jtext id)
 }
 
 static int
-resolve(struct walk *w, struct jtext value, unsigned depth)
+resolve_all(struct walk *w, struct jtext value, unsigned depth)
 {
+	struct jtext id = command_secret_id(value), item;
 	struct jtext_iter it;
-	struct jtext item;
 	struct span key;
 	char number[24];
 	size_t i, len;
@@ -251,8 +248,8 @@ resolve(struct walk *w, struct jtext value, unsigned depth)
 
 	if ((value.kind != JTEXT_OBJECT && value.kind != JTEXT_ARRAY) || depth > JTEXT_DEPTH_MAX)
 		return 0;
-	if (is_reference(value, &item))
-		return resolve_value(w, value, item);
+	if (id.kind != JTEXT_MISSING)
+		return resolve_value(w, value, id);
 	jtext_iter_init(&it, value);
 	for (i = 0; ret == 0 && jtext_iter_next(&it, &key, &item); i++) {
 		if (value.kind == JTEXT_ARRAY) {
@@ -260,9 +257,9 @@ resolve(struct walk *w, struct jtext value, unsigned depth)
 
 			key = (struct span){ number, (size_t)n };
 		}
-		len = enter(w, key);
-		ret = resolve(w, item, depth + 1);
-		leave(w, len);
+		len = enter_path(w, key);
+		ret = resolve_all(w, item, depth + 1);
+		leave_path(w, len);
 	}
 	return ret;
 }
@@ -276,7 +273,7 @@ request_secret_resolve(const struct command *c, struct jtext json, const char *p
 
 	if (may_hold(json.raw, "secret_ref")) {
 		buf_adds(&w.path, prefix);
-		ret = resolve(&w, json, 0);
+		ret = resolve_all(&w, json, 0);
 	}
 	return finish(&w, ret, json, out);
 }

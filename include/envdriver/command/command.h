@@ -41,7 +41,7 @@ struct command {
 	struct span company_id;
 	struct span environment_id;
 	struct span issue_id;
-	struct span ordering_key;	/* effective (D7): ptr NULL when none */
+	struct span ordering_key;	/* as it applies (docs/decisions.md D7); ptr NULL: none */
 	int64_t expires_at;		/* wall ms, -1: null */
 	bool rerun;
 	struct span traceparent;	/* valid W3C form, or ptr NULL */
@@ -57,7 +57,7 @@ struct command {
 };
 
 enum reject_reason {
-	REJECT_WAIT = -2,	/* its schema is being asked for: try again later */
+	REJECT_WAIT = -2,	/* its schema is not known yet: try again later */
 	REJECT_NOTHING = -1,	/* out of memory: try again */
 	REJECT_UNREADABLE,	/* UNREADABLE_COMMAND */
 	REJECT_INVALID,		/* INVALID_COMMAND */
@@ -65,8 +65,8 @@ enum reject_reason {
 	REJECT_TOO_LARGE,	/* COMMAND_TOO_LARGE */
 };
 
-/* Why a record is no command. Ids are what could be read, for the dead
- * letter: NUL-terminated copies cut to fit, empty when unknown. */
+/* Why a record is rejected. Ids are what could be read, for the dead letter:
+ * NUL-terminated copies, empty when unknown or too long. */
 struct reject {
 	enum reject_reason reason;
 	char message[400];
@@ -98,15 +98,17 @@ struct command *command_decode(struct command_decoder *d, struct span value,
 			       struct span traceparent_header, struct reject *ret_reject);
 void command_free(struct command *c);
 
-/* The value of the operation's field `name`; asserts that there is one. */
+/* The value of the operation's field `name`; asserts that it has such a field.
+ * Borrowed from the command. */
 const struct command_value *command_value(const struct command *c, const char *name);
 
-/* JSON text of a command as jtext has it: checked once, white space around
- * it left out. */
+/* JSON text of a command, which was checked when it was read, without the white
+ * space around it. */
 struct jtext command_json(struct span text, enum jtext_kind kind);
 struct jtext command_config(const struct command *c);
 
-/* "UNREADABLE_COMMAND", ...: the reasons of dead letters. */
+/* "UNREADABLE_COMMAND", ...: as a dead letter names the reason. Not for the
+ * negative ones. */
 const char *command_reject_name(enum reject_reason reason);
 
 /* "<pluginKey>:<driverKey>" of a PluginDriver, the provider of a

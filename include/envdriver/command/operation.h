@@ -3,8 +3,8 @@
  * operation: the table of everything a command can ask for.
  *
  * Owns the table and nothing else: operation -> RPC method, fields in the
- * order they are sent, how null is sent, time limit, repeatable or not,
- * result topic (docs/operations.md, docs/schemas.md).
+ * order in which they are sent, how null is sent, time limit, repeatable or
+ * not, result topic (docs/operations.md, docs/schemas.md).
  */
 #ifndef ENVDRIVER_COMMAND_OPERATION_H
 #define ENVDRIVER_COMMAND_OPERATION_H
@@ -58,7 +58,7 @@ struct operation_field {
 	bool filled;		/* nor is the empty string */
 	bool send_null;		/* null goes out as null, not left out */
 	bool skip_false;	/* false is left out like null */
-	bool keep;		/* ours: never sent */
+	bool keep;		/* ours: not sent to the plugin */
 	int64_t min, max;	/* of an INT; 0, 0: any */
 };
 
@@ -80,8 +80,8 @@ struct operation {
 	enum operation_limit limit;
 	bool send_issue_null;	/* issueId goes out as null when there is none */
 	bool supported;		/* false: FAILED OPERATION_NOT_SUPPORTED */
-	bool once;		/* never called twice without leave (P3) */
-	bool lease_key;		/* providerLeaseId or lease orders it by default (D7) */
+	bool once;		/* P3: called twice only when the command allows it */
+	bool lease_key;		/* its lease orders it by default (docs/decisions.md D7) */
 	struct operation_field fields[OPERATION_FIELDS_MAX + 1];	/* ends with a NULL name */
 };
 

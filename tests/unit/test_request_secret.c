@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "command/request_secret.h"
+#include "envdriver/command/outcome.h"
+#include "fixture.h"
+
+#define REF "{\"type\":\"secret_ref\",\"secretId\":\"id-1\"}"
+#define REF2 "{\"secretId\":\"id-2\",\"note\":0,\"type\":\"secret_ref\",\"version\":\"latest\"}"
+#define PINNED "{\"type\":\"secret_ref\",\"secretId\":\"id-1\",\"version\":3}"
+#define F "{\"format\":\"secret-ref\"}"
+#define PROP(name, schema) "{\"properties\":{\"" name "\":" schema "}}"
+#define PINS(path, version) "Secret binding at " path " pins version " version "; sandbox " \
+	"provider secret references always resolve the latest version."
+#define NO_SECRET(id, path) "Secret \"" id "\" could not be resolved for " path "."
+
+/* A schema names the values that may be secrets. */
+static const struct collapse_row {
+	const char *name;
+	const char *config, *schema;
+	const char *expected;	/* JSON, else the message of CONFIG_REJECTED */
+} collapse_rows[] = {
+	{ "a named value", "{\"k\":" REF ",\"x\":1}", PROP("k", F), "{\"k\":\"id-1\",\"x\":1}" },
+	{ "members in any order, more of them", "{\"k\":" REF2 "}", PROP("k", F),
+	  "{\"k\":\"id-2\"}" },
+	{ "a name that is not there", "{\"x\":" REF "}", PROP("k", F), "{\"x\":" REF "}" },
+	{ "a format of another kind", "{\"k\":" REF "}", PROP("k", "{\"format\":\"uri\"}"),
+	  "{\"k\":" REF "}" },
+	{ "a format that is not text", "{\"k\":" REF "}",
+	  "{\"properties\":{\"k\":{\"format\":1},\"j\":" F "}}", "{\"k\":" REF "}" },
+	{ "a bare id stays", "{\"k\":\"id-1\",\"note\":\"secret_ref\"}", PROP("k", F),
+	  "{\"k\":\"id-1\",\"note\":\"secret_ref\"}" },
+	{ "an id that is no text stays", "{\"k\":{\"type\":\"secret_ref\",\"secretId\":1}}",
+	  PROP("k", F), "{\"k\":{\"type\":\"secret_ref\",\"secretId\":1}}" },
+	{ "an object of another type stays",
+	  "{\"k\":{\"type\":\"secret_ref2\",\"secretId\":\"i\"}}",
+	  PROP("k", F), "{\"k\":{\"type\":\"secret_ref2\",\"secretId\":\"i\"}}" },
+	{ "nested objects", "{\"a\":{\"b\":{\"c\":" REF ",\"d\":" REF "}}}",
+	  PROP("a", PROP("b", PROP("c", F))),
+	  "{\"a\":{\"b\":{\"c\":\"id-1\",\"d\":" REF "}}}" },
+	{ "objects in between must be objects", "{\"a\":[" REF "],\"b\":\"secret_ref\"}",
+	  "{\"properties\":{\"a\":{\"properties\":{\"0\":" F "}},\"b\":"
+	  PROP("c", F) "}}", "{\"a\":[" REF "],\"b\":\"secret_ref\"}" },
+	{ "items of an array are not described", "{\"a\":[" REF "]}",
+	  PROP("a", "{\"items\":" F "}"), "{\"a\":[" REF "]}" },
+	{ "allOf, anyOf, oneOf", "{\"a\":" REF ",\"b\":" REF ",\"c\":" REF "}",
+	  "{\"allOf\":[" PROP("a", F) "],\"anyOf\":[{}," PROP("b", F) "],\"oneOf\":["
+	  PROP("c", F) "]}", "{\"a\":\"id-1\",\"b\":\"id-1\",\"c\":\"id-1\"}" },
+	{ "a branch inside a property", "{\"a\":{\"b\":" REF "}}",
+	  PROP("a", "{\"oneOf\":[{\"type\":\"null\"}," PROP("b", F) "]}"),
+	  "{\"a\":{\"b\":\"id-1\"}}" },
+	{ "named twice, replaced once", "{\"k\":" REF ",\"x\":1}",
+	  "{\"properties\":{\"k\":" F "},\"anyOf\":[" PROP("k", F) "]}",
+	  "{\"k\":\"id-1\",\"x\":1}" },
+	{ "order of the config, not of the schema", "{\"b\":" REF2 ",\"a\":" REF "}",
+	  "{\"properties\":{\"a\":" F ",\"b\":" F "}}", "{\"b\":\"id-2\",\"a\":\"id-1\"}" },
+	{ "a name with a dot is one name", "{\"a.b\":" REF ",\"a\":{\"b\":" REF "}}",
+	  PROP("a.b", F), "{\"a.b\":\"id-1\",\"a\":{\"b\":" REF "}}" },
+	{ "escapes in both", "{\"\\u006b\":{\"type\":\"secret\\u005fref\",\"secretId\":\"i\\n\"}}",
+	  PROP("k", "{\"format\":\"secret\\u002dref\"}"), "{\"\\u006b\":\"i\\n\"}" },
+	{ "line breaks become spaces", "{\n\"k\":\t" REF "\n}", PROP("k", F),
+	  "{ \"k\": \"id-1\" }" },
+	{ "pinned", "{\"k\":" PINNED "}", PROP("k", F), PINS("k", "3") },
+	{ "pinned, deep", "{\"a\":{\"b\":" PINNED "}}", PROP("a", PROP("b", F)),
+	  PINS("a.b", "3") },
+	{ "pinned where it is not looked at", "{\"k\":" PINNED "}", PROP("j", F),
+	  "{\"k\":" PINNED "}" },
+	{ "the first of two that are pinned", "{\"b\":" PINNED ",\"a\":" PINNED "}",
+	  "{\"properties\":{\"a\":" F ",\"b\":" F "}}", PINS("a", "3") },
+	{ "no schema", "{\"k\":" REF "}", NULL, "{\"k\":" REF "}" },
+	{ "a schema that is no object", "{\"k\":" REF "}", "[" F "]", "{\"k\":" REF "}" },
+};
+
+/* Until secrets are offered none resolves (D21): the first one fails. */
+static const struct resolve_row {
+	const char *name;
+	const char *json, *prefix;
+	const char *expected;	/* JSON, else the message of SECRET_UNRESOLVED */
+} resolve_rows[] = {
+	{ "none", "{\"a\":[1,{\"b\":null}]}", "", "{\"a\":[1,{\"b\":null}]}" },
+	{ "the words alone", "{\"secret_ref\":\"secret_ref\",\"type\":\"secret_ref\"}", "",
+	  "{\"secret_ref\":\"secret_ref\",\"type\":\"secret_ref\"}" },
+	{ "an id that is no text", "{\"a\":{\"type\":\"secret_ref\",\"secretId\":null}}", "",
+	  "{\"a\":{\"type\":\"secret_ref\",\"secretId\":null}}" },
+	{ "at the top", "{\"a\":" REF "}", "", NO_SECRET("id-1", "a") },
+	{ "under a prefix", "{\"a\":" REF "}", "env", NO_SECRET("id-1", "env.a") },
+	{ "in nested objects and arrays", "{\"a\":[0,[{\"b\":" REF "}]]}", "",
+	  NO_SECRET("id-1", "a.1.0.b") },
+	{ "the first of several", "{\"b\":{\"x\":1},\"c\":" REF2 ",\"a\":" REF "}", "",
+	  NO_SECRET("id-2", "c") },
+	{ "a pinned version", "{\"a\":" PINNED "}", "", NO_SECRET("id-1", "a") },
+	{ "escapes", "{\"\\u0061\":{\"type\":\"\\u0073ecret_ref\",\"secretId\":\"\\u0069\"}}", "",
+	  NO_SECRET("i", "a") },
+	{ "the value itself", REF, "env", NO_SECRET("id-1", "env") },
+};
+
+static void
+compare(const char *name, int ret, const struct buf *out, const struct outcome *o,
+	const char *expected, enum outcome_code failure)
+{
+	if (expected[0] == '{') {
+		CHECK(name, ret == 0);
+		CHECK_TEXT(name, out->data, expected);
+		return;
+	}
+	CHECK(name, ret < 0);
+	CHECK(name, o->code == failure);
+	CHECK(name, !o->may_have_run);	/* nothing was sent */
+	CHECK_TEXT(name, o->message.data, expected);
+}
+
+static void
+test_collapse(void **state)
+{
+	const struct collapse_row *r;
+
+	(void)state;
+	EACH(r, collapse_rows) {
+		struct outcome o = OUTCOME_INIT;
+		struct buf out = BUF_INIT;
+		int ret = request_secret_collapse(fixture_json(r->config), fixture_json(r->schema),
+						  &out, &o);
+
+		compare(r->name, ret, &out, &o, r->expected, CODE_CONFIG_REJECTED);
+		buf_release(&out);
+		outcome_release(&o);
+	}
+}
+
+static void
+test_resolve(void **state)
+{
+	const struct resolve_row *r;
+
+	(void)state;
+	EACH(r, resolve_rows) {
+		struct outcome o = OUTCOME_INIT;
+		struct buf out = BUF_INIT;
+		int ret = request_secret_resolve(NULL, fixture_json(r->json), r->prefix, &out, &o);
+
+		compare(r->name, ret, &out, &o, r->expected, CODE_SECRET_UNRESOLVED);
+		buf_release(&out);
+		outcome_release(&o);
+	}
+}
+
+static int calls_left;
+
+static void *
+failing_realloc(void *ptr, size_t size)
+{
+	return calls_left-- > 0 ? realloc(ptr, size) : NULL;
+}
+
+/* Whichever allocation fails: INTERNAL, or the whole text. */
+static void
+test_no_memory(void **state)
+{
+	struct jtext config = fixture_json("{\"a\":{\"b\":" REF "},\"k\":" REF2 "}");
+	struct jtext schema = fixture_json("{\"properties\":{\"a\":" PROP("b", F) ",\"k\":" F "}}");
+	int n, ret = ERR_NOMEM, refused = 0;
+
+	(void)state;
+	for (n = 0; ret < 0; n++) {
+		struct outcome o = OUTCOME_INIT;
+		struct buf out = BUF_INIT;
+
+		calls_left = n;
+		buf_realloc = failing_realloc;
+		ret = request_secret_collapse(config, schema, &out, &o);
+		buf_realloc = realloc;
+		assert_true(ret == 0 || (ret == ERR_NOMEM && o.code == CODE_INTERNAL));
+		if (ret == 0)
+			assert_string_equal(out.data, "{\"a\":{\"b\":\"id-1\"},\"k\":\"id-2\"}");
+		refused += ret < 0;
+		buf_release(&out);
+		outcome_release(&o);
+	}
+	assert_true(refused > 3);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_collapse),
+		cmocka_unit_test(test_resolve),
+		cmocka_unit_test(test_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
