@@ -6,8 +6,8 @@
 
 #include "envdriver/base/err.h"
 
-/* A lease id is a plugin's, and a claim of ours must be read again whatever
- * it is: as much as a result can carry, percent-encoded. */
+/* A plugin chooses lease ids, and a claim of ours must be readable whatever they
+ * are: as much as a result can carry, percent-encoded. */
 enum { TEXT_MAX = 4 * 1024 * 1024 };
 
 enum field {
@@ -44,7 +44,7 @@ static const char *const states[] = {
 };
 
 static bool
-special(unsigned char c)
+is_special(unsigned char c)
 {
 	return c < 0x20 || c == 0x7f || c == '|' || c == '%';
 }
@@ -59,7 +59,7 @@ claim_encode(struct span value, struct buf *out)
 		unsigned char c = (unsigned char)value.ptr[i];
 		char code[3] = { '%', hex[c >> 4], hex[c & 15] };
 
-		if (!special(c))
+		if (!is_special(c))
 			continue;
 		buf_add(out, value.ptr + from, i - from);
 		buf_add(out, code, sizeof(code));
@@ -68,7 +68,7 @@ claim_encode(struct span value, struct buf *out)
 	buf_add(out, value.ptr + from, value.len - from);
 }
 
-/* A tenth of what printf takes, and every claim writes three. */
+/* Takes a tenth of printf's time, and every claim writes three numbers. */
 static void
 add_number(struct buf *out, int64_t n)
 {
@@ -121,13 +121,13 @@ claim_format(const struct claim *c, struct buf *out)
 }
 
 static int
-wrong(struct err *reterr, enum field f, const char *how)
+wrong_field(struct err *reterr, enum field f, const char *how)
 {
 	return err_set(reterr, ERR_INVALID, "claim: %s %s", field_names[f], how);
 }
 
 static int
-split(struct span text, struct span fields[FIELDS], struct err *reterr)
+split_fields(struct span text, struct span fields[FIELDS], struct err *reterr)
 {
 	const char *p = text.ptr, *end = text.ptr + text.len;
 	size_t n;
@@ -157,7 +157,7 @@ hex_value(char c)
 }
 
 static int
-decode(struct span in, enum field f, struct buf *scratch, struct span *ret, struct err *reterr)
+decode_text(struct span in, enum field f, struct buf *scratch, struct span *ret, struct err *reterr)
 {
 	size_t start = scratch->len, i;
 	bool coded = memchr(in.ptr, '%', in.len) != NULL;
@@ -169,12 +169,12 @@ decode(struct span in, enum field f, struct buf *scratch, struct span *ret, stru
 			int hi = i + 2 < in.len ? hex_value(in.ptr[i + 1]) : -1;
 			int lo = i + 2 < in.len ? hex_value(in.ptr[i + 2]) : -1;
 
-			if (hi < 0 || lo < 0 || !special((unsigned char)(hi * 16 + lo)))
-				return wrong(reterr, f, "has a wrong percent code");
+			if (hi < 0 || lo < 0 || !is_special((unsigned char)(hi * 16 + lo)))
+				return wrong_field(reterr, f, "has a wrong percent code");
 			c = (char)(hi * 16 + lo);
 			i += 2;
-		} else if (special((unsigned char)c)) {
-			return wrong(reterr, f, "has a control character");
+		} else if (is_special((unsigned char)c)) {
+			return wrong_field(reterr, f, "has a control character");
 		}
 		if (coded)
 			buf_addch(scratch, c);
@@ -184,7 +184,7 @@ decode(struct span in, enum field f, struct buf *scratch, struct span *ret, stru
 }
 
 static bool
-number(struct span in, int64_t min, int64_t max, int64_t *ret)
+read_number(struct span in, int64_t min, int64_t max, int64_t *ret)
 {
 	bool minus = in.len && in.ptr[0] == '-';
 	const char *p = in.ptr + minus, *end = in.ptr + in.len;
@@ -210,15 +210,15 @@ parse_record(const struct span f[FIELDS], struct buf *scratch, struct claim_reco
 	int64_t partition;
 
 	if (f[TOPIC].len == 0)
-		return wrong(reterr, TOPIC, "is empty");
-	if (!number(f[PARTITION], 0, INT32_MAX, &partition))
-		return wrong(reterr, PARTITION, "is no partition");
+		return wrong_field(reterr, TOPIC, "is empty");
+	if (!read_number(f[PARTITION], 0, INT32_MAX, &partition))
+		return wrong_field(reterr, PARTITION, "is not a valid partition");
 	ret->partition = (int32_t)partition;
-	if (!number(f[OFFSET], 0, INT64_MAX, &ret->offset))
-		return wrong(reterr, OFFSET, "is no offset");
-	if (!number(f[TIMESTAMP], -1, INT64_MAX, &ret->timestamp))
-		return wrong(reterr, TIMESTAMP, "is no time");
-	return decode(f[TOPIC], TOPIC, scratch, &ret->topic, reterr);
+	if (!read_number(f[OFFSET], 0, INT64_MAX, &ret->offset))
+		return wrong_field(reterr, OFFSET, "is not a valid offset");
+	if (!read_number(f[TIMESTAMP], -1, INT64_MAX, &ret->timestamp))
+		return wrong_field(reterr, TIMESTAMP, "is not a valid time");
+	return decode_text(f[TOPIC], TOPIC, scratch, &ret->topic, reterr);
 }
 
 static int
@@ -236,18 +236,18 @@ parse_holder(const struct span f[FIELDS], struct buf *scratch, struct claim *ret
 
 	for (i = INSTANCE; i <= STARTED_AT; i++) {
 		if (ret->state == CLAIM_DONE ? f[i].len != 0 : f[i].len == 0)
-			return wrong(reterr, (enum field)i,
+			return wrong_field(reterr, (enum field)i,
 				     f[i].len ? "is not empty" : "is empty");
 		if (!texts[i])
 			continue;
-		code = decode(f[i], (enum field)i, scratch, texts[i], reterr);
+		code = decode_text(f[i], (enum field)i, scratch, texts[i], reterr);
 		if (code < 0)
 			return code;
 	}
-	if (ret->state != CLAIM_DONE && !number(f[ATTEMPT], 1, INT_MAX, &attempt))
-		return wrong(reterr, ATTEMPT, "is no attempt");
+	if (ret->state != CLAIM_DONE && !read_number(f[ATTEMPT], 1, INT_MAX, &attempt))
+		return wrong_field(reterr, ATTEMPT, "is not a valid attempt");
 	ret->attempt = (int)attempt;
-	return decode(f[LEASE], LEASE, scratch, &ret->lease, reterr);
+	return decode_text(f[LEASE], LEASE, scratch, &ret->lease, reterr);
 }
 
 int
@@ -260,16 +260,16 @@ claim_parse(struct span text, struct buf *scratch, struct claim *ret, struct err
 
 	if (text.len > TEXT_MAX)
 		return err_set(reterr, ERR_INVALID, "claim: %zu bytes", text.len);
-	code = split(text, f, reterr);
+	code = split_fields(text, f, reterr);
 	if (code < 0)
 		return code;
 	if (!span_is(f[VERSION], "v1"))
-		return wrong(reterr, VERSION, "is not v1");
+		return wrong_field(reterr, VERSION, "is not v1");
 	for (state = 0; state < sizeof(states) / sizeof(*states); state++)
 		if (span_is(f[STATE], states[state]))
 			break;
 	if (state == sizeof(states) / sizeof(*states))
-		return wrong(reterr, STATE, "is unknown");
+		return wrong_field(reterr, STATE, "is unknown");
 	c.state = (enum claim_state)state;
 	/* Room for all of it now: the spans must not move. */
 	buf_reset(scratch);

@@ -41,12 +41,12 @@
 /* KEYS[3]: orphans. `lease` as packed. */
 #define ORPHAN \
 	"local function orphan(id, token, lease, call)\n" \
-	"  local function plain(s)\n" \
+	"  local function decoded(s)\n" \
 	"    return (string.gsub(s, '%%(%x%x)',\n" \
 	"      function(h) return string.char(tonumber(h, 16)) end))\n" \
 	"  end\n" \
-	"  redis.call('HSET', KEYS[3], id .. ':' .. plain(token),\n" \
-	"    '{\"lease\":' .. cjson.encode(plain(lease)) .. ',\"call\":' .. call .. '}')\n" \
+	"  redis.call('HSET', KEYS[3], id .. ':' .. decoded(token),\n" \
+	"    '{\"lease\":' .. cjson.encode(decoded(lease)) .. ',\"call\":' .. call .. '}')\n" \
 	"end\n"
 
 /*
@@ -123,7 +123,7 @@ static const char takeover_text[] =
 	/* Our own lost reply. */
 	"if rerun and f[2] == 'claimed' and f[9] == ARGV[7] then return {f[10]} end\n"
 	"if not rerun and f[2] == 'interrupted' and f[9] == ARGV[2] then return {f[10]} end\n"
-	/* Not the token seen, or somebody was faster. */
+	/* Not the token seen, or another worker was faster. */
 	"if f[9] ~= ARGV[2] or not (f[2] == 'calling' or (f[2] == 'answered' and ARGV[9] == '1'))\n"
 	"  then return f.text end\n"
 	"if f[12] ~= '' then orphan(ARGV[10], f[9], f[12], ARGV[11]) end\n"
@@ -158,8 +158,8 @@ static const char finish_text[] =
  */
 static const char settle_text[] =
 	READ ORPHAN
-	/* Another token's: whoever has it publishes, and finishes. Done: the
-	 * lease there is the published one. */
+	/* Another token's: its holder publishes, and finishes. Done: the lease
+	 * there is the published one. */
 	"if not f or f.record ~= ARGV[1] or f[9] ~= ARGV[2] or\n"
 	"  (f[2] ~= 'calling' and f[2] ~= 'answered' and f[2] ~= 'interrupted') then return 0 end\n"
 	"if f[12] ~= '' and f[12] ~= ARGV[5] then orphan(ARGV[6], f[9], f[12], ARGV[7]) end\n"

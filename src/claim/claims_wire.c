@@ -313,7 +313,7 @@ send_look(struct claims_wire *w, struct claims_request *r)
 
 /* An array {attempt}: a script did what was asked. */
 static bool
-is_done(const redisReply *reply, int *ret_attempt)
+is_attempt(const redisReply *reply, int *ret_attempt)
 {
 	struct span text;
 
@@ -346,7 +346,7 @@ read_claim(struct claims_wire *w, struct claims_request *r, const redisReply *re
 	   struct claims_wire_reply *ret)
 {
 	ret->met = CLAIM_IS_INTERRUPTED;
-	if (is_done(reply, &ret->attempt) || reply->type == REDIS_REPLY_NIL) {
+	if (is_attempt(reply, &ret->attempt) || reply->type == REDIS_REPLY_NIL) {
 		ret->met = CLAIM_NEW;
 		ret->attempt = ret->attempt ? ret->attempt : 1;
 		return CLAIMS_READ;
@@ -373,7 +373,7 @@ read_answer(struct claims_wire *w, struct claims_request *r, const redisReply *r
 	/* Equal texts are equal claims. */
 	struct span done = done_value(w, r->part[PART_RECORD], r->part[PART_LEASE]);
 
-	if (is_done(reply, &ret->attempt))
+	if (is_attempt(reply, &ret->attempt))
 		ret->how = CLAIMS_ACCEPTED;
 	else
 		ret->how = span_eq(redis_span(reply), done) ? CLAIMS_PUBLISHED : CLAIMS_REFUSED;
@@ -385,7 +385,7 @@ read_takeover(struct claims_wire *w, struct claims_request *r, const redisReply 
 	      struct claims_wire_reply *ret)
 {
 	(void)w, (void)r;
-	ret->taken = is_done(reply, &ret->attempt);
+	ret->taken = is_attempt(reply, &ret->attempt);
 	return CLAIMS_READ;
 }
 

@@ -37,7 +37,7 @@ struct letter {
 	char partition[NUMBER_MAX], offset[NUMBER_MAX];
 };
 
-/* Of a length, as Avro and Kafka write it (a zigzag varint). */
+/* Bytes of a length, as Avro and Kafka write it (a zigzag varint). */
 static size_t
 length_cost(size_t len)
 {
@@ -48,8 +48,8 @@ length_cost(size_t len)
 	return n;
 }
 
-/* In the record and, once more, as a header of its own: exact but for a name
- * that has to be repaired, so that many small ones are kept. */
+/* A header stands in the record and once more as a header of its own. Exact,
+ * so that many small ones are kept; only a name to be repaired is estimated. */
 static size_t
 header_cost(const struct event_header *h)
 {
@@ -72,7 +72,7 @@ fixed_cost(const struct letter *l)
 }
 
 /* Cuts the value first, then headers from the end, then the key: each only as
- * far as it takes. What was cut beside the value, the message says. */
+ * far as needed. The message says what was cut, but for the value. */
 static void
 fit(struct letter *l, size_t max_bytes)
 {
@@ -160,7 +160,7 @@ write_first(const struct first_record *first, avro_value_t *record)
 }
 
 static bool
-write_value(const struct letter *l, avro_value_t *record)
+write_letter_value(const struct letter *l, avro_value_t *record)
 {
 	struct span whole = l->src->value;
 	char digest[DIGEST_HEX_SIZE];
@@ -193,20 +193,20 @@ write_letter(struct letter *l, avro_value_t *record)
 	       (src->timestamp < 0 ||
 		avro_field_set_int(record, "sourceTimestamp", src->timestamp)) &&
 	       write_first(l->first, record) && avro_field_set_span(record, "key", l->key) &&
-	       write_value(l, record) && write_headers(l, record) &&
+	       write_letter_value(l, record) && write_headers(l, record) &&
 	       avro_field_set_int(record, "redriveCount", redrive_count(src)) &&
 	       avro_field_set_text(record, "instanceId", l->instance_id) &&
 	       avro_field_set_int(record, "deadLetteredAt", clock_wall_ms());
 }
 
 static void
-add_header(struct event_header *headers, size_t *n, const char *name, struct span value)
+put_header(struct event_header *headers, size_t *n, const char *name, struct span value)
 {
 	if (value.len)
 		headers[(*n)++] = (struct event_header){ span_of(name), value };
 }
 
-/* The original's, then ours, then Kafka Connect's. */
+/* The headers of the original, then ours, then those of Kafka Connect. */
 static size_t
 list_headers(struct letter *l, struct event_header *headers)
 {
@@ -219,20 +219,20 @@ list_headers(struct letter *l, struct event_header *headers)
 		memcpy(headers, l->src->headers, n * sizeof(*headers));
 	snprintf(l->partition, sizeof(l->partition), "%" PRId32, l->src->partition);
 	snprintf(l->offset, sizeof(l->offset), "%" PRId64, l->src->offset);
-	add_header(headers, &n, "envdriver.command-id", span_of(why->command_id));
-	add_header(headers, &n, "envdriver.operation", span_of(why->operation));
-	add_header(headers, &n, "envdriver.company-id", span_of(why->company_id));
-	add_header(headers, &n, "envdriver.environment-id", span_of(why->environment_id));
-	add_header(headers, &n, "envdriver.status", SPAN_LIT("DEAD_LETTER"));
-	add_header(headers, &n, "envdriver.error-code", reason);
-	add_header(headers, &n, "envdriver.schema", span_of(topic_record(TOPIC_DEAD_LETTERS)));
-	add_header(headers, &n, "__connect.errors.topic", span_of(l->src->topic));
-	add_header(headers, &n, "__connect.errors.partition", span_of(l->partition));
-	add_header(headers, &n, "__connect.errors.offset", span_of(l->offset));
-	add_header(headers, &n, "__connect.errors.stage",
+	put_header(headers, &n, "envdriver.command-id", span_of(why->command_id));
+	put_header(headers, &n, "envdriver.operation", span_of(why->operation));
+	put_header(headers, &n, "envdriver.company-id", span_of(why->company_id));
+	put_header(headers, &n, "envdriver.environment-id", span_of(why->environment_id));
+	put_header(headers, &n, "envdriver.status", SPAN_LIT("DEAD_LETTER"));
+	put_header(headers, &n, "envdriver.error-code", reason);
+	put_header(headers, &n, "envdriver.schema", span_of(topic_record(TOPIC_DEAD_LETTERS)));
+	put_header(headers, &n, "__connect.errors.topic", span_of(l->src->topic));
+	put_header(headers, &n, "__connect.errors.partition", span_of(l->partition));
+	put_header(headers, &n, "__connect.errors.offset", span_of(l->offset));
+	put_header(headers, &n, "__connect.errors.stage",
 		   unread ? SPAN_LIT("VALUE_CONVERTER") : SPAN_LIT("TRANSFORMATION"));
-	add_header(headers, &n, "__connect.errors.exception.class.name", reason);
-	add_header(headers, &n, "__connect.errors.exception.message", buf_span(&l->message));
+	put_header(headers, &n, "__connect.errors.exception.class.name", reason);
+	put_header(headers, &n, "__connect.errors.exception.message", buf_span(&l->message));
 	return n;
 }
 

@@ -48,8 +48,8 @@ result_ctx_free(struct result_ctx *ctx)
 	free(ctx);
 }
 
-/* The result record. The own fields are written when there are some: of what
- * the plugin answered, or of a config that it rejected. */
+/* The result record. Its own fields are written when the plugin answered, or
+ * rejected a config. */
 static int
 publish_result(struct result_job *job, size_t limit, struct events *ret)
 {
@@ -65,7 +65,7 @@ publish_result(struct result_job *job, size_t limit, struct events *ret)
 	return result_record_emit(job, topic, limit, ret);
 }
 
-/* What is left to say of a result that no record can hold. */
+/* RESULT_TOO_LARGE in place of a result that no record can hold. */
 static int
 publish_too_large(struct result_job *job, struct events *ret)
 {
@@ -80,7 +80,7 @@ publish_too_large(struct result_job *job, struct events *ret)
 	job->outcome = &o;
 	job->answer = &nothing;
 	job->own = NULL;
-	/* A command's ids are bounded; what a plugin or Redis gave is not. */
+	/* The ids of a command are bounded; those of a plugin or of Redis are not. */
 	if (job->lease_id.len > OPERATION_ID_MAX)
 		job->lease_id = SPAN_NULL;
 	if (chosen.plugin_key.len > OPERATION_ID_MAX)
@@ -160,7 +160,7 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	if (c->op->id == OPERATION_ACQUIRE_LEASE) {
 		acquired = answer_text(a, ANSWER_LEASE_ID);
 		job.lease_id = acquired;
-		/* docs/engine.md section 1, P4. */
+		/* docs/engine.md section 1, P4 (no lease is forgotten). */
 		if (trace.attempt > 1 && trace.invocation_id)
 			answer_warn(a, "attempt %d of this AcquireLease: an earlier one, with the "
 				       "same invocation id %s, may have left a lease behind",
@@ -168,7 +168,7 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	}
 	job.streams[RESULT_STDOUT].text = or_empty(answer_text(a, ANSWER_STDOUT));
 	job.streams[RESULT_STDERR].text = or_empty(answer_text(a, ANSWER_STDERR));
-	/* Kept first: a result too large forgets the answer. */
+	/* Kept first: RESULT_TOO_LARGE empties the answer. */
 	id = acquired.ptr ? acquired : SPAN_LIT("");
 	if (keep_lease_id(id, ret_lease_id) < 0)
 		return ERR_NOMEM;
@@ -177,7 +177,7 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	return result_publish(&job, ret);
 }
 
-/* docs/operations.md, "Resolution": a provider that is not there. */
+/* docs/operations.md, "Resolution": there is no such provider. */
 static void
 no_provider(struct answer *a, const struct command *c, const struct outcome *o)
 {

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * result_drivers: the result of ListDrivers, which calls no plugin: the one
+ * result that is made from the registry and the supervisor.
+ */
 #include <string.h>
 
 #include "envdriver/avro/avro_field.h"
@@ -9,7 +13,7 @@
 
 static const char reusable_verified[] = "reusableLeaseMethodsVerified";
 
-/* docs/operations.md, "ListDrivers": the order in which they stand. */
+/* In the order of docs/operations.md, "ListDrivers". */
 static const char *const capabilities[] = {
 	"supportsReusableLeases",
 	"sandboxCapabilities",

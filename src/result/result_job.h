@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * result_job: one result in the making, shared by the files that write it.
+ * result_job: one result in the making: result.c makes the job, result_record.c
+ * writes its record, result_log.c its output.
  *
- * Private to src/pipeline/result*.c. Belongs to the thread that makes it.
+ * Owns nothing: what a job points to is borrowed until the event is made.
+ * Belongs to the thread of its context.
  */
 #ifndef ENVDRIVER_RESULT_RESULT_JOB_H
 #define ENVDRIVER_RESULT_RESULT_JOB_H
@@ -17,7 +19,7 @@
 
 struct schema;
 
-/* One reused avro-c value a kind of record. */
+/* One reused avro-c value for each kind of record. */
 struct result_record {
 	const struct schema *schema;	/* NULL: not made yet */
 	avro_value_t value;
@@ -37,8 +39,8 @@ enum result_stream_id { RESULT_STDOUT, RESULT_STDERR, RESULT_STREAMS };
 
 /* One output of an Execute. */
 struct result_stream {
-	struct span text;		/* the whole */
-	size_t shown;			/* bytes of it inside the result */
+	struct span text;		/* all of it */
+	size_t shown;			/* the bytes of it that stand in the result */
 	char sha256[DIGEST_HEX_SIZE];	/* "" unless truncated */
 };
 

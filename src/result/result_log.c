@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * result_log: output as ExecutionLog records: LIVE pieces while a call runs, and
+ * FINAL ones for what does not fit into its result.
+ */
 #include "envdriver/base/clock.h"
 #include "envdriver/avro/avro_field.h"
 #include "envdriver/base/digest.h"
@@ -8,8 +12,8 @@
 
 enum {
 	PIECE_MAX = 512 * 1024,
-	ROOM = 64 * 1024,	/* for ids and headers */
-	HEAD = 4 * 1024,	/* what they take as a rule */
+	ROOM = 64 * 1024,	/* for ids and headers at most */
+	HEAD = 4 * 1024,	/* for ids and headers as a rule */
 };
 
 static const char *const stream_names[RESULT_STREAMS] = { "STDOUT", "STDERR" };
@@ -56,7 +60,7 @@ emit_piece(struct result_job *job, const struct piece *p, struct events *ret)
 	return result_record_emit(job, TOPIC_EXECUTION_LOGS, 0, ret);
 }
 
-/* Of a small record, ids and headers may take half. */
+/* In a small record, ids and headers may take half. */
 static size_t
 piece_max(const struct result_ctx *ctx)
 {
@@ -75,7 +79,7 @@ emit_stream(struct result_job *job, enum result_stream_id stream, struct events 
 	while (rest.len) {
 		p.text = (struct span){ rest.ptr, result_log_cut(rest, piece_max(job->ctx)) };
 		p.last = p.text.len == rest.len;
-		/* Full: what follows goes out in a transaction of its own. */
+		/* Full: the rest goes out in a transaction of its own. */
 		if (ret->packed.len + p.text.len + HEAD > job->ctx->limits.set_bytes &&
 		    !events_cut(ret))
 			return ERR_NOMEM;

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * result_record: a result job as an Avro record and an event (docs/schemas.md,
+ * records, message keys, headers). The writers of every record's fields; which
+ * record is written, and what happens when it is too large, result decides.
+ */
 #include <string.h>
 
 #include "envdriver/avro/avro_field.h"
@@ -59,7 +64,7 @@ result_record_outcome(const struct result_job *job, avro_value_t *record)
 	if (o->status == OUTCOME_SUCCEEDED)
 		return true;
 	buf_reset(&job->ctx->text);
-	/* Texts of an outcome come from many hands. */
+	/* A message may quote a plugin or a library: not all of them write UTF-8. */
 	if (!jtext_utf8_ok(message)) {
 		jtext_add_repaired(&job->ctx->text, message);
 		message = buf_span(&job->ctx->text);
@@ -75,7 +80,7 @@ result_record_outcome(const struct result_job *job, avro_value_t *record)
 }
 
 static bool
-add_text(avro_value_t *array, struct span text)
+add_list_text(avro_value_t *array, struct span text)
 {
 	avro_value_t item;
 
@@ -92,13 +97,13 @@ add_list(avro_value_t *record, const char *field, const struct answer_list *list
 	if (!avro_field_enter(record, field, NULL, &array))
 		return false;
 	while (answer_list_next(list, &cursor, &text))
-		if (!add_text(&array, text))
+		if (!add_list_text(&array, text))
 			return false;
 	return true;
 }
 
 static bool
-add_flow_warnings(const struct trace *t, avro_value_t *trace)
+add_own_warnings(const struct trace *t, avro_value_t *trace)
 {
 	avro_value_t array;
 	size_t i;
@@ -108,7 +113,7 @@ add_flow_warnings(const struct trace *t, avro_value_t *trace)
 	if (!avro_field_enter(trace, "warnings", NULL, &array))
 		return false;
 	for (i = 0; t->warnings[i]; i++)
-		if (!add_text(&array, span_of(t->warnings[i])))
+		if (!add_list_text(&array, span_of(t->warnings[i])))
 			return false;
 	return true;
 }
@@ -131,10 +136,10 @@ result_record_trace(const struct result_job *job, avro_value_t *record)
 	       (!t->started_at || avro_field_set_int(&trace, "startedAt", t->started_at)) &&
 	       avro_field_set_int(&trace, "finishedAt", t->finished_at) &&
 	       avro_field_set_span(&trace, "traceparent", job->command->traceparent) &&
-	       add_flow_warnings(t, &trace) && add_list(&trace, "warnings", &job->answer->warnings);
+	       add_own_warnings(t, &trace) && add_list(&trace, "warnings", &job->answer->warnings);
 }
 
-/* --- the records' own fields --- */
+/* --- each record's own fields --- */
 
 static bool
 write_probe(const struct result_job *job, avro_value_t *record)
@@ -250,7 +255,7 @@ event_key(const struct result_job *job, enum topic topic)
 }
 
 static void
-add_header(struct event_header *headers, size_t *n, const char *name, struct span value)
+add_result_header(struct event_header *headers, size_t *n, const char *name, struct span value)
 {
 	if (value.len)
 		headers[(*n)++] = (struct event_header){ span_of(name), value };
@@ -264,18 +269,18 @@ event_headers(const struct result_job *job, enum topic topic,
 	const struct command *c = job->command;
 	size_t n = 0;
 
-	add_header(headers, &n, "command-id", c->id);
-	add_header(headers, &n, "operation", span_of(c->op->name));
-	add_header(headers, &n, "company-id", c->company_id);
-	add_header(headers, &n, "environment-id", c->environment_id);
+	add_result_header(headers, &n, "command-id", c->id);
+	add_result_header(headers, &n, "operation", span_of(c->op->name));
+	add_result_header(headers, &n, "company-id", c->company_id);
+	add_result_header(headers, &n, "environment-id", c->environment_id);
 	if (topic != TOPIC_EXECUTION_LOGS) {
-		add_header(headers, &n, "status",
+		add_result_header(headers, &n, "status",
 			   span_of(outcome_status_name(job->outcome->status)));
-		add_header(headers, &n, "error-code",
+		add_result_header(headers, &n, "error-code",
 			   span_of(outcome_code_name(job->outcome->code)));
 	}
-	add_header(headers, &n, "traceparent", c->traceparent);
-	add_header(headers, &n, "schema", span_of(topic_record(topic)));
+	add_result_header(headers, &n, "traceparent", c->traceparent);
+	add_result_header(headers, &n, "schema", span_of(topic_record(topic)));
 	return n;
 }
 

@@ -65,7 +65,7 @@ bool claim_record_eq(const struct claim_record *a, const struct claim_record *b)
 /* What a claim meets (docs/engine.md section 4, row "claim"). */
 enum claim_met {
 	CLAIM_NEW,		/* ours: call, or publish what was recorded with it */
-	CLAIM_NEED_SCRIPT,	/* `claimed` by somebody: only a script may take it */
+	CLAIM_NEED_SCRIPT,	/* `claimed`: only a script may take it */
 	CLAIM_IS_DUPLICATE,	/* another record claimed this command id */
 	CLAIM_IS_CALLING,
 	CLAIM_IS_ANSWERED,

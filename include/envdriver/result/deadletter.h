@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deadletter: a command record that could not become a command, byte for
- * byte, with the reason (docs/schemas.md, DeadLetter and its headers).
+ * deadletter: a record that could not be read as a command, byte for byte, with
+ * the reason (docs/schemas.md, DeadLetter and its headers).
  *
  * Owns nothing.
  */
@@ -19,8 +19,9 @@ struct schemas;
 struct source;
 
 /* `ret` is emptied first, then holds the letter. When it would not fit in
- * `max_bytes` the value is cut, then headers from the end, then the key; the
- * message says what was cut beside the value. Negative only when out of
+ * `max_bytes`, the value is cut, then headers from the end, then the key; the
+ * message says which headers or how much of the key were cut. `first` (may be
+ * NULL): the record that a duplicate repeats. Negative only when out of
  * memory. */
 int deadletter_build(const struct schemas *schemas, const char *instance_id, size_t max_bytes,
 		     const struct source *src, const struct reject *why,

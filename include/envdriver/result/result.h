@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * result: how a command ended, and the event that says so.
+ * result: how a command ended, as the event that says so.
  *
  * Owns its context: the reused records and scratch memory of one thread. Turns
  * a plugin's answer, or the lack of one, into the result record of the
@@ -25,7 +25,7 @@ struct rpc_answer;
 struct schemas;
 struct supervisor;
 
-/* Where the command came from and where its answer does (record Trace). */
+/* Where the command came from, and when and how it was called (record Trace). */
 struct trace {
 	const char *topic;
 	int32_t partition;
@@ -36,16 +36,16 @@ struct trace {
 	int64_t received_at;		/* wall ms */
 	int64_t started_at;		/* wall ms, 0: null */
 	int64_t finished_at;		/* wall ms */
-	const char *const *warnings;	/* of flow; NULL-terminated or NULL */
+	const char *const *warnings;	/* the engine's; NULL-terminated or NULL */
 };
 
 /* Which plugin was chosen; spans with ptr NULL when none was. */
 struct chosen {
 	struct span plugin_id;
 	struct span plugin_key;
-	/* Of a ValidateConfig of a provider: the config that was sent
-	 * (request_config), for when the plugin gives none back; ptr NULL:
-	 * the command's. */
+	/* ValidateConfig of a provider: the config that was sent
+	 * (request_config), used when the plugin returns none; ptr NULL: the
+	 * command's. */
 	struct span sent_config;
 };
 
@@ -62,25 +62,24 @@ struct result_ctx *result_ctx_new(const struct schemas *schemas, const char *ins
 void result_ctx_free(struct result_ctx *ctx);
 
 /*
- * What came back from the plugin becomes events: the result, and FINAL log
- * records when output is large; `ret` is emptied first, the result is its
- * last event. Records beyond set_bytes are sets before it. Always yields
- * exactly one result: one whose own record would be too large becomes
- * RESULT_TOO_LARGE. `ret_lease_id` (may be NULL)
- * gets the id of a lease that an AcquireLease brought, for the claim and the
- * orphan list. Negative only when out of memory.
+ * Turns a plugin's reply into events: FINAL log records when the output is
+ * large, then the result. `ret` is emptied first; records beyond set_bytes are
+ * sets before it, and the result is its last event. There is always exactly one
+ * result: one that would be too large becomes RESULT_TOO_LARGE. `ret_lease_id`
+ * (may be NULL) gets the id of the lease that an AcquireLease brought, for the
+ * claim and the orphan list. Negative only when out of memory.
  */
 int result_answered(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
 		    const struct trace *t, const struct rpc_answer *reply, struct events *ret,
 		    struct buf *ret_lease_id);
 
-/* An end without a plugin's answer: resolution failed, expired, interrupted,
- * too large. A Probe by provider that found none is an ordinary result
- * (docs/operations.md): result_failed knows. */
+/* An end without a reply: resolution failed, expired, interrupted, too large. A
+ * Probe of a provider that is not there is an ordinary, SUCCEEDED result
+ * (docs/operations.md). Negative only when out of memory, here and below. */
 int result_failed(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
 		  const struct trace *t, const struct outcome *o, struct events *ret);
 
-/* ListDrivers needs no plugin. */
+/* ListDrivers: no plugin is called. */
 int result_drivers(struct result_ctx *ctx, const struct command *c, const struct trace *t,
 		   const struct registry *registry, const struct supervisor *supervisor,
 		   struct events *ret);
