@@ -26,7 +26,7 @@ enum { LINE_COPIES = 3, LATE_MAX = 1024 };
  * that may still come after a time-out, until that. */
 struct pending_call {
 	struct engine *engine;
-	struct entry *entry;		/* NULL once nobody waits for the answer */
+	struct entry *entry;		/* NULL once the answer is not waited for */
 	struct plugin_call *call;
 	/* While a thread makes events of the answer: */
 	struct entry *shaping;		/* the entry, which may be GONE */
@@ -153,7 +153,7 @@ pending_call_free(struct pending_call *c)
 	free(c);
 }
 
-/* An AcquireLease that timed out may still bring a lease (P4). */
+/* An AcquireLease that timed out may still bring a lease (P4: no lease is forgotten). */
 static bool
 keep_for_late(struct engine *eng, struct pending_call *c, const struct entry *e)
 {
@@ -227,7 +227,7 @@ end_call(struct engine *eng, struct pending_call *c, enum rpc_end end)
 	e->call.pending = NULL;
 	c->entry = NULL;
 	/* A lease that the published event does not name (its result was too
-	 * large) belongs to nobody. */
+	 * large) has no owner. */
 	if (e->lease_id.len && !events_succeeded(&e->events))
 		orphans_add_of(eng, e);
 	e->own = true;
@@ -258,7 +258,7 @@ on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id)
 		e->call.line_bytes = 0;
 		core_nomem(eng);
 	} else if (e->state == ENTRY_GONE) {
-		/* Given up meanwhile: a lease that it brought belongs to nobody. */
+		/* Given up meanwhile: a lease that it brought has no owner. */
 		if (events) {
 			take_lease(e, lease_id);
 			orphans_add_of(eng, e);

@@ -2,8 +2,8 @@
 /*
  * calling: the plugin is called for an entry, and its answer becomes events.
  *
- * Owns the calls that are pending, also those whose answer nobody waits for
- * but which may still bring a lease (P4 (no lease is forgotten)). Knows
+ * Owns the pending calls, also those whose answer is not waited for any more
+ * but which may still bring a lease (P4, no lease is forgotten). Knows
  * nothing of claims or commits: the end of a call is an event of its entry.
  */
 #ifndef ENVDRIVER_ENGINE_CALLING_H

@@ -34,7 +34,7 @@ claiming_key(const struct entry *e)
 static void
 met_new(struct engine *eng, struct entry *e, int attempt)
 {
-	/* Another process has our name: what we call nobody would wait for. */
+	/* Another process has our name: no worker would wait for our call. */
 	if (eng->exiting)
 		return;
 	e->claim.ours = true;
@@ -391,7 +391,7 @@ on_own_claim(void *arg, const struct claim *found)
 		 e->cmd->id.ptr);
 }
 
-/* A call that runs here is claimed, unless somebody took it over meanwhile. */
+/* A call that runs here is claimed, unless another worker took it over. */
 static void
 check_own(struct engine *eng, struct entry *e)
 {

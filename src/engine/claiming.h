@@ -45,7 +45,8 @@ void claiming_release(struct engine *eng, struct entry *e);
 /* Its commit is certain: the claim is done, if it is this record's. */
 void claiming_finish(struct engine *eng, struct entry *e);
 
-/* Every call that runs here is claimed again, unless somebody took it over. */
+/* Every call that runs here is claimed again, unless another
+ * worker took it over. */
 void claiming_reassert(struct engine *eng);
 
 #endif

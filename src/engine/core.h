@@ -172,8 +172,8 @@ void core_publish(struct engine *eng, struct entry *e);
 /* The plugin's slot that the entry holds, if any. */
 void core_release_slot(struct engine *eng, struct entry *e);
 /* The entry is owed nothing any more (DO_DROP): out of all lists, and freed,
- * unless the publisher still borrows its events or a thread reads it; then
- * who comes back to it finds it GONE and calls this again. */
+ * unless the publisher still borrows its events or a thread reads it: then
+ * the verdict, or the thread's end, finds it GONE and calls this again. */
 void core_close_entry(struct engine *eng, struct entry *e);
 /* After what it holds has changed. */
 void core_count_bytes(struct engine *eng, struct entry *e);

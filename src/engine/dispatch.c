@@ -219,7 +219,7 @@ run_entry(struct engine *eng, struct entry *e)
 }
 
 /* Nothing is claimed while Redis or our own record is in doubt, nor after a
- * stand-still that was not looked into (docs/engine.md section 3, CLAIMING). */
+ * stall that was not looked into (docs/engine.md section 3, CLAIMING). */
 static bool
 may_claim(struct engine *eng)
 {

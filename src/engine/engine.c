@@ -99,7 +99,7 @@ do_orphan_and_ask(struct engine *eng, struct entry *e)
 static void
 do_orphan_and_drop(struct engine *eng, struct entry *e)
 {
-	log_warn("answer of command '%s' came after its claim was taken over, dropping it",
+	log_warn("the answer of command '%s' came after its claim was taken over and is dropped",
 		 e->cmd->id.ptr);
 	orphans_add_of(eng, e);
 	core_close_entry(eng, e);

@@ -62,7 +62,7 @@ enum entry_event {
 	ON_HOLDER_DEAD,
 	ON_TAKEN_RERUN,
 	ON_TAKEN_INTERRUPTED,
-	ON_TAKE_REFUSED,	/* somebody was faster */
+	ON_TAKE_REFUSED,	/* another worker was faster */
 	ON_CLAIM_CHANGED,	/* WAITING: no longer calling with the token seen */
 	ON_ENDED,		/* answer, error, time-out or worker death; encoded */
 	ON_ENDED_RECORD,	/* the same of an AcquireLease that brought a lease */
@@ -179,8 +179,8 @@ struct entry_commit {
 };
 
 /* The bools beside `state` are facts that outlast a state (whose answer it
- * is, what was met in Redis) or come and go within one (who borrows the
- * entry); no row of the table would differ by them alone but those that
+ * is, what was met in Redis) or come and go within one (the entry is
+ * borrowed); no row of the table would differ by them alone but those that
  * leaving.c picks by `own` and `claim.recording`. */
 struct entry {
 	enum entry_state state;

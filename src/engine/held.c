@@ -27,7 +27,7 @@ hold_assign(struct engine *eng)
 	rebalance_hold(eng);
 }
 
-/* --- is Redis back, has somebody accepted the rewind? --- */
+/* --- is Redis back, was the rewind accepted? --- */
 
 struct held_look {
 	struct engine *engine;

@@ -26,8 +26,8 @@ void leaving_close_all(struct engine *eng);
 void leaving_leave(struct engine *eng, struct entry *e);
 /* DO_HAND_OVER: the answer goes to Redis. */
 void leaving_hand_over(struct engine *eng, struct entry *e);
-/* DO_TAKE_OWN: we take our own claim over, so that nobody has to wait for us
- * to be judged; the plugin's answer is not waited for. */
+/* DO_TAKE_OWN: we take our own claim over, so that no worker has to wait until
+ * we are judged dead; the plugin's answer is not waited for. */
 void leaving_take_own(struct engine *eng, struct entry *e);
 
 /* Gives up all LEFT calls that may be. */

@@ -2,10 +2,10 @@
 /*
  * DESIGN
  *
- * Leases without an owner (docs/engine.md section 7, "Orphans"; P4). One at a time:
- * scan the list, lock one whose plugin runs here, look at its command's
- * claim, destroy the lease unless the claim says that this very lease was
- * published. The lock's expiry is the back-off: who fails leaves it there.
+ * One at a time: scan the list, lock a lease whose plugin runs here, look at
+ * its command's claim, destroy the lease unless the claim says that this very
+ * lease was published. The lock's expiry is the back-off: after a failure it
+ * is left there.
  */
 #include "orphans.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * orphans: leases without an owner are recorded in Redis and destroyed, by any
- * worker that runs their plugin (docs/engine.md section 7, "Orphans"; P4 (no
- * lease is forgotten)).
+ * worker that runs their plugin (docs/engine.md section 7, "Orphans"; P4, no
+ * lease is forgotten).
  *
  * Owns the lease that is being looked after, one at a time. Knows nothing of
  * how a lease lost its owner.
@@ -33,8 +33,8 @@ struct orphan_lease {
 };
 /* Writes it to the list in Redis, and says so. */
 void orphans_add(struct engine *eng, const struct orphan_lease *lease);
-/* The lease that the entry holds, if any, belongs to nobody: it is added, and
- * the entry holds it no longer. */
+/* The lease that the entry holds, if any, has no owner: it is added, and the
+ * entry no longer holds it. */
 void orphans_add_of(struct engine *eng, struct entry *e);
 
 /* Looks for one to destroy. */

@@ -242,7 +242,7 @@ close_revoked(struct engine *eng)
 		if (p)
 			leaving_close(eng, p);
 	}
-	log_info("partitions given up: %zu%s; %zu calls run on", r->n_revoked,
+	log_info("partitions revoked: %zu%s; %zu calls run on", r->n_revoked,
 		 r->lost ? " (lost)" : "", eng->lists.left.n);
 	free(r->revoked);
 	r->revoked = NULL;

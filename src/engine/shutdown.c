@@ -109,8 +109,8 @@ still_drains(const struct engine *eng, int64_t now)
 	       now < eng->shutdown->deadline;
 }
 
-/* The last revoke event is not answered: somebody may think that we own
- * partitions. With the brokers away it may never come. */
+/* The last revoke event is not answered yet: the group may count us as owner.
+ * With the brokers away the event may never come. */
 static bool
 still_leaves(const struct engine *eng, int64_t now)
 {

@@ -74,7 +74,7 @@ log_facts(const struct cluster_facts *before, const struct cluster_facts *now)
 			 now->missing);
 }
 
-/* --- the wiring: who is called when something happens below --- */
+/* --- the wiring: what happens below is reported here --- */
 
 static void
 on_cluster_facts(void *arg, const struct cluster_facts *facts)
@@ -150,7 +150,7 @@ on_instance_refused(void *arg, int exit_code, const char *text)
 }
 
 static void
-on_redis_up(void *arg)
+on_engine_redis_up(void *arg)
 {
 	struct engine *eng = arg;
 
@@ -165,7 +165,7 @@ on_redis_up(void *arg)
 }
 
 static void
-on_redis_down(void *arg, const char *why)
+on_engine_redis_down(void *arg, const char *why)
 {
 	struct engine *eng = arg;
 
@@ -322,7 +322,7 @@ startup_turn(struct engine *eng)
 	}
 }
 
-/* Before Redis was reached for the first time on_redis_down does not come. */
+/* Before Redis was reached for the first time on_engine_redis_down does not come. */
 void
 startup_tick(struct engine *eng)
 {
@@ -404,8 +404,8 @@ static int
 make_redis(struct engine *eng, struct err *reterr)
 {
 	const struct redis_listener redis_ev = {
-		.on_up = on_redis_up,
-		.on_down = on_redis_down,
+		.on_up = on_engine_redis_up,
+		.on_down = on_engine_redis_down,
 		.arg = eng,
 	};
 	const struct instance_events instance_ev = { on_meta_checked, on_instance_ready,

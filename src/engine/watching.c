@@ -83,9 +83,9 @@ watching_handover(void *arg, struct span message)
 			look_at_claim(eng, e);
 }
 
-/* After a stand-still (judge_holder sees it, too, when a reply is read before this)
+/* After a stall (judge_holder sees it, too, when a reply is read before this)
  * the wait for a holder begins anew: the partition may be another's by now,
- * and its call one that nobody should take over. */
+ * and its call one that must not be taken over. */
 static void
 wait_anew(struct engine *eng)
 {

@@ -121,7 +121,7 @@ def at_the_end(m, t):
 
 
 def leases(m, t, published):
-    """An orphan is destroyed unless the claim says that it was published (flow_orphan.c)."""
+    """An orphan is destroyed unless the claim says that it was published (src/engine/orphans.c)."""
     for r, lease in t[RECORDED]:
         if published[r][2] != lease and (r, lease) not in t[ORPHANS]:
             yield "P4", "a lease is forgotten"
