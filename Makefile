@@ -20,13 +20,13 @@ san_address := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno
 san_thread := -fsanitize=thread -fno-omit-frame-pointer
 san_fuzzer := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 san_coverage := --coverage -fprofile-update=atomic -O0
-san_valgrind := -g
+$(if $(filter-out address thread fuzzer coverage valgrind,$(SAN)),$(error there is no SAN=$(SAN)))
 
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -fno-strict-aliasing \
 	-fstack-protector-strong $(if $(filter 1,$(DEVELOPER)),-Werror) \
-	$(if $(SAN),-DENVDRIVER_TEST $(or $(san_$(SAN)),$(error there is no SAN=$(SAN))))
+	$(if $(SAN),-DENVDRIVER_TEST $(san_$(SAN)))
 override CPPFLAGS += -Iinclude -iquote src -DENVDRIVER_VERSION='"$(VERSION)"' \
 	-DAVRO_C_VERSION='"$(firstword $(pkg))"' $(patsubst -I%,-isystem %,$(filter -I% -D%,$(pkg)))
 libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
@@ -106,7 +106,6 @@ other_programs := $(BUILD)/tests/kafka_parts $(BUILD)/golden/call
 all: $(BUILD)/envdriver $(plugin) $(package)
 unit: $(unit_programs) $(check_programs) $(fuzz_programs) $(other_programs)
 fuzzers: $(fuzz_programs)
-bench-programs: $(bench_programs)
 
 $(BUILD)/envdriver: $(BUILD)/src/main.o $(lib)
 $(plugin): $(call in,plugins/local,$(plugins/local))
@@ -122,7 +121,6 @@ $(BUILD)/bench/peer: $(call in,tests/bench,peer peer_plugin peer_record kit)
 $(unit_programs) $(check_programs) $(BUILD)/without/%: libs += -lcmocka
 $(plugin): libs = -luv -ljansson
 $(bench_programs): libs = -lrdkafka -lhiredis -lpthread
-# A registry and a supervisor that are tables, in place of the library's.
 $(patsubst %,$(BUILD)/tests/test_%,golden_pure result result_drivers result_log): $(tables)
 $(BUILD)/tests/%: override CPPFLAGS += -iquote tests/lib
 # libFuzzer has a main of its own; without it, replay.c runs a corpus.
@@ -173,7 +171,8 @@ $(suites):
 
 demo:
 	$(Q)scripts/setup --demo
-	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all && scripts/demo
+	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all
+	$(Q)scripts/demo
 
 lint: all
 	$(Q)scripts/check-deps $(objects:$(BUILD)/%.o=%.c) $(schemas:%=schemas/%.avsc)
@@ -197,4 +196,4 @@ help:
 		awk -F ' *[|] *' '{ printf "%-27s %s\n", $$2, $$3 }'
 
 .SUFFIXES:
-.PHONY: $(suites) all unit fuzzers bench-programs demo lint format install uninstall clean help
+.PHONY: $(suites) all unit fuzzers demo lint format install uninstall clean help

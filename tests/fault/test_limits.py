@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import subprocess
-import time
 
 from harness.case import limit, short
 from harness.commands import command

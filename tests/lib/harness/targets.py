@@ -34,6 +34,8 @@ FUZZERS = """
 
 SOAK = "PYTHONPATH=tests/lib build/venv/bin/python -B tests/fault/soak.py"
 
+BENCH = " ".join(f"build/release/bench/{name}" for name in ("driver", "echo", "peer"))
+
 # "?" before a step: its failure is printed and hides nothing that follows.
 TARGETS = {
     # No network and no server: the tables, the scanners, the codecs.
@@ -83,7 +85,7 @@ TARGETS = {
         'make SAN=fuzzer CC="${CLANG:-$(command -v clang || command -v clang-14)}" fuzzers',
         FUZZERS,
     ],
-    "bench": [SETUP, "make all bench-programs", "tests/bench/run"],
+    "bench": [SETUP, f"make all {BENCH}", "tests/bench/run"],
 }  # fmt: skip
 
 
