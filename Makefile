@@ -40,8 +40,8 @@ base := backoff base64 buf clock config config_load config_mask config_params co
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts
-registry := heartbeat http_client instance instance_judge instance_positions instance_start \
-	process registry registry_mirror registry_record schema_registry
+registry := heartbeat http_client instance instance_record peers positions process registry \
+	registry_mirror registry_record schema_registry
 plugin := channel config_push deadline execlog frame handshake host host_reply host_state \
 	host_stream limiter managed message_reader package parse_job plugin_call plugin_process \
 	plugin_record rpc scope spawn stderr_pipe stderr_tail store supervisor supervisor_table \

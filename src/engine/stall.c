@@ -13,7 +13,8 @@
 #include "envdriver/registry/instance.h"
 
 /* A heartbeat may be a heartbeat old when the stall begins. */
-_Static_assert((int)INSTANCE_WATCH_MS >= (int)ENGINE_STOOD_STILL_MS + 2 * (int)INSTANCE_BEAT_MS,
+_Static_assert((int)INSTANCE_WATCH_MS >=
+		       (int)ENGINE_STOOD_STILL_MS + 2 * (int)INSTANCE_HEARTBEAT_MS,
 	       "a stall that costs the name is noticed");
 
 struct stall {

@@ -417,7 +417,7 @@ make_redis(struct engine *eng, struct err *reterr)
 	if (eng->startup->channel.failed)
 		return err_nomem(reterr);
 	redis_subscribe(eng->redis, eng->startup->channel.data, watching_handover, eng);
-	eng->instance = instance_new(eng->loop, eng->redis, eng->config, &instance_ev, reterr);
+	eng->instance = instance_new(eng->redis, eng->config, &instance_ev, reterr);
 	if (!eng->instance)
 		return -1;
 	eng->claims = claims_new(eng->redis, eng->instance,

@@ -11,17 +11,17 @@ keep(char *to, size_t size, struct span text)
 }
 
 void
-heartbeat_see(struct heartbeat *b, int64_t asked_ms, int64_t answered_ms, struct span incarnation,
-	 struct span count)
+heartbeat_see(struct heartbeat *h, int64_t asked_ms, int64_t answered_ms,
+	      struct span incarnation, struct span count)
 {
-	bool gap = !b->seen || answered_ms - b->answered_ms > HEARTBEAT_GAP_MS;
-	struct heartbeat now = *b;
+	bool gap = !h->seen || answered_ms - h->answered_ms > HEARTBEAT_GAP_MS;
+	struct heartbeat now = *h;
 	bool same, stands;
 
 	keep(now.incarnation, sizeof(now.incarnation), incarnation);
 	keep(now.count, sizeof(now.count), count);
-	same = strcmp(b->incarnation, now.incarnation) == 0;
-	stands = same && strcmp(b->count, now.count) == 0;
+	same = strcmp(h->incarnation, now.incarnation) == 0;
+	stands = same && strcmp(h->count, now.count) == 0;
 	if (gap || !stands) {
 		now.moved = !gap && same;
 		now.since_ms = answered_ms;
@@ -29,17 +29,17 @@ heartbeat_see(struct heartbeat *b, int64_t asked_ms, int64_t answered_ms, struct
 	now.seen = true;
 	now.asked_ms = asked_ms;
 	now.answered_ms = answered_ms;
-	*b = now;
+	*h = now;
 }
 
 int64_t
-heartbeat_still_ms(const struct heartbeat *b)
+heartbeat_still_ms(const struct heartbeat *h)
 {
-	return b->seen && b->asked_ms > b->since_ms ? b->asked_ms - b->since_ms : 0;
+	return h->seen && h->asked_ms > h->since_ms ? h->asked_ms - h->since_ms : 0;
 }
 
 bool
-heartbeat_moved(const struct heartbeat *b)
+heartbeat_moved(const struct heartbeat *h)
 {
-	return b->moved;
+	return h->moved;
 }

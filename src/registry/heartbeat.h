@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * beat: how long another instance's beat provably stood still (docs/engine.md
- * section 7 c).
+ * heartbeat: how long another instance's heartbeat provably stood still
+ * (docs/engine.md section 7 c).
  *
- * Owns nothing. A pure value; the times come from outside (one monotonic
- * clock).
+ * Owns nothing: a value. Knows nothing of clocks; the times come from one
+ * monotonic clock of the caller.
  *
  * An answer tells how things stood at some time between question and answer.
- * So a beat stood still from the answer that first showed it to the question
- * that last did, and no longer. A gap between answers proves nothing: then it
- * may have been Redis, or we, that stood still, and the count begins anew.
+ * So a heartbeat stood still from the answer that first showed its count to
+ * the last question that was answered with it, and no longer. A gap between
+ * answers proves nothing, since Redis or this process may have stood still: the
+ * count starts again.
  */
 #ifndef ENVDRIVER_REGISTRY_HEARTBEAT_H
 #define ENVDRIVER_REGISTRY_HEARTBEAT_H
@@ -33,11 +34,11 @@ struct heartbeat {
 #define HEARTBEAT_INIT { .seen = false }
 
 /* One look. An absent record is one that stands still: both ptr NULL. */
-void heartbeat_see(struct heartbeat *b, int64_t asked_ms, int64_t answered_ms,
+void heartbeat_see(struct heartbeat *h, int64_t asked_ms, int64_t answered_ms,
 		   struct span incarnation, struct span count);
 /* 0 before anything was seen. */
-int64_t heartbeat_still_ms(const struct heartbeat *b);
+int64_t heartbeat_still_ms(const struct heartbeat *h);
 /* It has advanced under one incarnation since the count began. */
-bool heartbeat_moved(const struct heartbeat *b);
+bool heartbeat_moved(const struct heartbeat *h);
 
 #endif

@@ -6,56 +6,72 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-#include <uuid/uuid.h>
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/exit.h"
-#include "instance_impl.h"
+#include "envdriver/base/log.h"
+#include "envdriver/redis/redis.h"
+#include "heartbeat.h"
+#include "instance_record.h"
+#include "peers.h"
+#include "positions.h"
 
-enum { HASH_FIELDS_ROOM = 1024 };
+/* DESIGN: IDLE --check--> META --> CHECKED --begin--> LOOK (every second, while
+ * a predecessor may live) --> TAKE --> READY. A lost connection leads back to
+ * META, and on from there when it was begun; READY, REFUSED and ENDED stay. */
+enum instance_state {
+	INSTANCE_IDLE,
+	INSTANCE_META,
+	INSTANCE_CHECKED,
+	INSTANCE_LOOK,
+	INSTANCE_TAKE,
+	INSTANCE_READY,
+	INSTANCE_REFUSED,
+	INSTANCE_ENDED,
+};
 
-/*
- * +1, only while the record names us, or when there is none: it expires when
- * we could not write for a minute, and nobody took the name meanwhile. ARGV:
- * incarnation, expiry, then fields and values. Anything else answers with who
- * is there.
- */
-static const char beat_text[] =
-	"local now = redis.call('HGET', KEYS[1], 'incarnation')\n"
-	"if now and now ~= ARGV[1] then\n"
-	"  return redis.call('HMGET', KEYS[1], 'incarnation', 'host', 'pid')\n"
+struct instance {
+	struct redis *redis;
+	const struct config *config;
+	struct instance_events ev;
+	enum instance_state state;
+	bool begun;
+	char *cluster_id;		/* NULL: unknown */
+	uint64_t serial;
+	struct instance_record record;
+	struct peers peers;
+	struct positions positions;
+
+	int script_meta;
+	bool looking;			/* at the predecessor's record */
+	bool warned;			/* about how Redis is set up */
+	int64_t asked_ms;
+	struct heartbeat predecessor;
+
+	void (*on_ended)(void *arg);
+	void *ended_arg;
+};
+
+/* ARGV: clusterId, group, topicPrefix, each after a '='; "" is not known.
+ * Answers 1, or the field that differs and what it holds. */
+static const char meta_text[] =
+	"local names = {'clusterId', 'group', 'topicPrefix'}\n"
+	"for i, name in ipairs(names) do\n"
+	"  local v = redis.call('HGET', KEYS[1], name)\n"
+	"  if v and ARGV[i] ~= '' and '=' .. v ~= ARGV[i] then return {name, v} end\n"
 	"end\n"
-	"redis.call('HSET', KEYS[1], unpack(ARGV, 3))\n"
-	"redis.call('HINCRBY', KEYS[1], 'beat', 1)\n"
-	"redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
+	"for i, name in ipairs(names) do\n"
+	"  if ARGV[i] ~= '' then redis.call('HSETNX', KEYS[1], name, string.sub(ARGV[i], 2)) end\n"
+	"end\n"
 	"return 1\n";
 
-static const char end_text[] =
-	"if redis.call('HGET', KEYS[1], 'incarnation') == ARGV[1] then\n"
-	"  redis.call('DEL', KEYS[1])\n"
-	"end\n"
-	"return 1\n";
+static void look(struct instance *i);
 
-bool
-instance_usable(struct instance *i, const redisReply *reply)
-{
-	if (redis_is_outage(i->redis, reply))
-		return false;
-	/* Asked for again with the next tick. */
-	if (redis_is_noscript(i->redis, reply))
-		return false;
-	if (reply->type == REDIS_REPLY_ERROR) {
-		redis_fail(i->redis, reply->str);
-		return false;
-	}
-	return true;
-}
-
-void
-instance_refuse(struct instance *i, int exit_code, const char *fmt, ...)
+/* The last thing that happens: the process ends. */
+static void __attribute__((format(printf, 3, 4)))
+refuse(struct instance *i, int exit_code, const char *fmt, ...)
 {
 	char text[600];
 	va_list ap;
@@ -69,47 +85,206 @@ instance_refuse(struct instance *i, int exit_code, const char *fmt, ...)
 	i->ev.on_refused(i->ev.arg, exit_code, text);
 }
 
-/* --- the record --- */
+/* --- how durable Redis is, logged once --- */
+
+static bool
+info_has(struct span info, const char *text)
+{
+	return info.ptr && memmem(info.ptr, info.len, text, strlen(text)) != NULL;
+}
 
 static void
-add_pair(struct buf *text, struct span *argv, size_t *n, const char *name, const char *value)
+on_redis_info(void *arg, const redisReply *reply)
 {
-	size_t len = strlen(value);
+	struct instance *i = arg;
+	struct span info = redis_span(reply);
 
-	/* `text` has room for all of it: the spans must not move. */
-	assert(text->len + len < text->cap);
-	argv[(*n)++] = span_of(name);
-	argv[(*n)++] = (struct span){ text->data + text->len, len };
-	buf_add(text, value, len);
+	if (!info.ptr || i->warned)
+		return;
+	i->warned = true;
+	if (!info_has(info, "maxmemory_policy:noeviction"))
+		log_warn("Redis evicts keys when its memory is full (maxmemory-policy): a claim "
+			 "that is lost this way can be called twice; set noeviction");
+	if (info_has(info, "aof_enabled:0"))
+		log_warn("Redis keeps no append-only file: claims written shortly before it "
+			 "crashes are lost, their commands can be called twice; set appendonly");
+	if (info_has(info, "role:master") && !info_has(info, "connected_slaves:0"))
+		log_info("Redis has replicas: claims not replicated yet are lost when one of "
+			 "them takes over");
 }
 
-size_t
-instance_pairs(struct instance *i, struct buf *text, struct span *argv)
-{
-	const char *group = config_str(i->config, "kafka.group.id");
-	char pid[16], start[24], in_flight[24];
-	size_t n = 0;
+/* --- meta --- */
 
-	buf_reset(text);
-	if (!buf_reserve(text, HASH_FIELDS_ROOM + strlen(group) + i->partitions.len))
-		return 0;
-	snprintf(pid, sizeof(pid), "%d", i->self.pid);
-	snprintf(start, sizeof(start), "%" PRIu64, i->self.start);
-	snprintf(in_flight, sizeof(in_flight), "%zu", i->in_flight);
-	add_pair(text, argv, &n, "incarnation", i->incarnation);
-	add_pair(text, argv, &n, "bootId", i->self.boot_id);
-	add_pair(text, argv, &n, "pidNamespace", i->self.pid_namespace);
-	add_pair(text, argv, &n, "pid", pid);
-	add_pair(text, argv, &n, "pidStart", start);
-	add_pair(text, argv, &n, "host", i->host);
-	add_pair(text, argv, &n, "version", ENVDRIVER_VERSION);
-	add_pair(text, argv, &n, "group", group);
-	add_pair(text, argv, &n, "startedAt", i->started_at);
-	add_pair(text, argv, &n, "partitions", i->partitions.len ? i->partitions.data : "[]");
-	add_pair(text, argv, &n, "inFlight", in_flight);
-	assert(n <= 2 * INSTANCE_PAIRS);
-	return n;
+static void
+checked(struct instance *i)
+{
+	if (i->begun) {
+		i->state = INSTANCE_LOOK;
+		look(i);
+		return;
+	}
+	i->state = INSTANCE_CHECKED;
+	if (i->ev.on_checked)
+		i->ev.on_checked(i->ev.arg);
 }
+
+static void
+on_prefix_meta(void *arg, const redisReply *reply)
+{
+	struct instance *i = arg;
+	struct span name, theirs;
+
+	if (i->state != INSTANCE_META || !redis_usable(i->redis, reply))
+		return;
+	if (reply->type == REDIS_REPLY_INTEGER) {
+		checked(i);
+		return;
+	}
+	name = reply->elements == 2 ? redis_span(reply->element[0]) : SPAN_NULL;
+	theirs = reply->elements == 2 ? redis_span(reply->element[1]) : SPAN_NULL;
+	refuse(i, EXIT_CONFIG,
+	       "redis.prefix '%s' serves %.*s '%.*s', this worker has '%s': one prefix is for one "
+	       "group on one cluster, give another redis.prefix",
+	       redis_prefix(i->redis), SPAN_FMT(name), SPAN_FMT(theirs),
+	       span_is(name, "clusterId") ? i->cluster_id
+	       : span_is(name, "group")   ? config_str(i->config, "kafka.group.id")
+					  : config_str(i->config, "topic.prefix"));
+}
+
+static void
+ask_meta(struct instance *i)
+{
+	const char *topics = config_str(i->config, "topic.prefix");
+	struct buf text[3] = { BUF_INIT, BUF_INIT, BUF_INIT }, key = BUF_INIT;
+	struct span argv[4];
+
+	i->state = INSTANCE_META;
+	buf_addf(&key, "%smeta", redis_prefix(i->redis));
+	if (i->cluster_id)
+		buf_addf(&text[0], "=%s", i->cluster_id);
+	buf_addf(&text[1], "=%s", config_str(i->config, "kafka.group.id"));
+	buf_addf(&text[2], "=%s", topics ? topics : "");
+	argv[0] = buf_span(&key);
+	for (int k = 0; k < 3; k++)
+		argv[1 + k] = buf_span(&text[k]);
+	if (!key.failed && !text[0].failed && !text[1].failed && !text[2].failed)
+		(void)redis_eval(i->redis, i->script_meta, on_prefix_meta, i, 1, 4, argv);
+	if (!i->warned)
+		(void)redis_sendf(i->redis, on_redis_info, i, "INFO");
+	for (int k = 0; k < 3; k++)
+		buf_release(&text[k]);
+	buf_release(&key);
+}
+
+/* --- the predecessor --- */
+
+static void
+on_record_taken(void *arg, const redisReply *reply)
+{
+	struct instance *i = arg;
+
+	if (i->state != INSTANCE_TAKE || !redis_usable(i->redis, reply))
+		return;
+	if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+		i->state = INSTANCE_READY;
+		i->ev.on_ready(i->ev.arg);
+		return;
+	}
+	/* Somebody was faster, or the dead one lives. */
+	i->state = INSTANCE_LOOK;
+	look(i);
+}
+
+static void
+judge_predecessor(struct instance *i, const struct instance_found *f)
+{
+	bool first = !i->predecessor.seen;
+	bool dead = !f->incarnation.ptr || span_is(f->incarnation, i->record.incarnation) ||
+		    process_gone(&i->record.self, &f->process);
+
+	if (!dead) {
+		heartbeat_see(&i->predecessor, i->asked_ms, clock_mono_ms(), f->incarnation,
+			      f->beat);
+		dead = !heartbeat_moved(&i->predecessor) &&
+		       heartbeat_still_ms(&i->predecessor) >= INSTANCE_WATCH_MS;
+	}
+	if (dead) {
+		i->state = INSTANCE_TAKE;
+		(void)instance_record_take(&i->record, f->incarnation, f->beat, on_record_taken, i);
+	} else if (heartbeat_moved(&i->predecessor)) {
+		refuse(i, EXIT_UNAVAILABLE,
+		       "instance '%s' is alive (host %.*s, pid %.*s): give each worker its own "
+		       "instance.id",
+		       i->record.id, SPAN_FMT(f->host), SPAN_FMT(f->pid));
+	} else if (first) {
+		log_info("the record of instance '%s' belongs to another process (host %.*s, pid "
+			 "%.*s); watching for %d s whether it is alive",
+			 i->record.id, SPAN_FMT(f->host), SPAN_FMT(f->pid),
+			 INSTANCE_WATCH_MS / 1000);
+	}
+}
+
+static void
+on_predecessor_read(void *arg, const redisReply *reply)
+{
+	struct instance *i = arg;
+	struct instance_found found;
+
+	i->looking = false;
+	if (i->state != INSTANCE_LOOK || !redis_usable(i->redis, reply))
+		return;
+	instance_record_parse(reply, &found);
+	judge_predecessor(i, &found);
+}
+
+static void
+look(struct instance *i)
+{
+	if (i->looking)
+		return;
+	i->asked_ms = clock_mono_ms();
+	i->looking = instance_record_read(i->redis, i->record.id, on_predecessor_read, i) == 0;
+}
+
+/* --- what moves it on --- */
+
+void
+instance_check(struct instance *i, const char *cluster_id)
+{
+	assert(i->state == INSTANCE_IDLE);
+	if (cluster_id) {
+		i->cluster_id = strdup(cluster_id);
+		if (!i->cluster_id) {
+			refuse(i, EXIT_AGAIN, "out of memory");
+			return;
+		}
+	}
+	ask_meta(i);
+}
+
+void
+instance_begin(struct instance *i)
+{
+	assert(!i->begun);
+	i->begun = true;
+	if (i->state == INSTANCE_CHECKED)
+		checked(i);
+}
+
+/* Looks every second, and asks again what a missing script or want of memory
+ * left undone. */
+static void
+start_tick(struct instance *i)
+{
+	if (i->state == INSTANCE_META) {
+		ask_meta(i);
+	} else if (i->state > INSTANCE_CHECKED && i->state < INSTANCE_READY) {
+		i->state = INSTANCE_LOOK;
+		look(i);
+	}
+}
+
+/* --- the heartbeat --- */
 
 static struct span
 element(const redisReply *reply, size_t k)
@@ -121,61 +296,26 @@ element(const redisReply *reply, size_t k)
 
 /* True when the record is ours. */
 static bool
-beaten(struct instance *i, const redisReply *reply)
+still_ours(struct instance *i, const redisReply *reply)
 {
-	if (!instance_usable(i, reply))
+	if (!redis_usable(i->redis, reply))
 		return false;
 	if (reply->type == REDIS_REPLY_INTEGER)
 		return true;
-	instance_refuse(i, EXIT_UNAVAILABLE,
-			"another worker has taken over the name '%s' (host %.*s, pid %.*s): give "
-			"each worker its own instance.id",
-			i->id, SPAN_FMT(element(reply, 1)), SPAN_FMT(element(reply, 2)));
+	refuse(i, EXIT_UNAVAILABLE,
+	       "another worker has taken over the name '%s' (host %.*s, pid %.*s): give each "
+	       "worker its own instance.id",
+	       i->record.id, SPAN_FMT(element(reply, 1)), SPAN_FMT(element(reply, 2)));
 	return false;
 }
 
 static void
-on_beaten(void *arg, const redisReply *reply)
+on_heartbeat_written(void *arg, const redisReply *reply)
 {
-	(void)beaten(arg, reply);
+	(void)still_ours(arg, reply);
 }
 
-static int
-beat(struct instance *i, redis_reply_fn *fn, void *arg)
-{
-	struct span argv[3 + 2 * INSTANCE_PAIRS];
-	struct buf text = BUF_INIT;
-	char expire[16];
-	size_t n;
-	int code = ERR_NOMEM;
-
-	snprintf(expire, sizeof(expire), "%d", INSTANCE_EXPIRE_MS);
-	argv[0] = buf_span(&i->key);
-	argv[1] = span_of(i->incarnation);
-	argv[2] = span_of(expire);
-	n = instance_pairs(i, &text, argv + 3);
-	if (n)
-		code = redis_eval(i->redis, i->script_beat, fn, arg, 1, 3 + n, argv);
-	buf_release(&text);
-	return code;
-}
-
-void
-instance_show(struct instance *i, const int32_t *partitions, size_t n, size_t in_flight)
-{
-	size_t k;
-
-	buf_reset(&i->partitions);
-	buf_addch(&i->partitions, '[');
-	for (k = 0; k < n; k++)
-		buf_addf(&i->partitions, "%s%" PRId32, k ? "," : "", partitions[k]);
-	buf_addch(&i->partitions, ']');
-	if (i->partitions.failed)
-		buf_reset(&i->partitions);	/* for display only */
-	i->in_flight = in_flight;
-}
-
-struct verify {
+struct verification {
 	struct instance *i;
 	void (*fn)(void *arg, bool ours);
 	void *arg;
@@ -184,20 +324,20 @@ struct verify {
 static void
 on_verified(void *arg, const redisReply *reply)
 {
-	struct verify *v = arg;
+	struct verification *v = arg;
 
-	v->fn(v->arg, beaten(v->i, reply));
+	v->fn(v->arg, still_ours(v->i, reply));
 	free(v);
 }
 
 void
 instance_verify(struct instance *i, void (*fn)(void *arg, bool ours), void *arg)
 {
-	struct verify *v = i->state == INSTANCE_READY ? buf_realloc(NULL, sizeof(*v)) : NULL;
+	struct verification *v = i->state == INSTANCE_READY ? malloc(sizeof(*v)) : NULL;
 
 	if (v) {
-		*v = (struct verify){ i, fn, arg };
-		if (beat(i, on_verified, v) == 0)
+		*v = (struct verification){ i, fn, arg };
+		if (instance_record_beat(&i->record, on_verified, v) == 0)
 			return;
 	}
 	free(v);
@@ -207,76 +347,57 @@ instance_verify(struct instance *i, void (*fn)(void *arg, bool ours), void *arg)
 /* --- Redis comes and goes, seconds pass --- */
 
 static void
-on_up(void *arg)
+on_instance_up(void *arg)
 {
 	struct instance *i = arg;
 
 	if (i->state == INSTANCE_READY)
-		(void)beat(i, on_beaten, i);
-	else
-		instance_start_up(i);
+		(void)instance_record_beat(&i->record, on_heartbeat_written, i);
+	if (i->state == INSTANCE_IDLE || i->state >= INSTANCE_READY)
+		return;
+	i->predecessor = (struct heartbeat)HEARTBEAT_INIT;
+	ask_meta(i);
 }
 
 static void
-on_tick(void *arg)
+on_instance_tick(void *arg)
 {
 	struct instance *i = arg;
 
 	if (i->state == INSTANCE_READY) {
-		(void)beat(i, on_beaten, i);
-		instance_positions_write(i);
+		(void)instance_record_beat(&i->record, on_heartbeat_written, i);
+		positions_write(&i->positions);
 	} else {
-		instance_start_tick(i);
+		start_tick(i);
 	}
-	instance_judge_tick(i);
+	peers_tick(&i->peers);
 }
 
-/* --- who we are --- */
-
-static int
-name_us(struct instance *i, struct err *reterr)
-{
-	const char *id = config_str(i->config, "instance.id");
-	uuid_t uuid;
-
-	if (gethostname(i->host, sizeof(i->host) - 1) < 0 || !i->host[0])
-		snprintf(i->host, sizeof(i->host), "localhost");
-	snprintf(i->id, sizeof(i->id), "%s", id ? id : i->host);
-	uuid_generate_random(uuid);
-	uuid_unparse_lower(uuid, i->incarnation);
-	clock_text(clock_wall_ms(), i->started_at);
-	process_self(&i->self);
-	buf_addf(&i->key, "%sinstance:%s", redis_prefix(i->redis), i->id);
-	return i->key.failed ? err_nomem(reterr) : 0;
-}
+/* --- made and asked --- */
 
 struct instance *
-instance_new(uv_loop_t *loop, struct redis *redis, const struct config *config,
-	     const struct instance_events *ev, struct err *reterr)
+instance_new(struct redis *redis, const struct config *config, const struct instance_events *ev,
+	     struct err *reterr)
 {
 	struct redis_listener l = {
-		.on_up = on_up, .on_tick = on_tick, .rank = REDIS_RANK_INSTANCE,
+		.on_up = on_instance_up, .on_tick = on_instance_tick, .rank = REDIS_RANK_INSTANCE,
 	};
-	struct instance *i = buf_realloc(NULL, sizeof(*i));
+	struct instance *i = calloc(1, sizeof(*i));
 
-	(void)loop;	/* its seconds are those of redis */
 	if (!i) {
 		err_nomem(reterr);
 		return NULL;
 	}
-	memset(i, 0, sizeof(*i));
 	i->redis = redis;
 	i->config = config;
 	i->ev = *ev;
-	if (name_us(i, reterr) < 0) {
+	if (instance_record_init(&i->record, redis, config, reterr) < 0) {
 		instance_free(i);
 		return NULL;
 	}
-	i->script_meta = redis_script(redis, instance_meta_text);
-	i->script_take = redis_script(redis, instance_take_text);
-	i->script_beat = redis_script(redis, beat_text);
-	i->script_end = redis_script(redis, end_text);
-	i->script_positions = redis_script(redis, instance_positions_text);
+	i->script_meta = redis_script(redis, meta_text);
+	positions_init(&i->positions, redis);
+	i->peers = (struct peers){ .redis = redis, .self = &i->record.self };
 	l.arg = i;
 	redis_listen(redis, &l);
 	return i;
@@ -287,30 +408,29 @@ instance_free(struct instance *i)
 {
 	if (!i)
 		return;
-	instance_judge_free(i);
-	instance_positions_free(i);
+	peers_release(&i->peers);
+	positions_release(&i->positions);
+	instance_record_release(&i->record);
 	free(i->cluster_id);
-	buf_release(&i->partitions);
-	buf_release(&i->key);
 	free(i);
 }
 
 const char *
 instance_id(const struct instance *i)
 {
-	return i->id;
+	return i->record.id;
 }
 
 const char *
 instance_incarnation(const struct instance *i)
 {
-	return i->incarnation;
+	return i->record.incarnation;
 }
 
 void
 instance_token(struct instance *i, char ret[64])
 {
-	snprintf(ret, 64, "%s.%" PRIu64, i->incarnation, ++i->serial);
+	snprintf(ret, 64, "%s.%" PRIu64, i->record.incarnation, ++i->serial);
 }
 
 bool
@@ -320,7 +440,7 @@ instance_ready(const struct instance *i)
 }
 
 static void
-on_ended(void *arg, const redisReply *reply)
+on_record_ended(void *arg, const redisReply *reply)
 {
 	struct instance *i = arg;
 
@@ -331,14 +451,44 @@ on_ended(void *arg, const redisReply *reply)
 void
 instance_end(struct instance *i, void (*done)(void *arg), void *arg)
 {
-	struct span argv[2] = { buf_span(&i->key), span_of(i->incarnation) };
 	bool ours = i->state == INSTANCE_READY;
 
 	if (ours)
-		instance_positions_write(i);
+		positions_write(&i->positions);
 	i->state = INSTANCE_ENDED;
 	i->on_ended = done;
 	i->ended_arg = arg;
-	if (!ours || redis_eval(i->redis, i->script_end, on_ended, i, 1, 2, argv) < 0)
+	if (!ours || instance_record_end(&i->record, on_record_ended, i) < 0)
 		done(arg);
+}
+
+void
+instance_show(struct instance *i, const int32_t *partitions, size_t n, size_t in_flight)
+{
+	instance_record_show(&i->record, partitions, n, in_flight);
+}
+
+enum instance_verdict
+instance_judge(struct instance *i, struct span instance_id, struct span incarnation,
+	       int64_t since_ms)
+{
+	if (span_is(incarnation, i->record.incarnation))
+		return INSTANCE_ALIVE;
+	/* Our name: once the record is ours it shows another incarnation. */
+	if (span_is(instance_id, i->record.id))
+		return i->state == INSTANCE_READY ? INSTANCE_DEAD : INSTANCE_UNKNOWN;
+	return peers_judge(&i->peers, instance_id, incarnation, since_ms);
+}
+
+void
+instance_position(struct instance *i, const char *topic, int32_t partition, int64_t end)
+{
+	positions_raise(&i->positions, topic, partition, end);
+}
+
+void
+instance_positions(struct instance *i, const char *topic, const int32_t *partitions, size_t n,
+		   void (*fn)(void *arg, bool ok, const int64_t *ends, size_t n), void *arg)
+{
+	positions_read(&i->positions, topic, partitions, n, fn, arg);
 }

@@ -445,7 +445,7 @@ set_up(void **state)
 
 	(void)state;
 	rig_open(&rig);
-	instance = instance_new(&rig.loop, rig.redis, rig.config, &ev, &err);
+	instance = instance_new(rig.redis, rig.config, &ev, &err);
 	assert_non_null(instance);
 	claims = claims_new(rig.redis, instance, RETENTION_MS, BACKSTOP_MS, &err);
 	assert_non_null(claims);

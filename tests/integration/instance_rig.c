@@ -41,7 +41,7 @@ instance_rig_set_up(void **state)
 	why[0] = '\0';
 	process_self(&self);
 	rig_open(&rig);
-	instance = instance_new(&rig.loop, rig.redis, rig.config, &ev, &err);
+	instance = instance_new(rig.redis, rig.config, &ev, &err);
 	assert_non_null(instance);
 	rig_start(&rig);
 	return 0;

@@ -131,4 +131,16 @@ redis_is_error(const redisReply *reply, const char *code)
 	       ((size_t)reply->len == len || reply->str[len] == ' ');
 }
 
+/* False when there is nothing to read in it: no reply, an outage, missing
+ * scripts (ask again), or an error, which is then the connection's failure. */
+static inline bool
+redis_usable(struct redis *r, const redisReply *reply)
+{
+	if (redis_is_outage(r, reply) || redis_is_noscript(r, reply))
+		return false;
+	if (reply->type == REDIS_REPLY_ERROR)
+		redis_fail(r, reply->str);
+	return reply->type != REDIS_REPLY_ERROR;
+}
+
 #endif

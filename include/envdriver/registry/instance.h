@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * instance: who this process is, that it lives, and whether others do
- * (docs/engine.md sections 2, 4, 7 and 9).
+ * instance: the identity of this process, its heartbeat, and whether other
+ * instances are alive (docs/engine.md sections 2, 4, 7 and 9).
  *
- * Owns the instance record and its beat (+1 every second, written only while
- * the record still names this incarnation), the checks at start (`meta`, a
- * living predecessor, what Redis is worth), and the judgement on other
- * instances.
+ * Owns the instance record and its heartbeat (+1 every second, written only
+ * while the record still names this incarnation), the checks at start (`meta`,
+ * a living predecessor, warnings about how durable Redis is), the judgement on
+ * other instances, and the recorded positions. Knows nothing of commands and
+ * claims. Called on the loop's thread; nothing blocks.
  */
 #ifndef ENVDRIVER_REGISTRY_INSTANCE_H
 #define ENVDRIVER_REGISTRY_INSTANCE_H
@@ -23,11 +24,11 @@ struct instance;
 struct redis;
 
 enum {
-	/* A predecessor's beat must stand still so long at start. Who stood
-	 * still for a shorter time takes no notice of it (the guard of
-	 * CLAIMING), so nobody may have its name by then. */
+	/* A predecessor's heartbeat must stand still so long at start. A
+	 * process that stalls for a shorter time does not notice it (the guard
+	 * of CLAIMING), so nobody may have its name by then. */
 	INSTANCE_WATCH_MS = 7000,
-	INSTANCE_BEAT_MS = 1000,
+	INSTANCE_HEARTBEAT_MS = 1000,
 };
 
 struct instance_events {
@@ -43,7 +44,7 @@ struct instance_events {
 };
 
 /* Makes the incarnation (a UUID). Before redis_start. */
-struct instance *instance_new(uv_loop_t *loop, struct redis *redis, const struct config *config,
+struct instance *instance_new(struct redis *redis, const struct config *config,
 			      const struct instance_events *ev, struct err *reterr);
 /* Accepts NULL. After redis_close has reported, or before redis_start. */
 void instance_free(struct instance *i);
@@ -62,16 +63,16 @@ bool instance_ready(const struct instance *i);
 /* What the record shows to people. */
 void instance_show(struct instance *i, const int32_t *partitions, size_t n, size_t in_flight);
 
-/* The guard of CLAIMING (docs/engine.md section 3): reads the own record now (and
- * beats) and says whether it still names this incarnation. `fn` may be called
+/* The guard of CLAIMING (docs/engine.md section 3): writes a heartbeat now and says
+ * whether the record still names this incarnation. `fn` may be called
  * with false and Redis down, also before this returns: then ask again. When
  * it names another one, on_refused has been called before. */
 void instance_verify(struct instance *i, void (*fn)(void *arg, bool ours), void *arg);
 
 /* Is the holder of a claim provably dead (docs/engine.md section 7)? Starts watching
- * its beat at the first question; ask again every second (who is not asked
- * about for 5 s is watched from the start again). UNKNOWN: not yet known to
- * be dead. */
+ * its heartbeat at the first question; ask again every second (an instance that
+ * is not asked about for 5 s is watched from the start again). UNKNOWN: not yet
+ * known to be dead. */
 enum instance_verdict { INSTANCE_ALIVE, INSTANCE_UNKNOWN, INSTANCE_DEAD };
 /* `since_ms`: when the claim was seen, clock_mono_ms. A record read before
  * that may not show its incarnation yet, and says nothing about it. */

@@ -61,7 +61,7 @@ PLACES = {
          "\treturn true;"),
     ),
     "beat": (
-        "src/registry/instance.c",
+        "src/registry/instance_record.c",
         ("if now and now ~= ARGV[1] then", "if false then"),
     ),
     "sticky": (
@@ -87,7 +87,7 @@ PLACES = {
         ("\tgive_up_old(eng, &eng->lists.left, 0);", "\t(void)eng;"),
     ),
     "watch": (
-        "src/registry/instance_start.c",
+        "src/registry/instance.c",
         ("heartbeat_still_ms(&i->predecessor) >= INSTANCE_WATCH_MS",
          "heartbeat_still_ms(&i->predecessor) >= 3000"),
     ),

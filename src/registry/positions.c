@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "positions.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
-#include "instance_impl.h"
+#include "envdriver/redis/redis.h"
 
 #define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) buf_realloc(NULL, size)
-#define uthash_free(ptr, size) free(ptr)
 #include <uthash.h>
 
 enum { PAIRS_MAX = (REDIS_EVAL_MAX - 1) / 2, FIELD_MAX = 300 };
 
 /* Raises only. ARGV: field, end, field, end, ... */
-const char instance_positions_text[] =
+static const char raise_text[] =
 	"for i = 1, #ARGV, 2 do\n"
 	"  local now = redis.call('HGET', KEYS[1], ARGV[i])\n"
 	"  now = now and tonumber(now)\n"
@@ -24,7 +25,7 @@ const char instance_positions_text[] =
 	"end\n"
 	"return 1\n";
 
-struct instance_position {
+struct position {
 	UT_hash_handle hh;
 	int64_t end;
 	bool dirty, sent;
@@ -39,22 +40,28 @@ name_field(char field[FIELD_MAX], const char *topic, int32_t partition)
 }
 
 void
-instance_position(struct instance *i, const char *topic, int32_t partition, int64_t end)
+positions_init(struct positions *all, struct redis *redis)
 {
-	struct instance_position *p = NULL;
+	all->redis = redis;
+	all->script = redis_script(redis, raise_text);
+}
+
+void
+positions_raise(struct positions *all, const char *topic, int32_t partition, int64_t end)
+{
+	struct position *p = NULL;
 	char field[FIELD_MAX];
 
 	name_field(field, topic, partition);
-	HASH_FIND_STR(i->positions, field, p);
+	HASH_FIND_STR(all->by_field, field, p);
 	if (!p) {
 		/* It guards against rewinds; without memory for it we go on. */
-		p = buf_realloc(NULL, sizeof(*p));
+		p = calloc(1, sizeof(*p));
 		if (!p)
 			return;
-		memset(p, 0, sizeof(*p));
 		memcpy(p->field, field, sizeof(field));
 		p->end = -1;
-		HASH_ADD_STR(i->positions, field, p);
+		HASH_ADD_STR(all->by_field, field, p);
 		if (!p->hh.tbl) {
 			free(p);
 			return;
@@ -67,38 +74,38 @@ instance_position(struct instance *i, const char *topic, int32_t partition, int6
 }
 
 static void
-settle(struct instance *i)
+settle(struct positions *all)
 {
-	struct instance_position *p, *next;
+	struct position *p, *next;
 
-	HASH_ITER(hh, i->positions, p, next) {
-		p->dirty |= p->sent && i->positions_failed;
+	HASH_ITER(hh, all->by_field, p, next) {
+		p->dirty |= p->sent && all->failed;
 		p->sent = false;
 	}
-	i->positions_failed = false;
+	all->failed = false;
 }
 
 static void
-on_written(void *arg, const redisReply *reply)
+on_positions_written(void *arg, const redisReply *reply)
 {
-	struct instance *i = arg;
+	struct positions *all = arg;
 
-	i->positions_failed |= !instance_usable(i, reply);
-	if (--i->positions_busy == 0)
-		settle(i);
+	all->failed |= !redis_usable(all->redis, reply);
+	if (--all->busy == 0)
+		settle(all);
 }
 
 /* As many as one call takes; how many that were. */
 static size_t
-write_some(struct instance *i)
+write_some(struct positions *all)
 {
 	struct span argv[1 + 2 * PAIRS_MAX];
 	char ends[PAIRS_MAX][24];
-	struct instance_position *p, *next;
+	struct position *p, *next;
 	struct buf key = BUF_INIT;
 	size_t n = 0;
 
-	HASH_ITER(hh, i->positions, p, next) {
+	HASH_ITER(hh, all->by_field, p, next) {
 		if (!p->dirty || n == PAIRS_MAX)
 			continue;
 		snprintf(ends[n], sizeof(ends[n]), "%" PRId64, p->end);
@@ -110,32 +117,32 @@ write_some(struct instance *i)
 	}
 	if (n == 0)
 		return 0;
-	buf_addf(&key, "%spositions", redis_prefix(i->redis));
+	buf_addf(&key, "%spositions", redis_prefix(all->redis));
 	argv[0] = buf_span(&key);
-	i->positions_busy++;
-	if (key.failed || redis_eval(i->redis, i->script_positions, on_written, i, 1, 1 + 2 * n,
-				     argv) < 0)
-		on_written(i, NULL);
+	all->busy++;
+	if (key.failed || redis_eval(all->redis, all->script, on_positions_written, all, 1,
+				     1 + 2 * n, argv) < 0)
+		on_positions_written(all, NULL);
 	buf_release(&key);
 	return n;
 }
 
 void
-instance_positions_write(struct instance *i)
+positions_write(struct positions *all)
 {
-	if (i->positions_busy)
+	if (all->busy)
 		return;
-	i->positions_busy++;	/* none is over before all are sent */
-	while (write_some(i) == PAIRS_MAX)
+	all->busy++;	/* none is over before all are sent */
+	while (write_some(all) == PAIRS_MAX)
 		continue;
-	if (--i->positions_busy == 0)
-		settle(i);
+	if (--all->busy == 0)
+		settle(all);
 }
 
 /* --- reading --- */
 
-struct positions_read {
-	struct instance *i;
+struct reading {
+	struct positions *all;
 	void (*fn)(void *arg, bool ok, const int64_t *ends, size_t n);
 	void *arg;
 	size_t n;
@@ -153,7 +160,7 @@ position_of(const redisReply *reply)
 		return -1;
 	v = strtoll(text.ptr, &end, 10);
 	if (end != text.ptr + text.len || text.len == 0 || v < 0) {
-		log_warn("a position in Redis is no number ('%.*s'), going on without it",
+		log_warn("a position in Redis is not a number ('%.*s'); ignoring it",
 			 text.len < 40 ? (int)text.len : 40, text.ptr);
 		return -1;
 	}
@@ -161,10 +168,10 @@ position_of(const redisReply *reply)
 }
 
 static void
-on_positions(void *arg, const redisReply *reply)
+on_positions_read(void *arg, const redisReply *reply)
 {
-	struct positions_read *r = arg;
-	bool ok = instance_usable(r->i, reply) && reply->type == REDIS_REPLY_ARRAY &&
+	struct reading *r = arg;
+	bool ok = redis_usable(r->all->redis, reply) && reply->type == REDIS_REPLY_ARRAY &&
 		  reply->elements == r->n;
 	size_t k;
 
@@ -175,16 +182,16 @@ on_positions(void *arg, const redisReply *reply)
 }
 
 static int
-send_read(struct instance *i, struct positions_read *r, const char *topic,
+send_read(struct positions *all, struct reading *r, const char *topic,
 	  const int32_t *partitions)
 {
-	struct span *argv = buf_realloc(NULL, (2 + r->n) * sizeof(*argv));
-	char (*fields)[FIELD_MAX] = buf_realloc(NULL, (1 + r->n) * FIELD_MAX);
+	struct span *argv = calloc(2 + r->n, sizeof(*argv));
+	char (*fields)[FIELD_MAX] = calloc(1 + r->n, FIELD_MAX);
 	struct buf key = BUF_INIT;
 	size_t k;
-	int code = -1;
+	int code = ERR_NOMEM;
 
-	buf_addf(&key, "%spositions", redis_prefix(i->redis));
+	buf_addf(&key, "%spositions", redis_prefix(all->redis));
 	if (argv && fields && !key.failed) {
 		argv[0] = SPAN_LIT("HMGET");
 		argv[1] = buf_span(&key);
@@ -192,7 +199,7 @@ send_read(struct instance *i, struct positions_read *r, const char *topic,
 			name_field(fields[k], topic, partitions[k]);
 			argv[2 + k] = span_of(fields[k]);
 		}
-		code = redis_send(i->redis, on_positions, r, 2 + r->n, argv);
+		code = redis_send(all->redis, on_positions_read, r, 2 + r->n, argv);
 	}
 	free(argv);
 	free(fields);
@@ -201,14 +208,14 @@ send_read(struct instance *i, struct positions_read *r, const char *topic,
 }
 
 void
-instance_positions(struct instance *i, const char *topic, const int32_t *partitions, size_t n,
+positions_read(struct positions *all, const char *topic, const int32_t *partitions, size_t n,
 		   void (*fn)(void *arg, bool ok, const int64_t *ends, size_t n), void *arg)
 {
-	struct positions_read *r = buf_realloc(NULL, sizeof(*r) + n * sizeof(r->ends[0]));
+	struct reading *r = malloc(sizeof(*r) + n * sizeof(r->ends[0]));
 
 	if (r && n) {
-		*r = (struct positions_read){ i, fn, arg, n };
-		if (send_read(i, r, topic, partitions) == 0)
+		*r = (struct reading){ all, fn, arg, n };
+		if (send_read(all, r, topic, partitions) == 0)
 			return;
 	}
 	free(r);
@@ -216,12 +223,12 @@ instance_positions(struct instance *i, const char *topic, const int32_t *partiti
 }
 
 void
-instance_positions_free(struct instance *i)
+positions_release(struct positions *all)
 {
-	struct instance_position *p, *next;
+	struct position *p, *next;
 
-	HASH_ITER(hh, i->positions, p, next) {
-		HASH_DEL(i->positions, p);
+	HASH_ITER(hh, all->by_field, p, next) {
+		HASH_DEL(all->by_field, p);
 		free(p);
 	}
 }
