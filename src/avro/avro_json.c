@@ -4,13 +4,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "avro_json_union.h"
+#include "envdriver/avro/avro_field.h"
+#include "envdriver/avro/schema.h"
 #include "envdriver/base/base64.h"
 #include "envdriver/base/clock.h"
-#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "avro_json_union.h"
-#include "envdriver/avro/schema.h"
 
 /* A unit test holds this against the docs of all schemas. */
 static const struct json_field {

@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * avro_json_read: from plain JSON to an avro-c value, strictly, with errors that
+ * name the path and the nearest right word. The other half of avro_json.c, which
+ * writes; they share the table of JSON-text fields.
+ */
 #include "envdriver/avro/avro_json.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "avro_json_union.h"
+#include "avro_path.h"
+#include "envdriver/avro/avro_field.h"
+#include "envdriver/avro/schema.h"
 #include "envdriver/base/base64.h"
 #include "envdriver/base/clock.h"
-#include "envdriver/avro/avro_field.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "avro_path.h"
-#include "avro_json_union.h"
-#include "envdriver/avro/schema.h"
 #include "envdriver/base/nearest.h"
 
-/* How the value at a place is to be read. */
+/* How the value at a path is to be read. */
 struct manner {
 	const struct schema *schema;
-	const struct avro_path *place;
+	const struct avro_path *path;
 	bool timestamp, json;
-	bool tagged;		/* a record among several: "type" is no field */
+	bool tagged;		/* a record among several: "type" is not a field */
 	struct err *reterr;
 };
 
@@ -29,14 +34,14 @@ static int read_value(const struct manner *how, struct jtext json, avro_value_t 
 __attribute__((format(printf, 2, 3))) static int
 fail(const struct manner *how, const char *fmt, ...)
 {
-	char path[160], text[220];
+	char where[160], text[220];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	return err_set(how->reterr, ERR_INVALID, "%s%s",
-		       avro_path_text(how->place, path, sizeof(path)), text);
+		       avro_path_text(how->path, where, sizeof(where)), text);
 }
 
 static int
@@ -69,7 +74,7 @@ name_at(const void *arg, size_t i)
 
 /* "unknown field 'comand'; the nearest is 'command'" */
 static int
-unknown(const struct manner *how, const char *what, const char *word, avro_schema_t schema)
+unknown_word(const struct manner *how, const char *what, const char *word, avro_schema_t schema)
 {
 	const char *nearest = nearest_word(word, name_at, schema);
 
@@ -211,7 +216,7 @@ read_enum(const struct manner *how, struct jtext json, avro_value_t *value)
 	if (strlen(text.data) == text.len)
 		index = avro_schema_enum_get_by_name(schema, text.data);
 	if (index < 0)
-		ret = unknown(how, "symbol", text.data, schema);
+		ret = unknown_word(how, "symbol", text.data, schema);
 	else if (avro_value_set_enum(value, index) != 0)
 		ret = err_nomem(how->reterr);
 out:
@@ -222,7 +227,7 @@ out:
 static int
 read_array(const struct manner *how, struct jtext json, avro_value_t *value)
 {
-	struct avro_path place = { .up = how->place };
+	struct avro_path path = { .up = how->path };
 	struct manner inner = *how;
 	struct jtext_iter it;
 	struct span key;
@@ -231,9 +236,9 @@ read_array(const struct manner *how, struct jtext json, avro_value_t *value)
 		return wrong_kind(how, "array", json);
 	if (avro_value_reset(value) != 0)
 		return err_nomem(how->reterr);
-	inner.place = &place;
+	inner.path = &path;
 	jtext_iter_init(&it, json);
-	for (;; place.item++) {
+	for (;; path.item++) {
 		avro_value_t item;
 		int ret;
 
@@ -253,14 +258,14 @@ read_field(const struct manner *how, size_t index, struct jtext json, avro_value
 {
 	const char *name = avro_schema_name(avro_value_get_schema(record));
 	const struct schema_field *field = schema_field(how->schema, name, index);
-	struct avro_path place = { .up = how->place };
-	struct manner inner = { .schema = how->schema, .place = &place, .reterr = how->reterr };
+	struct avro_path path = { .up = how->path };
+	struct manner inner = { .schema = how->schema, .path = &path, .reterr = how->reterr };
 	avro_value_t value;
 
-	if (avro_value_get_by_index(record, index, &value, &place.name) != 0)
+	if (avro_value_get_by_index(record, index, &value, &path.name) != 0)
 		return err_nomem(how->reterr);
 	inner.timestamp = field && field->time != SCHEMA_TIME_NONE;
-	inner.json = avro_json_is(name, place.name);
+	inner.json = avro_json_is(name, path.name);
 	return read_value(&inner, json, &value);
 }
 
@@ -277,7 +282,7 @@ read_member(const struct manner *how, struct span key, struct jtext json, avro_v
 	if (strlen(name.data) == name.len)
 		index = avro_schema_record_field_get_index(schema, name.data);
 	if (index < 0)
-		ret = unknown(how, "field", name.data, schema);
+		ret = unknown_word(how, "field", name.data, schema);
 	else
 		ret = read_field(how, (size_t)index, json, record);
 out:
@@ -286,7 +291,7 @@ out:
 }
 
 static int
-read_record(const struct manner *how, struct jtext json, avro_value_t *record)
+read_object(const struct manner *how, struct jtext json, avro_value_t *record)
 {
 	avro_schema_t schema = avro_value_get_schema(record);
 	struct jtext_iter it;
@@ -322,13 +327,13 @@ read_record(const struct manner *how, struct jtext json, avro_value_t *record)
 static int
 find_tagged(const struct manner *how, struct jtext json, avro_schema_t schema, size_t *ret_index)
 {
-	struct avro_path place = { .up = how->place, .name = "type" };
+	struct avro_path path = { .up = how->path, .name = "type" };
 	struct manner at_type = *how;
 	struct jtext type = jtext_get(json, "type");
 	struct buf text = BUF_INIT;
 	int ret;
 
-	at_type.place = &place;
+	at_type.path = &path;
 	if (json.kind != JTEXT_OBJECT)
 		return wrong_kind(how, "object", json);
 	ret = decode(&at_type, "string", type, &text);
@@ -342,7 +347,7 @@ find_tagged(const struct manner *how, struct jtext json, avro_schema_t schema, s
 			goto out;
 		}
 	}
-	ret = unknown(&at_type, "type", text.data, schema);
+	ret = unknown_word(&at_type, "type", text.data, schema);
 out:
 	buf_release(&text);
 	return ret;
@@ -394,7 +399,7 @@ read_value(const struct manner *how, struct jtext json, avro_value_t *value)
 {
 	switch (avro_value_get_type(value)) {
 	case AVRO_RECORD:
-		return read_record(how, json, value);
+		return read_object(how, json, value);
 	case AVRO_UNION:
 		return read_union(how, json, value);
 	case AVRO_ARRAY:
@@ -433,5 +438,5 @@ avro_json_read(const struct schema *s, struct span json, avro_value_t *value, st
 		err_prefix(reterr, "JSON");
 		return ret;
 	}
-	return read_record(&how, root, value);
+	return read_object(&how, root, value);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plain_union: whether a union's value must say which record it is.
+ * avro_json_union: how many records a union may hold: with more than one, its
+ * value must say which record it is.
  *
- * Private to src/base/plain*.c.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_AVRO_AVRO_JSON_UNION_H
 #define ENVDRIVER_AVRO_AVRO_JSON_UNION_H

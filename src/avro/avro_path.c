@@ -7,14 +7,14 @@
 enum { DEPTH_MAX = 128 };
 
 char *
-avro_path_text(const struct avro_path *place, char *text, size_t size)
+avro_path_text(const struct avro_path *path, char *text, size_t size)
 {
 	const struct avro_path *way[DEPTH_MAX];
 	size_t depth = 0, n = 0;
 
 	text[0] = '\0';
-	for (; place && depth < DEPTH_MAX; place = place->up)
-		way[depth++] = place;
+	for (; path && depth < DEPTH_MAX; path = path->up)
+		way[depth++] = path;
 	if (depth == 0)
 		return text;
 	while (depth-- > 0 && n < size) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * place: where in a record a walk stands, for error texts: "outcome.error",
+ * avro_path: where in a record a walk is, for error texts: "outcome.error",
  * "args[3]".
  *
- * Owns nothing: a place is a local variable of each step of the walk and
+ * Owns nothing: each step of the walk has a path as a local variable, which
  * points up the call stack.
  */
 #ifndef ENVDRIVER_AVRO_AVRO_PATH_H
@@ -18,8 +18,8 @@ struct avro_path {
 	uint64_t item;
 };
 
-/* Writes the path, and ": " behind it, cut to fit; the outermost place
- * (NULL) has no path and writes an empty text. Returns `text`. */
-char *avro_path_text(const struct avro_path *place, char *text, size_t size);
+/* Writes the path and ": ", cut to fit; an empty text for the outermost record
+ * (NULL). Returns `text`. */
+char *avro_path_text(const struct avro_path *path, char *text, size_t size);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * prescan: is this an Avro datum of that schema, told without allocating.
+ * prescan: checks, without allocating, that bytes are an Avro datum of a schema.
  *
- * Owns a compact copy of one schema's shape. avro-c's reader trusts lengths,
- * leaks what it has read when it fails, and recurses without limit; bytes
- * that this has accepted it reads without failing. Read-only after
- * prescan_new, so any thread may use it.
+ * Owns a compact copy of one schema's shape. avro-c's reader (1.11) trusts
+ * lengths, leaks what it has read when it fails, and recurses without limit;
+ * bytes that prescan has accepted it reads without failing. Knows nothing of
+ * what a record means. Read-only after prescan_new, so any thread may use it.
  */
 #ifndef ENVDRIVER_AVRO_PRESCAN_H
 #define ENVDRIVER_AVRO_PRESCAN_H
@@ -31,7 +31,7 @@ struct prescan *prescan_new(avro_schema_t schema, struct err *reterr);
 void prescan_free(struct prescan *p);
 
 /*
- * 0 when the bytes are exactly one datum. ERR_INVALID names the place:
+ * 0 when the bytes are exactly one datum. ERR_INVALID names the path:
  * "operation.Execute.lease: string of 1073741824 bytes, 12 are left";
  * ERR_LIMIT when few bytes stand for very many values.
  */

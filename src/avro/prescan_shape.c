@@ -112,7 +112,7 @@ count_values(const struct prescan *p, struct node *n, struct err *reterr)
 {
 	uint64_t sum = 1;
 
-	/* avro-c cannot read one of no bytes: for it that is no memory. */
+	/* avro-c takes the NULL of an empty allocation for out of memory. */
 	if (is_avro_fixed(n->schema) && avro_schema_fixed_size(n->schema) < 1)
 		return err_set(reterr, ERR_LIMIT, "schema with a fixed of no bytes");
 	if (is_avro_fixed(n->schema))
@@ -163,7 +163,7 @@ finish_node(struct prescan *p, uint32_t index, struct err *reterr)
 
 /* Recursion is bounded by `depth`. */
 static int
-compile(struct prescan *p, avro_schema_t schema, unsigned depth, uint32_t *ret_node,
+compile_node(struct prescan *p, avro_schema_t schema, unsigned depth, uint32_t *ret_node,
 	struct err *reterr)
 {
 	bool named = is_avro_record(schema) || is_avro_enum(schema) || is_avro_fixed(schema);
@@ -189,7 +189,7 @@ compile(struct prescan *p, avro_schema_t schema, unsigned depth, uint32_t *ret_n
 	for (uint32_t i = 0; i < p->nodes[index].kid_count; i++) {
 		avro_schema_t kid = kid_of(schema, i, &name);
 
-		ret = compile(p, kid, depth + 1, &kid_node, reterr);
+		ret = compile_node(p, kid, depth + 1, &kid_node, reterr);
 		if (ret < 0)
 			return ret;
 		p->edges[p->nodes[index].kids + i] = (struct edge){ name, kid_node };
@@ -209,7 +209,7 @@ prescan_new(avro_schema_t schema, struct err *reterr)
 		return NULL;
 	}
 	*p = (struct prescan){ .schema = avro_schema_incref(schema) };
-	if (compile(p, schema, 1, &root, reterr) < 0) {
+	if (compile_node(p, schema, 1, &root, reterr) < 0) {
 		prescan_free(p);
 		return NULL;
 	}

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * prescan_shape: a schema as an array of nodes. Private to src/base/prescan*.c.
+ * prescan_shape: a schema as an array of nodes, which prescan walks.
  *
- * The schema becomes an array of nodes; a node's kids (fields, branches, the
- * items) are a run of edges. Named types that are referred to again share
+ * Owns the nodes and a reference to the schema. A node's kids (fields, branches,
+ * the items) are a run of edges. Named types that are referred to again share
  * their node, so the walk over a datum needs no links, and its recursion is
  * as deep as the schema: at most PRESCAN_DEPTH_MAX. A datum may not have many
- * more values than bytes, or a few bytes (of a schema that somebody else
+ * more values than bytes, or a few bytes (of a schema that another tool
  * registered) would keep the reader busy for ever.
  */
 #ifndef ENVDRIVER_AVRO_PRESCAN_SHAPE_H

@@ -48,7 +48,7 @@ avro_failed(struct err *reterr, enum err_code code, const char *what)
 
 /* What a datum is read with: `s->text` and `s->avro` are there. */
 static int
-compile(struct schema *s, struct err *reterr)
+make_readers(struct schema *s, struct err *reterr)
 {
 	/* Before avro-c makes a class of it: this refuses recursive ones. */
 	s->prescan = prescan_new(s->avro, reterr);
@@ -96,7 +96,7 @@ add_branch(struct schema *s, size_t i, struct err *reterr)
 		avro = avro_schema_link_target(avro);
 	b->avro = avro_schema_incref(avro);
 	b->whole = avro_schema_incref(s->avro);
-	return is_avro_record(avro) ? compile(b, reterr) : 0;
+	return is_avro_record(avro) ? make_readers(b, reterr) : 0;
 }
 
 static int
@@ -123,7 +123,7 @@ add_branches(struct schema *s, struct err *reterr)
 }
 
 static int
-parse(struct schema *s, struct err *reterr)
+parse_text(struct schema *s, struct err *reterr)
 {
 	struct buf canonical = BUF_INIT;
 	struct span text = { s->text, s->text_len };
@@ -153,7 +153,7 @@ parse(struct schema *s, struct err *reterr)
 	if (is_avro_union(s->avro))
 		ret = add_branches(s, reterr);
 	else if (is_avro_record(s->avro))
-		ret = compile(s, reterr);
+		ret = make_readers(s, reterr);
 	else
 		ret = err_set(reterr, ERR_INVALID, "schema: expected a record, got %s",
 			      avro_schema_type_name(s->avro));
@@ -167,13 +167,13 @@ schema_new(struct span text, struct err *reterr)
 {
 	struct schema *s = new_with_text(text, reterr);
 
-	if (s && parse(s, reterr) == 0)
+	if (s && parse_text(s, reterr) == 0)
 		return s;
 	schema_free(s);
 	return NULL;
 }
 
-/* A branch may outlive its union: somebody may hold it. */
+/* A branch may outlive its union: a caller may have a reference. */
 void
 schema_free(struct schema *s)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * schema_fields: what the .avsc says of each field and avro-c drops.
+ * schema_fields: what the .avsc says of each field and avro-c does not keep.
  *
- * Private to src/base/schema*.c; everybody else asks schema_field.
+ * Owns copies of the texts. Other folders ask schema_field.
  */
 #ifndef ENVDRIVER_AVRO_SCHEMA_FIELDS_H
 #define ENVDRIVER_AVRO_SCHEMA_FIELDS_H

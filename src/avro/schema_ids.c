@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
+#include "envdriver/avro/schema.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/avro/schema.h"
 
 /* What a record of an unknown name may be. */
 #define ANY_NAME "EnvironmentCommand"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * schema: whether one schema's data can be read by the field names of
+ * schema_resolve: whether one schema's data can be read by the field names of
  * another, as a whole (no value yet) or for one value. One walk does both, so
  * that they cannot disagree.
  */
@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "envdriver/base/err.h"
 #include "avro_path.h"
+#include "envdriver/base/err.h"
 
 struct run {
 	const struct schema *reader, *writer;	/* what avro-c drops of their fields */
@@ -30,32 +30,32 @@ static const struct promotion {
 };
 
 /* `value` is the writer's, NULL when it is about the schema as a whole. */
-static int resolve(struct run *run, const struct avro_path *place, avro_schema_t reader,
+static int resolve(struct run *run, const struct avro_path *path, avro_schema_t reader,
 		   avro_schema_t writer, const avro_value_t *value);
 
 __attribute__((format(printf, 3, 4))) static int
-wrong(const struct run *run, const struct avro_path *place, const char *fmt, ...)
+mismatch(const struct run *run, const struct avro_path *path, const char *fmt, ...)
 {
-	char path[200], text[200];
+	char where[200], text[200];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return err_set(run->reterr, ERR_INVALID, "%s%s", avro_path_text(place, path, sizeof(path)),
+	return err_set(run->reterr, ERR_INVALID, "%s%s", avro_path_text(path, where, sizeof(where)),
 		       text);
 }
 
 static avro_schema_t
-target(avro_schema_t s)
+link_target(avro_schema_t s)
 {
 	return is_avro_link(s) ? avro_schema_link_target(s) : s;
 }
 
 static avro_schema_t
-branch(avro_schema_t s, size_t i)
+union_branch(avro_schema_t s, size_t i)
 {
-	return target(avro_schema_union_branch(s, (int)i));
+	return link_target(avro_schema_union_branch(s, (int)i));
 }
 
 static bool
@@ -66,7 +66,7 @@ is_named(avro_schema_t s)
 
 /* At first sight: what lies inside is looked at later. */
 static bool
-fits(avro_schema_t reader, avro_schema_t writer)
+may_fit(avro_schema_t reader, avro_schema_t writer)
 {
 	if (avro_typeof(reader) == avro_typeof(writer))
 		return !is_named(reader) ||
@@ -81,16 +81,16 @@ fits(avro_schema_t reader, avro_schema_t writer)
 /* A time in a unit that cannot be told from the number, or bytes that are a
  * number, would be read as something else. */
 static int
-check_logical(const struct run *run, const struct avro_path *place,
+check_logical(const struct run *run, const struct avro_path *path,
 	      const struct schema_field *reader, const struct schema_field *writer)
 {
 	if (!reader || !writer || !writer->logical)
 		return 0;
 	if (reader->time != SCHEMA_TIME_NONE && writer->time == SCHEMA_TIME_NONE)
-		return wrong(run, place, "%s is written, %s is expected", writer->logical,
+		return mismatch(run, path, "%s is written, %s is expected", writer->logical,
 			     reader->logical);
 	if (strcmp(writer->logical, "decimal") == 0)
-		return wrong(run, place, "decimal is written, which has no text");
+		return mismatch(run, path, "decimal is written, which has no text");
 	return 0;
 }
 
@@ -101,21 +101,21 @@ is_null(avro_schema_t writer, const avro_value_t *value)
 	int at = 0;
 
 	if (is_avro_union(writer) && value && avro_value_get_discriminant(value, &at) == 0)
-		writer = branch(writer, (size_t)at);
+		writer = union_branch(writer, (size_t)at);
 	return is_avro_null(writer);
 }
 
-static int resolve_union(struct run *run, const struct avro_path *place, avro_schema_t reader,
+static int resolve_union(struct run *run, const struct avro_path *path, avro_schema_t reader,
 			 avro_schema_t writer, bool null_fits);
 
 static int
-resolve_field(struct run *run, const struct avro_path *place, avro_schema_t reader,
+resolve_field(struct run *run, const struct avro_path *path, avro_schema_t reader,
 	      avro_schema_t writer, size_t index, const avro_value_t *value)
 {
 	const char *record = avro_schema_name(reader);
 	const char *name = avro_schema_record_field_name(reader, (int)index);
 	const struct schema_field *field = schema_field(run->reader, record, index);
-	struct avro_path inner = { .up = place, .name = name };
+	struct avro_path inner = { .up = path, .name = name };
 	int at = avro_schema_record_field_get_index(writer, name), ret;
 	avro_schema_t type, to;
 	avro_value_t own;
@@ -123,11 +123,11 @@ resolve_field(struct run *run, const struct avro_path *place, avro_schema_t read
 	if (at < 0 && field && field->optional)
 		return 0;
 	if (at < 0)
-		return wrong(run, &inner, "not written, and it has no default");
+		return mismatch(run, &inner, "not written, and it has no default");
 	if (value && avro_value_get_by_index(value, (size_t)at, &own, NULL) != 0)
 		return err_nomem(run->reterr);
-	type = target(avro_schema_record_field_get_by_index(writer, at));
-	to = target(avro_schema_record_field_get_by_index(reader, (int)index));
+	type = link_target(avro_schema_record_field_get_by_index(writer, at));
+	to = link_target(avro_schema_record_field_get_by_index(reader, (int)index));
 	if (field && field->optional && is_null(type, value ? &own : NULL))
 		return 0;
 	ret = check_logical(run, &inner, field,
@@ -140,19 +140,19 @@ resolve_field(struct run *run, const struct avro_path *place, avro_schema_t read
 }
 
 static int
-resolve_record(struct run *run, const struct avro_path *place, avro_schema_t reader,
+resolve_record(struct run *run, const struct avro_path *path, avro_schema_t reader,
 	       avro_schema_t writer, const avro_value_t *value)
 {
 	size_t count = avro_schema_record_size(reader);
 	int ret = 0;
 
 	for (size_t i = 0; i < count && ret == 0; i++)
-		ret = resolve_field(run, place, reader, writer, i, value);
+		ret = resolve_field(run, path, reader, writer, i, value);
 	return ret;
 }
 
 static int
-resolve_enum(struct run *run, const struct avro_path *place, avro_schema_t reader,
+resolve_enum(struct run *run, const struct avro_path *path, avro_schema_t reader,
 	     avro_schema_t writer, const avro_value_t *value)
 {
 	int from = 0, to = avro_schema_enum_number_of_symbols(writer), unknown = 0;
@@ -166,7 +166,7 @@ resolve_enum(struct run *run, const struct avro_path *place, avro_schema_t reade
 		unknown += avro_schema_enum_get_by_name(
 				   reader, avro_schema_enum_get(writer, i)) < 0;
 	if (unknown == to - from)
-		return wrong(run, place, "symbol '%s' is not known",
+		return mismatch(run, path, "symbol '%s' is not known",
 			     avro_schema_enum_get(writer, from));
 	run->some |= unknown > 0;
 	return 0;
@@ -174,10 +174,10 @@ resolve_enum(struct run *run, const struct avro_path *place, avro_schema_t reade
 
 /* The items of an array, the values of a map. */
 static int
-resolve_items(struct run *run, const struct avro_path *place, avro_schema_t reader,
+resolve_items(struct run *run, const struct avro_path *path, avro_schema_t reader,
 	      avro_schema_t writer, const avro_value_t *value)
 {
-	struct avro_path item = { .up = place };
+	struct avro_path item = { .up = path };
 	avro_value_t one;
 	size_t count = 0;
 	int ret = 0;
@@ -196,26 +196,26 @@ resolve_items(struct run *run, const struct avro_path *place, avro_schema_t read
 
 /* Neither is a union. */
 static int
-resolve_one(struct run *run, const struct avro_path *place, avro_schema_t reader,
+resolve_one(struct run *run, const struct avro_path *path, avro_schema_t reader,
 	    avro_schema_t writer, const avro_value_t *value)
 {
-	if (!fits(reader, writer))
-		return wrong(run, place, "%s is written, %s is expected",
+	if (!may_fit(reader, writer))
+		return mismatch(run, path, "%s is written, %s is expected",
 			     avro_schema_type_name(writer), avro_schema_type_name(reader));
 	switch (avro_typeof(reader)) {
 	case AVRO_RECORD:
-		return resolve_record(run, place, reader, writer, value);
+		return resolve_record(run, path, reader, writer, value);
 	case AVRO_ENUM:
-		return resolve_enum(run, place, reader, writer, value);
+		return resolve_enum(run, path, reader, writer, value);
 	case AVRO_ARRAY:
-		return resolve_items(run, place, avro_schema_array_items(reader),
+		return resolve_items(run, path, avro_schema_array_items(reader),
 				     avro_schema_array_items(writer), value);
 	case AVRO_MAP:
-		return resolve_items(run, place, avro_schema_map_values(reader),
+		return resolve_items(run, path, avro_schema_map_values(reader),
 				     avro_schema_map_values(writer), value);
 	case AVRO_FIXED:
 		if (avro_schema_fixed_size(reader) != avro_schema_fixed_size(writer))
-			return wrong(run, place, "fixed of another size");
+			return mismatch(run, path, "fixed of another size");
 		return 0;
 	default:
 		return 0;
@@ -223,40 +223,40 @@ resolve_one(struct run *run, const struct avro_path *place, avro_schema_t reader
 }
 
 static int
-resolve_into_union(struct run *run, const struct avro_path *place, avro_schema_t reader,
+resolve_into_union(struct run *run, const struct avro_path *path, avro_schema_t reader,
 		   avro_schema_t writer, const avro_value_t *value, bool in_union)
 {
-	struct avro_path inner = { .up = place, .name = avro_schema_type_name(writer) };
+	struct avro_path inner = { .up = path, .name = avro_schema_type_name(writer) };
 	size_t count = avro_schema_union_size(reader);
 	bool records = false;
 
 	for (size_t i = 0; i < count; i++) {
-		if (fits(branch(reader, i), writer))
-			return resolve_one(run, is_avro_record(writer) ? &inner : place,
-					   branch(reader, i), writer, value);
-		records |= is_avro_record(branch(reader, i));
+		if (may_fit(union_branch(reader, i), writer))
+			return resolve_one(run, is_avro_record(writer) ? &inner : path,
+					   union_branch(reader, i), writer, value);
+		records |= is_avro_record(union_branch(reader, i));
 	}
 	/* An operation of a later release. */
 	if (in_union && records && is_avro_record(writer))
 		return 0;
-	return wrong(run, place, "%s is written, which the union does not have",
+	return mismatch(run, path, "%s is written, which the union does not have",
 		     avro_schema_type_name(writer));
 }
 
 static int
-resolve_branch(struct run *run, const struct avro_path *place, avro_schema_t reader,
+resolve_branch(struct run *run, const struct avro_path *path, avro_schema_t reader,
 	       avro_schema_t writer, const avro_value_t *value, bool in_union)
 {
 	return is_avro_union(reader)
-		       ? resolve_into_union(run, place, reader, writer, value, in_union)
-		       : resolve_one(run, place, reader, writer, value);
+		       ? resolve_into_union(run, path, reader, writer, value, in_union)
+		       : resolve_one(run, path, reader, writer, value);
 }
 
 /* Of the whole: a branch that cannot be read is no reason to refuse the
  * others. Says the first one's reason when none is left; a null beside
  * others is the least of reasons. */
 static int
-resolve_union(struct run *run, const struct avro_path *place, avro_schema_t reader,
+resolve_union(struct run *run, const struct avro_path *path, avro_schema_t reader,
 	      avro_schema_t writer, bool null_fits)
 {
 	size_t count = avro_schema_union_size(writer), read = 0;
@@ -264,16 +264,16 @@ resolve_union(struct run *run, const struct avro_path *place, avro_schema_t read
 	int code = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		avro_schema_t one = branch(writer, i);
+		avro_schema_t one = union_branch(writer, i);
 		struct err err = { 0 };
 		int ret;
 
 		run->reterr = &err;
 		ret = null_fits && is_avro_null(one)
 			      ? 0
-			      : resolve_branch(run, place, reader, one, NULL, true);
+			      : resolve_branch(run, path, reader, one, NULL, true);
 		read += ret == 0 && !is_avro_null(one);
-		if (ret < 0 && (code == 0 || is_avro_null(branch(writer, 0)))) {
+		if (ret < 0 && (code == 0 || is_avro_null(union_branch(writer, 0)))) {
 			why = code == 0 || !is_avro_null(one) ? err : why;
 			code = ret;
 		}
@@ -287,22 +287,22 @@ resolve_union(struct run *run, const struct avro_path *place, avro_schema_t read
 
 /* Recursion is as deep as the reader, which is ours. */
 static int
-resolve(struct run *run, const struct avro_path *place, avro_schema_t reader, avro_schema_t writer,
+resolve(struct run *run, const struct avro_path *path, avro_schema_t reader, avro_schema_t writer,
 	const avro_value_t *value)
 {
 	avro_value_t current;
 	int at = 0;
 
-	reader = target(reader);
-	writer = target(writer);
+	reader = link_target(reader);
+	writer = link_target(writer);
 	if (!is_avro_union(writer))
-		return resolve_branch(run, place, reader, writer, value, false);
+		return resolve_branch(run, path, reader, writer, value, false);
 	if (!value)
-		return resolve_union(run, place, reader, writer, /* null_fits= */ false);
+		return resolve_union(run, path, reader, writer, /* null_fits= */ false);
 	if (avro_value_get_discriminant(value, &at) != 0 ||
 	    avro_value_get_current_branch(value, &current) != 0)
 		return err_nomem(run->reterr);
-	return resolve_branch(run, place, reader, branch(writer, (size_t)at), &current, true);
+	return resolve_branch(run, path, reader, union_branch(writer, (size_t)at), &current, true);
 }
 
 /* The outermost records may have different names: a table writer names its

@@ -18,7 +18,7 @@ struct schemas {
 };
 
 static int
-load_all(struct schemas *all, struct err *reterr)
+parse_ours(struct schemas *all, struct err *reterr)
 {
 	size_t count = 0;
 
@@ -55,7 +55,7 @@ schemas_new(struct err *reterr)
 		return NULL;
 	}
 	*all = (struct schemas){ 0 };
-	if (load_all(all, reterr) < 0) {
+	if (parse_ours(all, reterr) < 0) {
 		schemas_free(all);
 		return NULL;
 	}

@@ -9,11 +9,11 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
+#include "command_check.h"
 #include "envdriver/avro/avro_field.h"
+#include "envdriver/avro/schema.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/avro/schema.h"
-#include "command_check.h"
 
 enum {
 	PROBE_TIMEOUT_MS = 120000,

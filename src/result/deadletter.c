@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "envdriver/base/clock.h"
 #include "envdriver/avro/avro_field.h"
+#include "envdriver/avro/schema.h"
+#include "envdriver/base/clock.h"
 #include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/avro/schema.h"
 #include "envdriver/command/command.h"
 #include "envdriver/kafka/source.h"
 

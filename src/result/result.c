@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 
-#include "envdriver/base/err.h"
+#include "answer_read.h"
 #include "envdriver/avro/schema.h"
+#include "envdriver/base/err.h"
 #include "envdriver/command/command.h"
 #include "envdriver/plugin/rpc.h"
-#include "answer_read.h"
 #include "result_job.h"
 
 struct result_ctx *

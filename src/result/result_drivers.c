@@ -7,9 +7,9 @@
 
 #include "envdriver/avro/avro_field.h"
 #include "envdriver/command/command.h"
-#include "result_job.h"
 #include "envdriver/plugin/supervisor.h"
 #include "envdriver/registry/registry.h"
+#include "result_job.h"
 
 static const char reusable_verified[] = "reusableLeaseMethodsVerified";
 

@@ -3,8 +3,8 @@
  * result_log: output as ExecutionLog records: LIVE pieces while a call runs, and
  * FINAL ones for what does not fit into its result.
  */
-#include "envdriver/base/clock.h"
 #include "envdriver/avro/avro_field.h"
+#include "envdriver/base/clock.h"
 #include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
 #include "envdriver/command/command.h"

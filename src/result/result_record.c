@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "envdriver/avro/avro_field.h"
-#include "envdriver/base/err.h"
 #include "envdriver/avro/schema.h"
+#include "envdriver/base/err.h"
 #include "envdriver/command/command.h"
 #include "result_job.h"
 

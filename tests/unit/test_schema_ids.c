@@ -56,7 +56,7 @@ static const struct answer_row {
 	{ "references",	"{\"schema\":\"{}\",\"references\":[{\"name\":\"x\"}]}",
 	  "it refers to other" },
 	{ "no JSON",	"{\"schema\":\"{\"}",	"schema: " },
-	{ "no type",	"{\"schema\":\"{}\"}",	"schema: a type that is no string" },
+	{ "no type",	"{\"schema\":\"{}\"}",	"schema: a type that is not a string" },
 	{ "no record",	"{\"schema\":\"\\\"int\\\"\"}", "schema: expected a record, got int" },
 	{ "recursive",	"{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"R\\\","
 			"\\\"fields\\\":[{\\\"name\\\":\\\"n\\\",\\\"type\\\":"

@@ -99,7 +99,7 @@ static const struct bad_row {
 	{ "no symbols",		"{\"type\":\"enum\",\"name\":\"E\"}", ERR_INVALID,
 	  "without symbols" },
 	{ "symbol 1",		"{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[1]}", ERR_INVALID,
-	  "a symbol that is no string" },
+	  "a symbol that is not a string" },
 	{ "no size",		"{\"type\":\"fixed\",\"name\":\"F\"}", ERR_INVALID,
 	  "without a size" },
 	{ "unknown name",

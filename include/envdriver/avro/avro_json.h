@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plain: records as the plain JSON of docs/schemas.md ("As plain JSON"): unions
- * without tags except `{"type": "<Record>", ...}` where several records may
- * stand, times as RFC 3339, bytes as base64, JSON-text fields as JSON.
+ * avro_json: records as the plain JSON of docs/schemas.md ("As plain JSON"):
+ * unions without tags, except `{"type": "<Record>", ...}` where several records
+ * may stand, times as RFC 3339, bytes as base64, JSON-text fields as JSON.
  *
- * Owns the table of the fields that hold JSON text.
+ * Owns the table of the fields that hold JSON text. Knows nothing of Kafka or
+ * of framing.
  */
 #ifndef ENVDRIVER_AVRO_AVRO_JSON_H
 #define ENVDRIVER_AVRO_AVRO_JSON_H
@@ -21,17 +22,17 @@ struct schema;
  * value"). */
 bool avro_json_is(const char *record, const char *field);
 
-/* Appends one JSON object, one line. JSON-text fields are written as they
- * are, byte for byte but for line breaks between tokens; one that holds no
- * JSON (of an older release) is written as a JSON string. */
+/* Appends one JSON object, on one line. JSON-text fields are written as they
+ * are, byte for byte but for line breaks between tokens; a field that does not
+ * hold JSON (of an older release) is written as a JSON string. */
 int avro_json_write(const struct schema *s, const avro_value_t *value, struct buf *out,
-		struct err *reterr);
+		    struct err *reterr);
 
 /*
  * Fills `value` (of schema `s`). A field that may be null or has a default
  * may be left out. A JSON-text field takes any JSON and keeps its text as it
- * was written. Of a repeated member the last counts: a caller that can make
- * up a missing field puts its value in front of the others. ERR_INVALID
+ * was written. Of a repeated member the last one counts: a caller with a value
+ * for a missing field puts it in front of the others. ERR_INVALID
  * names the path: "operation.command: expected string, got number"; an
  * unknown field is an error that names it and the nearest right one.
  */

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * schema: the Avro schemas of schemas/, their fingerprints, and the way in
- * and out of bytes (docs/decisions.md D13, D14; docs/schemas.md).
+ * schema: the Avro schemas of schemas/, their fingerprints, and the way from
+ * bytes to values and back (docs/decisions.md D13, D14; docs/schemas.md).
  *
  * Owns the parsed schemas and their avro-c classes. Knows nothing of what a
- * record means, nor of how a schema registry is asked. Every decode is
- * preceded by a pre-scan over the bytes
- * (prescan.h), because avro-c trusts lengths, leaks on failure and recurses
- * without limit. Read-only once schemas_set_lookup and schemas_set_id are
- * through, so any thread may use it; an
- * avro_value_t belongs to one thread.
+ * record means, nor of how a schema registry is asked. Every decode is preceded
+ * by a pre-scan over the bytes (prescan.h), because avro-c trusts lengths,
+ * leaks on failure and recurses without limit. Read-only once
+ * schemas_set_lookup and schemas_set_id have been called, so any thread may use
+ * it; an avro_value_t belongs to one thread.
  */
 #ifndef ENVDRIVER_AVRO_SCHEMA_H
 #define ENVDRIVER_AVRO_SCHEMA_H
@@ -45,15 +44,16 @@ const struct schema *schemas_by_fingerprint(const struct schemas *all,
  * field's name) get an underscore. A union of records at the top is one
  * schema with several branches: schemas_unframe gives the branch that was
  * written. ERR_INVALID when it is neither, ERR_LIMIT when it is
- * recursive, too deep or too large. avro-c leaks some of what it refuses
- * (about a kilobyte): who asks for the same text again and again must
- * remember that it was refused. */
+ * recursive, too deep or too large. avro-c leaks about a kilobyte of what it
+ * refuses: a caller that may see the same text again must remember that it was
+ * refused. */
 struct schema *schema_new(struct span text, struct err *reterr);
-/* Accepts NULL. Not for those that schemas_find gives. */
+/* Accepts NULL. Not for schemas that schemas_find returned. */
 void schema_free(struct schema *s);
 
-/* A registry's schema may be forgotten while somebody still reads with it:
- * who keeps one holds it. Both give the same schema; unref accepts NULL. */
+/* A registry's schema may be freed by its cache while it is still read with: a
+ * caller that keeps one takes a reference. schema_ref returns its argument;
+ * schema_unref accepts NULL. */
 const struct schema *schema_ref(const struct schema *s);
 void schema_unref(const struct schema *s);
 
@@ -69,7 +69,7 @@ struct span schema_text(const struct schema *s);
 /* Wire order. */
 const uint8_t *schema_fingerprint(const struct schema *s);
 
-/* The unit of a timestamp; SCHEMA_TIME_NONE when a field is none. */
+/* The unit of a timestamp; SCHEMA_TIME_NONE when a field is not a timestamp. */
 enum schema_time {
 	SCHEMA_TIME_NONE,
 	SCHEMA_TIME_MILLIS,
@@ -92,12 +92,12 @@ int64_t schema_time_ms(enum schema_time unit, int64_t value);
 const struct schema_field *schema_field(const struct schema *s, const char *record, size_t index);
 
 /* A new value of this record; the caller ends it with avro_value_decref. Its
- * unions have no branch yet: avro_field_clear gives it a beginning. */
+ * unions have no branch yet: call avro_field_clear first. */
 int schema_value_new(const struct schema *s, avro_value_t *ret, struct err *reterr);
 
 /*
  * How a registry's id becomes a schema: 0 (borrowed until the next call),
- * ERR_INVALID with the reason why that id is good for nothing, or
+ * ERR_INVALID with the reason why that id cannot be used, or
  * ERR_UNAVAILABLE when it is not known yet and the same call may find it
  * later.
  */
@@ -106,13 +106,13 @@ typedef int schema_lookup_fn(void *arg, uint32_t id, const struct schema **ret,
 /* Without one a value that is framed for a registry is ERR_INVALID. */
 void schemas_set_lookup(struct schemas *all, schema_lookup_fn *fn, void *arg);
 
-/* From now on records are written with a registry's ids, and not before they
- * have one: schema_write is ERR_UNAVAILABLE until schemas_set_id. */
+/* From now on records are written with a registry's ids: schema_write returns
+ * ERR_UNAVAILABLE until schemas_set_id was called for the record. */
 void schemas_want_ids(struct schemas *all);
 void schemas_set_id(struct schemas *all, const char *name, uint32_t id);
 
 /*
- * Tells framing from datum: C3 01 and a known fingerprint (single-object
+ * Separates the frame from the datum: C3 01 and a known fingerprint (single-object
  * encoding), or 00 and an id that the lookup knows. `ret_datum` is borrowed
  * from `framed`. ERR_INVALID says what is wrong (empty, not framed, unknown
  * fingerprint in hex); ERR_UNAVAILABLE is the lookup's.
@@ -121,16 +121,16 @@ int schemas_unframe(const struct schemas *all, struct span framed,
 		    const struct schema **ret_writer, struct span *ret_datum, struct err *reterr);
 
 /* Pre-scans, then reads the datum into `value` (made by schema_value_new of
- * the same schema). Nothing may be left over. ERR_INVALID names the place:
+ * the same schema). No bytes may be left over. ERR_INVALID names the path:
  * "operation.Execute.lease: string of 1073741824 bytes, 12 are left". */
 int schema_read(const struct schema *s, struct span datum, avro_value_t *value,
 		struct err *reterr);
 
-/* Of one schema: what schemas_want_ids and schemas_set_id say of all. */
+/* schemas_want_ids and schemas_set_id for one schema. */
 void schema_want_id(struct schema *s);
 void schema_set_id(struct schema *s, uint32_t id);
 
-/* Appends frame and datum; nothing when it fails. */
+/* Appends the frame and the datum; nothing when it fails. */
 int schema_write(const struct schema *s, avro_value_t *value, struct buf *out, struct err *reterr);
 /* 00 and the id, big-endian. */
 void schema_add_id_frame(struct buf *out, uint32_t id);
@@ -143,12 +143,12 @@ void schema_add_id_frame(struct buf *out, uint32_t id);
  *
  * 0: every value can be read. 1: some can; schema_resolve_value tells for
  * each (a table writer makes every field nullable, an enum may have a symbol
- * more). ERR_INVALID: none can, and the place: "operation.Execute.lease: int
+ * more). ERR_INVALID: none can; the text has the path: "operation.Execute.lease: int
  * is written, string is expected". A branch that the reader's union of
  * records does not know passes: its name tells the reader.
  */
 int schema_resolve(const struct schema *reader, const struct schema *writer, struct err *reterr);
-/* The same for one value of the writer: 0 or ERR_INVALID with the place. */
+/* The same for one value of the writer: 0, or ERR_INVALID with the path. */
 int schema_resolve_value(const struct schema *reader, const struct schema *writer,
 			 const avro_value_t *value, struct err *reterr);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * schema_ids: what is known of a schema registry's ids: the schema, or why an
- * id is good for nothing (docs/decisions.md D14).
+ * id cannot be used (docs/decisions.md D14).
  *
- * Owns the schemas that it parsed, at most SCHEMA_IDS_MAX: the one that was
- * asked for longest ago goes first. An id's schema never changes, so a good
+ * Owns the schemas that it parsed, at most SCHEMA_IDS_MAX: the least recently
+ * used one is freed first. An id's schema never changes, so a good
  * one is kept as long as there is room, a bad one for SCHEMA_IDS_BAD_MS, an
  * absent one for SCHEMA_IDS_ABSENT_MS (it may be registered after all). Knows
- * nothing of HTTP. Answers are hostile until checked.
+ * nothing of HTTP. A registry's answers are not trusted until checked.
  */
 #ifndef ENVDRIVER_AVRO_SCHEMA_IDS_H
 #define ENVDRIVER_AVRO_SCHEMA_IDS_H
