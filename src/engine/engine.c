@@ -11,8 +11,9 @@
  * Three things say what happens to a command, and when: the table of states
  * (entry.c), the functions that its actions are (below), and the turn of the
  * loop (on_engine_turn). Callbacks of the modules below (startup.c wires them) report
- * events of entries, which core_step looks up in the table; it is the only
- * place where an entry changes its state.
+ * events of entries, which core_step looks up in the table. It sets the state;
+ * besides it only core_close_entry (GONE) does, and claiming_attach, for the
+ * LEFT entry that comes back.
  */
 #include <stdlib.h>
 
