@@ -35,8 +35,8 @@ libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 folders := base avro redis registry plugin claim kafka command result engine cli client audit \
 	worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
-	config_value crash digest err jtext jtext_text log log_once metrics nearest redis_url \
-	units utf8
+	config_value crash digest err jtext jtext_text log log_once log_writer metrics nearest \
+	redis_url units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts
@@ -72,7 +72,7 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	golden_compare golden_json worker_rig $(addprefix test_,alloc answer avro_field avro_json \
 	backoff base64 buf channel claim cli client_conf clock command command_check config \
 	config_print deadletter deadline digest entry err event exec_output frame golden_pure \
-	group_meta host http_client http_server instance jtext jtext_text ledger limiter log_once \
+	group_meta host http_client http_server instance jtext jtext_text ledger limiter log log_once \
 	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \
 	prescan redis_url registry request request_secret resolver result result_drivers \
 	result_log rpc scheduler schema schema_ids schema_names schema_text scope \

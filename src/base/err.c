@@ -5,9 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "envdriver/base/utf8.h"
+
+/* printf cuts where it must, also inside a character. */
 static void
 one_line(char *text)
 {
+	utf8_trim(text);
 	for (; *text; text++)
 		if (*text == '\n' || *text == '\r')
 			*text = ' ';

@@ -67,6 +67,58 @@ utf8_find_bad(const char *p, const char *end)
 }
 
 size_t
+utf8_cut(const char *p, size_t len, size_t max)
+{
+	size_t cut = max;
+
+	if (len <= max)
+		return len;
+	/* Back over the bytes that continue a character, of which none has more
+	 * than three. */
+	while (cut > 0 && max - cut < UTF8_MAX - 1 && ((uint8_t)p[cut] & 0xc0) == 0x80)
+		cut--;
+	return ((uint8_t)p[cut] & 0xc0) == 0x80 ? max : cut;
+}
+
+void
+utf8_trim(char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t n = 1; n < UTF8_MAX && n <= len; n++) {
+		const char *p = text + len - n;
+
+		if (((uint8_t)*p & 0xc0) == 0x80)
+			continue;
+		if (utf8_step(p, text + len) < 0)
+			text[len - n] = '\0';
+		return;
+	}
+}
+
+unsigned
+utf8_get(const char *p, int len)
+{
+	static const uint8_t masks[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	unsigned rune = (uint8_t)p[0] & masks[len];
+
+	for (int i = 1; i < len; i++)
+		rune = rune << 6 | ((uint8_t)p[i] & 0x3f);
+	return rune;
+}
+
+bool
+utf8_is_hidden(const char *p, int len)
+{
+	unsigned rune = utf8_get(p, len);
+
+	return rune < 0x20 || (rune >= 0x7f && rune < 0xa0) || rune == 0x061c || rune == 0xfeff ||
+	       (rune >= 0x200e && rune <= 0x200f) || (rune >= 0x2028 && rune <= 0x202e) ||
+	       (rune >= 0x2060 && rune <= 0x206f) || (rune >= 0xfff9 && rune <= 0xfffb) ||
+	       (rune >= 0xe0000 && rune <= 0xe007f);
+}
+
+size_t
 utf8_put(char out[UTF8_MAX], unsigned rune)
 {
 	if (rune < 0x80) {

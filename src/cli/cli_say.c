@@ -15,24 +15,10 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/base/log.h"
 #include "envdriver/base/utf8.h"
 
-enum { LINE_MAX_TEXT = 2048, C1_LEAD = 0xc2, DEL = 0x7f };
-
-/* Control characters above ASCII, and those that reverse the direction of text:
- * they can make a text look different from what it is. */
-static bool
-is_hidden(const char *p, int len)
-{
-	const unsigned char *u = (const unsigned char *)p;
-
-	if (len == 2)
-		return u[0] == C1_LEAD && u[1] < 0xa0;
-	if (len != 3 || u[0] != 0xe2)
-		return false;
-	return (u[1] == 0x80 && (u[2] == 0x8e || u[2] == 0x8f || (u[2] >= 0xa8 && u[2] <= 0xae))) ||
-	       (u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9);
-}
+enum { LINE_MAX_TEXT = 2048 };
 
 void
 cli_add_safe(struct buf *out, struct span text)
@@ -43,13 +29,13 @@ cli_add_safe(struct buf *out, struct span text)
 		int len = utf8_step(p, end);
 
 		if (len < 0) {
-			buf_adds(out, "\xef\xbf\xbd");
+			buf_adds(out, UTF8_REPLACEMENT);
 			p -= len;
 			continue;
 		}
 		if (*p == '\n' || *p == '\t')
 			buf_addch(out, ' ');
-		else if ((unsigned char)*p < 0x20 || *p == DEL || is_hidden(p, len))
+		else if (utf8_is_hidden(p, len))
 			for (int i = 0; i < len; i++)
 				buf_addf(out, "\\x%02x", (unsigned char)p[i]);
 		else
@@ -58,7 +44,7 @@ cli_add_safe(struct buf *out, struct span text)
 	}
 }
 
-/* One write per line, so that the lines of several processes do not mix. */
+/* In its turn among the lines of the log, which must not wait for a reader. */
 static void
 line(const struct cli *cli, const char *fmt, va_list ap)
 {
@@ -70,7 +56,7 @@ line(const struct cli *cli, const char *fmt, va_list ap)
 	cli_add_safe(&out, span_of(text));
 	buf_addch(&out, '\n');
 	if (!out.failed)
-		(void)!write(STDERR_FILENO, out.data, out.len);
+		log_line(buf_span(&out));
 	buf_release(&out);
 }
 

@@ -26,7 +26,8 @@
 #include "envdriver/kafka/client.h"
 #include "http_server.h"
 
-enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, ARENAS = 2, FILES_MIN = 64 };
+enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, LOG_MS = 500 };
+enum { ARENAS = 2, FILES_MIN = 64 };
 
 struct service {
 	uv_loop_t loop;
@@ -172,6 +173,16 @@ on_show(uv_timer_t *timer)
 	publish_snapshot(timer->data);
 }
 
+/* --- the end --- */
+
+/* A reader of the log that is not there does not hold it up for long. */
+static void __attribute__((noreturn))
+end_process(int code)
+{
+	log_flush(LOG_MS);
+	_exit(code);
+}
+
 /* --- events --- */
 
 static void
@@ -213,7 +224,7 @@ on_stop_signal(uv_signal_t *signal, int signum)
 
 	if (s->signals++) {
 		log_warn("second signal, ending at once");
-		_exit(EXIT_SIGNAL + signum);
+		end_process(EXIT_SIGNAL + signum);
 	}
 	engine_stop(s->engine);
 	publish_snapshot(s);
@@ -283,6 +294,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	struct err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
+	log_start_writer();
 	/* librdkafka has a dozen threads and more: each would get an arena. */
 	(void)mallopt(M_ARENA_MAX, ARENAS);
 	if (uv_loop_init(&s.loop) < 0) {
@@ -293,7 +305,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		/* The process ends here, and with it all that was made. */
 		s.exit_code = cli_fail(cli, &err);
 		fflush(NULL);
-		_exit(s.exit_code);
+		end_process(s.exit_code);
 	}
 	uv_run(&s.loop, UV_RUN_DEFAULT);
 	http_server_stop(s.http);
@@ -307,5 +319,5 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	/* Nothing is left to do, and librdkafka's threads may hang or crash when
 	 * they are ended in order while brokers are away (docs/engine.md
 	 * section 8). */
-	_exit(s.exit_code);
+	end_process(s.exit_code);
 }

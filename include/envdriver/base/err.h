@@ -32,8 +32,8 @@ struct err {
 
 /*
  * Fills `reterr` (which may be NULL) and returns `code`, so that a caller can
- * `return err_set(...)`. A text that does not fit is cut, line breaks in it
- * become spaces.
+ * `return err_set(...)`. A text that does not fit is cut between two
+ * characters, line breaks in it become spaces.
  */
 int err_set(struct err *reterr, enum err_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -35,6 +35,8 @@
 	M(PLUGIN_CRASHES, COUNTER, "plugin_crashes_total", "Plugin workers that crashed.") \
 	M(PLUGIN_BAD_LINES, COUNTER, "plugin_bad_lines_total", \
 	  "Lines of plugins that were ignored.") \
+	M(LOG_LINES_DROPPED, COUNTER, "log_lines_dropped_total", \
+	  "Log lines that standard error did not take.") \
 	M(REDIS_RECONNECTS, COUNTER, "redis_reconnects_total", "Connections to Redis made anew.") \
 	M(IN_FLIGHT, GAUGE, "in_flight", "Commands in windows that are not done.") \
 	M(BYTES_HELD, GAUGE, "bytes_held", "Bytes of commands and results in memory.") \
