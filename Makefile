@@ -70,7 +70,7 @@ plugins/local := command config exec job job_io jobs keeper lease lease_calls ma
 tests/lib := c11_threads fake_plugin
 tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
 	golden_compare golden_json worker_rig $(addprefix test_,alloc answer avro_field avro_json \
-	backoff base64 buf channel claim cli client_conf clock command command_check config \
+	backoff base64 buf channel claim cli client_conf client_error clock command command_check config \
 	config_print deadletter deadline digest entry err event exec_output frame golden_pure \
 	group_meta host http_client http_server instance jtext jtext_text ledger limiter log log_once \
 	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \

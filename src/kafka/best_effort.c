@@ -25,59 +25,59 @@ struct best_effort {
 /* --- sending --- */
 
 static void
-count(struct best_effort *n, enum topic topic, bool sent)
+count(struct best_effort *b, enum topic topic, bool sent)
 {
 	if (topic == TOPIC_EXECUTION_LOGS)
 		metrics_add(sent ? METRIC_LOG_CHUNKS : METRIC_LOG_CHUNKS_DROPPED, 1);
-	n->dropped += !sent;
+	b->dropped += !sent;
 }
 
 static void
 on_best_effort_delivery(void *arg, const rd_kafka_message_t *m)
 {
-	struct best_effort *n = arg;
+	struct best_effort *b = arg;
 
-	n->failed = m->err ? n->failed + 1 : 0;
-	count(n, (enum topic)(uintptr_t)m->_private, m->err == RD_KAFKA_RESP_ERR_NO_ERROR);
-	client_bootstrap(n->config, n->rk, n->failed);
+	b->failed = m->err ? b->failed + 1 : 0;
+	count(b, (enum topic)(uintptr_t)m->_private, m->err == RD_KAFKA_RESP_ERR_NO_ERROR);
+	client_bootstrap(b->config, b->rk, b->failed);
 }
 
 /* Never waits: a full queue drops the record. */
 static void
-send_event(struct best_effort *n, const struct event *ev)
+send_event(struct best_effort *b, const struct event *ev)
 {
 	void *tag = (void *)(uintptr_t)ev->topic;
 
-	if (!n->rkt[ev->topic] ||
-	    produce_record(n->rk, n->rkt[ev->topic], ev, tag) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		count(n, ev->topic, false);
+	if (!b->rkt[ev->topic] ||
+	    produce_record(b->rk, b->rkt[ev->topic], ev, tag) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		count(b, ev->topic, false);
 }
 
 void
-best_effort_send(struct best_effort *n, const struct events *events)
+best_effort_send(struct best_effort *b, const struct events *events)
 {
 	struct event ev;
 
 	for (size_t at = 0; events_next(events, &at, &ev);)
-		send_event(n, &ev);
+		send_event(b, &ev);
 }
 
 void
-best_effort_dropped(struct best_effort *n, enum topic topic)
+best_effort_dropped(struct best_effort *b, enum topic topic)
 {
-	count(n, topic, false);
+	count(b, topic, false);
 }
 
 /* --- life --- */
 
 static bool
-open_lossy_topics(struct best_effort *n, const char *const *topics, struct err *reterr)
+open_lossy_topics(struct best_effort *b, const char *const *topics, struct err *reterr)
 {
 	static const enum topic ours[] = { TOPIC_EXECUTION_LOGS, TOPIC_PLUGIN_EVENTS };
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
-		n->rkt[ours[i]] = rd_kafka_topic_new(n->rk, topics[ours[i]], NULL);
-		if (n->rkt[ours[i]])
+		b->rkt[ours[i]] = rd_kafka_topic_new(b->rk, topics[ours[i]], NULL);
+		if (b->rkt[ours[i]])
 			continue;
 		err_set(reterr, ERR_CONFIG, "topic '%s': %s", topics[ours[i]],
 			rd_kafka_err2str(rd_kafka_last_error()));
@@ -89,47 +89,47 @@ open_lossy_topics(struct best_effort *n, const char *const *topics, struct err *
 struct best_effort *
 best_effort_new(const struct config *config, const char *const *topics, struct err *reterr)
 {
-	struct best_effort *n = calloc(1, sizeof(*n));
-	const struct client_hooks hooks = { .on_delivery = on_best_effort_delivery, .arg = n };
+	struct best_effort *b = calloc(1, sizeof(*b));
+	const struct client_hooks hooks = { .on_delivery = on_best_effort_delivery, .arg = b };
 
-	if (!n) {
+	if (!b) {
 		err_nomem(reterr);
 		return NULL;
 	}
-	n->config = config;
-	n->logged_ms = clock_mono_ms() - LOG_EVERY_MS;
-	n->rk = client_open(config, CLIENT_CONF_BEST_EFFORT, NULL, &hooks, reterr);
-	if (n->rk && open_lossy_topics(n, topics, reterr))
-		return n;
-	best_effort_free(n, 0);
+	b->config = config;
+	b->logged_ms = clock_mono_ms() - LOG_EVERY_MS;
+	b->rk = client_open(config, CLIENT_CONF_BEST_EFFORT, NULL, &hooks, reterr);
+	if (b->rk && open_lossy_topics(b, topics, reterr))
+		return b;
+	best_effort_free(b, 0);
 	return NULL;
 }
 
 void
-best_effort_poll(struct best_effort *n)
+best_effort_poll(struct best_effort *b)
 {
 	int64_t now = clock_mono_ms();
 
-	(void)rd_kafka_poll(n->rk, 0);
-	if (n->dropped == 0 || now - n->logged_ms < LOG_EVERY_MS)
+	(void)rd_kafka_poll(b->rk, 0);
+	if (b->dropped == 0 || now - b->logged_ms < LOG_EVERY_MS)
 		return;
 	log_warn("dropped %lld live-output and plugin-event records: the broker is slow or "
 		 "unreachable",
-		 (long long)n->dropped);
-	n->dropped = 0;
-	n->logged_ms = now;
+		 (long long)b->dropped);
+	b->dropped = 0;
+	b->logged_ms = now;
 }
 
 void
-best_effort_free(struct best_effort *n, int timeout_ms)
+best_effort_free(struct best_effort *b, int timeout_ms)
 {
-	if (!n)
+	if (!b)
 		return;
-	if (n->rk)
-		(void)rd_kafka_flush(n->rk, timeout_ms);
+	if (b->rk)
+		(void)rd_kafka_flush(b->rk, timeout_ms);
 	for (int t = 0; t < TOPIC_COUNT; t++)
-		if (n->rkt[t])
-			rd_kafka_topic_destroy(n->rkt[t]);
-	client_close(n->rk);
-	free(n);
+		if (b->rkt[t])
+			rd_kafka_topic_destroy(b->rkt[t]);
+	client_close(b->rk);
+	free(b);
 }

@@ -82,7 +82,7 @@ static void
 keep_secret(struct buf *secrets, const char *key, const char *value)
 {
 	struct buf shown = BUF_INIT;
-	bool secret = strcmp(key, "kafka.sasl.username") == 0;	/* T14 */
+	bool secret = strcmp(key, "kafka.sasl.username") == 0;	/* T14 (secrets in the log) */
 
 	config_add_shown(&shown, key, value);
 	secret |= shown.data && strcmp(shown.data, "***") == 0;

@@ -286,7 +286,7 @@ cluster_look(uv_loop_t *loop, const struct config *config, int timeout_ms,
 	if (ret == 0)
 		return job;
 	free_look(job);
-	err_set(reterr, ERR_IO, "cannot start a look at Kafka: %s", uv_strerror(ret));
+	err_set(reterr, ERR_IO, "cannot start to look up the Kafka cluster: %s", uv_strerror(ret));
 	return NULL;
 }
 

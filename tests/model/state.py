@@ -62,7 +62,7 @@ FAULTS = (
     "timeout",  # a call ends as TIMEOUT, and its lease comes later
     "wait",  # a holder that lives outlives the bound of section 7
     "nocall",  # a command needs no call (expired, not resolved) where it is read this time
-    "doubt",  # the answer to a commit is lost, the producer is made anew
+    "doubt",  # the answer to a commit is lost, the producer is recreated
     "toolarge",  # no budget: the broker refuses a result with a lease as too large, each time
     "lose",  # Redis fails over and forgets the last write to a claim
 )

@@ -22,12 +22,12 @@ struct best_effort *best_effort_new(const struct config *config, const char *con
 				    struct err *reterr);
 /* Sends every event of the set (execution logs and plugin events; others are
  * dropped); they are copied. */
-void best_effort_send(struct best_effort *n, const struct events *events);
+void best_effort_send(struct best_effort *b, const struct events *events);
 /* A record of `topic` could not even be encoded: counts it as dropped. */
-void best_effort_dropped(struct best_effort *n, enum topic topic);
+void best_effort_dropped(struct best_effort *b, enum topic topic);
 /* Serves delivery reports; called now and then from the loop. */
-void best_effort_poll(struct best_effort *n);
+void best_effort_poll(struct best_effort *b);
 /* Waits at most `timeout_ms` for what is queued (at the very end only). */
-void best_effort_free(struct best_effort *n, int timeout_ms);
+void best_effort_free(struct best_effort *b, int timeout_ms);
 
 #endif

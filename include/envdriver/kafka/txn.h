@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * txn: what follows from each answer of librdkafka's transaction calls, as a
- * table (docs/engine.md section 6, docs/reliability.md T1 to T11).
+ * table (docs/engine.md section 6 (transactions), docs/reliability.md T1 to T11).
  *
  * Owns nothing. Pure: knows the codes of librdkafka, but calls nothing.
  *

@@ -18,7 +18,7 @@ CHECKED = "make DEVELOPER=1 SAN=address all unit"
 # The Kafka tests, which --librdkafka-newest repeats with another librdkafka.
 KAFKA = (
     "fault/test_(transaction_rules|security:test_sasl)|integration/test_(kafka_|main_job)|"
-    "integration/test_engine:test_(rolling|kill|lease)|unit/test_client_conf"
+    "integration/test_engine:test_(rolling|kill|lease)|unit/test_client_(conf|error)"
 )
 PURE = "^(unit|fuzz)/"
 # The long tests that reach lines which `check` does not.
