@@ -53,7 +53,7 @@ kafka := best_effort client client_conf client_error cluster consumer consumer_b
 	publisher publisher_producer publisher_reconcile publisher_thread topic txn
 command := command command_check operation outcome request request_secret
 result := answer answer_config answer_execute answer_lease answer_read answer_reader deadletter \
-	plugin_event_record result result_drivers result_log result_record
+	plugin_event_record result result_drivers result_log result_record stored_answer
 engine := answering calling claiming committing core decoding dispatch engine entry held intake \
 	large_output leaving orphans partition rebalance resolver scheduler sealing shutdown stall \
 	startup status unread watching window
@@ -76,7 +76,7 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \
 	prescan redis_url registry request request_secret resolver result result_drivers \
 	result_log rpc scheduler schema schema_ids schema_names schema_text scope \
-	supervisor_table txn units window worker worker_end)
+	stored_answer supervisor_table txn units window worker worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
 	redis_rig registry_check supervisor_check supervisor_rig

@@ -293,6 +293,12 @@ schema_want_id(struct schema *s)
 	s->framing = FRAME_NO_ID_YET;
 }
 
+bool
+schema_has_id(const struct schema *s, uint32_t id)
+{
+	return s->framing == FRAME_ID && s->id == id;
+}
+
 void
 schema_set_id(struct schema *s, uint32_t id)
 {

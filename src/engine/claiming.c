@@ -13,6 +13,7 @@
 #include "envdriver/base/metrics.h"
 #include "envdriver/command/command.h"
 #include "envdriver/registry/instance.h"
+#include "envdriver/result/stored_answer.h"
 #include "orphans.h"
 #include "scheduler.h"
 
@@ -162,6 +163,26 @@ claiming_send(struct engine *eng, struct entry *e)
 
 /* --- an answer that is there already --- */
 
+/* Redis may hold what nobody of us wrote: that is as good as nothing. */
+static int
+unpack_answer(struct engine *eng, struct entry *e, struct span packed, struct err *reterr)
+{
+	const struct stored_answer of = {
+		.command = e->cmd,
+		.topic = span_of(e->source.topic),
+		.partition = e->source.partition,
+		.offset = e->source.offset,
+		.token = span_of(e->holder.token),
+	};
+	int ret = events_unpack(&e->events, packed, reterr);
+
+	if (ret == 0)
+		ret = stored_answer_check(&of, eng->schemas, &e->events, reterr);
+	if (ret < 0)
+		events_reset(&e->events);
+	return ret;
+}
+
 static void
 on_answer_fetched(void *arg, struct span packed)
 {
@@ -170,7 +191,7 @@ on_answer_fetched(void *arg, struct span packed)
 	struct err err = { 0 };
 
 	e->claim.request = NULL;
-	if (packed.ptr && events_unpack(&e->events, packed, &err) == 0) {
+	if (packed.ptr && unpack_answer(eng, e, packed, &err) == 0) {
 		e->claim.answered = true;
 		e->own = false;
 		e->claim.no_call = false;
@@ -183,7 +204,8 @@ on_answer_fetched(void *arg, struct span packed)
 		return;
 	}
 	if (packed.ptr)
-		log_warn("stored answer of '%s' is damaged: %s", e->cmd->id.ptr, err.text);
+		log_warn("stored answer of command '%s' is not usable, ignoring it: %s",
+			 e->cmd->id.ptr, err.text);
 	if (!e->claim.asked_again) {
 		e->claim.asked_again = true;
 		core_step(eng, e, ON_ANSWER_MISSING);

@@ -129,6 +129,7 @@ int schema_read(const struct schema *s, struct span datum, avro_value_t *value,
 /* schemas_want_ids and schemas_set_id for one schema. */
 void schema_want_id(struct schema *s);
 void schema_set_id(struct schema *s, uint32_t id);
+bool schema_has_id(const struct schema *s, uint32_t id);
 
 /* Appends the frame and the datum; nothing when it fails. */
 int schema_write(const struct schema *s, avro_value_t *value, struct buf *out, struct err *reterr);
