@@ -58,8 +58,8 @@ engine := answering calling claiming committing core decoding dispatch engine en
 	large_output leaving orphans partition rebalance resolver scheduler sealing shutdown stall \
 	startup status unread watching window
 cli := cli cli_help cli_load cli_man cli_redis cli_say cli_table
-client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read publish_build \
-	reader reader_parse record record_list send topics_plan wait
+client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read place_offsets \
+	publish_build reader reader_parse record record_filter record_list send topics_plan wait
 audit := audit audit_read entries finding id_store ledger outputs report scan
 worker := dev_servers http_server service
 commands := audit config dev drivers exec plugin publish publish_ops replay topics watch worker
@@ -71,10 +71,10 @@ tests/lib := c11_threads fake_plugin
 tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
 	golden_compare golden_json worker_rig $(addprefix test_,alloc answer avro_field avro_json \
 	backoff base64 buf channel claim cli client_conf client_error clock command command_check config \
-	config_print deadletter deadline digest entry err event exec_output frame golden_pure \
+	config_print deadletter deadline digest entries entry err event exec_output frame golden_pure \
 	group_meta host http_client http_server instance jtext jtext_text ledger limiter log log_once \
 	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \
-	prescan redis_url registry request request_secret resolver result result_drivers \
+	prescan reader_parse redis_url registry request request_secret resolver result result_drivers \
 	result_log rpc scheduler schema schema_ids schema_names schema_text scope \
 	stored_answer supervisor_table txn units window worker worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \

@@ -16,8 +16,10 @@ entries_init(struct entries *l, int32_t n_parts, uint64_t seed)
 void
 entries_release(struct entries *l)
 {
-	for (int32_t p = 0; l->parts && p < l->n_parts; p++)
+	for (int32_t p = 0; l->parts && p < l->n_parts; p++) {
 		free(l->parts[p].numbers);
+		free(l->parts[p].gaps);
+	}
 	id_store_release(&l->ids);
 	free(l->parts);
 	free(l->at);
@@ -74,6 +76,39 @@ lower_bound(const struct entries *l, const struct entries_part *p, int64_t offse
 	return low;
 }
 
+bool
+entries_leave_out(struct entries *l, int32_t partition, int64_t offset)
+{
+	struct entries_part *p = &l->parts[partition];
+	struct entries_gap *gap = p->n_gaps ? &p->gaps[p->n_gaps - 1] : NULL;
+
+	/* A gap goes on until the next entry. */
+	if (gap && (!p->n || l->at[p->numbers[p->n - 1]].offset < gap->first)) {
+		gap->last = offset + 1;
+		return true;
+	}
+	if (!array_grow((void **)&p->gaps, &p->cap_gaps, p->n_gaps, sizeof(*p->gaps)))
+		return false;
+	p->gaps[p->n_gaps++] = (struct entries_gap){offset, offset + 1};
+	return true;
+}
+
+bool
+entries_left_out(const struct entries_part *p, int64_t offset)
+{
+	size_t low = 0, high = p->n_gaps;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (p->gaps[mid].last <= offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < p->n_gaps && p->gaps[low].first <= offset;
+}
+
 struct entry *
 entries_find(const struct entries *l, int64_t partition, int64_t offset)
 {
@@ -110,5 +145,9 @@ entries_same_id(const struct entries *l, const struct entry *a, const struct ent
 size_t
 entries_bytes(const struct entries *l)
 {
-	return l->n * (sizeof(*l->at) + sizeof(*l->parts->numbers)) + id_store_bytes(&l->ids);
+	size_t bytes = id_store_bytes(&l->ids);
+
+	for (int32_t p = 0; p < l->n_parts; p++)
+		bytes += l->parts[p].n_gaps * sizeof(struct entries_gap);
+	return bytes + l->n * (sizeof(*l->at) + sizeof(*l->parts->numbers));
 }

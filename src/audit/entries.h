@@ -35,11 +35,18 @@ struct entries_range {
 	int64_t start, first, last, end;
 };
 
+/* Offsets that were left out, [first, last). */
+struct entries_gap {
+	int64_t first, last;
+};
+
 struct entries_part {
 	bool chosen;		/* its range is set */
 	struct entries_range range;
 	uint32_t *numbers;	/* of its entries, by ascending offsets */
 	size_t n, cap;
+	struct entries_gap *gaps;
+	size_t n_gaps, cap_gaps;
 };
 
 struct entries {
@@ -58,6 +65,11 @@ void entries_release(struct entries *l);
  * command. Entries of the same id become twins. NULL when out of memory.
  * Borrowed until the next one is added. */
 struct entry *entries_add(struct entries *l, int32_t partition, int64_t offset, struct span id);
+/* Leaves out a record that lies behind the last one added or left out. False
+ * when out of memory. */
+bool entries_leave_out(struct entries *l, int32_t partition, int64_t offset);
+/* Whether that offset was left out. */
+bool entries_left_out(const struct entries_part *p, int64_t offset);
 /* NULL when there is none. */
 struct entry *entries_find(const struct entries *l, int64_t partition, int64_t offset);
 

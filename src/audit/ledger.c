@@ -102,6 +102,12 @@ ledger_command(struct ledger *l, int32_t partition, int64_t offset, int64_t time
 	return 0;
 }
 
+int
+ledger_leave_out(struct ledger *l, int32_t partition, int64_t offset, struct err *reterr)
+{
+	return entries_leave_out(&l->entries, partition, offset) ? 0 : err_nomem(reterr);
+}
+
 void
 ledger_position(struct ledger *l, int32_t partition, int64_t end, const int64_t *open, size_t n)
 {
@@ -156,6 +162,8 @@ find_source(struct ledger *l, const struct ledger_event *e, bool sure, struct en
 	if (offset < p->range.first && offset >= 0)
 		return 0;
 	if (offset >= p->range.last && offset < p->range.end)
+		return 0;
+	if (entries_left_out(p, offset))
 		return 0;
 	*ret = offset < p->range.last ? entries_find(&l->entries, e->source_partition, offset)
 				      : NULL;
@@ -378,14 +386,16 @@ static const char *
 wrong_first(const struct ledger *l, const struct refusal *r)
 {
 	const struct entry *refused = &l->entries.at[r->entry], *first;
+	const struct entries_part *part;
 	const struct entries_range *range;
 
 	if (!r->ours || r->partition < 0 || r->partition >= l->options.partitions)
 		return "not a command record";
 	if (r->partition == refused->partition && r->offset == refused->offset)
 		return "the record itself";
-	range = &l->entries.parts[r->partition].range;
-	if (!l->entries.parts[r->partition].chosen ||
+	part = &l->entries.parts[r->partition];
+	range = &part->range;
+	if (!part->chosen || entries_left_out(part, r->offset) ||
 	    (r->offset >= 0 && r->offset < range->first) ||
 	    (r->offset >= range->last && r->offset < range->end))
 		return NULL;

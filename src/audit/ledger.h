@@ -9,7 +9,7 @@
  * the order of each partition, and it says what is wrong.
  *
  * The order of calls: ledger_partition for each partition of the range,
- * ledger_command for all of their records, ledger_position, then events and
+ * ledger_command or ledger_leave_out for all of their records, ledger_position, then events and
  * pieces as they come, at the end ledger_end. Findings that need no more
  * records come at once.
  */
@@ -37,7 +37,8 @@ struct ledger *ledger_new(const struct ledger_options *options);
 /* Accepts NULL. */
 void ledger_free(struct ledger *l);
 
-/* What of a partition is verified. Partitions that are never named are not. */
+/* What of a partition is verified. Partitions that are never named are not. Once
+ * more, when all commands are there, if the range has become longer. */
 void ledger_partition(struct ledger *l, int32_t partition, const struct entries_range *range);
 /* The log goes on while it is read. */
 void ledger_log(struct ledger *l, int32_t partition, int64_t start, int64_t end);
@@ -46,6 +47,9 @@ void ledger_log(struct ledger *l, int32_t partition, int64_t start, int64_t end)
  * topic of its result. ERR_NOMEM. */
 int ledger_command(struct ledger *l, int32_t partition, int64_t offset, int64_t time_ms,
 		   struct span id, enum topic answers, struct err *reterr);
+
+/* A record between those of the range that is not of it. ERR_NOMEM. */
+int ledger_leave_out(struct ledger *l, int32_t partition, int64_t offset, struct err *reterr);
 
 /* What the group has finished with: everything below `end` but the n offsets
  * in `open`, ascending. Without such a call nothing is known. */

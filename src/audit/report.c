@@ -63,6 +63,7 @@ report_progress(struct report *r, size_t records, const char *what, size_t waiti
 	char line[200];
 	int len;
 
+	cli_check_reader();
 	if (r->progress_ms < 0)
 		return;
 	now = clock_mono_ms();
@@ -128,8 +129,7 @@ report_note(struct report *r, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	clear_progress(r);
-	if (!cli_json(r->cli))
-		cli_note(r->cli, "note: %s", text);
+	cli_note(r->cli, "note: %s", text);
 	if (r->notes.len)
 		buf_addch(&r->notes, ',');
 	jtext_add_string(&r->notes, span_of(text));
@@ -181,7 +181,9 @@ text_summary(const struct ledger_sums *s, struct buf *out)
 {
 	size_t n = count_findings(s);
 
-	if (!n)
+	if (!n && !s->commands)
+		buf_adds(out, "nothing was verified: there is no command in the range");
+	else if (!n)
 		buf_addf(out, "clean: %zu commands, each with exactly one final event",
 			 s->commands - s->found[FINDING_GONE]);
 	else

@@ -2,6 +2,7 @@
 #include "scan.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,6 +43,17 @@ enum { N_EVENT_TOPICS = sizeof(event_topics) / sizeof(*event_topics) };
 
 /* --- the commands --- */
 
+/* A record between those of the range, whose time is not of it. */
+static int
+on_other_command(void *arg, enum topic topic, int32_t partition, int64_t offset,
+		 struct err *reterr)
+{
+	const struct scan *s = arg;
+
+	(void)topic;
+	return ledger_leave_out(s->read.ledger, partition, offset, reterr);
+}
+
 static int
 open_commands(struct scan *s, struct err *reterr)
 {
@@ -50,9 +62,23 @@ open_commands(struct scan *s, struct err *reterr)
 	s->read.reader = reader_new(s->config, reterr);
 	if (!s->read.reader)
 		return ERR_CONFIG;
+	reader_on_skip(s->read.reader, on_other_command, s);
 	ret = reader_add(s->read.reader, TOPIC_COMMANDS, s->options->partition, reterr);
 	return ret < 0 ? ret
 		       : reader_open(s->read.reader, &s->options->from, &s->options->to, reterr);
+}
+
+/* Tells the ledger what of a partition is verified, as the reader knows now. */
+static void
+name_range(struct scan *s, int32_t partition)
+{
+	struct reader_range *r = &s->parts[partition];
+
+	if (reader_range(s->read.reader, TOPIC_COMMANDS, partition, r))
+		ledger_partition(s->read.ledger, partition,
+				 &(struct entries_range){r->start, r->first, r->last, r->end});
+	else
+		r->first = -1;
 }
 
 static int
@@ -78,13 +104,8 @@ open_ledger(struct scan *s, struct err *reterr)
 	for (int32_t p = 0; p < s->n_parts; p++) {
 		struct reader_range *r = &s->parts[p];
 
-		if (!reader_range(s->read.reader, TOPIC_COMMANDS, p, r)) {
-			r->first = -1;
-			continue;
-		}
-		ledger_partition(s->read.ledger, p,
-				 &(struct entries_range){r->start, r->first, r->last, r->end});
-		trimmed += r->start > 0 && r->first == r->start;
+		name_range(s, p);
+		trimmed += r->first >= 0 && r->start > 0 && r->first == r->start;
 	}
 	if (trimmed)
 		report_note(s->report,
@@ -111,6 +132,23 @@ note_time(struct scan *s, int64_t time_ms)
 		s->earliest = time_ms;
 }
 
+/* The range may end later than its time lets expect. */
+static void
+note_late_commands(struct scan *s)
+{
+	const struct reader_late *late = reader_late(s->read.reader);
+
+	for (int32_t p = 0; p < s->n_parts; p++)
+		name_range(s, p);
+	if (late)
+		report_note(s->report,
+			    "%zu commands of the range lie behind later ones (the first: %s[%d]@%"
+			    PRId64 "), because the clocks of publishers differ; they are verified, "
+			    "too", late->count, late->topic_name, late->partition, late->offset);
+	if (!s->n_read)
+		report_note(s->report, "there is no command in the range: nothing is proven");
+}
+
 static int
 read_commands(struct scan *s, struct err *reterr)
 {
@@ -127,6 +165,7 @@ read_commands(struct scan *s, struct err *reterr)
 		s->n_read++;
 		show_progress(s, "commands");
 	}
+	note_late_commands(s);
 	return 0;
 }
 
@@ -200,6 +239,7 @@ read_positions(struct scan *s, struct err *reterr)
 			    config_str(config, "kafka.group.id"), rd_kafka_err2str(patience.why));
 	for (int i = 0; ret == 0 && i < list->cnt; i++)
 		any |= list->elems[i].offset >= 0;
+	s->positions_known = any;
 	for (int i = 0; any && i < list->cnt; i++)
 		note_position(s, &list->elems[i]);
 	rd_kafka_topic_partition_list_destroy(list);
@@ -227,28 +267,36 @@ events_from(const struct scan *s)
 	return (struct reader_place){READER_TIME, first > SKEW_MS ? first - SKEW_MS : 0};
 }
 
-/* Marks the partitions that lost their beginning and are read from there. */
+/* Marks the partitions that lost their beginning and are read from there. What
+ * an earlier pass has read is not read again. */
 static int
 find_edges(struct scan *s, enum topic topic, struct err *reterr)
 {
 	int32_t n = reader_partitions(s->read.reader, topic);
+	struct scan_events *old = s->events[topic], *events = calloc((size_t)n + 1, sizeof(*old));
 	struct reader_range r;
 
-	s->edges[topic] = calloc((size_t)n + 1, sizeof(bool));
-	if (!s->edges[topic])
+	if (!events)
 		return err_nomem(reterr);
-	for (int32_t p = 0; p < n; p++)
-		s->edges[topic][p] = reader_range(s->read.reader, topic, p, &r) && r.start > 0 &&
-				     r.first == r.start;
+	for (int32_t p = 0; p < n; p++) {
+		if (!reader_range(s->read.reader, topic, p, &r))
+			continue;
+		events[p].edge = r.start > 0 && r.first == r.start;
+		events[p].first = r.first;
+		events[p].end = p < s->n_events[topic] ? old[p].first : INT64_MAX;
+	}
+	free(old);
+	s->events[topic] = events;
+	s->n_events[topic] = n;
 	return 0;
 }
 
 static int
-open_event_topics(struct scan *s, struct err *reterr)
+open_events_at(struct scan *s, struct reader_place from, struct err *reterr)
 {
-	struct reader_place from = events_from(s);
 	int ret = 0;
 
+	s->from_beginning = from.at == READER_BEGINNING;
 	reader_free(s->read.reader);
 	s->read.reader = reader_new(s->config, reterr);
 	if (!s->read.reader)
@@ -262,16 +310,32 @@ open_event_topics(struct scan *s, struct err *reterr)
 	return ret;
 }
 
+static int
+open_event_topics(struct scan *s, struct err *reterr)
+{
+	return open_events_at(s, events_from(s), reterr);
+}
+
 /* Deleted records of a partition were older than the first that is left. */
 static void
 pass_edge(struct scan *s, const struct reader_record *raw)
 {
-	bool *edge = &s->edges[raw->topic][raw->partition];
+	struct scan_events *events = &s->events[raw->topic][raw->partition];
 
-	if (*edge)
+	if (events->edge)
 		ledger_horizon(s->read.ledger, raw->topic,
 			       raw->timestamp < 0 ? INT64_MAX : raw->timestamp);
-	*edge = false;
+	events->edge = false;
+}
+
+static int
+take_event(struct scan *s, const struct reader_record *raw, struct err *reterr)
+{
+	pass_edge(s, raw);
+	s->n_read++;
+	return raw->offset < s->events[raw->topic][raw->partition].end
+		       ? audit_read_event(&s->read, raw, reterr)
+		       : 0;
 }
 
 static void
@@ -279,7 +343,7 @@ close_edges(struct scan *s)
 {
 	for (size_t i = 0; i < N_EVENT_TOPICS; i++)
 		for (int32_t p = 0; p < reader_partitions(s->read.reader, event_topics[i]); p++)
-			if (s->edges[event_topics[i]][p])
+			if (s->events[event_topics[i]][p].edge)
 				ledger_horizon(s->read.ledger, event_topics[i], INT64_MAX);
 }
 
@@ -301,6 +365,13 @@ is_over(const struct scan *s, int64_t reached, int64_t came)
 }
 
 static int
+went_away(struct err *reterr)
+{
+	return err_set(reterr, ERR_UNAVAILABLE, "cannot continue: Kafka sent nothing for %d s",
+		       AWAY_MS / 1000);
+}
+
+static int
 read_events(struct scan *s, struct err *reterr)
 {
 	int64_t last = clock_mono_ms(), came = last, reached = -1;
@@ -312,11 +383,9 @@ read_events(struct scan *s, struct err *reterr)
 		int rc = reader_next(s->read.reader, POLL_MS, &raw, reterr);
 
 		if (rc > 0) {
-			pass_edge(s, &raw);
-			rc = audit_read_event(&s->read, &raw, reterr);
+			rc = take_event(s, &raw, reterr);
 			last = clock_mono_ms();
 			came = ledger_waiting(s->read.ledger) < waiting ? last : came;
-			s->n_read++;
 		}
 		if (rc < 0)
 			return rc;
@@ -326,12 +395,51 @@ read_events(struct scan *s, struct err *reterr)
 			if (is_over(s, reached, came))
 				break;
 		} else if (clock_mono_ms() >= last + AWAY_MS) {
-			return err_set(reterr, ERR_UNAVAILABLE,
-				       "cannot continue: Kafka sent nothing for %d s",
-				       AWAY_MS / 1000);
+			return went_away(reterr);
 		}
 	}
 	close_edges(s);
+	return 0;
+}
+
+/* Commands that would be a gap now. */
+static size_t
+count_accused(const struct scan *s)
+{
+	return s->positions_known ? ledger_overdue(s->read.ledger)
+				  : ledger_waiting(s->read.ledger) + ledger_overdue(s->read.ledger);
+}
+
+static int
+read_earlier_events(struct scan *s, struct err *reterr)
+{
+	size_t accused = count_accused(s), left;
+	struct reader_record raw;
+	int ret;
+
+	if (!accused || s->from_beginning)
+		return 0;
+	ret = open_events_at(s, (struct reader_place){READER_BEGINNING, 0}, reterr);
+	s->n_read = 0;
+	for (int64_t last = clock_mono_ms(); ret >= 0 && !reader_caught_up(s->read.reader);) {
+		ret = reader_next(s->read.reader, POLL_MS, &raw, reterr);
+		if (ret > 0) {
+			ret = take_event(s, &raw, reterr);
+			last = clock_mono_ms();
+		}
+		show_progress(s, "earlier events");
+		if (clock_mono_ms() >= last + AWAY_MS)
+			return went_away(reterr);
+	}
+	if (ret < 0)
+		return ret;
+	close_edges(s);
+	left = count_accused(s);
+	if (left < accused)
+		report_note(s->report,
+			    "%zu final events bear a time of more than an hour before the first "
+			    "command of the range, because clocks differ; they were found by "
+			    "reading from the beginning", accused - left);
 	return 0;
 }
 
@@ -351,7 +459,7 @@ scan_run(struct scan *s, struct err *reterr)
 {
 	static int (*const steps[])(struct scan * s, struct err * reterr) = {
 		open_commands,	   open_ledger, read_commands, read_positions,
-		open_event_topics, read_events, check_alive,
+		open_event_topics, read_events, read_earlier_events, check_alive,
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
@@ -367,7 +475,7 @@ void
 scan_release(struct scan *s)
 {
 	for (int t = 0; t < TOPIC_COUNT; t++)
-		free(s->edges[t]);
+		free(s->events[t]);
 	reader_free(s->read.reader);
 	ledger_free(s->read.ledger);
 	free(s->parts);

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "envdriver/base/err.h"
@@ -117,6 +118,39 @@ offset_s(const char **p, const char *end, int *ret)
 		return false;
 	*ret = sign * (h * 3600 + m * 60);
 	return true;
+}
+
+int
+clock_parse_loose(const char *text, int64_t *ret_wall_ms)
+{
+	/* What may be missing at the end, and what it stands for. */
+	static const struct missing {
+		size_t from;	/* length of what is there before it */
+		const char *rest;
+	} all[] = {
+		{ sizeof("2026-11-23") - 1, "T00:00:00Z" },
+		{ sizeof("2026-11-23T05:17") - 1, ":00Z" },
+	};
+	char whole[64];
+	size_t len = strlen(text), end = strcspn(text, "Zz+");
+
+	if (clock_parse(text, len, ret_wall_ms) == 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		if (len != all[i].from)
+			continue;
+		snprintf(whole, sizeof(whole), "%s%s", text, all[i].rest);
+		return clock_parse(whole, strlen(whole), ret_wall_ms);
+	}
+	/* "2026-11-23T05:17Z": only the seconds are missing. */
+	if (end == all[1].from && len + 3 < sizeof(whole)) {
+		snprintf(whole, sizeof(whole), "%.*s:00%s", (int)end, text, text + end);
+		return clock_parse(whole, strlen(whole), ret_wall_ms);
+	}
+	if (len + 1 >= sizeof(whole))
+		return ERR_INVALID;
+	snprintf(whole, sizeof(whole), "%sZ", text);
+	return clock_parse(whole, strlen(whole), ret_wall_ms);
 }
 
 int

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/base/nearest.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static size_t
@@ -31,6 +32,37 @@ nearest_distance(const char *a, const char *b)
 		}
 	}
 	return rows[la % 3][lb];
+}
+
+static void
+lower(char ret[NEAREST_LEN_MAX + 2], const char *text)
+{
+	size_t n = 0;
+
+	for (; text[n] && n <= NEAREST_LEN_MAX; n++)
+		ret[n] = (char)tolower((unsigned char)text[n]);
+	ret[n] = '\0';
+}
+
+const char *
+nearest_begun(const char *word, nearest_at_fn *at, const void *arg)
+{
+	char small[NEAREST_LEN_MAX + 2], other[NEAREST_LEN_MAX + 2];
+	size_t len = strlen(word), best = (len / 3 ? len / 3 : 1) + 1, d;
+	const char *nearest = NULL, *candidate;
+
+	lower(small, word);
+	for (size_t i = 0; (candidate = at(arg, i)); i++) {
+		lower(other, candidate);
+		d = nearest_distance(small, other);
+		if (len >= 3 && d > 1 && strncmp(small, other, len) == 0)
+			d = 1;
+		if (d < best) {
+			best = d;
+			nearest = candidate;
+		}
+	}
+	return nearest;
 }
 
 const char *

@@ -23,6 +23,25 @@ static const struct unit sizes[] = {
 	{ "KiB", 1 << 10 },	     { "B", 1 },	 { NULL, 0 },
 };
 
+/* What else people write. A unit of 1000 ends in B, one of 1024 in iB or in
+ * nothing, as GNU's tools have it. */
+static const struct unit other_durations[] = {
+	{ "msec", 1 },	      { "millis", 1 },	    { "milliseconds", 1 },
+	{ "sec", 1000 },      { "secs", 1000 },	    { "second", 1000 },
+	{ "seconds", 1000 },  { "m", 60000 },	    { "mins", 60000 },
+	{ "minute", 60000 },  { "minutes", 60000 }, { "hr", 3600000 },
+	{ "hrs", 3600000 },   { "hour", 3600000 },  { "hours", 3600000 },
+	{ "day", 86400000 },  { "days", 86400000 }, { "w", 604800000 },
+	{ "week", 604800000 }, { "weeks", 604800000 }, { NULL, 0 },
+};
+
+static const struct unit other_sizes[] = {
+	{ "byte", 1 },	     { "bytes", 1 },	  { "kB", 1000 },    { "KB", 1000 },
+	{ "MB", 1000000 },   { "GB", 1000000000 }, { "TB", INT64_C(1000000000000) },
+	{ "k", 1 << 10 },    { "K", 1 << 10 },	  { "M", 1 << 20 },  { "G", 1 << 30 },
+	{ "T", (int64_t)1 << 40 }, { NULL, 0 },
+};
+
 /* Digits at the start of `text`; NULL when there are none or too many. */
 static const char *
 number(const char *text, int64_t *ret)
@@ -59,8 +78,8 @@ units_int(const char *text, int64_t *ret, struct err *reterr)
 }
 
 static int
-with_unit(const char *text, const struct unit *units, int64_t *ret, const char *expected,
-	  struct err *reterr)
+with_unit(const char *text, const struct unit *units, const struct unit *others, int64_t *ret,
+	  const char *expected, struct err *reterr)
 {
 	const struct unit *u;
 	const char *end;
@@ -72,6 +91,8 @@ with_unit(const char *text, const struct unit *units, int64_t *ret, const char *
 	while (*end == ' ')
 		end++;
 	u = find(units, end);
+	if (!u)
+		u = find(others, end);
 	if (!u || __builtin_mul_overflow(n, u->factor, &n))
 		return err_set(reterr, ERR_INVALID, "'%s' is not %s", text, expected);
 	*ret = n;
@@ -85,7 +106,7 @@ units_duration(const char *text, int64_t *ret_ms, struct err *reterr)
 		*ret_ms = 0;
 		return 0;
 	}
-	return with_unit(text, durations, ret_ms,
+	return with_unit(text, durations, other_durations, ret_ms,
 			 "a duration like 500ms, 10s, 5min, 24h or 9d", reterr);
 }
 
@@ -99,7 +120,7 @@ units_size(const char *text, int64_t *ret_bytes, struct err *reterr)
 		*ret_bytes = n;
 		return 0;
 	}
-	return with_unit(text, sizes, ret_bytes,
+	return with_unit(text, sizes, other_sizes, ret_bytes,
 			 "a size like 64KiB, 1MiB, 2GiB or plain bytes", reterr);
 }
 

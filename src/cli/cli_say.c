@@ -145,6 +145,23 @@ cli_verbose(const struct cli *cli)
 	return cli_has(cli, "verbose");
 }
 
+/* As the default, which main turned off, would have done. */
+static void
+end_by_sigpipe(void)
+{
+	signal(SIGPIPE, SIG_DFL);
+	raise(SIGPIPE);
+}
+
+void
+cli_check_reader(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO};
+
+	if (poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)))
+		end_by_sigpipe();
+}
+
 /* Waits for room, or ends by SIGPIPE, or remembers that output is lost. */
 static void
 handle_failed_write(struct cli *cli)
@@ -157,10 +174,8 @@ handle_failed_write(struct cli *cli)
 		(void)poll(&wait, 1, -1);
 		return;
 	}
-	if (errno == EPIPE) {
-		signal(SIGPIPE, SIG_DFL);
-		raise(SIGPIPE);
-	}
+	if (errno == EPIPE)
+		end_by_sigpipe();
 	cli_complain(cli, "cannot write to standard output: %s", strerror(errno));
 	cli_output_lost(cli);
 }

@@ -280,7 +280,7 @@ add_expires(const struct cli *cli, struct buf *out, struct err *reterr)
 
 	if (!value)
 		return 0;
-	if (clock_parse(value, strlen(value), &n) < 0) {
+	if (clock_parse_loose(value, &n) < 0) {
 		if (units_duration(value, &n, NULL) < 0)
 			return err_set(reterr, ERR_INVALID,
 				       "--expires: '%.64s' is neither a time like "

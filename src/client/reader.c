@@ -6,27 +6,32 @@
  * needs no permission on a group and disturbs no worker. With an end, each
  * partition has a head, and the oldest head is next; without, all partitions
  * feed one queue.
+ *
+ * The time of a record is its producer's, so that offsets are not in the order
+ * of time. All records before the offset that Kafka names for a time are
+ * earlier; behind it there may be both. A range that ends at a time is therefore
+ * read to the end of the log, and what does not lie in it is left out.
  */
 #include "envdriver/client/reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/client/kafka.h"
 #include "envdriver/kafka/offsets.h"
+#include "place_offsets.h"
 
-enum { LOOK_MS = 10000, OFFSETS_MS = 20000, HEAD_MS = 200, AWAY_MS = 30000,
-       AGAIN_US = 100000 };
+enum { LOOK_MS = 10000, OFFSETS_MS = 20000, HEAD_MS = 200, AWAY_MS = 30000 };
 
 struct part {
 	enum topic topic;
 	rd_kafka_topic_t *rkt;		/* borrowed from the reader */
 	int32_t partition;
 	int64_t next, end;
+	int64_t near;			/* where the range would end if clocks agreed */
 	struct reader_range range;
 	bool started, done;		/* done: `end` was reached */
 	rd_kafka_message_t *head;
@@ -42,6 +47,10 @@ struct reader {
 	size_t n_parts, last;		/* `last`: where the last record came from */
 	size_t behind;			/* not done; unbounded mode */
 	bool bounded;
+	int64_t from_ms, to_ms;		/* bounded mode: times of the range, [from, to) */
+	reader_skip_fn *skip;
+	void *skip_arg;
+	struct reader_late late;
 	rd_kafka_queue_t *queue;	/* unbounded mode */
 	rd_kafka_message_t *current;
 };
@@ -140,71 +149,17 @@ reader_partitions(const struct reader *r, enum topic topic)
 	return r->counts[topic];
 }
 
-static rd_kafka_resp_err_t
-ask_offsets(struct reader *r, int64_t ask, int timeout_ms, int64_t *ret)
+/* The partitions, in our order. */
+static rd_kafka_topic_partition_list_t *
+list_parts(const struct reader *r)
 {
 	rd_kafka_topic_partition_list_t *list =
 		rd_kafka_topic_partition_list_new((int)r->n_parts);
-	rd_kafka_resp_err_t rc;
 
 	for (size_t i = 0; i < r->n_parts; i++)
 		rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(r->parts[i].rkt),
-						  r->parts[i].partition)->offset = ask;
-	rc = rd_kafka_offsets_for_times(kafka_client(r->kafka), list, timeout_ms);
-	for (size_t i = 0; i < r->n_parts && !rc; i++) {
-		rc = list->elems[i].err;
-		ret[i] = list->elems[i].offset;
-	}
-	rd_kafka_topic_partition_list_destroy(list);
-	return rc;
-}
-
-/* The offset of a place in each partition, with one request per broker. For a
- * read_committed client the end is the last stable offset. Leaders are not
- * known yet right after a topic was created or a broker came back. */
-static int
-offsets_at(struct reader *r, const struct reader_place *place, int64_t *ret, struct err *reterr)
-{
-	int64_t deadline = clock_mono_ms() + OFFSETS_MS;
-	int64_t ask = place->at == READER_BEGINNING ? RD_KAFKA_OFFSET_BEGINNING
-		      : place->at == READER_END	    ? RD_KAFKA_OFFSET_END
-						    : place->value;
-	rd_kafka_resp_err_t rc;
-
-	for (;;) {
-		int64_t left = deadline - clock_mono_ms();
-
-		rc = ask_offsets(r, ask, left > 0 ? (int)left : 1, ret);
-		if (rc != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION &&
-		    rc != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE &&
-		    rc != RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE &&
-		    rc != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
-		    rc != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
-			break;
-		if (left <= 0)
-			break;
-		usleep(AGAIN_US);
-	}
-	return rc ? kafka_error(r->kafka, rc, "look up offsets", reterr) : 0;
-}
-
-/* Where `place` is; a time past the last record is the end. */
-static int
-resolve_place(struct reader *r, const struct reader_place *place, const int64_t *ends, int64_t *ret,
-	      struct err *reterr)
-{
-	int rc;
-
-	if (place->at == READER_OFFSET) {
-		for (size_t i = 0; i < r->n_parts; i++)
-			ret[i] = place->value;
-		return 0;
-	}
-	rc = offsets_at(r, place, ret, reterr);
-	for (size_t i = 0; i < r->n_parts && rc == 0; i++)
-		if (ret[i] < 0)
-			ret[i] = ends[i];
-	return rc;
+						  r->parts[i].partition);
+	return list;
 }
 
 bool
@@ -250,44 +205,66 @@ start_part(struct reader *r, struct part *p, struct err *reterr)
 	return 0;
 }
 
+void
+reader_on_skip(struct reader *r, reader_skip_fn *skip, void *arg)
+{
+	r->skip = skip;
+	r->skip_arg = arg;
+}
+
+const struct reader_late *
+reader_late(const struct reader *r)
+{
+	return r->late.count ? &r->late : NULL;
+}
+
+/* Fixes what of the part is read, if it begins at `first` and ends at `near`. */
+static void
+bound_part(struct reader *r, struct part *p, const struct reader_range *log, int64_t near)
+{
+	p->next = log->first < log->start ? log->start : log->first;
+	p->near = near < log->end ? near : log->end;
+	p->end = r->to_ms < INT64_MAX ? log->end : p->near;
+	p->range = (struct reader_range){ log->start, p->next, p->near, log->end };
+	p->done = p->next >= p->end;
+	r->behind += !p->done;
+}
+
 int
 reader_open(struct reader *r, const struct reader_place *from, const struct reader_place *to,
 	    struct err *reterr)
 {
 	static const struct reader_place end = { READER_END, 0 }, low = { READER_BEGINNING, 0 };
+	rd_kafka_topic_partition_list_t *list = list_parts(r);
 	int64_t *ends = calloc(r->n_parts + 1, sizeof(*ends));
-	int64_t *at = calloc(r->n_parts + 1, sizeof(*at));
+	int64_t *firsts = calloc(r->n_parts + 1, sizeof(*firsts));
+	int64_t *nears = calloc(r->n_parts + 1, sizeof(*nears));
 	int64_t *lows = calloc(r->n_parts + 1, sizeof(*lows));
-	int ret = ends && at && lows ? 0 : err_nomem(reterr);
+	int ret = ends && firsts && nears && lows ? 0 : err_nomem(reterr);
 
 	r->bounded = to != NULL;
-	if (ret < 0 || (ret = offsets_at(r, &end, ends, reterr)) < 0 ||
-	    (ret = offsets_at(r, &low, lows, reterr)) < 0 ||
-	    (ret = resolve_place(r, from, ends, at, reterr)) < 0)
+	r->from_ms = to && from->at == READER_TIME ? from->value : INT64_MIN;
+	r->to_ms = to && to->at == READER_TIME ? to->value : INT64_MAX;
+	if (ret < 0 || (ret = place_offsets(r->kafka, list, &end, NULL, ends, reterr)) < 0 ||
+	    (ret = place_offsets(r->kafka, list, &low, NULL, lows, reterr)) < 0 ||
+	    (ret = place_offsets(r->kafka, list, from, ends, firsts, reterr)) < 0 ||
+	    (to && (ret = place_offsets(r->kafka, list, to, ends, nears, reterr)) < 0))
 		goto out;
-	for (size_t i = 0; i < r->n_parts; i++)
-		r->parts[i].next = at[i] < lows[i] ? lows[i] : at[i];
-	if (to) {
-		ret = resolve_place(r, to, ends, at, reterr);
-		if (ret < 0)
-			goto out;
-	} else {
-		memcpy(at, ends, r->n_parts * sizeof(*at));
+	if (!to)
 		r->queue = rd_kafka_queue_new(kafka_client(r->kafka));
-	}
 	for (size_t i = 0; i < r->n_parts && ret == 0; i++) {
 		struct part *p = &r->parts[i];
 
-		p->end = at[i] < ends[i] ? at[i] : ends[i];
-		p->range = (struct reader_range){ lows[i], p->next, p->end, ends[i] };
-		p->done = p->next >= p->end;
-		r->behind += !p->done;
+		bound_part(r, p, &(struct reader_range){ lows[i], firsts[i], 0, ends[i] },
+			   to ? nears[i] : ends[i]);
 		if (!p->done || !r->bounded)
 			ret = start_part(r, p, reterr);
 	}
 out:
+	rd_kafka_topic_partition_list_destroy(list);
 	free(ends);
-	free(at);
+	free(firsts);
+	free(nears);
 	free(lows);
 	return ret;
 }
@@ -313,36 +290,64 @@ fill_record(struct reader *r, const struct part *p, rd_kafka_message_t *m,
 	};
 }
 
+/* Whether the message lies in the range. What has no time is judged by its
+ * offset. */
+static bool
+in_range(const struct reader *r, const struct part *p, const rd_kafka_message_t *m)
+{
+	rd_kafka_timestamp_type_t type;
+	int64_t time_ms = rd_kafka_message_timestamp(m, &type);
+
+	if (time_ms < 0)
+		return m->offset < p->near;
+	return time_ms >= r->from_ms && time_ms < r->to_ms;
+}
+
+/* Takes a message before the end of the part: it becomes the head, or is
+ * skipped. */
+static int
+take_message(struct reader *r, struct part *p, rd_kafka_message_t *m, struct err *reterr)
+{
+	int64_t offset = m->offset;
+
+	if (in_range(r, p, m)) {
+		p->head = m;
+		return 0;
+	}
+	rd_kafka_message_destroy(m);
+	p->done = offset + 1 >= p->end;
+	return r->skip ? r->skip(r->skip_arg, p->topic, p->partition, offset, reterr) : 0;
+}
+
 /* Fetches the partition's next message as its head, or finds its end. */
 static int
 fetch_head(struct reader *r, struct part *p, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + AWAY_MS;
 	rd_kafka_message_t *m;
-	int ret;
+	int ret = 0;
 
-	while (!p->head && !p->done) {
+	while (!p->head && !p->done && ret == 0) {
 		rd_kafka_poll(kafka_client(r->kafka), 0);
 		m = rd_kafka_consume(p->rkt, p->partition, HEAD_MS);
 		if (!m && clock_mono_ms() > deadline)
 			return kafka_error(r->kafka, RD_KAFKA_RESP_ERR__TIMED_OUT, "read", reterr);
 		if (!m)
 			continue;
-		if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-			p->done = m->offset >= p->end;
-		} else if (m->err) {
-			ret = kafka_error(r->kafka, m->err, "read", reterr);
-			rd_kafka_message_destroy(m);
-			return ret;
-		} else if (m->offset < p->end) {
-			p->head = m;
-			return 0;
-		} else {
-			p->done = true;
+		deadline = clock_mono_ms() + AWAY_MS;
+		if (!m->err && m->offset < p->end) {
+			ret = take_message(r, p, m, reterr);
+			continue;
 		}
+		if (!m->err)
+			p->done = true;
+		else if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+			p->done = m->offset >= p->end;
+		else
+			ret = kafka_error(r->kafka, m->err, "read", reterr);
 		rd_kafka_message_destroy(m);
 	}
-	return 0;
+	return ret;
 }
 
 static int64_t
@@ -351,6 +356,18 @@ head_time(const struct part *p)
 	rd_kafka_timestamp_type_t type;
 
 	return rd_kafka_message_timestamp(p->head, &type);
+}
+
+/* A record of the range that lies behind a later one. */
+static void
+note_late(struct reader *r, struct part *p, const struct reader_record *record)
+{
+	if (!r->late.count++) {
+		r->late.topic_name = record->topic_name;
+		r->late.partition = p->partition;
+		r->late.offset = p->near;
+	}
+	p->range.last = record->offset + 1;
 }
 
 static int
@@ -375,6 +392,8 @@ next_bounded(struct reader *r, struct reader_record *ret, struct err *reterr)
 	if (m->offset + 1 >= oldest->end)
 		oldest->done = true;
 	fill_record(r, oldest, m, ret);
+	if (m->offset >= oldest->near)
+		note_late(r, oldest, ret);
 	return 1;
 }
 

@@ -101,17 +101,29 @@ reader_parse_place(const char *text, struct reader_place *ret, struct err *reter
 		*ret = (struct reader_place){ READER_END, 0 };
 		return 0;
 	}
-	if (clock_parse(text, strlen(text), &n) == 0 || units_int(text, &n, NULL) == 0) {
-		*ret = (struct reader_place){ READER_TIME, n };
+	if (units_duration(text, &n, NULL) == 0 && strcmp(text, "0") != 0)
+		n = clock_wall_ms() - n;
+	else if (clock_parse_loose(text, &n) < 0 && units_int(text, &n, NULL) < 0)
+		return err_set(reterr, ERR_INVALID,
+			       "'%.64s' is not beginning, end, a date like 2026-11-23, a time "
+			       "like 2026-11-23T05:17:57Z or a duration like 15min", text);
+	/* Kafka knows no time before 1970. */
+	*ret = n <= 0 ? (struct reader_place){ READER_BEGINNING, 0 }
+		      : (struct reader_place){ READER_TIME, n };
+	return 0;
+}
+
+/* Refuses a range in which nothing can lie. What lies in the others, the log
+ * knows. */
+static int
+check_order(const char *from_text, const char *to_text, const struct reader_place *from,
+	    const struct reader_place *to, struct err *reterr)
+{
+	if (from->at != READER_TIME || to->at != READER_TIME || from->value < to->value)
 		return 0;
-	}
-	if (units_duration(text, &n, NULL) == 0) {
-		*ret = (struct reader_place){ READER_TIME, clock_wall_ms() - n };
-		return 0;
-	}
 	return err_set(reterr, ERR_INVALID,
-		       "'%.64s' is not beginning, end, a time like 2026-11-23T05:17:57Z or a "
-		       "duration like 15min", text);
+		       "the range is empty: --from %.64s is not before --to %.64s; did you mean "
+		       "--from %.64s --to %.64s?", from_text, to_text, to_text, from_text);
 }
 
 static int
@@ -149,5 +161,5 @@ reader_parse_range(const char *from, const char *to, const char *offsets,
 	ret = reader_parse_place(to ? to : "end", ret_to, reterr);
 	if (ret < 0)
 		err_prefix(reterr, "--to");
-	return ret;
+	return ret < 0 ? ret : check_order(from, to, ret_from, ret_to, reterr);
 }

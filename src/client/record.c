@@ -11,7 +11,6 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
-#include "envdriver/cli/cli.h"
 
 /* The id of a lease that is JSON text. */
 static struct span
@@ -244,23 +243,4 @@ record_write(const struct record *r, bool envelope, struct buf *out, struct err 
 	if (envelope)
 		buf_addch(out, '}');
 	return ret == 0 && out->failed ? err_nomem(reterr) : ret;
-}
-
-static bool
-matches(const struct cli *cli, const char *option, struct span is)
-{
-	const char *wanted = cli_flag(cli, option);
-
-	return !wanted || span_is(is, wanted);
-}
-
-bool
-record_wanted(const struct record *r, const struct cli *cli)
-{
-	const char *status = cli_flag(cli, "status");
-
-	return matches(cli, "command", r->command_id) && matches(cli, "lease", r->lease_id) &&
-	       matches(cli, "environment", r->environment_id) &&
-	       matches(cli, "company", r->company_id) && matches(cli, "operation", r->operation) &&
-	       (!status || span_is(r->status, status) || span_is(r->code, status));
 }

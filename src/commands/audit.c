@@ -42,6 +42,8 @@ verify_main(struct cli *cli)
 
 	if (ret < 0)
 		return cli_misuse(cli, "%s", err.text);
+	if (cli_has(cli, "limit") && !options.limit)
+		cli_note(cli, "note: --limit 0 is no limit");
 	ret = audit_verify(cli, &options, &err);
 	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : ret);
 }
@@ -65,9 +67,10 @@ static const struct cli_command verify_command = {
 	.name = "verify",
 	.summary = "Prove that each command record has exactly one final event",
 	.options = verify_options,
-	.text = "The range selects command records. Their events are searched for in all result\n"
-		"topics and the dead letters, from an hour before the first command (for a\n"
-		"range from the beginning: from the beginning) to the last stable offset.\n"
+	.text = "The range selects command records by their Kafka time, wherever they are in the\n"
+		"log. Their events are searched for in all result topics and the dead letters,\n"
+		"from an hour before the first command to the last stable offset; if one is\n"
+		"missing then, from the beginning.\n"
 		"Exit 0: proven. Exit 1: findings, one per line, each with its topic, partition,\n"
 		"offset and command:\n\n"
 		"    gap           no final event, and nobody is working on the command\n"

@@ -8,7 +8,10 @@
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/cli_schemas.h"
 #include "envdriver/client/record.h"
+#include "envdriver/client/record_filter.h"
 #include "envdriver/commands/commands.h"
+
+enum { CHECK_EVERY = 64 };	/* records: whether somebody still reads ours */
 
 struct replay {
 	struct cli *cli;
@@ -44,6 +47,8 @@ read_replay_options(struct replay *r, struct err *reterr)
 	r->partition = (int32_t)n;
 	if (limit && units_int(limit, &r->limit, NULL) < 0)
 		return err_set(reterr, ERR_INVALID, "--limit: '%.64s' is not a number", limit);
+	if (record_filter_check(r->cli, reterr) < 0)
+		return ERR_INVALID;
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		chosen += r->topics[t];
 	if ((partition || offsets) && (chosen != 1 || !partition))
@@ -69,11 +74,30 @@ open_replay(struct replay *r, struct err *reterr)
 	return ret < 0 ? ret : reader_open(r->reader, &r->from, &r->to, reterr);
 }
 
+/* What is not there is said, so that nobody takes it for an answer. */
+static void
+note_replayed(struct replay *r, int64_t all, int64_t seen)
+{
+	const struct reader_late *late = reader_late(r->reader);
+
+	if (late)
+		cli_note(r->cli,
+			 "note: %zu records of the range lie behind later ones (the first: "
+			 "%s[%d]@%lld), because the clocks of producers differ; they are shown, "
+			 "too", late->count, late->topic_name, late->partition,
+			 (long long)late->offset);
+	if (!all)
+		cli_note(r->cli, "note: there is no record in the range");
+	else if (!seen)
+		cli_note(r->cli, "note: none of the %lld records of the range passes the filter",
+			 (long long)all);
+}
+
 static int
 replay_records(struct replay *r, struct err *reterr)
 {
 	struct reader_record raw;
-	int64_t seen = 0;
+	int64_t all = 0, seen = 0;
 	int rc;
 
 	while ((!r->limit || seen < r->limit) && !cli_output_is_lost(r->cli) &&
@@ -84,12 +108,15 @@ replay_records(struct replay *r, struct err *reterr)
 			rc = record_open(cli_schemas_get(r->schemas), &raw, &record, reterr);
 		if (rc < 0)
 			return rc;
+		if (all++ % CHECK_EVERY == 0)
+			cli_check_reader();
 		if (record_wanted(&record, r->cli)) {
 			record_list_add(r->list, &record);
 			seen++;
 		}
 		record_release(&record);
 	}
+	note_replayed(r, all, seen);
 	return EXIT_DONE;
 }
 
@@ -102,6 +129,8 @@ replay_main(struct cli *cli)
 
 	if (read_replay_options(&r, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
+	if (cli_has(cli, "limit") && !r.limit)
+		cli_note(cli, "note: --limit 0 is no limit");
 	ret = open_replay(&r, &err);
 	if (ret == 0)
 		ret = replay_records(&r, &err);
@@ -132,10 +161,14 @@ const struct cli_command replay_command = {
 	.summary = "Read recorded commands and events",
 	.options = options,
 	.text = "Prints records in the order of their Kafka timestamps, up to the last stable\n"
-		"offset that each partition has at the start.\n\n"
+		"offset that each partition has at the start. A range between two times has\n"
+		"all records whose Kafka time lies in it: that is the producer's clock, so the\n"
+		"partitions are read to their ends for it. Each partition keeps its own order.\n"
+		"A PLACE is a date (midnight UTC), a time (UTC unless it has a zone), or a\n"
+		"duration ago: 30s, 5min, 24h, 9d.\n\n"
 		"    envdriver replay --command c1\n"
-		"    envdriver replay --from 2026-11-23T00:00:00Z --to 2026-11-24T00:00:00Z "
-		"--status FAILED\n"
+		"    envdriver replay --from 2026-11-23 --to 2026-11-24T12:00:00Z "
+		"--status FAILED,EXPIRED\n"
 		"    envdriver replay --topics commands --partition 0 --offsets 100..120 "
 		"--envelope\n",
 	.run = replay_main,

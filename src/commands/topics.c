@@ -6,7 +6,10 @@
  */
 #include "envdriver/client/topics_plan.h"
 
+#include <stdio.h>
+
 #include "envdriver/base/err.h"
+#include "envdriver/base/nearest.h"
 #include "envdriver/base/units.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/kafka.h"
@@ -55,6 +58,27 @@ static const struct flag {
 	{ "max-message", offsetof(struct topics_spec, max_bytes), units_size, 1024, INT32_MAX },
 };
 
+static const char *
+topic_at(const void *arg, size_t i)
+{
+	(void)arg;
+	return i < TOPIC_COUNT ? topic_name((enum topic)i) : NULL;
+}
+
+static int
+unknown_topic(const char *flag, const char *text, struct err *reterr)
+{
+	char name[NEAREST_LEN_MAX + 1];
+	const char *near;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, "="), text);
+	near = nearest_begun(name, topic_at, NULL);
+	if (near)
+		return err_set(reterr, ERR_INVALID,
+			       "--%s: unknown topic '%s'; did you mean '%s'?", flag, name, near);
+	return err_set(reterr, ERR_INVALID, "--%s: unknown topic '%s'", flag, name);
+}
+
 /* Of "6" or "commands=6": the topic (TOPIC_COUNT: all), and the value. */
 static const char *
 split_topic(const char *text, enum topic *ret)
@@ -76,8 +100,7 @@ read_flag(struct topics_plan *p, const struct flag *f, const char *text, struct 
 	int64_t n = 0;
 
 	if (!value)
-		return err_set(reterr, ERR_INVALID, "--%s %s: there is no such topic", f->name,
-			       text);
+		return unknown_topic(f->name, text, reterr);
 	if (f->parse(value, &n, reterr) < 0) {
 		err_prefix(reterr, "--%s", f->name);
 		return ERR_INVALID;

@@ -8,9 +8,10 @@
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/cli_schemas.h"
 #include "envdriver/client/record.h"
+#include "envdriver/client/record_filter.h"
 #include "envdriver/commands/commands.h"
 
-enum { POLL_MS = 1000 };
+enum { POLL_MS = 250 };
 
 struct watch {
 	struct cli *cli;
@@ -44,6 +45,8 @@ read_watch_options(struct watch *w, struct err *reterr)
 		if (ret < 0)
 			err_prefix(reterr, "--limit");
 	}
+	if (ret == 0)
+		ret = record_filter_check(w->cli, reterr);
 	return ret < 0 ? ret : cli_duration(w->cli, "timeout", &w->timeout_ms, reterr);
 }
 
@@ -74,6 +77,7 @@ watch_records(struct watch *w, struct err *reterr)
 		struct record r;
 		int rc;
 
+		cli_check_reader();
 		if (w->timeout_ms && clock_mono_ms() >= deadline)
 			return w->limit ? EXIT_AGAIN : EXIT_DONE;
 		rc = reader_next(w->reader, POLL_MS < w->timeout_ms || !w->timeout_ms
@@ -103,6 +107,8 @@ watch_main(struct cli *cli)
 
 	if (read_watch_options(&w, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
+	if (cli_has(cli, "limit") && !w.limit)
+		cli_note(cli, "note: --limit 0 is no limit");
 	ret = open_watch(&w, &err);
 	if (ret == 0)
 		ret = watch_records(&w, &err);

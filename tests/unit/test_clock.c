@@ -91,6 +91,41 @@ test_parse(void **state)
 	}
 }
 
+static const struct parse_row loose_rows[] = {
+	{ "2026-11-23T05:17:57Z",		0,	INT64_C(1795411077000) },
+	{ "2026-11-23",				0,	INT64_C(1795392000000) },
+	{ "2026-11-23T05:17",			0,	INT64_C(1795411020000) },
+	{ "2026-11-23 05:17Z",			0,	INT64_C(1795411020000) },
+	{ "2026-11-23T05:17+02:00",		0,	INT64_C(1795403820000) },
+	{ "2026-11-23T05:17:57",		0,	INT64_C(1795411077000) },
+	{ "2026-11-23T05:17:57.5",		0,	INT64_C(1795411077500) },
+	{ "1969-12-31",				0,	INT64_C(-86400000) },
+	{ "",					ERR_INVALID,	0 },
+	{ "2026-02-30",				ERR_INVALID,	0 },
+	{ "2026-11",				ERR_INVALID,	0 },
+	{ "2026-11-23T",			ERR_INVALID,	0 },
+	{ "2026-11-23T05",			ERR_INVALID,	0 },
+	{ "20261123",				ERR_INVALID,	0 },
+	{ "23.11.2026",				ERR_INVALID,	0 },
+	{ "2026-11-23T05:17:57 and more text than any time could ever have, by far",
+	  ERR_INVALID, 0 },
+};
+
+static void
+test_parse_loose(void **state)
+{
+	const struct parse_row *row;
+
+	(void)state;
+	EACH(row, loose_rows) {
+		int64_t ms = 7;
+		int code = clock_parse_loose(row->text, &ms);
+
+		if (code != row->code || ms != (code < 0 ? 7 : row->ms))
+			fail_msg("%s: %d %lld", row->text, code, (long long)ms);
+	}
+}
+
 /* The clocks are those of the system, in milliseconds, and go forward. */
 static void
 test_clocks(void **state)
@@ -114,6 +149,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_parse_loose),
 		cmocka_unit_test(test_clocks),
 	};
 

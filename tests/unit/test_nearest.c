@@ -36,11 +36,34 @@ test_nearest(void **state)
 	assert_int_equal(nearest_distance("kitten", "sitting"), 3);
 }
 
+/* Names as people remember them. */
+static void
+test_begun(void **state)
+{
+	static const char *const names[] = { "Execute", "AcquireLease", "FAILED", "Probe", NULL };
+	static const struct {
+		const char *word, *nearest;
+	} rows[] = {
+		{ "failed", "FAILED" },	     { "faild", "FAILED" },   { "execute", "Execute" },
+		{ "Execut", "Execute" },     { "exec", "Execute" },   { "acquire", "AcquireLease" },
+		{ "acquirelase", "AcquireLease" }, { "ex", "-" },     { "lease", "-" },
+		{ "", "-" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const char *got = nearest_begun(rows[i].word, word_at, names);
+
+		CHECK_TEXT(rows[i].word, got ? got : "-", rows[i].nearest);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_begun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

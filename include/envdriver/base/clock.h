@@ -22,6 +22,10 @@ int64_t clock_thread_ms(void);
 enum { CLOCK_TEXT_MAX = 32 };
 /* Writes "2026-11-23T05:17:57.000Z" into `text`, which it returns. */
 char *clock_text(int64_t wall_ms, char text[CLOCK_TEXT_MAX]);
+/* Reads a time as people write it: RFC 3339, with less than that: without a zone
+ * it is UTC, without seconds or a time of day they are zero. Returns 0 or
+ * ERR_INVALID. */
+int clock_parse_loose(const char *text, int64_t *ret_wall_ms);
 /* Reads RFC 3339 (any fraction, Z or a numeric offset). Returns 0 or
  * ERR_INVALID. */
 int clock_parse(const char *text, size_t len, int64_t *ret_wall_ms);

@@ -21,5 +21,8 @@ size_t nearest_distance(const char *a, const char *b);
 /* The candidate nearest to `word`; NULL when none is near enough to be what
  * was meant (a third of its letters, at least one). */
 const char *nearest_word(const char *word, nearest_at_fn *at, const void *arg);
+/* The same, whatever the case of letters; a candidate that begins with `word`
+ * (of three letters or more) is near, too. */
+const char *nearest_begun(const char *word, nearest_at_fn *at, const void *arg);
 
 #endif

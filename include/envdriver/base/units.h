@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * units: durations and sizes as people write them: "500ms", "10s", "5min",
- * "24h", "9d"; "64KiB", "1MiB", "2GiB", plain bytes.
+ * "24h", "9d"; "64KiB", "1MiB", "2GiB", plain bytes. Other names that mean one
+ * thing only are read, too: "5m" and "5 minutes" are 5min, "1MB" is 1000000
+ * bytes, "1M" is 1MiB.
  *
  * Owns nothing.
  */

@@ -69,13 +69,33 @@ int reader_add(struct reader *r, enum topic topic, int32_t partition, struct err
 int32_t reader_partitions(const struct reader *r, enum topic topic);
 
 /* Fixes the range: from `from` to `to` (exclusive), but not past the end that
- * the log has now, in the order of time; or, when `to` is NULL, without an end
- * in the order of arrival. */
+ * the log has now; or, when `to` is NULL, without an end in the order of
+ * arrival. With an end the range between two times has all records whose Kafka
+ * time lies in it, wherever they are in the log, and partitions are merged in
+ * the order of time; each keeps the order of its log. */
 int reader_open(struct reader *r, const struct reader_place *from, const struct reader_place *to,
 		struct err *reterr);
 
+/* Is called from reader_next for each record that lies between those of the
+ * range, in the order of the partition. A negative error ends reader_next.
+ * Before reader_open. */
+typedef int reader_skip_fn(void *arg, enum topic topic, int32_t partition, int64_t offset,
+			   struct err *reterr);
+void reader_on_skip(struct reader *r, reader_skip_fn *skip, void *arg);
+
+/* Records of the range so far that lie behind one that is later than its end,
+ * because clocks of producers differ; the first such place. NULL: none. */
+struct reader_late {
+	size_t count;
+	const char *topic_name;
+	int32_t partition;
+	int64_t offset;		/* of the later record */
+};
+const struct reader_late *reader_late(const struct reader *r);
+
 /* Offsets of one partition as reader_open found them: the log was [start, end),
- * and [first, last) is read. Without an end `last` is where the log ended.
+ * and [first, last) is read. Without an end `last` is where the log ended; it
+ * moves on when reader_next finds records of the range behind it.
  * False when the partition was not added. */
 struct reader_range {
 	int64_t start, first, last, end;

@@ -15,7 +15,6 @@
 #include "envdriver/client/reader.h"
 
 struct cli;
-struct cli_option;
 struct err;
 struct schema;
 struct schemas;
@@ -45,23 +44,6 @@ void record_release(struct record *r);
  * becomes an object with "unreadable" and its bytes. `envelope` adds topic,
  * partition, offset, timestamp, key and record. */
 int record_write(const struct record *r, bool envelope, struct buf *out, struct err *reterr);
-
-/* Options that filter records, and --envelope: for the option tables of
- * commands. */
-#define RECORD_OPTIONS \
-	{ .name = "command", .value = "ID", .help = "Records of this command" }, \
-	{ .name = "lease", .value = "ID", .help = "Records of this lease" }, \
-	{ .name = "environment", .value = "ID", .help = "Records of this environment" }, \
-	{ .name = "company", .value = "ID", .help = "Records of this company" }, \
-	{ .name = "operation", .value = "NAME", \
-	  .help = "Records of this operation, e.g. Execute" }, \
-	{ .name = "status", .value = "STATUS", \
-	  .help = "Outcome: SUCCEEDED, FAILED, INTERRUPTED, EXPIRED, DEAD_LETTER, or an error " \
-		  "code" }, \
-	{ .name = "envelope", .help = "In JSON, add topic, partition, offset, time and key" }
-
-/* Whether the record passes those options. */
-bool record_wanted(const struct record *r, const struct cli *cli);
 
 /* Shows records one by one: JSON lines, or rows of a table. NULL when out of
  * memory; the others accept NULL. */
