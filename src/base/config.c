@@ -35,7 +35,7 @@ struct config {
 };
 
 static bool
-starts(const char *text, const char *with)
+has_prefix(const char *text, const char *with)
 {
 	return strncmp(text, with, strlen(with)) == 0;
 }
@@ -125,7 +125,7 @@ set_row(struct config *c, size_t row, const char *value, const char *where, stru
 	int64_t num = 0;
 	int ret;
 
-	/* Unset, it is still there: whoever asks for it has one. */
+	/* Never NULL: it has a default that the table cannot know. */
 	if (*value == '\0' && strcmp(p->name, "instance.id") == 0) {
 		name_instance(host);
 		value = host;
@@ -212,7 +212,7 @@ key_at(const void *arg, size_t i)
 }
 
 static int
-unknown(const char *key, struct err *reterr)
+unknown_key(const char *key, struct err *reterr)
 {
 	const char *near = nearest_word(key, key_at, /* arg= */ NULL);
 
@@ -264,15 +264,15 @@ set_key(struct config *c, const char *key, const char *value, const char *where,
 		if (*p <= ' ' || *p > '~' || p - key == KEY_MAX)
 			return err_set(reterr, ERR_CONFIG, "a key may contain up to %d letters, "
 				       "digits, '.', '_' and '-'", KEY_MAX);
-	if (starts(key, PLUGIN_ENV) && key[strlen(PLUGIN_ENV)]) {
+	if (has_prefix(key, PLUGIN_ENV) && key[strlen(PLUGIN_ENV)]) {
 		const char *wrong = config_params[row_of("plugin.env")].wrong(value);
 
 		if (wrong)
 			return err_set(reterr, ERR_CONFIG, "%s: '%s' %s", key, value, wrong);
 		return set_extra(c, key, value, where, reterr);
 	}
-	if (!starts(key, KAFKA) || !key[strlen(KAFKA)])
-		return unknown(key, reterr);
+	if (!has_prefix(key, KAFKA) || !key[strlen(KAFKA)])
+		return unknown_key(key, reterr);
 	refusal = config_refusal(key + strlen(KAFKA));
 	if (refusal)
 		return err_set(reterr, ERR_CONFIG, "%s is refused: %s", key, refusal);
@@ -380,7 +380,7 @@ config_each_kafka(const struct config *c,
 		const struct extra *e = &c->extras[i];
 		int ret;
 
-		if (!starts(e->key, KAFKA))
+		if (!has_prefix(e->key, KAFKA))
 			continue;
 		ret = fn(arg, e->key + strlen(KAFKA), e->slot.text, reterr);
 		if (ret < 0) {

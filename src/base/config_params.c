@@ -242,8 +242,8 @@ static const struct refusal {
 	{ "group.protocol", "the hand-over of partitions is built on the classic protocol" },
 	{ "partition.assignment.strategy", "it has a key of its own: set assignor" },
 	{ "partitioner",
-	  "murmur2_random, as Java's: a key's commands must be in one partition whoever "
-	  "publishes them" },
+	  "murmur2_random, as Java's: all publishers must put a key's commands into the same "
+	  "partition" },
 	{ "metadata.broker.list", "it is another name of kafka.bootstrap.servers: set that" },
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jtext_scan: the fast loops that jtext's files share.
+ * jtext_scan: the inner loops over JSON text, with SSE2 where there is any.
  *
- * Private to src/base/jtext*.c.
+ * Owns nothing.
  */
 #ifndef ENVDRIVER_BASE_JTEXT_SCAN_H
 #define ENVDRIVER_BASE_JTEXT_SCAN_H

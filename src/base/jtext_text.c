@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* jtext: what strings and numbers stand for, and how strings are written. */
+/*
+ * jtext_text: what JSON strings and numbers stand for, and how strings are
+ * written. Apart from jtext.c, which only finds where values begin and end.
+ */
 #include "envdriver/base/jtext.h"
 
 #include <math.h>

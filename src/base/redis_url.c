@@ -50,7 +50,7 @@ unpercent(char *text)
 }
 
 static bool
-number(const char *from, const char *end, int max, int *ret)
+read_decimal(const char *from, const char *end, int max, int *ret)
 {
 	int v = 0;
 
@@ -102,10 +102,10 @@ read_tcp(const char *text, struct redis_url *u)
 	}
 	if (host_end == text || !copy(u->host, sizeof(u->host), text, host_end))
 		return host_end == text ? "has no host" : "has a host that is too long";
-	if (port < end && (*port != ':' || !number(port + 1, end, PORT_MAX, &u->port) ||
+	if (port < end && (*port != ':' || !read_decimal(port + 1, end, PORT_MAX, &u->port) ||
 			   u->port == 0))
 		return "has no valid port after the ':'";
-	if (end[0] && end[1] && !number(end + 1, end + strlen(end), DB_MAX, &u->db))
+	if (end[0] && end[1] && !read_decimal(end + 1, end + strlen(end), DB_MAX, &u->db))
 		return "has no valid database number after the '/'";
 	return NULL;
 }
@@ -121,7 +121,7 @@ read_unix(const char *text, struct redis_url *u)
 	if (!copy(u->path, sizeof(u->path), text, end))
 		return "has a path longer than 107 bytes";
 	if (query && (strncmp(query, "?db=", 4) != 0 ||
-		      !number(query + 4, query + strlen(query), DB_MAX, &u->db)))
+		      !read_decimal(query + 4, query + strlen(query), DB_MAX, &u->db)))
 		return "may have nothing but ?db=NUMBER after its path";
 	return NULL;
 }

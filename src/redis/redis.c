@@ -26,7 +26,8 @@ enum { LISTENERS = 8, NAME_MAX_LEN = 120, TEXT_MAX = 160,
 
 static const struct backoff backoff = { .min_ms = 100, .max_ms = 5000 };
 
-/* Codes that mean: Redis is not there for us now (docs/decisions.md D10). */
+/* Codes that mean: Redis is not there for us now (docs/decisions.md D10 (Redis or Kafka
+ * away)). */
 static const char *const outages[] = {
 	"OOM",	       "READONLY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS",
 	"CLUSTERDOWN", "TRYAGAIN", "BUSY",    "NOAUTH",	    "NOPERM",
@@ -116,7 +117,7 @@ on_redis_message(void *arg, const redisReply *reply)
 static void on_redis_retry(uv_timer_t *t);
 
 static void
-lose(struct redis *r, const char *why)
+go_down(struct redis *r, const char *why)
 {
 	bool was_up = r->state == REDIS_UP;
 	char text[TEXT_MAX + 1];
@@ -142,7 +143,7 @@ lose(struct redis *r, const char *why)
 static void
 on_redis_lost(void *arg, const char *why)
 {
-	lose(arg, why);
+	go_down(arg, why);
 }
 
 static void
@@ -151,7 +152,7 @@ on_redis_retry(uv_timer_t *t)
 	struct redis *r = t->data;
 
 	if (r->failing) {
-		lose(r, r->why + strlen(r->name) + 2);
+		go_down(r, r->why + strlen(r->name) + 2);
 		return;
 	}
 	r->state = REDIS_CONNECTING;
@@ -223,11 +224,11 @@ on_redis_tick(uv_timer_t *t)
 			redis_link_excuse(&r->link);
 	} else if (r->state == REDIS_UP) {
 		if (redis_link_silence(&r->link) > SILENCE_MS)
-			lose(r, "no reply for 5 s");
+			go_down(r, "no reply for 5 s");
 		else
 			ping(r);
 	} else if (r->state != REDIS_DOWN && now_ms(r) - r->attempt_ms > ATTEMPT_MS) {
-		lose(r, "no connection within 5 s");
+		go_down(r, "no connection within 5 s");
 	}
 	tell_tick(r);
 }
@@ -266,7 +267,7 @@ redis_prefix(const struct redis *r)
 }
 
 static int
-sent(struct redis *r, int code)
+check_sent(struct redis *r, int code)
 {
 	/* What could not be sent waits for on_up. */
 	if (code == ERR_NOMEM)
@@ -279,7 +280,7 @@ redis_send(struct redis *r, redis_reply_fn *fn, void *arg, size_t argc, const st
 {
 	if (!redis_up(r))
 		return ERR_UNAVAILABLE;
-	return sent(r, redis_conn_send(r->link.cmd, fn, arg, argc, argv));
+	return check_sent(r, redis_conn_send(r->link.cmd, fn, arg, argc, argv));
 }
 
 int
@@ -296,10 +297,10 @@ redis_sendf(struct redis *r, redis_reply_fn *fn, void *arg, const char *fmt, ...
 	va_end(ap);
 	assert(len != -2);	/* a wrong format */
 	if (len < 0)
-		return sent(r, ERR_NOMEM);
+		return check_sent(r, ERR_NOMEM);
 	code = redis_conn_send_raw(r->link.cmd, fn, arg, (struct span){ text, (size_t)len });
 	redisFreeCommand(text);
-	return sent(r, code);
+	return check_sent(r, code);
 }
 
 int

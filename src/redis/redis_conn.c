@@ -51,7 +51,7 @@ struct redis_conn {
 };
 
 static int64_t
-now_ms(const struct redis_conn *c)
+conn_now_ms(const struct redis_conn *c)
 {
 	return (int64_t)uv_now(c->flusher.loop);
 }
@@ -90,7 +90,7 @@ waiters_reserve(struct redis_conn *c)
 static void
 waiters_add(struct redis_conn *c, redis_reply_fn *fn, void *arg)
 {
-	c->waiters[(c->head + c->n) & (c->cap - 1)] = (struct waiter){ fn, arg, now_ms(c) };
+	c->waiters[(c->head + c->n) & (c->cap - 1)] = (struct waiter){ fn, arg, conn_now_ms(c) };
 	c->n++;
 }
 
@@ -157,7 +157,7 @@ on_idle(uv_idle_t *idle)
 		flush(c);
 }
 
-/* An idle handle runs once before the loop may sleep, whoever asked for it in
+/* An idle handle runs once before the loop may sleep, wherever it was started in
  * this turn: all commands of a turn go out in one write. */
 static void
 wrote(struct redis_conn *c)
@@ -283,12 +283,12 @@ dispatch(struct redis_conn *c, const redisReply *reply)
 		return;
 	}
 	if (c->n == 0) {
-		lose(c, "Redis sent a reply that nobody waits for");
+		lose(c, "Redis sent a reply to no command");
 		return;
 	}
 	w = waiters_take(c);
-	if (now_ms(c) - w.sent_ms >= REDIS_SLOW_MS)
-		c->slow_ms = now_ms(c);
+	if (conn_now_ms(c) - w.sent_ms >= REDIS_SLOW_MS)
+		c->slow_ms = conn_now_ms(c);
 	if (w.fn)
 		w.fn(w.arg, reply);
 }
@@ -308,7 +308,7 @@ bounded(const struct redis_conn *c)
 }
 
 static void
-parse(struct redis_conn *c)
+read_replies(struct redis_conn *c)
 {
 	void *reply = NULL;
 
@@ -347,12 +347,12 @@ on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *bytes)
 		lose(c, n == UV_EOF ? "Redis closed the connection" : uv_strerror((int)n));
 		return;
 	}
-	c->read_ms = now_ms(c);
+	c->read_ms = conn_now_ms(c);
 	c->reply_bytes += (size_t)n;
 	if (redisReaderFeed(c->reader, bytes->base, (size_t)n) != REDIS_OK)
 		lose(c, c->reader->errstr);
 	else
-		parse(c);
+		read_replies(c);
 }
 
 /* --- beginning and end --- */
@@ -379,7 +379,7 @@ on_connected(uv_connect_t *req, int status)
 		lose(c, uv_strerror(code));
 		return;
 	}
-	c->read_ms = now_ms(c);
+	c->read_ms = conn_now_ms(c);
 	c->ev.on_open(c->ev.arg);
 }
 
@@ -440,21 +440,21 @@ redis_conn_silence(const struct redis_conn *c)
 
 	if (c->n == 0)
 		return 0;
-	return now_ms(c) - (sent > c->read_ms ? sent : c->read_ms);
+	return conn_now_ms(c) - (sent > c->read_ms ? sent : c->read_ms);
 }
 
 int64_t
 redis_conn_slow_ms(const struct redis_conn *c)
 {
-	if (c->n && now_ms(c) - c->waiters[c->head].sent_ms >= REDIS_SLOW_MS)
-		return now_ms(c);
+	if (c->n && conn_now_ms(c) - c->waiters[c->head].sent_ms >= REDIS_SLOW_MS)
+		return conn_now_ms(c);
 	return c->slow_ms;
 }
 
 void
 redis_conn_excuse(struct redis_conn *c)
 {
-	c->read_ms = now_ms(c);
+	c->read_ms = conn_now_ms(c);
 }
 
 static void

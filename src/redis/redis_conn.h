@@ -2,13 +2,15 @@
 /*
  * redis_conn: one connection to Redis: commands out, replies in.
  *
- * Owns the socket, the bytes on their way, and who waits for which reply.
+ * Owns the socket, the bytes under way, and the callbacks that wait for replies.
  * Knows nothing of what is sent.
  *
- * The asynchronous part of hiredis is not used: version 0.14 resolves names
- * blocking, has no bound on what a reply's header claims, mistakes the answer
- * to a PING for a message once it is subscribed, and asserts on a reply that
- * nobody waits for.
+ * The asynchronous part of hiredis is not used. Version 0.14, which Debian 12
+ * has, believes any number of elements that a reply claims (CVE-2021-32765,
+ * bounded since 1.0.1), takes the answer to a PING for a message once it is
+ * subscribed (https://github.com/redis/hiredis/pull/1027, since 1.1.0), and
+ * asserts on a reply that no callback waits for. With 1.1 as the oldest version
+ * this file may go, if that assert is gone, too.
  */
 #ifndef ENVDRIVER_REDIS_REDIS_CONN_H
 #define ENVDRIVER_REDIS_REDIS_CONN_H

@@ -154,7 +154,7 @@ on_script(void *arg, const redisReply *reply)
 }
 
 static bool
-say(struct redis_greeting *g, struct redis_conn *c, redis_reply_fn *fn, size_t argc,
+send_one(struct redis_greeting *g, struct redis_conn *c, redis_reply_fn *fn, size_t argc,
     const struct span *argv)
 {
 	g->waiting++;
@@ -162,7 +162,7 @@ say(struct redis_greeting *g, struct redis_conn *c, redis_reply_fn *fn, size_t a
 }
 
 #define SAY(g, c, fn, ...) \
-	say(g, c, fn, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *), \
+	send_one(g, c, fn, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *), \
 	    spans((const char *const[]){ __VA_ARGS__ }, \
 		  sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *), \
 		  (struct span[4]){ { 0 } }))
@@ -237,13 +237,13 @@ say_track(struct redis_greeting *g)
 		argv[n++] = SPAN_LIT("PREFIX");
 		argv[n++] = span_of(g->tracks[i]);
 	}
-	return say(g, g->cmd, on_ok, n, argv);
+	return send_one(g, g->cmd, on_ok, n, argv);
 }
 
 /*
  * Kills the lost connection: Redis may hold commands of it that it has not
- * read yet. Another run of the server never saw it, and there its id may be
- * somebody else's.
+ * read yet. A server that was restarted never saw it, and its id may be another
+ * client's there.
  */
 static bool
 say_kill(struct redis_greeting *g)
@@ -270,7 +270,7 @@ say_probe(struct redis_greeting *g)
 	argv[2] = SPAN_LIT("1");
 	argv[3] = SPAN_LIT("PX");
 	argv[4] = span_of(ms);
-	return say(g, g->cmd, on_ok, 5, argv);
+	return send_one(g, g->cmd, on_ok, 5, argv);
 }
 
 static void

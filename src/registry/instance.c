@@ -71,7 +71,7 @@ static void look(struct instance *i);
 
 /* The last thing that happens: the process ends. */
 static void __attribute__((format(printf, 3, 4)))
-refuse(struct instance *i, int exit_code, const char *fmt, ...)
+refuse_start(struct instance *i, int exit_code, const char *fmt, ...)
 {
 	char text[600];
 	va_list ap;
@@ -142,7 +142,7 @@ on_prefix_meta(void *arg, const redisReply *reply)
 	}
 	name = reply->elements == 2 ? redis_span(reply->element[0]) : SPAN_NULL;
 	theirs = reply->elements == 2 ? redis_span(reply->element[1]) : SPAN_NULL;
-	refuse(i, EXIT_CONFIG,
+	refuse_start(i, EXIT_CONFIG,
 	       "redis.prefix '%s' serves %.*s '%.*s', this worker has '%s': one prefix is for one "
 	       "group on one cluster, give another redis.prefix",
 	       redis_prefix(i->redis), SPAN_FMT(name), SPAN_FMT(theirs),
@@ -190,7 +190,7 @@ on_record_taken(void *arg, const redisReply *reply)
 		i->ev.on_ready(i->ev.arg);
 		return;
 	}
-	/* Somebody was faster, or the dead one lives. */
+	/* Another worker was faster, or the predecessor is alive. */
 	i->state = INSTANCE_LOOK;
 	look(i);
 }
@@ -212,7 +212,7 @@ judge_predecessor(struct instance *i, const struct instance_found *f)
 		i->state = INSTANCE_TAKE;
 		(void)instance_record_take(&i->record, f->incarnation, f->beat, on_record_taken, i);
 	} else if (heartbeat_moved(&i->predecessor)) {
-		refuse(i, EXIT_UNAVAILABLE,
+		refuse_start(i, EXIT_UNAVAILABLE,
 		       "instance '%s' is alive (host %.*s, pid %.*s): give each worker its own "
 		       "instance.id",
 		       i->record.id, SPAN_FMT(f->host), SPAN_FMT(f->pid));
@@ -255,7 +255,7 @@ instance_check(struct instance *i, const char *cluster_id)
 	if (cluster_id) {
 		i->cluster_id = strdup(cluster_id);
 		if (!i->cluster_id) {
-			refuse(i, EXIT_AGAIN, "out of memory");
+			refuse_start(i, EXIT_AGAIN, "out of memory");
 			return;
 		}
 	}
@@ -302,7 +302,7 @@ still_ours(struct instance *i, const redisReply *reply)
 		return false;
 	if (reply->type == REDIS_REPLY_INTEGER)
 		return true;
-	refuse(i, EXIT_UNAVAILABLE,
+	refuse_start(i, EXIT_UNAVAILABLE,
 	       "another worker has taken over the name '%s' (host %.*s, pid %.*s): give each "
 	       "worker its own instance.id",
 	       i->record.id, SPAN_FMT(element(reply, 1)), SPAN_FMT(element(reply, 2)));

@@ -19,9 +19,10 @@ enum {
 
 #define EXPIRE_MS "60000"	/* of the record; for display */
 
-/* Ours now, when nobody has it, or who was found dead has it still, or we do
- * (our own lost reply). ARGV: incarnation, expiry, the dead one's incarnation
- * and heartbeat, then fields and values. */
+/* Makes the record ours when there is none, when it is still that of the dead
+ * incarnation, or when it is ours already (the reply was lost). ARGV:
+ * incarnation, expiry, the dead incarnation and its heartbeat, then fields and
+ * values. */
 static const char take_text[] =
 	"local now = redis.call('HGET', KEYS[1], 'incarnation')\n"
 	"local beat = redis.call('HGET', KEYS[1], 'beat') or ''\n"
@@ -32,10 +33,10 @@ static const char take_text[] =
 	"return 1\n";
 
 /*
- * +1, only while the record names us, or when there is none: it expires when
- * we could not write for a minute, and nobody took the name meanwhile. ARGV:
- * incarnation, expiry, then fields and values. Anything else answers with who
- * is there.
+ * +1, only while the record names us, or when there is none: it has expired
+ * when we could not write for a minute and no other worker took the name. ARGV:
+ * incarnation, expiry, then fields and values. Otherwise it replies with whose
+ * record it is.
  */
 static const char beat_text[] =
 	"local now = redis.call('HGET', KEYS[1], 'incarnation')\n"
@@ -116,7 +117,7 @@ add_pair(struct buf *text, struct span *argv, size_t *n, const char *name, const
 /* Field, value, ... into `argv`, which point into `text`; 0 when out of
  * memory. */
 static size_t
-add_pairs(struct instance_record *r, struct buf *text, struct span *argv)
+add_fields(struct instance_record *r, struct buf *text, struct span *argv)
 {
 	char pid[16], start[24], in_flight[24];
 	size_t n = 0;
@@ -143,7 +144,7 @@ add_pairs(struct instance_record *r, struct buf *text, struct span *argv)
 
 /* Key, incarnation, expiry, `more`, then fields and values. */
 static int
-write_record(struct instance_record *r, int script, const struct span *more, size_t n_more,
+write_ours(struct instance_record *r, int script, const struct span *more, size_t n_more,
 	     redis_reply_fn *fn, void *arg)
 {
 	struct span argv[3 + 2 + 2 * PAIRS] = { buf_span(&r->key), span_of(r->incarnation),
@@ -154,7 +155,7 @@ write_record(struct instance_record *r, int script, const struct span *more, siz
 
 	while (n < 3 + n_more)
 		argv[n++] = *more++;
-	pairs = add_pairs(r, &text, argv + n);
+	pairs = add_fields(r, &text, argv + n);
 	if (pairs)
 		code = redis_eval(r->redis, script, fn, arg, 1, n + pairs, argv);
 	buf_release(&text);
@@ -164,7 +165,7 @@ write_record(struct instance_record *r, int script, const struct span *more, siz
 int
 instance_record_beat(struct instance_record *r, redis_reply_fn *fn, void *arg)
 {
-	return write_record(r, r->script_beat, NULL, 0, fn, arg);
+	return write_ours(r, r->script_beat, NULL, 0, fn, arg);
 }
 
 int
@@ -174,7 +175,7 @@ instance_record_take(struct instance_record *r, struct span dead, struct span be
 	const struct span more[] = { dead.ptr ? dead : SPAN_LIT(""),
 				     beat.ptr ? beat : SPAN_LIT("") };
 
-	return write_record(r, r->script_take, more, 2, fn, arg);
+	return write_ours(r, r->script_take, more, 2, fn, arg);
 }
 
 int

@@ -74,7 +74,7 @@ positions_raise(struct positions *all, const char *topic, int32_t partition, int
 }
 
 static void
-settle(struct positions *all)
+settle_writes(struct positions *all)
 {
 	struct position *p, *next;
 
@@ -92,7 +92,7 @@ on_positions_written(void *arg, const redisReply *reply)
 
 	all->failed |= !redis_usable(all->redis, reply);
 	if (--all->busy == 0)
-		settle(all);
+		settle_writes(all);
 }
 
 /* As many as one call takes; how many that were. */
@@ -136,7 +136,7 @@ positions_write(struct positions *all)
 	while (write_some(all) == PAIRS_MAX)
 		continue;
 	if (--all->busy == 0)
-		settle(all);
+		settle_writes(all);
 }
 
 /* --- reading --- */

@@ -13,7 +13,7 @@ enum { STAT_START = 22, STAT_STATE = 3 };
 
 /* Of /proc, which does not block. Returns the length, 0 when there is none. */
 static size_t
-read_file(const char *path, char *text, size_t size)
+read_proc(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
@@ -60,7 +60,7 @@ read_stat(const char *who, int *ret_pid, char *ret_state, uint64_t *ret_start)
 	size_t len;
 
 	snprintf(path, sizeof(path), "/proc/%s/stat", who);
-	len = read_file(path, text, sizeof(text));
+	len = read_proc(path, text, sizeof(text));
 	return len && process_parse_stat((struct span){ text, len }, ret_pid, ret_state, ret_start);
 }
 
@@ -73,7 +73,7 @@ process_self(struct process *ret)
 	char state;
 	int pid;
 
-	read_file("/proc/sys/kernel/random/boot_id", p.boot_id, sizeof(p.boot_id));
+	read_proc("/proc/sys/kernel/random/boot_id", p.boot_id, sizeof(p.boot_id));
 	p.boot_id[strcspn(p.boot_id, "\n")] = '\0';
 	n = readlink("/proc/self/ns/pid", p.pid_namespace, sizeof(p.pid_namespace) - 1);
 	p.pid_namespace[n > 0 ? n : 0] = '\0';

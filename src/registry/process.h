@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * process: a process named so that nobody else can be meant: boot, pid
- * namespace, pid and start time; and whether it is gone.
+ * process: names a process so that no other can be meant (boot, pid namespace,
+ * pid, start time), and tells whether it is gone.
  *
  * Owns nothing. Reads /proc.
  */

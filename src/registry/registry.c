@@ -77,7 +77,7 @@ ended(struct registry *r, struct fetch *f, const redisReply *reply)
 }
 
 static void
-sent(struct registry *r, struct fetch *f, int code)
+undo_unsent(struct registry *r, struct fetch *f, int code)
 {
 	if (code == 0)
 		return;
@@ -88,7 +88,7 @@ sent(struct registry *r, struct fetch *f, int code)
 /* Tells once all that was asked for is in, not for each record of a load.
  * Also when nothing changed: look-ups have waited. */
 static void
-settle(struct registry *r)
+tell_when_fresh(struct registry *r)
 {
 	if (!registry_fresh(r) || !r->waited)
 		return;
@@ -170,7 +170,7 @@ on_plugin_values(void *arg, const redisReply *reply)
 		if (again)
 			fetch_item(r, it);
 	}
-	settle(r);
+	tell_when_fresh(r);
 }
 
 static void
@@ -183,7 +183,8 @@ fetch_item(struct registry *r, struct item *it)
 		return;
 	for (size_t i = 0; i < REGISTRY_FIELDS; i++)
 		argv[2 + i] = span_of(registry_field_name((enum registry_field)i));
-	sent(r, &it->fetch, redis_send(r->redis, on_plugin_values, it, 2 + REGISTRY_FIELDS, argv));
+	undo_unsent(r, &it->fetch,
+		    redis_send(r->redis, on_plugin_values, it, 2 + REGISTRY_FIELDS, argv));
 }
 
 /* --- plugin-key:<key> --- */
@@ -206,7 +207,7 @@ on_plugin_key(void *arg, const redisReply *reply)
 	}
 	if (again)
 		fetch_key(r, span_of(a->key), true);
-	settle(r);
+	tell_when_fresh(r);
 }
 
 /* `again` false: only if it was never asked for. */
@@ -222,7 +223,7 @@ fetch_key(struct registry *r, struct span key, bool again)
 		a = registry_mirror_add_alias(&r->mirror, key);
 	if (!a || !must_send(r, &a->fetch))
 		return;
-	sent(r, &a->fetch, redis_send(r->redis, on_plugin_key, a, 2, argv));
+	undo_unsent(r, &a->fetch, redis_send(r->redis, on_plugin_key, a, 2, argv));
 }
 
 /* --- all of it --- */
@@ -266,7 +267,7 @@ on_plugin_members(void *arg, const redisReply *reply)
 		take_members(r, reply);
 	if (again)
 		fetch_members(r);
-	settle(r);
+	tell_when_fresh(r);
 }
 
 static void
@@ -280,7 +281,7 @@ fetch_members(struct registry *r)
 
 	if (!must_send(r, &r->members))
 		return;
-	sent(r, &r->members, redis_send(r->redis, on_plugin_members, r, 5, argv));
+	undo_unsent(r, &r->members, redis_send(r->redis, on_plugin_members, r, 5, argv));
 }
 
 static void scan(struct registry *r, struct span cursor);
@@ -321,7 +322,7 @@ on_keys_scanned(void *arg, const redisReply *reply)
 		log_warn("Redis has too many keys to scan; any %splugin-key:* that no "
 			 "plugin names is ignored", redis_prefix(r->redis));
 	}
-	settle(r);
+	tell_when_fresh(r);
 }
 
 /* The prefix may hold what SCAN takes for a pattern. */
@@ -347,7 +348,7 @@ scan(struct registry *r, struct span cursor)
 	add_escaped(&r->key, redis_prefix(r->redis));
 	buf_adds(&r->key, "plugin-key:*");
 	argv[3] = buf_span(&r->key);
-	sent(r, &r->scanning, redis_send(r->redis, on_keys_scanned, r, 6, argv));
+	undo_unsent(r, &r->scanning, redis_send(r->redis, on_keys_scanned, r, 6, argv));
 }
 
 /*
@@ -362,7 +363,7 @@ scan_all(struct registry *r)
 }
 
 static void
-load_all(struct registry *r)
+reload_all(struct registry *r)
 {
 	struct alias *a, *next;
 
@@ -382,7 +383,7 @@ on_registry_up(void *arg)
 
 	r->up = true;
 	r->ticks = 0;
-	load_all(r);
+	reload_all(r);
 	scan_all(r);
 }
 
@@ -401,7 +402,7 @@ on_registry_tick(void *arg)
 	struct registry *r = arg;
 
 	if (++r->ticks % RELOAD_TICKS == 0)
-		load_all(r);
+		reload_all(r);
 }
 
 static bool
@@ -425,7 +426,7 @@ on_key_invalid(void *arg, struct span key)
 	if (!r->up)
 		return;
 	if (!key.ptr) {
-		load_all(r);
+		reload_all(r);
 		scan_all(r);
 	} else if (after(key, prefix, "plugin:", &rest)) {
 		struct item *it = registry_mirror_item(&r->mirror, rest);

@@ -64,7 +64,7 @@ check_field(struct span value, const struct field *f, struct jtext *ret, struct 
 	return code;
 }
 
-/* Puts the decoded text into `texts` and gives its place there, since `texts`
+/* Puts the decoded text into `texts` and gives its offset there, since `texts`
  * may move; negative when it cannot be a C string. */
 static int64_t
 add_text(struct registry_record *r, struct jtext value)
@@ -79,13 +79,13 @@ add_text(struct registry_record *r, struct jtext value)
 	return (int64_t)at;
 }
 
-struct avro_path {
+struct driver_offsets {
 	int64_t key, name;
 };
 
 static int
 read_driver(struct registry_record *r, struct jtext entry, struct registry_driver *ret,
-	    struct avro_path *place, struct err *reterr)
+	    struct driver_offsets *at, struct err *reterr)
 {
 	struct jtext key = jtext_get(entry, "driverKey");
 	struct jtext schema = jtext_get(entry, "configSchema");
@@ -95,9 +95,9 @@ read_driver(struct registry_record *r, struct jtext entry, struct registry_drive
 			       jtext_kind_name(entry.kind));
 	if (key.kind != JTEXT_STRING || jtext_is(key, ""))
 		return err_set(reterr, ERR_INVALID, "driverKey is no text");
-	place->key = add_text(r, key);
-	place->name = add_text(r, jtext_get(entry, "displayName"));
-	if (place->key < 0 || place->name < 0)
+	at->key = add_text(r, key);
+	at->name = add_text(r, jtext_get(entry, "displayName"));
+	if (at->key < 0 || at->name < 0)
 		return err_set(reterr, ERR_INVALID, "a NUL in driverKey or displayName");
 	ret->sandbox_provider = jtext_is(jtext_get(entry, "kind"), "sandbox_provider");
 	ret->entry = entry;
@@ -120,7 +120,7 @@ count_items(struct jtext array)
 }
 
 static int
-read_drivers(struct registry_record *r, struct jtext array, struct avro_path *places,
+read_drivers(struct registry_record *r, struct jtext array, struct driver_offsets *offsets,
 	     struct err *reterr)
 {
 	struct jtext_iter it;
@@ -131,7 +131,7 @@ read_drivers(struct registry_record *r, struct jtext array, struct avro_path *pl
 
 	jtext_iter_init(&it, array);
 	for (; code == 0 && jtext_iter_next(&it, &key, &item); n++) {
-		code = read_driver(r, item, &r->drivers[n], &places[n], reterr);
+		code = read_driver(r, item, &r->drivers[n], &offsets[n], reterr);
 		if (code < 0)
 			err_prefix(reterr, "manifest: environmentDrivers[%zu]", n);
 	}
@@ -140,8 +140,8 @@ read_drivers(struct registry_record *r, struct jtext array, struct avro_path *pl
 	if (r->texts.failed)
 		return err_nomem(reterr);
 	for (i = 0; i < n; i++) {
-		r->drivers[i].driver_key = r->texts.data + places[i].key;
-		r->drivers[i].display_name = r->texts.data + places[i].name;
+		r->drivers[i].driver_key = r->texts.data + offsets[i].key;
+		r->drivers[i].display_name = r->texts.data + offsets[i].name;
 	}
 	r->pub.drivers = r->drivers;
 	r->pub.n_drivers = n;
@@ -152,7 +152,7 @@ static int
 take_drivers(struct registry_record *r, struct jtext manifest, struct err *reterr)
 {
 	struct jtext array = jtext_get(manifest, "environmentDrivers");
-	struct avro_path *places = NULL;
+	struct driver_offsets *offsets = NULL;
 	size_t n;
 	int code;
 
@@ -169,14 +169,14 @@ take_drivers(struct registry_record *r, struct jtext manifest, struct err *reter
 	if (n == 0)
 		return 0;
 	r->drivers = buf_realloc(NULL, n * sizeof(*r->drivers));
-	places = buf_realloc(NULL, n * sizeof(*places));
-	if (r->drivers && places) {
+	offsets = buf_realloc(NULL, n * sizeof(*offsets));
+	if (r->drivers && offsets) {
 		memset(r->drivers, 0, n * sizeof(*r->drivers));
-		code = read_drivers(r, array, places, reterr);
+		code = read_drivers(r, array, offsets, reterr);
 	} else {
 		code = err_nomem(reterr);
 	}
-	free(places);
+	free(offsets);
 	return code;
 }
 

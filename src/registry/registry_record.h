@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * registry_record: one plugin's hash of Redis, taken apart.
+ * registry_record: the hash of one plugin in Redis, taken apart.
  *
- * Owns the values and what was made of them. A pure value: knows nothing of
- * Redis. Private to registry and its tests.
+ * Owns the values and what was made of them. Knows nothing of Redis.
  */
 #ifndef ENVDRIVER_REGISTRY_REGISTRY_RECORD_H
 #define ENVDRIVER_REGISTRY_REGISTRY_RECORD_H

@@ -19,7 +19,7 @@ enum {
 	ASKS_MAX = 64,			/* ids asked for at a time */
 	SUBJECTS_MAX = 16,
 	AT_ONCE = 2,			/* requests: half of libuv's threads */
-	UNWANTED_MS = 60000,		/* nobody looked an ask's id up for so long */
+	UNWANTED_MS = 60000,		/* an id that was not looked up for so long */
 	SAID_MAX = 120,			/* of what a registry says */
 	SUBJECT_MAX = 512,
 };
@@ -93,7 +93,7 @@ add_said(const struct http_client_answer *a, struct buf *out)
 }
 
 static void
-say(struct schema_registry *r, const struct ask *ask, const struct http_client_answer *a,
+add_failure(struct schema_registry *r, const struct ask *ask, const struct http_client_answer *a,
     struct buf *out)
 {
 	char what[SUBJECT_MAX + 32];
@@ -118,7 +118,7 @@ fail(struct schema_registry *r, const struct ask *ask, const struct http_client_
 {
 	struct buf text = BUF_INIT;
 
-	say(r, ask, a, &text);
+	add_failure(r, ask, a, &text);
 	snprintf(r->why, sizeof(r->why), "%s", text.failed ? "out of memory" : text.data);
 	buf_release(&text);
 	r->failures++;
@@ -202,11 +202,11 @@ refusal(int status)
 }
 
 static void
-refuse(struct schema_registry *r, const struct ask *ask, const struct http_client_answer *a)
+refuse_subject(struct schema_registry *r, const struct ask *ask, const struct http_client_answer *a)
 {
 	struct buf text = BUF_INIT;
 
-	say(r, ask, a, &text);
+	add_failure(r, ask, a, &text);
 	err_set(&r->refused, refusal(a->status), "subject '%s': our schema %s: %s", ask->subject,
 		a->status == 409 ? "is incompatible with what is registered there" : "is refused",
 		text.failed ? "" : text.data);
@@ -223,7 +223,7 @@ settle_subject(struct schema_registry *r, struct ask *ask, const struct http_cli
 	}
 	if (a->why || refusal(a->status) == ERR_BUG)
 		return false;
-	refuse(r, ask, a);
+	refuse_subject(r, ask, a);
 	return true;
 }
 
@@ -323,7 +323,7 @@ pump(struct schema_registry *r)
 		}
 	}
 	if (!a && !running)
-		r->why[0] = '\0';	/* nobody asks any more */
+		r->why[0] = '\0';	/* nothing is asked any more */
 }
 
 static struct ask *
@@ -361,7 +361,7 @@ schema_registry_find(void *arg, uint32_t id, const struct schema **ret, struct e
 		*a = (struct ask){ .registry = r, .active = true, .id = id, .wanted_ms = now };
 		pump(r);
 	}
-	/* With no place for it the next look-up asks. */
+	/* When all asks are taken, a later look-up asks for it. */
 	return err_set(reterr, ERR_UNAVAILABLE, "schema id %u is not known yet%s%s", id,
 		       r->why[0] ? ": " : "", r->why);
 }

@@ -142,7 +142,7 @@ static const struct row {
 	size_t times;
 	const char *why;	/* behind "<path>: "; NULL: what hiredis says */
 } rows[] = {
-	{ "a reply too many", "+OK\r\n", 2, "Redis sent a reply that nobody waits for" },
+	{ "a reply too many", "+OK\r\n", 2, "Redis sent a reply to no command" },
 	{ "sixteen GiB of elements", "*2147483647\r\n", 1, "a reply has too many elements" },
 	{ "two million elements", "*2000000\r\n", 1, "a reply has too many elements" },
 	{ "an endless line", "+aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 4096, "a reply is too large" },

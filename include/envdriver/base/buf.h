@@ -46,7 +46,7 @@ span_is(struct span a, const char *text)
 	       (a.len == 0 || memcmp(a.ptr, text, a.len) == 0);
 }
 
-/* FNV-1a: not for texts that somebody makes collide on purpose. */
+/* FNV-1a. Not for keys that an attacker may choose to collide. */
 static inline uint64_t
 span_hash(struct span s)
 {
@@ -67,7 +67,7 @@ struct buf {
 #define BUF_INIT { NULL, 0, 0, false }
 
 void buf_release(struct buf *b);
-/* Forgets the contents, keeps the memory, clears `failed`. */
+/* Empties it, keeps the memory, clears `failed`. */
 void buf_reset(struct buf *b);
 /* Makes room for `more` bytes beyond `len`; false when out of memory. */
 bool buf_reserve(struct buf *b, size_t more);
@@ -77,7 +77,7 @@ void buf_adds(struct buf *b, const char *text);
 void buf_addspan(struct buf *b, struct span s);
 void buf_addf(struct buf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Drops the first `n` bytes, all when there are fewer; `failed` stays. */
+/* Removes the first `n` bytes, or all when there are fewer; `failed` stays. */
 void buf_consume(struct buf *b, size_t n);
 /* Gives the bytes (malloc'ed, NUL-terminated) to the caller and leaves the
  * buf empty; NULL when the buf has failed. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clock: what time it is, three ways, and RFC 3339 text.
+ * clock: the clocks of the system in milliseconds, and RFC 3339 text.
  *
- * Owns nothing.
+ * Owns nothing. Nothing blocks.
  */
 #ifndef ENVDRIVER_BASE_CLOCK_H
 #define ENVDRIVER_BASE_CLOCK_H
@@ -14,7 +14,7 @@
 int64_t clock_wall_ms(void);
 /* CLOCK_MONOTONIC: for deadlines. */
 int64_t clock_mono_ms(void);
-/* CLOCK_BOOTTIME: goes on while the machine sleeps; shows that we stood still. */
+/* CLOCK_BOOTTIME: also runs while the machine sleeps, so it shows a stall. */
 int64_t clock_boot_ms(void);
 /* CPU time of the calling thread. */
 int64_t clock_thread_ms(void);

@@ -3,10 +3,14 @@
  * config: one table of parameters; `key = value` files, ENVDRIVER_KEY
  * variables and -X key=value, later wins (docs/decisions.md D3).
  *
- * Owns the values. The table (name, type, range, default, unit, description)
- * feeds the parser, `config print`, the manual page and README. Keys starting
- * "kafka." other than those of the table go to librdkafka untouched; those
- * that would break a promise are refused with the reason (docs/engine.md section 9).
+ * Written by hand: the file format is a dozen lines, and one table of ours has
+ * to feed the parser, the errors and the documents, which no library does.
+ *
+ * Owns the values. Knows nothing of what they mean. The table (name, type,
+ * range, default, unit, description) feeds the parser, `config print`, the
+ * manual page and README. Keys that start with "kafka." and are not in the table
+ * go to librdkafka untouched; those that would break a promise are refused with
+ * the reason (docs/engine.md section 9).
  */
 #ifndef ENVDRIVER_BASE_CONFIG_H
 #define ENVDRIVER_BASE_CONFIG_H

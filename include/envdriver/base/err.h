@@ -2,8 +2,8 @@
 /*
  * err: an error as a value: a code to decide with, a line of text to read.
  *
- * Owns nothing. Knows nothing of logging: a function either logs or returns
- * an err, never both.
+ * Owns nothing: a value. Knows nothing of logging: a function either logs or
+ * returns an err, never both.
  */
 #ifndef ENVDRIVER_BASE_ERR_H
 #define ENVDRIVER_BASE_ERR_H

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * jtext: JSON as text. A validating scanner that allocates nothing and
- * yields spans, and a writer that appends to a buf (docs/decisions.md D15: foreign JSON
- * passes through byte for byte; re-dumping would change numbers).
+ * yields spans, and a writer that appends to a buf.
  *
- * Owns nothing. Knows nothing of jansson, which does manifests and config
- * files. All spans are borrowed from the text that was given. Everything but
- * jtext_check expects text that jtext_check has accepted.
+ * Written by hand because foreign JSON passes through byte for byte
+ * (docs/decisions.md D15 (foreign JSON stays text)): a library that builds a
+ * tree and dumps it again changes numbers and repeated members, and allocates
+ * for each value of a command.
+ *
+ * Owns nothing. Knows nothing of jansson, which reads manifests and schemas,
+ * where only the meaning counts. All spans are borrowed from the text that was
+ * given. Everything but jtext_check expects text that jtext_check has accepted.
  */
 #ifndef ENVDRIVER_BASE_JTEXT_H
 #define ENVDRIVER_BASE_JTEXT_H

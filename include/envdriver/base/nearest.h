@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * words: the nearest right word to a wrong one, for error texts.
+ * nearest: the known word nearest to a wrong one, for error texts.
  *
- * Owns nothing.
+ * Owns nothing. Knows nothing of what the words name.
  */
 #ifndef ENVDRIVER_BASE_NEAREST_H
 #define ENVDRIVER_BASE_NEAREST_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * utf8: is it UTF-8, and where is it not.
+ * utf8: whether bytes are well-formed UTF-8, and where not.
  *
- * Owns nothing. Well-formed is what Unicode's table 3-7 lists: no overlong
+ * Owns nothing. Well-formed means what Unicode's table 3-7 lists: no overlong
  * forms, no surrogates, nothing above U+10FFFF.
  */
 #ifndef ENVDRIVER_BASE_UTF8_H

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis: the connection to Redis: two of them, one for commands and one for
- * pushes (invalidations and the `handover` channel), up or down together.
+ * redis: the connection to Redis: one for commands and one for pushes
+ * (invalidations and the `handover` channel), up or down together.
  *
  * Owns both connections, their reconnection with back-off, the deadline on
  * replies, and the scripts that are loaded there. After a loss it first kills
  * the lost command connection by its id, so that nothing sent on it runs late
- * (docs/engine.md section 4), and only then says that it is up. Knows nothing of keys
- * but "<prefix>probe", which it writes before it says that it is up: a Redis
- * that takes no writes counts as down (D10).
+ * (docs/engine.md section 4), and only then says that it is up. Knows nothing of
+ * keys but "<prefix>probe", which it writes before that: a Redis that takes no
+ * writes counts as down (docs/decisions.md D10 (Redis or Kafka away)). Called on
+ * the loop's thread; nothing blocks.
  */
 #ifndef ENVDRIVER_REDIS_REDIS_H
 #define ENVDRIVER_REDIS_REDIS_H
@@ -91,14 +92,15 @@ void redis_subscribe(struct redis *r, const char *channel,
 void redis_track(struct redis *r, const char *prefix);
 
 /* A reply that means "Redis is not there" (OOM, READONLY, LOADING,
- * MASTERDOWN and their like, and no connection): drops the connection when
- * there is one, so that everybody waits (D10), and returns true. */
+ * MASTERDOWN and their like, and no connection): ends the connection when there
+ * is one, so that everything waits (docs/decisions.md D10 (Redis or Kafka away)),
+ * and returns true. */
 bool redis_is_outage(struct redis *r, const redisReply *reply);
-/* The connection is of no use, and why: the same as a lost one. Takes effect
- * at the next turn of the loop, redis_up is false at once. */
+/* Treats the connection as lost, because of `why`. It is closed in the next turn
+ * of the loop; redis_up is false at once. */
 void redis_fail(struct redis *r, const char *why);
-/* True while every reply has come in time for `ms` on end: what a judge of
- * others' beats needs (docs/engine.md section 7). */
+/* True while every reply has come in time for `ms` on end: what a judgement
+ * on others' heartbeats needs (docs/engine.md section 7). */
 bool redis_answering_for(const struct redis *r, int64_t ms);
 
 /* "envdriver:" + rest. */

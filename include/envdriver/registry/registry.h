@@ -2,7 +2,7 @@
 /*
  * registry: the plugins in Redis, mirrored in memory, so that a look-up costs
  * no round trip. Client tracking of Redis keeps the mirror true
- * (docs/decisions.md D12 (Redis)).
+ * (docs/decisions.md D12 (look-ups from a mirror)).
  *
  * Owns the mirror. Ask registry_fresh first: while it says no, the mirror is
  * being read again, and its answers may be old. A malformed record makes its
@@ -53,10 +53,11 @@ struct registry *registry_new(struct redis *redis, void (*on_change)(void *arg),
 void registry_free(struct registry *r);
 bool registry_fresh(const struct registry *r);
 
-/* NULL when there is none. registry_by_key follows plugin-key:<key>, as the original's getByKey. */
+/* NULL when there is none. registry_by_key follows plugin-key:<key>, as the
+ * original's getByKey. Borrowed until the loop turns. */
 const struct registry_plugin *registry_by_id(const struct registry *r, struct span id);
 const struct registry_plugin *registry_by_key(const struct registry *r, struct span key);
-/* In install order: i from 0 until NULL. */
+/* In order of installation: i from 0 until NULL. */
 const struct registry_plugin *registry_at(const struct registry *r, size_t i);
 /* The plugin's driver of that key, any kind; NULL when not declared. */
 static inline const struct registry_driver *

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * schema_registry: a Confluent-compatible schema registry, asked in the loop:
- * which schema an id stands for, and under which ids ours are known (docs/decisions.md
- * D14; docs/engine.md sections 3 and 9).
+ * schema_registry: a client of a Confluent-compatible schema registry: which
+ * schema an id stands for, and under which ids our schemas are registered
+ * (docs/decisions.md D14 (two framings); docs/engine.md sections 3 and 9).
  *
- * Owns the HTTP client and what it learned. An id is asked for when somebody
- * looks it up, again with back-off while the registry gives no definite
- * answer, and for as long as somebody looks. Definite are: a body (200), and
- * a JSON error 404 or 404xx (a 404 of a proxy is not: a wrong URL must not
- * cost a command). Knows nothing of commands. Loop thread only.
+ * Owns the HTTP client and what it has learned. An id is asked for when it is
+ * looked up, and again with back-off until the registry gives a definite answer
+ * or the id is no longer looked up. Definite are a body (200) and a JSON error
+ * 404 or 404xx; a 404 of a proxy is not, since a wrong URL must not cost a
+ * command. Knows nothing of commands. Called on the loop's thread; nothing
+ * blocks.
  */
 #ifndef ENVDRIVER_REGISTRY_SCHEMA_REGISTRY_H
 #define ENVDRIVER_REGISTRY_SCHEMA_REGISTRY_H
@@ -25,7 +26,7 @@ struct schema;
 struct schema_registry;
 struct schemas;
 
-/* Something is known that was not, or a reason changed. */
+/* From the loop: something is known now, or a reason has changed. */
 typedef void schema_registry_change_fn(void *arg);
 
 /* Of schema.registry.url, which must be set. Learned ids of ours go into
@@ -54,7 +55,7 @@ uint32_t schema_registry_id(const struct schema_registry *r, const char *subject
 /* Why ids that are asked for are not known yet, one line; "" when nothing
  * went wrong. Borrowed until the loop goes on. */
 const char *schema_registry_why(const struct schema_registry *r);
-/* Ids that are asked for. */
+/* How many ids are being asked for. */
 size_t schema_registry_asking(const struct schema_registry *r);
 
 #endif
