@@ -305,7 +305,7 @@ claims_reassert(struct claims *c, struct span command_id, const struct claim_rec
 }
 
 bool
-claims_orphan(struct claims *c, struct span command_id, struct span token, struct span lease,
+claims_orphan(struct claims *c, struct span command_id, struct span token, struct span lease_json,
 	      struct span destroy)
 {
 	struct buf json = BUF_INIT;
@@ -314,7 +314,7 @@ claims_orphan(struct claims *c, struct span command_id, struct span token, struc
 	claims_draft_begin(&c->draft, command_id);
 	claims_draft_field(&c->draft, token);
 	buf_adds(&json, "{\"lease\":");
-	jtext_add_string(&json, lease);
+	buf_addspan(&json, lease_json);
 	buf_adds(&json, ",\"call\":");
 	buf_addspan(&json, json_or_null(destroy));
 	buf_addch(&json, '}');

@@ -17,6 +17,7 @@
 #include "envdriver/kafka/best_effort.h"
 #include "envdriver/plugin/rpc.h"
 #include "envdriver/plugin/supervisor.h"
+#include "orphan_record.h"
 #include "orphans.h"
 
 /* At the worst the line, the texts decoded from it, and their pieces. */
@@ -160,7 +161,7 @@ keep_for_late(struct engine *eng, struct pending_call *c, const struct entry *e)
 	if (eng->calling->n_late >= LATE_MAX)
 		return false;
 	buf_addspan(&c->command_id, e->cmd->id);
-	orphans_call_json(e, &c->json);
+	orphan_record_add_call(&c->json, e);
 	snprintf(c->token, sizeof(c->token), "%s", e->claim.token);
 	snprintf(c->plugin_id, sizeof(c->plugin_id), "%s", e->call.plugin_id);
 	snprintf(c->plugin_key, sizeof(c->plugin_key), "%s", e->call.plugin_key);
@@ -197,21 +198,17 @@ static void
 on_late_lease(void *arg, const struct rpc_answer *answer)
 {
 	struct pending_call *c = arg;
-	struct jtext id = jtext_get(answer->result, "providerLeaseId");
-	struct buf lease = BUF_INIT;
+	struct span made = result_lease_made(answer);
 
-	if (answer->end == RPC_RESULT && id.kind == JTEXT_STRING)
-		jtext_decode(id, &lease, NULL);
-	if (!lease.failed && lease.len)
+	if (made.ptr)
 		orphans_add(c->engine, &(struct orphan_lease){
-					       .lease_id = buf_span(&lease),
+					       .id_json = made,
 					       .command_id = buf_span(&c->command_id),
 					       .plugin_id = span_of(c->plugin_id),
 					       .plugin_key = span_of(c->plugin_key),
 					       .token = c->token,
 					       .call = &c->json,
 				       });
-	buf_release(&lease);
 	late_free(c);
 }
 
@@ -247,7 +244,8 @@ take_lease(struct entry *e, struct buf *lease_id)
 }
 
 static void
-on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id)
+on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id,
+	       struct buf *stray)
 {
 	struct pending_call *c = arg;
 	struct engine *eng = c->engine;
@@ -262,6 +260,7 @@ on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id)
 		if (events) {
 			take_lease(e, lease_id);
 			orphans_add_of(eng, e);
+			orphans_add_stray(eng, e, buf_span(stray));
 		}
 		pending_call_free(c);
 		core_close_entry(eng, e);
@@ -271,6 +270,7 @@ on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id)
 		e->events = *events;
 		*events = (struct events)EVENTS_INIT;
 		take_lease(e, lease_id);
+		orphans_add_stray(eng, e, buf_span(stray));
 		end_call(eng, c, c->end);
 	}
 }
@@ -306,6 +306,7 @@ on_call_answer(void *arg, const struct rpc_answer *answer)
 	struct pending_call *c = arg;
 	struct engine *eng = c->engine;
 	struct entry *e = c->entry;
+	struct buf stray = BUF_INIT;
 	struct chosen chosen;
 	struct trace t;
 
@@ -322,11 +323,14 @@ on_call_answer(void *arg, const struct rpc_answer *answer)
 		return;
 	chosen = calling_chosen(e);
 	events_reset(&e->events);
-	if (result_answered(eng->results, e->cmd, &chosen, &t, answer, &e->events,
-			    &e->lease_id) < 0)
+	if (result_answered(eng->results, e->cmd, &chosen, &t, answer, &e->events, &e->lease_id,
+			    &stray) < 0) {
 		core_nomem(eng);
-	else
+	} else {
+		orphans_add_stray(eng, e, buf_span(&stray));
 		end_call(eng, c, answer->end);
+	}
+	buf_release(&stray);
 }
 
 static void

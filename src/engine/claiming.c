@@ -14,6 +14,7 @@
 #include "envdriver/command/command.h"
 #include "envdriver/registry/instance.h"
 #include "envdriver/result/stored_answer.h"
+#include "orphan_record.h"
 #include "orphans.h"
 #include "scheduler.h"
 
@@ -265,7 +266,7 @@ claiming_seize(struct engine *eng, struct entry *e, struct span seen_token, clai
 	char token[CLAIM_TOKEN_MAX];
 
 	instance_token(eng->instance, token);
-	orphans_call_json(e, &call);
+	orphan_record_add_call(&call, e);
 	what.new_token = token;
 	what.destroy = buf_span(&call);
 	if (!call.failed)
@@ -387,7 +388,7 @@ claiming_finish(struct engine *eng, struct entry *e)
 	if (!e->claim.ours)
 		return;
 	if (finish.acquire)
-		orphans_call_json(e, &call);
+		orphan_record_add_call(&call, e);
 	finish.command_id = e->cmd->id;
 	finish.destroy = buf_span(&call);
 	if (e->claim.in_doubt)

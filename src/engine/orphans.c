@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "core.h"
 #include "envdriver/base/jtext.h"
@@ -22,68 +23,59 @@
 #include "envdriver/plugin/supervisor.h"
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
+#include "orphan_record.h"
+#include "orphan_scan.h"
 
 enum {
 	SCAN_EVERY_TICKS = 5,
-	SCAN_COUNT = 32,
 	LOCK_MS = 60000,
+	SOON_MS = 1000,			/* the lock's, while the command is not over */
 	CALL_MS = 60000,
-	FIELD_MAX = 512,
+	LISTED_MAX = 64 << 10,		/* a longer id is not put on the list */
+	DIRECT_MAX = 16 << 20,		/* nor is one longer than this handed to the plugin */
+	DIRECT_N_MAX = 16,
 };
 
 struct orphans {
-	struct orphan *current;		/* the one being looked after, or NULL */
-	bool scanning, more;		/* HSCAN is under way; another one may be there */
-	size_t turn;
-	uint64_t cursor;
+	struct orphan *current;		/* the one of the list being looked after, or NULL */
+	LIST_HEAD(, orphan) direct;	/* those that are on no list */
+	size_t n_direct;
+	struct orphan_scan scan;
+	bool more;			/* another one may be there */
 };
 
 struct orphan {
 	struct engine *engine;
 	struct buf field;	/* <commandId>:<token>, as in Redis */
 	struct buf value;	/* {"lease":…,"call":…} */
-	struct buf command_id, plugin_id, plugin_key, company_id, lease;
-	struct jtext call;	/* in value */
+	struct buf command_id, plugin_id, plugin_key, company_id;
+	struct buf lease;	/* for people, and to compare with a claim's */
+	struct jtext id, call;	/* in value */
 	struct plugin_call *running;
+	LIST_ENTRY(orphan) next;	/* among the direct ones, which have no field */
 };
 
 /* --- a lease becomes an orphan --- */
 
-static void
-add_member(struct buf *out, const char *name, struct span text)
-{
-	buf_addf(out, ",\"%s\":", name);
-	if (text.ptr)
-		jtext_add_string(out, text);
-	else
-		buf_adds(out, "null");
-}
+static void destroy_directly(struct engine *eng, const struct orphan_lease *l);
 
-void
-orphans_call_json(const struct entry *e, struct buf *out)
+/* Whether it could be put on the list, or given to the plugin at once. */
+static void
+put_orphan(struct engine *eng, const struct orphan_lease *l)
 {
-	buf_adds(out, "{\"topic\":");
-	jtext_add_string(out, span_of(e->source.topic));
-	buf_addf(out, ",\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld",
-		 (int)e->source.partition, (long long)e->source.offset,
-		 (long long)e->source.timestamp);
-	add_member(out, "pluginId", span_of(e->call.plugin_id));
-	add_member(out, "pluginKey", span_of(e->call.plugin_key));
-	add_member(out, "driverKey", e->cmd->driver_key);
-	buf_addf(out, ",\"provider\":%s",
-		 e->cmd->target == COMMAND_TARGET_PROVIDER ? "true" : "false");
-	add_member(out, "companyId", e->cmd->company_id);
-	add_member(out, "environmentId", e->cmd->environment_id);
-	add_member(out, "issueId", e->cmd->issue_id);
-	buf_adds(out, ",\"config\":");
-	jtext_add_flat(out, e->cmd->config);
-	buf_addch(out, '}');
+	if (l->id_json.len > LISTED_MAX)
+		destroy_directly(eng, l);
+	else if (l->call->failed || !claims_orphan(eng->claims, l->command_id, span_of(l->token),
+						   l->id_json, buf_span(l->call)))
+		core_nomem(eng);
+	eng->orphans->more = true;
 }
 
 void
 orphans_add(struct engine *eng, const struct orphan_lease *l)
 {
-	const struct plugin_event n = {
+	struct buf text = BUF_INIT;
+	struct plugin_event n = {
 		.type = "LEASE_ORPHANED",
 		.plugin_id = l->plugin_id,
 		.plugin_key = l->plugin_key,
@@ -93,28 +85,30 @@ orphans_add(struct engine *eng, const struct orphan_lease *l)
 		.total_crashes = -1,
 		.message = SPAN_LIT("The lease has no owner, it is to be destroyed."),
 		.command_id = l->command_id,
-		.name = l->lease_id,
 	};
+	struct jtext id;
 
+	if (jtext_check(l->id_json, RPC_DEPTH_MAX, &id, /* reterr= */ NULL) == 0)
+		orphan_record_add_name(&text, id);
+	n.name = buf_span(&text);
 	log_warn("lease '%.*s' of command '%.*s' has no owner and will be destroyed",
-		 SPAN_FMT(l->lease_id), SPAN_FMT(l->command_id));
+		 SPAN_FMT(n.name), SPAN_FMT(l->command_id));
 	metrics_add(METRIC_ORPHANS, 1);
 	core_plugin_event(eng, &n);
-	if (l->call->failed || !claims_orphan(eng->claims, l->command_id, span_of(l->token),
-					      l->lease_id, buf_span(l->call)))
-		core_nomem(eng);
+	buf_release(&text);
+	put_orphan(eng, l);
 }
 
 void
-orphans_add_of(struct engine *eng, struct entry *e)
+orphans_add_stray(struct engine *eng, struct entry *e, struct span id_json)
 {
 	struct buf call = BUF_INIT;
 
-	if (!e->lease_id.len)
+	if (!id_json.len)
 		return;
-	orphans_call_json(e, &call);
+	orphan_record_add_call(&call, e);
 	orphans_add(eng, &(struct orphan_lease){
-				 .lease_id = buf_span(&e->lease_id),
+				 .id_json = id_json,
 				 .command_id = e->cmd->id,
 				 .plugin_id = span_of(e->call.plugin_id),
 				 .plugin_key = span_of(e->call.plugin_key),
@@ -122,6 +116,21 @@ orphans_add_of(struct engine *eng, struct entry *e)
 				 .call = &call,
 			 });
 	buf_release(&call);
+}
+
+void
+orphans_add_of(struct engine *eng, struct entry *e)
+{
+	struct buf json = BUF_INIT;
+
+	if (!e->lease_id.len)
+		return;
+	jtext_add_string(&json, buf_span(&e->lease_id));
+	if (json.failed)
+		core_nomem(eng);
+	else
+		orphans_add_stray(eng, e, buf_span(&json));
+	buf_release(&json);
 	buf_reset(&e->lease_id);
 }
 
@@ -130,7 +139,7 @@ orphans_add_of(struct engine *eng, struct entry *e)
 static void
 orphan_free(struct orphan *o)
 {
-	struct engine *eng = o->engine;
+	struct orphans *all = o->engine->orphans;
 
 	if (o->running)
 		plugin_call_free(o->running);
@@ -141,8 +150,13 @@ orphan_free(struct orphan *o)
 	buf_release(&o->plugin_key);
 	buf_release(&o->company_id);
 	buf_release(&o->lease);
+	if (all->current == o) {
+		all->current = NULL;
+	} else {
+		LIST_REMOVE(o, next);
+		all->n_direct--;
+	}
 	free(o);
-	eng->orphans->current = NULL;
 }
 
 static void
@@ -154,27 +168,38 @@ add_orphan_text(struct jtext object, const char *name, struct buf *out)
 		jtext_decode(v, out, /* ret_replaced= */ NULL);
 }
 
-/* Takes the record apart; false when it is none of ours. */
+/* Takes the value apart; false when it is none of ours. */
 static bool
-parse_orphan(struct orphan *o)
+parse_value(struct orphan *o)
 {
-	struct span field = buf_span(&o->field);
 	struct jtext value;
-	/* A token has no ':'; a command id may. */
-	const char *colon = memrchr(field.ptr, ':', field.len);
 
-	if (!colon || jtext_check(buf_span(&o->value), JTEXT_DEPTH_MAX, &value, NULL) < 0 ||
+	if (jtext_check(buf_span(&o->value), RPC_DEPTH_MAX, &value, NULL) < 0 ||
 	    value.kind != JTEXT_OBJECT || jtext_get(value, "reported").kind == JTEXT_TRUE)
 		return false;
 	o->call = jtext_get(value, "call");
-	buf_add(&o->command_id, field.ptr, (size_t)(colon - field.ptr));
-	add_orphan_text(value, "lease", &o->lease);
+	o->id = jtext_get(value, "lease");
+	orphan_record_add_name(&o->lease, o->id);
 	add_orphan_text(o->call, "pluginId", &o->plugin_id);
 	add_orphan_text(o->call, "pluginKey", &o->plugin_key);
 	add_orphan_text(o->call, "companyId", &o->company_id);
 	return o->call.kind == JTEXT_OBJECT && o->lease.len && o->plugin_id.len &&
-	       !o->command_id.failed && !o->lease.failed && !o->plugin_id.failed &&
+	       !o->lease.failed && !o->plugin_id.failed &&
 	       !o->plugin_key.failed && !o->company_id.failed;
+}
+
+/* The same for a record of the list. */
+static bool
+parse_orphan(struct orphan *o)
+{
+	struct span field = buf_span(&o->field);
+	/* A token has no ':'; a command id may. */
+	const char *colon = memrchr(field.ptr, ':', field.len);
+
+	if (!colon)
+		return false;
+	buf_add(&o->command_id, field.ptr, (size_t)(colon - field.ptr));
+	return !o->command_id.failed && parse_value(o);
 }
 
 static void
@@ -202,6 +227,8 @@ remove_record(struct orphan *o)
 {
 	struct engine *eng = o->engine;
 
+	if (!o->field.len)
+		return;
 	redis_sendf(eng->redis, NULL, NULL, "HDEL %sorphans %b", redis_prefix(eng->redis),
 		    o->field.data, o->field.len);
 	redis_sendf(eng->redis, NULL, NULL, "DEL %sorphan-lock:%b", redis_prefix(eng->redis),
@@ -210,6 +237,15 @@ remove_record(struct orphan *o)
 }
 
 /* --- the call --- */
+
+static void
+lose_orphan(struct orphan *o)
+{
+	log_error("lease '%s' of command '%s' could not be destroyed; its id is longer than %d "
+		  "bytes, so it is not tried again", o->lease.data, o->command_id.data,
+		  LISTED_MAX);
+	report(o, "LEASE_ORPHANED", "The plugin did not destroy the lease; it is left alone.");
+}
 
 static void
 on_lease_destroyed(void *arg, const struct rpc_answer *answer)
@@ -221,9 +257,11 @@ on_lease_destroyed(void *arg, const struct rpc_answer *answer)
 			 o->command_id.data);
 		report(o, "LEASE_DESTROYED", "A lease without an owner was destroyed.");
 		remove_record(o);
-	} else {
+	} else if (o->field.len) {
 		log_warn("lease '%s' of command '%s' could not be destroyed, trying again in %d s",
 			 o->lease.data, o->command_id.data, LOCK_MS / 1000);
+	} else {
+		lose_orphan(o);
 	}
 	orphan_free(o);
 }
@@ -254,7 +292,7 @@ destroy_lease(struct orphan *o)
 	add_raw(&params, "issueId", o->call);
 	add_raw(&params, "config", o->call);
 	buf_adds(&params, ",\"providerLeaseId\":");
-	jtext_add_string(&params, buf_span(&o->lease));
+	jtext_add_flat(&params, o->id.raw);
 	buf_addch(&params, '}');
 	r = (struct plugin_request){
 		.plugin_id = o->plugin_id.data,
@@ -266,8 +304,43 @@ destroy_lease(struct orphan *o)
 	};
 	o->running = params.failed ? NULL : supervisor_call(o->engine->supervisor, &r, &ev);
 	buf_release(&params);
-	if (!o->running)
+	if (o->running)
+		return;
+	if (!o->field.len)
+		lose_orphan(o);
+	orphan_free(o);
+}
+
+/* Its id is too long for the list. */
+static void
+destroy_directly(struct engine *eng, const struct orphan_lease *l)
+{
+	struct orphans *all = eng->orphans;
+	struct orphan *o = calloc(1, sizeof(*o));
+	bool fits = l->id_json.len <= DIRECT_MAX && all->n_direct < DIRECT_N_MAX;
+
+	if (!o) {
+		core_nomem(eng);
+		return;
+	}
+	o->engine = eng;
+	LIST_INSERT_HEAD(&all->direct, o, next);
+	all->n_direct++;
+	buf_addspan(&o->command_id, l->command_id);
+	buf_adds(&o->value, "{\"lease\":");
+	buf_addspan(&o->value, l->id_json);
+	buf_adds(&o->value, ",\"call\":");
+	buf_addspan(&o->value, buf_span(l->call));
+	buf_addch(&o->value, '}');
+	if (o->value.failed || o->command_id.failed || !parse_value(o)) {
+		core_nomem(eng);
 		orphan_free(o);
+	} else if (fits) {
+		destroy_lease(o);
+	} else {
+		lose_orphan(o);
+		orphan_free(o);
+	}
 }
 
 /* --- the claim decides --- */
@@ -307,7 +380,10 @@ on_orphan_claim(void *arg, const redisReply *reply)
 		orphan_free(o);
 	} else if (claim_parse(redis_span(reply), &scratch, &c, NULL) < 0 ||
 		   c.state != CLAIM_DONE) {
-		orphan_free(o);	/* its command is not over: the lock's time, then again */
+		/* Its command is not over. */
+		redis_sendf(o->engine->redis, NULL, NULL, "PEXPIRE %sorphan-lock:%b %d",
+			    redis_prefix(o->engine->redis), o->field.data, o->field.len, SOON_MS);
+		orphan_free(o);
 	} else if (span_eq(c.lease, buf_span(&o->lease))) {
 		/* The plugin recognised the invocation: it was published. */
 		remove_record(o);
@@ -344,12 +420,13 @@ lock_orphan(struct orphan *o)
 /* --- the list --- */
 
 static bool
-try_orphan(struct engine *eng, const redisReply *field, const redisReply *value)
+try_orphan(void *arg, const redisReply *field, const redisReply *value)
 {
+	struct engine *eng = arg;
 	struct orphan *o;
 
-	if (field->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING ||
-	    (size_t)field->len > FIELD_MAX)
+	if (eng->stage != STAGE_RUNNING || eng->orphans->current ||
+	    field->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
 		return false;
 	o = calloc(1, sizeof(*o));
 	if (!o)
@@ -367,58 +444,45 @@ try_orphan(struct engine *eng, const redisReply *field, const redisReply *value)
 	return true;
 }
 
-static void
-on_orphans_scanned(void *arg, const redisReply *reply)
-{
-	struct engine *eng = arg;
-	struct orphans *all = eng->orphans;
-	const redisReply *rows;
-
-	all->scanning = false;
-	if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-	    reply->element[0]->type != REDIS_REPLY_STRING ||
-	    reply->element[1]->type != REDIS_REPLY_ARRAY)
-		return;
-	all->cursor = strtoull(reply->element[0]->str, NULL, 10);
-	rows = reply->element[1];
-	if (!rows->elements || eng->stage != STAGE_RUNNING)
-		return;
-	/* Another one each time: the first may be locked for a minute. */
-	for (size_t i = 0; i + 1 < rows->elements; i += 2) {
-		size_t at = (i + all->turn * 2) % (rows->elements & ~(size_t)1);
-
-		if (try_orphan(eng, rows->element[at], rows->element[at + 1]))
-			break;
-	}
-	all->turn++;
-}
-
 void
 orphans_tick(struct engine *eng)
 {
 	struct orphans *all = eng->orphans;
 
 	/* One was dealt with: another may be there. */
-	if (eng->stage != STAGE_RUNNING || all->current || all->scanning ||
+	if (eng->stage != STAGE_RUNNING || all->current || all->scan.busy ||
 	    !redis_up(eng->redis) || (eng->ticks % SCAN_EVERY_TICKS && !all->more))
 		return;
 	all->more = false;
-	all->scanning = redis_sendf(eng->redis, on_orphans_scanned, eng,
-				    "HSCAN %sorphans %llu COUNT %d", redis_prefix(eng->redis),
-				    (unsigned long long)all->cursor, SCAN_COUNT) == 0;
+	(void)orphan_scan_start(&all->scan);
 }
 
 bool
 orphans_new(struct engine *eng)
 {
 	eng->orphans = calloc(1, sizeof(*eng->orphans));
-	return eng->orphans;
+	if (!eng->orphans)
+		return false;
+	LIST_INIT(&eng->orphans->direct);
+	return true;
+}
+
+void
+orphans_connect(struct engine *eng)
+{
+	orphan_scan_init(&eng->orphans->scan, eng->redis);
+	eng->orphans->scan.on_record = try_orphan;
+	eng->orphans->scan.arg = eng;
 }
 
 void
 orphans_free(struct engine *eng)
 {
-	if (eng->orphans && eng->orphans->current)
+	if (!eng->orphans)
+		return;
+	if (eng->orphans->current)
 		orphan_free(eng->orphans->current);
+	while (!LIST_EMPTY(&eng->orphans->direct))
+		orphan_free(LIST_FIRST(&eng->orphans->direct));
 	free(eng->orphans);
 }

@@ -18,24 +18,27 @@ struct engine;
 struct entry;
 
 bool orphans_new(struct engine *eng);
+/* Once, when there is a Redis, before it is started. */
+void orphans_connect(struct engine *eng);
 /* Accepts that orphans_new failed or was not called. */
 void orphans_free(struct engine *eng);
 
-/* What destroying a lease of this command needs, as JSON. Secrets stay
- * references: the config is the command's own. */
-void orphans_call_json(const struct entry *e, struct buf *out);
-
 /* A lease and where it came from; all borrowed for the call. */
 struct orphan_lease {
-	struct span lease_id, command_id, plugin_id, plugin_key;
+	struct span id_json;		/* any JSON, as the plugin gave it */
+	struct span command_id, plugin_id, plugin_key;
 	const char *token;		/* of the attempt that brought it */
-	const struct buf *call;		/* orphans_call_json */
+	const struct buf *call;		/* orphan_record_add_call */
 };
-/* Writes it to the list in Redis, and says so. */
+/* Writes it to the list in Redis, and says so. One whose id is longer than
+ * 64 KiB is kept in no list: the plugin is asked to destroy it at once, once. */
 void orphans_add(struct engine *eng, const struct orphan_lease *lease);
 /* The lease that the entry holds, if any, has no owner: it is added, and the
  * entry no longer holds it. */
 void orphans_add_of(struct engine *eng, struct entry *e);
+/* The same for a lease that the entry's call brought and that it does not hold,
+ * as no command can name it; nothing when `id_json` is empty. */
+void orphans_add_stray(struct engine *eng, struct entry *e, struct span id_json);
 
 /* Looks for one to destroy. */
 void orphans_tick(struct engine *eng);

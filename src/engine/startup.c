@@ -413,6 +413,7 @@ make_redis(struct engine *eng, struct err *reterr)
 
 	if (!(eng->redis = redis_new(eng->loop, eng->config, reterr)))
 		return -1;
+	orphans_connect(eng);
 	claims_channel(eng->redis, &eng->startup->channel);
 	if (eng->startup->channel.failed)
 		return err_nomem(reterr);

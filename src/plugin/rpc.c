@@ -114,6 +114,7 @@ rpc_read_answer(const struct rpc_message *m, const char *method, struct rpc_answ
 		ret->data = jtext_get(m->error, "data");
 	} else {
 		ret->end = RPC_BAD_RESPONSE;
+		ret->result = m->result;
 	}
 }
 

@@ -4,9 +4,66 @@
  * end. The readers of four operations of answer_read.
  */
 #include "answer_read.h"
+
+#include <stdio.h>
+
 #include "answer_reader.h"
 #include "envdriver/command/command.h"
+#include "envdriver/command/operation.h"
 #include "envdriver/plugin/rpc.h"
+
+/* Metadata lies one level deep in a command's `lease`. */
+enum { METADATA_DEPTH_MAX = JTEXT_DEPTH_MAX - 1 };
+
+/* The id as later commands name it, which must be the one that the plugin
+ * knows: a number is its text; a string that cannot be kept as it is, or is longer than
+ * a command's may be, is no id. */
+static bool
+read_lease_id(struct answer_reader *r, struct jtext id)
+{
+	struct buf *text = &r->answer->texts[ANSWER_LEASE_ID];
+	bool replaced = false;
+	char expected[48], got[48];
+
+	if (id.kind == JTEXT_NUMBER)
+		buf_addspan(text, id.raw);
+	else
+		jtext_decode(id, text, &replaced);
+	if (replaced) {
+		answer_reader_refuse(r, "result.providerLeaseId", "Unicode characters",
+				     "lone surrogates");
+		return false;
+	}
+	if (r->reply->repaired && memmem(text->data, text->len, "\xef\xbf\xbd", 3)) {
+		answer_reader_refuse(r, "result.providerLeaseId", "UTF-8", "other bytes");
+		return false;
+	}
+	if (text->len > OPERATION_ID_MAX) {
+		snprintf(expected, sizeof(expected), "at most %d bytes", OPERATION_ID_MAX);
+		snprintf(got, sizeof(got), "%zu", text->len);
+		answer_reader_refuse(r, "result.providerLeaseId", expected, got);
+		return false;
+	}
+	if (id.kind == JTEXT_NUMBER)
+		answer_warn(r->answer, "\"providerLeaseId\" is a number; later commands name it "
+				       "by its text");
+	r->answer->has[ANSWER_LEASE_ID] = true;
+	return true;
+}
+
+/* What a command that names the lease cannot carry back. */
+static void
+check_metadata(struct answer *a, struct jtext metadata)
+{
+	struct jtext root;
+
+	if (answer_given(metadata) && metadata.kind != JTEXT_OBJECT)
+		answer_warn(a, "the lease's \"metadata\" is not an object");
+	else if (answer_given(metadata) &&
+		 jtext_check(metadata.raw, METADATA_DEPTH_MAX, &root, /* reterr= */ NULL) < 0)
+		answer_warn(a, "the lease's \"metadata\" is nested deeper than the %d levels that "
+			       "a command may hand back", METADATA_DEPTH_MAX);
+}
 
 /* Reads {providerLeaseId, metadata, expiresAt}; false on a BAD_RESPONSE. The
  * id's slot is set when the plugin gave one that is not empty. */
@@ -14,8 +71,8 @@ static bool
 read_lease(struct answer_reader *r)
 {
 	static const struct answer_field fields[] = {
-		{ "providerLeaseId", ANSWER_IS(JTEXT_STRING) | ANSWER_IS(JTEXT_NULL),
-		  JTEXT_STRING },
+		{ "providerLeaseId", ANSWER_IS(JTEXT_STRING) | ANSWER_IS(JTEXT_NUMBER) |
+		  ANSWER_IS(JTEXT_NULL), JTEXT_STRING },
 		{ "metadata", 0, JTEXT_OBJECT },
 		{ "expiresAt", 0, JTEXT_STRING },
 	};
@@ -23,9 +80,10 @@ read_lease(struct answer_reader *r)
 
 	if (!answer_reader_fields(r, fields, sizeof(fields) / sizeof(fields[0]), v))
 		return false;
+	if (answer_given(v[0]) && !jtext_is(v[0], "") && !read_lease_id(r, v[0]))
+		return false;
 	r->answer->has_lease = true;
-	if (v[0].kind == JTEXT_STRING && !jtext_is(v[0], ""))
-		answer_reader_decode(r, ANSWER_LEASE_ID, "providerLeaseId", v[0]);
+	check_metadata(r->answer, v[1]);
 	r->answer->metadata = answer_json(v[1]);
 	if (answer_given(v[2]))
 		answer_reader_decode(r, ANSWER_EXPIRES_AT, "expiresAt", v[2]);

@@ -21,13 +21,20 @@ void
 answer_reader_bad(struct answer_reader *r, const char *path, const char *expected,
 		  enum jtext_kind got)
 {
+	answer_reader_refuse(r, path, expected, jtext_kind_name(got));
+}
+
+void
+answer_reader_refuse(struct answer_reader *r, const char *path, const char *expected,
+		     const char *got)
+{
 	struct buf *message = &r->answer->outcome.message;
 
 	outcome_begin(&r->answer->outcome, CODE_BAD_RESPONSE);
 	buf_adds(message, "Plugin \"");
 	buf_addspan(message, answer_reader_plugin_key(r));
 	buf_addf(message, "\" answered %s with %s: expected %s, got %s.", r->reply->method,
-		 path, expected, jtext_kind_name(got));
+		 path, expected, got);
 }
 
 bool

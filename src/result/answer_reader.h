@@ -40,6 +40,9 @@ bool answer_reader_fields(struct answer_reader *r, const struct answer_field *fi
 /* BAD_RESPONSE: `path` is "result" or "result.<field>". */
 void answer_reader_bad(struct answer_reader *r, const char *path, const char *expected,
 		       enum jtext_kind got);
+/* The same for a value of the right type. */
+void answer_reader_refuse(struct answer_reader *r, const char *path, const char *expected,
+			  const char *got);
 /* Appends a string decoded, anything else as JSON text; lone surrogates are
  * replaced, and a warning names the field. */
 void answer_reader_add_text(struct answer_reader *r, struct buf *out, const char *name,

@@ -122,23 +122,33 @@ or_empty(struct span s)
 }
 
 static int
-keep_lease_id(struct span id, struct buf *ret_lease_id)
+keep_span(struct span text, struct buf *ret)
 {
-	if (!ret_lease_id)
+	if (!ret)
 		return 0;
-	buf_reset(ret_lease_id);
-	buf_addspan(ret_lease_id, id);
-	return ret_lease_id->failed ? ERR_NOMEM : 0;
+	buf_reset(ret);
+	buf_addspan(ret, or_empty(text));
+	return ret->failed ? ERR_NOMEM : 0;
+}
+
+struct span
+result_lease_made(const struct rpc_answer *reply)
+{
+	struct jtext id = jtext_get(reply->result, "providerLeaseId");
+
+	if (reply->end != RPC_RESULT && reply->end != RPC_BAD_RESPONSE)
+		return SPAN_NULL;
+	return answer_given(id) && !jtext_is(id, "") ? id.raw : SPAN_NULL;
 }
 
 int
 result_answered(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
 		const struct trace *t, const struct rpc_answer *reply, struct events *ret,
-		struct buf *ret_lease_id)
+		struct buf *ret_lease_id, struct buf *ret_stray)
 {
 	struct answer *a = &ctx->answer;
 	struct trace trace = *t;
-	struct span acquired = SPAN_NULL, id;
+	struct span acquired = SPAN_NULL, stray = SPAN_NULL;
 	struct result_job job = {
 		.ctx = ctx,
 		.command = c,
@@ -160,6 +170,10 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	if (c->op->id == OPERATION_ACQUIRE_LEASE) {
 		acquired = answer_text(a, ANSWER_LEASE_ID);
 		job.lease_id = acquired;
+		stray = acquired.ptr ? SPAN_NULL : result_lease_made(reply);
+		if (stray.ptr)
+			answer_warn(a, "no command can name the lease that the plugin acquired: "
+				       "it is destroyed");
 		/* docs/engine.md section 1, P4 (no lease is forgotten). */
 		if (trace.attempt > 1 && trace.invocation_id)
 			answer_warn(a, "attempt %d of this AcquireLease: an earlier one, with the "
@@ -169,8 +183,7 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	job.streams[RESULT_STDOUT].text = or_empty(answer_text(a, ANSWER_STDOUT));
 	job.streams[RESULT_STDERR].text = or_empty(answer_text(a, ANSWER_STDERR));
 	/* Kept first: RESULT_TOO_LARGE empties the answer. */
-	id = acquired.ptr ? acquired : SPAN_LIT("");
-	if (keep_lease_id(id, ret_lease_id) < 0)
+	if (keep_span(acquired, ret_lease_id) < 0 || keep_span(stray, ret_stray) < 0)
 		return ERR_NOMEM;
 	if (acquired.ptr && ret_lease_id)
 		job.lease_id = buf_span(ret_lease_id);

@@ -134,9 +134,10 @@ test_orphan(void **state)
 {
 	(void)state;
 	put(NULL);
-	assert_true(claims_orphan(claims, SPAN_LIT(ID), SPAN_LIT("T"), SPAN_LIT("a\"b\n"),
+	assert_true(claims_orphan(claims, SPAN_LIT(ID), SPAN_LIT("T"), SPAN_LIT("\"a\\\"b\\n\""),
 				  SPAN_LIT("{\"p\":2}")));
-	assert_true(claims_orphan(claims, SPAN_LIT(ID), SPAN_LIT("U"), SPAN_LIT("x"), SPAN_NULL));
+	assert_true(claims_orphan(claims, SPAN_LIT(ID), SPAN_LIT("U"), SPAN_LIT("\"x\""),
+				  SPAN_NULL));
 	assert_int_equal(claims_finishing(claims), 2);
 	rig_until(&rig, finished, NULL, PATIENCE_MS);
 	assert_string_equal(rig_ask(&rig, "HGET envdriver:orphans c1:T"),

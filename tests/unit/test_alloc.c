@@ -202,7 +202,7 @@ answered(const struct command *c, struct jtext result, struct result_limits limi
 
 	if (!ctx)
 		return false;
-	ret = result_answered(ctx, c, &chosen, &called, &a, &e, &id);
+	ret = result_answered(ctx, c, &chosen, &called, &a, &e, &id, NULL);
 	assert_true(ret == ERR_NOMEM || (ret == 0 && e.count > 0));
 	outcome_fail(&o, CODE_TIMEOUT, "no answer in %d ms", 5);
 	if (ret == 0)

@@ -28,7 +28,7 @@ static const struct row {
 	{ "2.0 is 2", V ",\"id\":1.0,\"result\":1}\n", "end m result 1;" },
 	{ "1e0 too", V ",\"id\":10e-1,\"result\":1}\n", "end m result 1;" },
 	{ "error", V ",\"id\":1,\"error\":{\"message\":\"no\"}}\n", "end m error \"no\";" },
-	{ "result and error null", V ",\"id\":1,\"result\":1,\"error\":null}\n", "end m bad ;" },
+	{ "result and error null", V ",\"id\":1,\"result\":1,\"error\":null}\n", "end m bad 1;" },
 	{ "method beside a result", V ",\"id\":1,\"method\":\"x\",\"result\":2}\n",
 	  "end m result 2;" },
 	{ "unterminated", V ",\"id\":1,\"result\":2}", "" },

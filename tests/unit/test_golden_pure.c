@@ -191,7 +191,8 @@ run_unsent(struct jtext recorded, const struct command *c)
 	struct events e = EVENTS_INIT;
 
 	if (made_by_host(jtext_get(recorded, "error"), &line, &a)) {
-		assert_int_equal(result_answered(results, c, &nobody, &called, &a, &e, NULL), 0);
+		assert_int_equal(result_answered(results, c, &nobody, &called, &a, &e, NULL, NULL),
+					 0);
 	} else if (c->target == COMMAND_TARGET_PROVIDER) {
 		outcome_fail(&o, CODE_PROVIDER_NOT_AVAILABLE, "Sandbox provider \"%s\" is not "
 			     "installed or its plugin worker is not running.", c->driver_key.ptr);
@@ -216,7 +217,8 @@ run_answered(struct jtext recorded, const struct command *c, int64_t id, struct 
 	struct events e = EVENTS_INIT;
 
 	if (find_answer(recorded, id, &line, &a)) {
-		assert_int_equal(result_answered(results, c, &chosen, &called, &a, &e, NULL), 0);
+		assert_int_equal(result_answered(results, c, &chosen, &called, &a, &e, NULL, NULL),
+					 0);
 		compare_counted(recorded, &e);
 	} else {
 		skip_case("the reply is shortened in the recording");

@@ -22,7 +22,7 @@ test_a_probe_to_the_byte(void **state)
 
 	(void)state;
 	t.warnings = warnings;
-	assert_int_equal(result_answered(ctx, c, &chosen, &t, &a, &e, NULL), 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &t, &a, &e, NULL, NULL), 0);
 	fixture_print_events(&e, &text);
 	assert_string_equal(text.data,
 		"probe-results env\n"
@@ -116,7 +116,8 @@ test_own_fields(void **state)
 		struct events e = EVENTS_INIT;
 		struct buf text = BUF_INIT;
 
-		CHECK(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL) == 0);
+		CHECK(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL,
+							   NULL) == 0);
 		CHECK(row->name, e.count == 1);
 		fixture_print_events(&e, &text);
 		CHECK_HAS(row->name, text.data, row->topic_and_key);
@@ -141,7 +142,7 @@ test_acquired_lease_is_named(void **state)
 	(void)state;
 	buf_adds(&id, "old");
 	again.attempt = 2;
-	assert_int_equal(result_answered(ctx, c, &chosen, &again, &a, &e, &id), 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &again, &a, &e, &id, NULL), 0);
 	assert_string_equal(id.data, "new");
 	fixture_print_events(&e, &text);
 	CHECK_HAS("id", text.data, "\"providerLeaseId\":\"new\"},\"outcome\"");
@@ -149,7 +150,7 @@ test_acquired_lease_is_named(void **state)
 		"\"warnings\":[\"attempt 2 of this AcquireLease: an earlier "
 				      "one, with the same invocation id " UUID);
 	a.result = fixture_json("null");
-	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id), 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id, NULL), 0);
 	assert_int_equal(id.len, 0);
 	buf_release(&text);
 	buf_release(&id);
@@ -284,7 +285,7 @@ test_not_sent(void **state)
 	struct buf text = BUF_INIT;
 
 	(void)state;
-	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL), 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL, NULL), 0);
 	fixture_print_events(&e, &text);
 	CHECK_HAS("not sent", text.data, "\"code\":\"NO_RUNNING_WORKER\"");
 	CHECK_HAS("not sent", text.data, "\"attempt\":0,\"invocationId\":null,\"callToken\":null");

@@ -143,9 +143,9 @@ static const struct answer_row {
 	{ "error is a huge number", "\"error\":1e999", RPC_ERROR, NULL, NULL, NULL, NULL },
 	{ "error is an empty array", "\"error\":[]", RPC_ERROR, NULL, NULL, NULL, NULL },
 	{ "error null beside result", "\"result\":{},\"error\":null", RPC_BAD_RESPONSE,
-	  NULL, NULL, NULL, NULL },
+	  "{}", NULL, NULL, NULL },
 	{ "error null alone", "\"error\":null", RPC_BAD_RESPONSE, NULL, NULL, NULL, NULL },
-	{ "error false", "\"result\":1,\"error\":false", RPC_BAD_RESPONSE, NULL, NULL, NULL, NULL },
+	{ "error false", "\"result\":1,\"error\":false", RPC_BAD_RESPONSE, "1", NULL, NULL, NULL },
 	{ "error 0",	"\"error\":-0.0", RPC_BAD_RESPONSE, NULL, NULL, NULL, NULL },
 	{ "error empty string", "\"error\":\"\"", RPC_BAD_RESPONSE, NULL, NULL, NULL, NULL },
 };

@@ -145,11 +145,11 @@ void claims_reassert(struct claims *c, struct span command_id, const struct clai
 
 /*
  * Writes a lease to `orphans`; repeated while the process lives. The value is
- * {"lease":"<lease>","call":<destroy>}; `destroy` is JSON, what a call that
- * destroys the lease needs, ptr NULL: null. False when out of memory.
+ * {"lease":<lease>,"call":<destroy>}; both are JSON: the lease's id, and what a
+ * call that destroys it needs, ptr NULL: null. False when out of memory.
  */
-bool claims_orphan(struct claims *c, struct span command_id, struct span token, struct span lease,
-		   struct span destroy);
+bool claims_orphan(struct claims *c, struct span command_id, struct span token,
+		   struct span lease_json, struct span destroy);
 
 /* No callback comes for this request any more, and it is not repeated; what was
  * sent may still take effect. Accepts NULL. */

@@ -42,7 +42,7 @@ void rpc_parse(struct span line, struct rpc_message *ret);
 enum rpc_end {
 	RPC_RESULT,		/* `result` is the answer */
 	RPC_ERROR,		/* the plugin's own error: code, message, data */
-	RPC_BAD_RESPONSE,	/* `result` beside `error: null` */
+	RPC_BAD_RESPONSE,	/* `result` beside `error: null`; it is set, too */
 	RPC_TIMED_OUT,		/* `text` has the message */
 	RPC_DIED,		/* the worker died: `text` */
 	RPC_NOT_SENT,		/* nothing reached the plugin: `text` */

@@ -67,11 +67,16 @@ void result_ctx_free(struct result_ctx *ctx);
  * sets before it, and the result is its last event. There is always exactly one
  * result: one that would be too large becomes RESULT_TOO_LARGE. `ret_lease_id`
  * (may be NULL) gets the id of the lease that an AcquireLease brought, for the
- * claim and the orphan list. Negative only when out of memory.
+ * claim and the orphan list. `ret_stray` (may be NULL) gets instead, as JSON of
+ * any kind and length, an id that no command can name: that lease is to be
+ * destroyed. Negative only when out of memory.
  */
 int result_answered(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
 		    const struct trace *t, const struct rpc_answer *reply, struct events *ret,
-		    struct buf *ret_lease_id);
+		    struct buf *ret_lease_id, struct buf *ret_stray);
+/* The JSON of the lease's id in the reply to an AcquireLease, of whatever kind
+ * it is; ptr NULL: there is none. Borrowed from the reply. */
+struct span result_lease_made(const struct rpc_answer *reply);
 
 /* An end without a reply: resolution failed, expired, interrupted, too large. A
  * Probe of a provider that is not there is an ordinary, SUCCEEDED result

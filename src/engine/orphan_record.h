@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * orphan_record: what the list of orphans holds of a lease, in words
+ * (docs/schemas.md, `orphans`).
+ *
+ * Owns nothing. Knows nothing of Redis and of what becomes of the lease.
+ */
+#ifndef ENVDRIVER_ENGINE_ORPHAN_RECORD_H
+#define ENVDRIVER_ENGINE_ORPHAN_RECORD_H
+
+#include "envdriver/base/buf.h"
+#include "envdriver/base/jtext.h"
+
+struct entry;
+
+/* Appends what destroying a lease of this command needs, as JSON. Secrets stay
+ * references: the config is the command's own. */
+void orphan_record_add_call(struct buf *out, const struct entry *e);
+/* Appends a lease's id, of any kind, as text; cut when no command can name it
+ * for its length. */
+void orphan_record_add_name(struct buf *out, struct jtext id);
+
+#endif
