@@ -36,7 +36,7 @@ folders := base avro redis registry plugin claim kafka command result engine cli
 	worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
 	config_value crash digest err jtext jtext_text log log_once log_writer metrics nearest \
-	redis_url units utf8
+	redis_url service_link units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts
@@ -76,7 +76,7 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \
 	prescan reader_parse redis_url registry request request_secret resolver result result_drivers \
 	result_log rpc scheduler schema schema_ids schema_names schema_text scope \
-	stored_answer supervisor_table txn units window worker worker_end)
+	service_link stored_answer supervisor_table txn units window worker worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
 	redis_rig registry_check supervisor_check supervisor_rig

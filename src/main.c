@@ -4,6 +4,8 @@
  *
  * Owns nothing beyond the table: each command is a file under commands/.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <hiredis/hiredis.h>
 #include <jansson.h>
 #include <librdkafka/rdkafka.h>
@@ -189,12 +191,28 @@ run_command(struct cli *cli, int argc, char *argv[], char *envp[])
 	return cli_found(cli)->run(cli);
 }
 
+/*
+ * A descriptor of ours must not become number 0, 1 or 2: what is written to
+ * these would go into it, and a child would lose it. Reading a closed input and
+ * writing a closed output stay errors.
+ */
+static void
+open_missing_descriptors(void)
+{
+	static const int modes[] = { O_WRONLY, O_RDONLY, O_RDWR };
+
+	for (int fd = 0; fd < (int)(sizeof(modes) / sizeof(*modes)); fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)open("/dev/null", modes[fd]);	/* takes the lowest number */
+}
+
 int
 main(int argc, char *argv[], char *envp[])
 {
 	struct cli *cli;
 	int ret;
 
+	open_missing_descriptors();
 	/* Peers that go away show as EPIPE; see also cli_write. */
 	signal(SIGPIPE, SIG_IGN);
 	cli = cli_new(&root);

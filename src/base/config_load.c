@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/base/service_link.h"
 
 #define VARIABLE "ENVDRIVER_"
 
@@ -156,7 +157,7 @@ config_load_env(struct config *c, char *const envp[], struct err *reterr)
 	for (; *envp; envp++) {
 		int ret;
 
-		if (strncmp(*envp, VARIABLE, strlen(VARIABLE)) != 0)
+		if (strncmp(*envp, VARIABLE, strlen(VARIABLE)) != 0 || service_link_is(*envp))
 			continue;
 		ret = load_variable(c, *envp, reterr);
 		if (ret < 0)

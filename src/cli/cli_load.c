@@ -13,6 +13,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
+#include "envdriver/base/service_link.h"
 
 enum { READ_SIZE = 64 * 1024 };
 
@@ -105,6 +106,19 @@ set_up_log(const struct cli *cli, const struct config *config)
 	log_setup((enum log_level)level, json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
 }
 
+/* They are no keys, and somebody may have meant one. */
+static void
+say_service_links(char *const envp[])
+{
+	const char *first;
+	size_t n = service_link_count(envp, "ENVDRIVER_", &first);
+
+	if (n)
+		log_warn("ignored %.*s%s: Kubernetes sets such variables for a Service "
+			 "(enableServiceLinks: false leaves them out)",
+			 (int)strcspn(first, "="), first, n > 1 ? " and its like" : "");
+}
+
 struct config *
 cli_load(const struct cli *cli, char *const envp[], struct err *reterr)
 {
@@ -117,6 +131,7 @@ cli_load(const struct cli *cli, char *const envp[], struct err *reterr)
 		return NULL;
 	}
 	set_up_log(cli, config);
+	say_service_links(envp);
 	for (size_t i = 0; config_gone[i]; i++)
 		if (config_gone_where(config, i))
 			log_warn("%s: %s does nothing; a later version will refuse it",

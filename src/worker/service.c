@@ -33,7 +33,7 @@ struct service {
 	uv_loop_t loop;
 	struct engine *engine;
 	struct http_server *http;
-	uv_signal_t term, intr;
+	uv_signal_t term, intr, other[3];	/* `other`: see ignored_signals */
 	uv_timer_t show;
 	const struct service_hooks *hooks;
 	/* A copy for the HTTP thread, made once a second. */
@@ -230,6 +230,45 @@ on_stop_signal(uv_signal_t *signal, int signum)
 	publish_snapshot(s);
 }
 
+/* Those that would end a process by habit: of a terminal that closes, of a
+ * reload, of a rotation of logs. */
+static const struct {
+	int number;
+	const char *name;
+} ignored_signals[] = { { SIGHUP, "SIGHUP" }, { SIGUSR1, "SIGUSR1" }, { SIGUSR2, "SIGUSR2" } };
+
+/* Said once each. */
+static void
+on_other_signal(uv_signal_t *signal, int signum)
+{
+	(void)signum;
+	if (signal->data)
+		log_info("ignored %s: nothing is read again; SIGTERM stops a worker",
+			 (const char *)signal->data);
+	signal->data = NULL;
+}
+
+static void
+watch_signals(struct service *s)
+{
+	size_t n = sizeof(ignored_signals) / sizeof(*ignored_signals);
+
+	uv_signal_init(&s->loop, &s->term);
+	uv_signal_init(&s->loop, &s->intr);
+	s->term.data = s->intr.data = s;
+	uv_signal_start(&s->term, on_stop_signal, SIGTERM);
+	uv_signal_start(&s->intr, on_stop_signal, SIGINT);
+	for (size_t i = 0; i < n; i++) {
+		/* Of a terminal that closes, nothing is left behind. */
+		bool stops = s->hooks && ignored_signals[i].number == SIGHUP;
+
+		uv_signal_init(&s->loop, &s->other[i]);
+		s->other[i].data = stops ? (void *)s : (void *)ignored_signals[i].name;
+		uv_signal_start(&s->other[i], stops ? on_stop_signal : on_other_signal,
+				ignored_signals[i].number);
+	}
+}
+
 static int
 start_service(struct service *s, const struct config *config, struct err *reterr)
 {
@@ -254,12 +293,9 @@ start_service(struct service *s, const struct config *config, struct err *reterr
 		if (!s->http)
 			return reterr->code;
 	}
-	uv_signal_init(&s->loop, &s->term);
-	uv_signal_init(&s->loop, &s->intr);
+	watch_signals(s);
 	uv_timer_init(&s->loop, &s->show);
-	s->term.data = s->intr.data = s->show.data = s;
-	uv_signal_start(&s->term, on_stop_signal, SIGTERM);
-	uv_signal_start(&s->intr, on_stop_signal, SIGINT);
+	s->show.data = s;
 	uv_timer_start(&s->show, on_show, 0, SHOW_MS);
 	engine_start(s->engine);
 	return 0;
@@ -272,6 +308,8 @@ release_all(struct service *s)
 	engine_free(s->engine);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->intr, NULL);
+	for (size_t i = 0; i < sizeof(s->other) / sizeof(*s->other); i++)
+		uv_close((uv_handle_t *)&s->other[i], NULL);
 	uv_close((uv_handle_t *)&s->show, NULL);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	client_wait_closed(SETTLE_MS);

@@ -4,10 +4,14 @@ closed descriptors, places that cannot be written."""
 
 import fcntl
 import os
+import signal
+import subprocess
 import time
 
 from harness.case import limit
 from harness.commands import command, sandbox_provider
+from harness.paths import environment
+from harness.worker import program
 
 FULL = 4096  # bytes of the smallest pipe
 
@@ -32,3 +36,30 @@ def test_a_log_that_nobody_reads_stops_nothing(t):
     assert time.monotonic() - began < 8
     assert os.read(reader, 2 * FULL) == b"x" * FULL
     os.close(reader)
+
+
+@limit(90)
+def test_closed_descriptors_foreign_variables_and_signals_change_nothing(t):
+    t.install(t.local())
+    links = {
+        "ENVDRIVER_SERVICE_HOST": "10.0.48.109",
+        "ENVDRIVER_SERVICE_PORT_HTTP": "9464",
+        "ENVDRIVER_PORT": "tcp://10.0.48.109:9464",
+        "ENVDRIVER_REDIS_PORT_6379_TCP_ADDR": "10.0.48.110",
+    }
+    worker = t.worker(before=["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh"], env=links)
+    assert [os.readlink(f"/proc/{worker.pid}/fd/{fd}") for fd in (0, 1, 2)] == ["/dev/null"] * 3
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        worker.signal(number)
+    records = t.topics.publish(command("Probe", target=sandbox_provider("local")))
+    [event] = t.topics.wait(records)
+    assert event.status == "SUCCEEDED", event.plain
+    done = t.cli("drivers", env=links)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "ignored ENVDRIVER_SERVICE_HOST and its like: Kubernetes" in done.stderr
+    # What is written to a closed output is not written.
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" 1>&-', "sh", program(), "help"], env=environment(), timeout=30
+    )
+    assert closed.returncode == 2
