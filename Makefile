@@ -57,7 +57,7 @@ result := answer answer_config answer_execute answer_lease answer_read answer_re
 engine := answering calling claiming committing core decoding dispatch engine entry held intake \
 	large_output leaving orphan_record orphan_scan orphans partition rebalance resolver scheduler sealing shutdown \
 	stall startup status unread watching window
-cli := cli cli_help cli_load cli_man cli_redis cli_say cli_table
+cli := cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table
 client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read place_offsets \
 	publish_build reader reader_parse record record_filter record_list send topics_plan wait
 audit := audit audit_read entries finding id_store ledger outputs report scan

@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/jtext.h"
@@ -13,15 +12,14 @@
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/kafka.h"
 
-enum { PROGRESS_MS = 500, NUMBER_MAX = 24, LINE_MAX_TEXT = 512 };
+enum { NUMBER_MAX = 24, LINE_MAX_TEXT = 512 };
 
 struct report {
 	struct cli *cli;
 	struct cli_table *table;
 	int64_t limit, shown;
-	int64_t progress_ms; /* when it was shown; -1: never */
-	bool progress;	     /* a line of it stands on the terminal */
-	struct buf notes;    /* JSON strings, "," between */
+	struct cli_progress progress;
+	struct buf notes; /* JSON strings, "," between */
 };
 
 static const struct cli_column columns[] = {
@@ -37,9 +35,8 @@ report_new(struct cli *cli, int64_t limit)
 
 	if (!r)
 		return NULL;
-	*r = (struct report){.cli = cli, .limit = limit, .progress_ms = -1};
-	if (isatty(STDERR_FILENO) && !cli_has(cli, "quiet"))
-		r->progress_ms = clock_mono_ms();
+	*r = (struct report){.cli = cli, .limit = limit};
+	cli_progress_start(&r->progress, cli);
 	r->table = cli_table_new(cli, columns);
 	if (!r->table) {
 		free(r);
@@ -48,33 +45,15 @@ report_new(struct cli *cli, int64_t limit)
 	return r;
 }
 
-static void
-clear_progress(struct report *r)
-{
-	if (r->progress)
-		(void)!write(STDERR_FILENO, "\r\x1b[K", 4);
-	r->progress = false;
-}
-
 void
 report_progress(struct report *r, size_t records, const char *what, size_t waiting)
 {
-	int64_t now;
-	char line[200];
-	int len;
+	char read[CLI_NUMBER_MAX], open[CLI_NUMBER_MAX];
 
 	cli_check_reader();
-	if (r->progress_ms < 0)
-		return;
-	now = clock_mono_ms();
-	if (now < r->progress_ms + PROGRESS_MS)
-		return;
-	r->progress_ms = now;
-	r->progress = true;
-	len = snprintf(line, sizeof(line),
-		       "\r%s: read %zu %s, %zu commands without a final event\x1b[K",
-		       cli_path(r->cli), records, what, waiting);
-	(void)!write(STDERR_FILENO, line, (size_t)len);
+	if (cli_progress_due(&r->progress))
+		cli_progress(&r->progress, "read %s %s, %s commands without a final event",
+			     cli_number(records, read), what, cli_number(waiting, open));
 }
 
 static void
@@ -114,7 +93,7 @@ report_finding(void *arg, const struct finding *f)
 	if (f->kind == FINDING_PENDING || f->kind == FINDING_GAP)
 		add_age(&text, f->time_ms);
 	cells[6] = buf_span(&text);
-	clear_progress(r);
+	cli_progress_clear(&r->progress);
 	cli_table_row(r->table, cells);
 	buf_release(&text);
 }
@@ -128,7 +107,7 @@ report_note(struct report *r, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	clear_progress(r);
+	cli_progress_clear(&r->progress);
 	cli_note(r->cli, "note: %s", text);
 	if (r->notes.len)
 		buf_addch(&r->notes, ',');
@@ -215,7 +194,7 @@ report_summary(struct report *r, const struct ledger_sums *sums, const struct re
 			    sums->of_gone_commands);
 	if (sums->found[FINDING_GONE])
 		report_note(r, "%zu records can no longer be checked", sums->found[FINDING_GONE]);
-	clear_progress(r);
+	cli_progress_clear(&r->progress);
 	cli_table_end(r->table);
 	r->table = NULL;
 	if (cli_json(r->cli))
@@ -233,7 +212,7 @@ report_free(struct report *r)
 {
 	if (!r)
 		return;
-	clear_progress(r);
+	cli_progress_clear(&r->progress);
 	cli_table_end(r->table);
 	buf_release(&r->notes);
 	free(r);

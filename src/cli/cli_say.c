@@ -153,12 +153,18 @@ end_by_sigpipe(void)
 	raise(SIGPIPE);
 }
 
-void
-cli_check_reader(void)
+bool
+cli_reader_is_gone(void)
 {
 	struct pollfd out = {.fd = STDOUT_FILENO};
 
-	if (poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)))
+	return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP));
+}
+
+void
+cli_check_reader(void)
+{
+	if (cli_reader_is_gone())
 		end_by_sigpipe();
 }
 

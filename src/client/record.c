@@ -48,12 +48,65 @@ of_command(struct record *r)
 		buf_addspan(&r->summary, avro_field_get_span(&op, "command"));
 }
 
+static struct span
+first_line(struct span text)
+{
+	const char *end = text.ptr ? memchr(text.ptr, '\n', text.len) : NULL;
+
+	return end ? (struct span){ text.ptr, (size_t)(end - text.ptr) } : text;
+}
+
+static void
+of_execution(struct record *r)
+{
+	struct span signal = avro_field_get_span(&r->value, "signal"), line;
+	int64_t code = 0;
+	bool timed_out = false, ended = avro_field_get_int(&r->value, "exitCode", &code);
+
+	if (avro_field_get_bool(&r->value, "timedOut", &timed_out) && timed_out)
+		buf_adds(&r->verdict, "timed out");
+	else if (ended && code)
+		buf_addf(&r->verdict, "exit %lld", (long long)code);
+	else if (signal.ptr)
+		buf_addspan(&r->verdict, signal);
+	else if (!ended)
+		buf_adds(&r->verdict, "no exit code");
+	if (!r->verdict.len) {
+		buf_adds(&r->summary, "exit 0");
+		return;
+	}
+	buf_addspan(&r->summary, buf_span(&r->verdict));
+	line = first_line(avro_field_get_span(&r->value, "stderr"));
+	if (line.len)
+		buf_addf(&r->summary, ": %.*s", SPAN_FMT(line));
+}
+
+static void
+of_answer(struct record *r)
+{
+	bool ok = true, lost = false;
+
+	if (strcmp(schema_name(r->schema), "ExecutionResult") == 0) {
+		of_execution(r);
+		return;
+	}
+	(void)avro_field_get_bool(&r->value, "ok", &ok);
+	(void)avro_field_get_bool(&r->value, "leaseLost", &lost);
+	r->says_no = span_is(r->status, "SUCCEEDED") && (!ok || lost);
+	if (r->says_no)
+		buf_adds(&r->verdict, lost ? "lease lost" : "not ok");
+	if (avro_field_has(&r->value, "summary"))
+		buf_addspan(&r->summary, avro_field_get_span(&r->value, "summary"));
+	else if (lost)
+		buf_adds(&r->summary, "lease lost");
+	else if (avro_field_has(&r->value, "cwd"))
+		buf_addspan(&r->summary, avro_field_get_span(&r->value, "cwd"));
+}
+
 static void
 of_result(struct record *r)
 {
 	avro_value_t outcome, error;
-	int64_t code;
-	bool ok;
 
 	if (!avro_field_open(&r->value, "outcome", NULL, &outcome))
 		return;
@@ -64,16 +117,7 @@ of_result(struct record *r)
 			 SPAN_FMT(avro_field_get_span(&error, "message")));
 		return;
 	}
-	if (avro_field_get_int(&r->value, "exitCode", &code))
-		buf_addf(&r->summary, "exit %lld", (long long)code);
-	else if (avro_field_has(&r->value, "signal"))
-		buf_addf(&r->summary, "%.*s", SPAN_FMT(avro_field_get_span(&r->value, "signal")));
-	else if (avro_field_has(&r->value, "summary"))
-		buf_addspan(&r->summary, avro_field_get_span(&r->value, "summary"));
-	else if (avro_field_get_bool(&r->value, "leaseLost", &ok) && ok)
-		buf_adds(&r->summary, "lease lost");
-	else if (avro_field_has(&r->value, "cwd"))
-		buf_addspan(&r->summary, avro_field_get_span(&r->value, "cwd"));
+	of_answer(r);
 }
 
 static void
@@ -104,8 +148,13 @@ of_plugin_event(struct record *r)
 	r->command_id = avro_field_get_span(&r->value, "commandId");
 	r->company_id = avro_field_get_span(&r->value, "companyId");
 	r->plugin_key = avro_field_get_span(&r->value, "pluginKey");
-	buf_addf(&r->summary, "%.*s %.*s", SPAN_FMT(avro_field_get_span(&r->value, "type")),
-		 SPAN_FMT(avro_field_get_span(&r->value, "message")));
+	r->plugin_id = avro_field_get_span(&r->value, "pluginId");
+	r->event = avro_field_get_span(&r->value, "type");
+	buf_addf(&r->summary, "plugin %.*s on %.*s", SPAN_FMT(r->plugin_id),
+		 SPAN_FMT(avro_field_get_span(&r->value, "instanceId")));
+	if (avro_field_get_span(&r->value, "message").len)
+		buf_addf(&r->summary, ": %.*s",
+			 SPAN_FMT(avro_field_get_span(&r->value, "message")));
 }
 
 static void
@@ -120,6 +169,7 @@ read_facts(struct record *r)
 		r->company_id = avro_field_get_span(&ref, "companyId");
 		r->environment_id = avro_field_get_span(&ref, "environmentId");
 		r->plugin_key = avro_field_get_span(&ref, "pluginKey");
+		r->plugin_id = avro_field_get_span(&ref, "pluginId");
 		r->lease_id = avro_field_get_span(&ref, "providerLeaseId");
 	}
 	if (avro_field_open(&r->value, "trace", NULL, &trace))
@@ -169,7 +219,7 @@ record_open(const struct schemas *schemas, const struct reader_record *raw, stru
 		buf_adds(&ret->why, why.text);
 		ret->command_id = reader_header(raw, "command-id");
 	}
-	if (ret->summary.failed || ret->lease.failed || ret->why.failed) {
+	if (ret->summary.failed || ret->lease.failed || ret->why.failed || ret->verdict.failed) {
 		record_release(ret);
 		return err_nomem(reterr);
 	}
@@ -184,6 +234,7 @@ record_release(struct record *r)
 	schema_unref(r->schema);
 	buf_release(&r->lease);
 	buf_release(&r->summary);
+	buf_release(&r->verdict);
 	buf_release(&r->why);
 	*r = (struct record){ 0 };
 }

@@ -53,8 +53,8 @@ add_record_row(struct record_list *l, const struct record *r)
 	struct span cells[] = {
 		span_of(clock_text(r->raw->timestamp, when)),
 		span_of(r->schema ? schema_name(r->schema) : "unreadable"),
-		r->operation,
-		r->status,
+		r->operation.ptr ? r->operation : r->event,
+		r->verdict.len ? buf_span(&r->verdict) : r->status,
 		r->command_id,
 		r->environment_id,
 		r->lease_id,

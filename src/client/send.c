@@ -28,6 +28,7 @@ struct send {
 	char topic[KAFKA_TOPIC_MAX];
 	send_placed_fn *placed;
 	void *arg;
+	const volatile sig_atomic_t *stop;	/* NULL: nothing does */
 };
 
 void
@@ -218,6 +219,18 @@ framed(struct send *s, const struct send_command *c, struct buf *out)
 	return buf_span(out);
 }
 
+void
+send_stop_on(struct send *s, const volatile sig_atomic_t *flag)
+{
+	s->stop = flag;
+}
+
+static bool
+is_stopped(const struct send *s)
+{
+	return s->stop && *s->stop;
+}
+
 int
 send_put(struct send *s, const struct send_command *c, struct err *reterr)
 {
@@ -239,11 +252,13 @@ send_put(struct send *s, const struct send_command *c, struct err *reterr)
 				       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
 				       RD_KAFKA_V_OPAQUE(id), RD_KAFKA_V_END);
 		rd_kafka_poll(rk, rc == RD_KAFKA_RESP_ERR__QUEUE_FULL ? WAIT_MS : 0);
-	} while (rc == RD_KAFKA_RESP_ERR__QUEUE_FULL);
+	} while (rc == RD_KAFKA_RESP_ERR__QUEUE_FULL && !is_stopped(s));
 	buf_release(&frame);
 	if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return 0;
 	free(id);
+	if (is_stopped(s))
+		return err_set(reterr, ERR_CLOSED, "interrupted");
 	snprintf(what, sizeof(what), "write to topic '%s'", s->topic);
 	return kafka_error(s->kafka, rc, what, reterr);
 }
@@ -256,6 +271,8 @@ send_flush(struct send *s, struct err *reterr)
 	int64_t deadline = clock_mono_ms() + FLUSH_MS;
 
 	while (rd_kafka_outq_len(kafka_client(s->kafka)) > 0) {
+		if (is_stopped(s))
+			return err_set(reterr, ERR_CLOSED, "interrupted");
 		if (clock_mono_ms() > deadline)
 			return kafka_error(s->kafka, RD_KAFKA_RESP_ERR__TIMED_OUT, "write", reterr);
 		rd_kafka_poll(kafka_client(s->kafka), WAIT_MS);

@@ -97,9 +97,13 @@ wait_pending(const struct wait *w)
 }
 
 const char *
-wait_some(const struct wait *w)
+wait_pending_id(const struct wait *w, size_t i)
 {
-	return w->expected ? w->expected->id : NULL;
+	const struct expected *e = w->expected;
+
+	while (e && i--)
+		e = e->hh.next;
+	return e ? e->id : NULL;
 }
 
 /* The position of the command that a result or dead letter is about. */

@@ -2,8 +2,10 @@
 #include "publish.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
@@ -17,7 +19,7 @@
 #include "envdriver/client/send.h"
 #include "envdriver/client/wait.h"
 
-enum { STEP_MS = 1000, DEFAULT_WAIT_MS = 5 * 60 * 1000, PROGRESS_MS = 10000 };
+enum { STEP_MS = 250, DEFAULT_WAIT_MS = 5 * 60 * 1000, NAMED_MAX = 10 };
 
 struct publish {
 	struct cli *cli;
@@ -28,10 +30,35 @@ struct publish {
 	struct send *send;
 	struct wait *wait;
 	struct cli_table *table;	/* of what was published; NULL with --wait */
-	size_t placed;
+	struct cli_progress progress;
+	bool many;			/* of --file: with a summary */
+	char last_id[201];		/* of the command last sent */
+	size_t sent, placed, ok, not_ok;
 	bool failed;
 	struct err err;			/* the first failure of a delivery */
 };
+
+/* The signal's number; what is published is processed all the same. */
+static volatile sig_atomic_t stopped_by;
+
+static void
+on_publish_signal(int number)
+{
+	stopped_by = number;
+}
+
+/* The second signal ends the process as usual. */
+static void
+catch_signals(void)
+{
+	const struct sigaction action = {
+		.sa_handler = on_publish_signal,
+		.sa_flags = (int)SA_RESETHAND,
+	};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
 
 static const struct cli_column columns[] = {
 	{ "commandId", CLI_TEXT, 36 },
@@ -50,9 +77,13 @@ on_command_placed(void *arg, const char *id, int32_t partition, int64_t offset,
 	struct span cells[4];
 
 	if (error) {
+		/* After a signal it is said once, for all. */
+		if (stopped_by)
+			return;
 		if (!p->failed)
 			p->err = *error;
 		p->failed = true;
+		cli_progress_clear(&p->progress);
 		cli_complain(p->cli, "command '%s': %s", id, error->text);
 		return;
 	}
@@ -80,6 +111,11 @@ connect_all(struct publish *p, const bool results[TOPIC_COUNT], struct err *rete
 	p->send = send_new(cli_config(p->cli), p->schemas, on_command_placed, p, reterr);
 	if (!p->send)
 		return reterr->code;
+	send_stop_on(p->send, &stopped_by);
+	if (p->waiting && p->many)
+		cli_progress_start(&p->progress, p->cli);
+	else
+		p->progress.next_ms = INT64_MAX;
 	if (p->waiting) {
 		p->wait = wait_new(cli_config(p->cli), p->schemas, results, reterr);
 		if (!p->wait)
@@ -100,39 +136,114 @@ read_wait_options(struct publish *p, struct err *reterr)
 	return cli_duration(p->cli, "timeout", &p->timeout_ms, reterr);
 }
 
+/* Names the commands whose results nobody waits for any more. */
+static void
+name_pending(struct publish *p, const char *why)
+{
+	size_t n = wait_pending(p->wait);
+	struct buf ids = BUF_INIT;
+
+	for (size_t i = 0; i < n && i < NAMED_MAX; i++)
+		buf_addf(&ids, "%s'%s'", i ? ", " : "", wait_pending_id(p->wait, i));
+	if (n > NAMED_MAX)
+		buf_addf(&ids, " and %zu more", n - NAMED_MAX);
+	cli_progress_clear(&p->progress);
+	cli_complain(p->cli, "%s; published and not ended yet: %s", why, ids.data ? ids.data : "");
+	cli_complain(p->cli, "they will be processed: envdriver watch --from 1h --command '%s'",
+		     wait_pending_id(p->wait, 0));
+	buf_release(&ids);
+}
+
+static void
+show_progress(struct publish *p)
+{
+	char done[CLI_NUMBER_MAX], all[CLI_NUMBER_MAX], bad[CLI_NUMBER_MAX];
+
+	if (cli_progress_due(&p->progress))
+		cli_progress(&p->progress, "%s of %s have ended, %s of them not ok",
+			     cli_number(p->ok + p->not_ok, done), cli_number(p->placed, all),
+			     cli_number(p->not_ok, bad));
+}
+
+static void
+sum_up(struct publish *p)
+{
+	size_t missing = wait_pending(p->wait);
+	char ok[CLI_NUMBER_MAX], bad[CLI_NUMBER_MAX], left[CLI_NUMBER_MAX];
+
+	cli_progress_clear(&p->progress);
+	if (p->many && missing)
+		cli_note(p->cli, "%s ok, %s failed, %s without a result", cli_number(p->ok, ok),
+			 cli_number(p->not_ok, bad), cli_number(missing, left));
+	else if (p->many)
+		cli_note(p->cli, "%s ok, %s failed", cli_number(p->ok, ok),
+			 cli_number(p->not_ok, bad));
+}
+
+/* Takes the next result; negative: an error. */
+static int
+take_result(struct publish *p, struct record_list *list, int64_t left_ms, struct err *reterr)
+{
+	struct record r;
+	bool final, good;
+	int rc = wait_next(p->wait, left_ms < STEP_MS ? (int)left_ms : STEP_MS, &r, &final,
+			   reterr);
+
+	if (rc <= 0)
+		return rc;
+	good = wait_succeeded(&r) && !r.says_no;
+	p->ok += good;
+	p->not_ok += !good;
+	if (isatty(STDOUT_FILENO))
+		cli_progress_clear(&p->progress);
+	record_list_add(list, &r);
+	record_release(&r);
+	return 0;
+}
+
 /* Shows the results; an exit code, or a negative error. */
 static int
 await(struct publish *p, struct err *reterr)
 {
 	int64_t deadline = clock_mono_ms() + p->timeout_ms;
 	struct record_list *list = record_list_new(p->cli, false);
-	int ret = EXIT_DONE, rc = 0;
+	int rc = 0;
 
-	while (wait_pending(p->wait) > 0) {
+	while (rc == 0 && wait_pending(p->wait) > 0 && !stopped_by) {
 		int64_t left = deadline - clock_mono_ms();
-		struct record r;
-		bool final;
+		const char *some = wait_pending_id(p->wait, 0);
 
-		if (left <= 0) {
+		if (cli_reader_is_gone())
+			break;
+		show_progress(p);
+		if (left > 0)
+			rc = take_result(p, list, left, reterr);
+		else
 			rc = err_set(reterr, ERR_TIMEOUT,
 				     "no result of '%s' within --timeout (%zu of %zu missing); "
 				     "it is published and will be processed: envdriver watch "
-				     "--from 1h --command '%s'", wait_some(p->wait),
-				     wait_pending(p->wait), p->placed, wait_some(p->wait));
-			break;
-		}
-		rc = wait_next(p->wait, left < STEP_MS ? (int)left : STEP_MS, &r, &final, reterr);
-		if (rc < 0)
-			break;
-		if (rc == 0)
-			continue;
-		record_list_add(list, &r);
-		if (!wait_succeeded(&r))
-			ret = EXIT_FINDINGS;
-		record_release(&r);
+				     "--from 1h --command '%s'", some, wait_pending(p->wait),
+				     p->placed, some);
 	}
 	record_list_end(list);
-	return rc < 0 ? rc : ret;
+	sum_up(p);
+	if (rc == 0 && wait_pending(p->wait)) {
+		name_pending(p, stopped_by ? "interrupted" : "nobody reads the results");
+		cli_check_reader();
+	}
+	if (stopped_by && wait_pending(p->wait))
+		return EXIT_SIGNAL + stopped_by;
+	return rc < 0 ? rc : p->not_ok ? EXIT_FINDINGS : EXIT_DONE;
+}
+
+/* Interrupted before Kafka has confirmed everything. */
+static int
+end_unconfirmed(struct publish *p)
+{
+	cli_progress_clear(&p->progress);
+	cli_complain(p->cli, "interrupted; %zu of %zu commands are known to be published, the last "
+		     "one sent is '%s' and may be, too", p->placed, p->sent, p->last_id);
+	return EXIT_SIGNAL + stopped_by;
 }
 
 static int
@@ -141,15 +252,33 @@ finish_publish(struct publish *p, struct err *reterr)
 	int ret = send_flush(p->send, reterr);
 
 	if (ret < 0)
-		return ret;
+		return ret == ERR_CLOSED ? end_unconfirmed(p) : ret;
 	if (p->wait) {
 		ret = await(p, reterr);
-		if (ret < 0)
+		if (ret != EXIT_DONE && ret != EXIT_FINDINGS)
 			return ret;
 	}
 	if (p->failed && reterr)
 		*reterr = p->err;
 	return p->failed ? p->err.code : ret;
+}
+
+/* Queues a command, after which a signal no longer ends the process unheard. */
+static int
+put_command(struct publish *p, const struct send_command *command, struct err *reterr)
+{
+	int ret;
+
+	if (!p->sent++)
+		catch_signals();
+	snprintf(p->last_id, sizeof(p->last_id), "%s", command->id);
+	ret = send_put(p->send, command, reterr);
+	if (p->many && cli_progress_due(&p->progress)) {
+		char all[CLI_NUMBER_MAX];
+
+		cli_progress(&p->progress, "%s sent", cli_number(p->sent, all));
+	}
+	return ret;
 }
 
 static int
@@ -200,7 +329,7 @@ publish_command(struct publish *p, const struct send_command *command, struct er
 	results[command->result] = true;
 	ret = connect_all(p, results, reterr);
 	if (ret == 0)
-		ret = send_put(p->send, command, reterr);
+		ret = put_command(p, command, reterr);
 	return ret < 0 ? ret : finish_publish(p, reterr);
 }
 
@@ -226,22 +355,48 @@ publish_one(struct cli *cli)
 	return ret;
 }
 
+/* Of a line with --envelope the command that is its value. */
+static int
+open_envelope(struct span line, struct span *ret, struct err *reterr)
+{
+	struct jtext object, record;
+
+	*ret = line;
+	/* Most lines are none, and are parsed later anyway. */
+	if (!memmem(line.ptr, line.len, "\"record\"", strlen("\"record\"")) ||
+	    jtext_check(line, JTEXT_DEPTH_MAX * 2, &object, NULL) < 0 ||
+	    object.kind != JTEXT_OBJECT)
+		return 0;
+	record = jtext_get(object, "record");
+	if (jtext_get(object, "topic").kind != JTEXT_STRING ||
+	    jtext_get(object, "offset").kind == JTEXT_MISSING || record.kind == JTEXT_MISSING)
+		return 0;
+	if (record.kind != JTEXT_STRING || !jtext_is(record, "EnvironmentCommand"))
+		return err_set(reterr, ERR_INVALID,
+			       "a record %.*s, not a command; envdriver replay --topics commands "
+			       "has only commands", SPAN_FMT(record.raw));
+	*ret = jtext_get(object, "value").raw;
+	return 0;
+}
+
 /* One line of --file; without `put` it is only checked. */
 static int
 publish_line(struct publish *p, struct send *send, bool put, char *line, size_t len,
 	     struct err *reterr)
 {
 	struct send_command command = SEND_COMMAND_INIT;
+	struct span json;
 	int ret;
 
 	while (len && strchr(" \t\r\n", line[len - 1]))
 		len--;
 	if (len == 0)
 		return 0;
-	ret = send_encode(send, (struct span){ line, len }, cli_has(p->cli, "new-ids"), &command,
-			  reterr);
+	ret = open_envelope((struct span){ line, len }, &json, reterr);
+	if (ret == 0)
+		ret = send_encode(send, json, cli_has(p->cli, "new-ids"), &command, reterr);
 	if (ret == 0 && put)
-		ret = send_put(send, &command, reterr);
+		ret = put_command(p, &command, reterr);
 	send_command_release(&command);
 	return ret;
 }
@@ -293,7 +448,9 @@ publish_file(struct publish *p, const char *path, struct err *reterr)
 	if (ret < 0)
 		goto out;
 	ret = publish_lines(p, p->send, f, path, true, reterr);
-	if (ret < 0)
+	if (ret == ERR_CLOSED)
+		ret = end_unconfirmed(p);
+	else if (ret < 0)
 		(void)send_flush(p->send, /* reterr= */ NULL);
 	else
 		ret = finish_publish(p, reterr);
@@ -308,7 +465,7 @@ int
 publish_main(struct cli *cli)
 {
 	const char *path = cli_flag(cli, "file");
-	struct publish p = { .cli = cli };
+	struct publish p = { .cli = cli, .many = true };
 	struct err err = { 0 };
 	int ret;
 

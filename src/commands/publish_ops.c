@@ -202,7 +202,9 @@ static const struct cli_option options[] = {
 	  .help = "Commands in plain JSON, one per line; a regular file is checked first as a "
 		  "whole" },
 	{ .name = "new-ids", .help = "Give each command of --file a new commandId and issuedAt" },
-	{ .name = "wait", .help = "Wait for the result and print it; exit 1 unless SUCCEEDED" },
+	{ .name = "wait",
+	  .help = "Wait for the result and print it; exit 1 unless SUCCEEDED, and for a probe that "
+		  "is not ok or a lease that is lost" },
 	{ .name = "timeout", .value = "DURATION",
 	  .help = "Longest wait for the result (default: 5min); then exit 75" },
 	PUBLISH_OPTIONS,
@@ -218,7 +220,10 @@ const struct cli_command publish_command = {
 	.max_args = 0,
 	.text = "Checks the command as a worker would, then writes it to the command topic.\n"
 		"JSON values may come from a file: --config @config.json. Commands must not\n"
-		"contain secrets: everyone with access to the topics can read them.\n\n"
+		"contain secrets: everyone with access to the topics can read them.\n"
+		"Lines of --file may also have the envelope of `envdriver replay --envelope`.\n"
+		"With --wait, --file ends with a summary on standard error. Interrupted, it names\n"
+		"what is published and has no result yet; that is processed all the same.\n\n"
 		"    envdriver publish probe --target acme.sandbox:docker --environment env-1 "
 		"--wait\n"
 		"    envdriver publish acquire --provider local --run-id r1 --environment "

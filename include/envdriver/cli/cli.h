@@ -112,6 +112,7 @@ void cli_write(struct cli *cli, struct span text);
 /* Ends the process by SIGPIPE when the reader of standard output has gone away,
  * as the next write would: for commands that wait long before they write. */
 void cli_check_reader(void);
+bool cli_reader_is_gone(void);
 /* Writes the buf and resets it; out of memory in it is a failure, too. */
 void cli_write_buf(struct cli *cli, struct buf *out);
 /* Remembers such a failure, and tells of it: then waiting for more is useless. */
@@ -133,6 +134,25 @@ int cli_fail(const struct cli *cli, const struct err *err);
 /* Complains and points to the help; returns EXIT_USAGE. */
 int cli_misuse(const struct cli *cli, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* One line on standard error that is written over, if that is a terminal and
+ * without -q. A plain value: borrows `cli` after cli_progress_start. */
+struct cli_progress {
+	const struct cli *cli;
+	int64_t next_ms;	/* INT64_MAX: never */
+	bool shown;
+};
+void cli_progress_start(struct cli_progress *p, const struct cli *cli);
+/* Whether half a second has passed since it was shown. */
+bool cli_progress_due(const struct cli_progress *p);
+void cli_progress(struct cli_progress *p, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Before something else is written to the terminal. */
+void cli_progress_clear(struct cli_progress *p);
+
+enum { CLI_NUMBER_MAX = 32 };
+/* Writes "19,600" into `ret`, which it returns. */
+char *cli_number(uint64_t n, char ret[CLI_NUMBER_MAX]);
 
 /* A table on a terminal, JSON lines elsewhere. */
 enum cli_cell { CLI_TEXT, CLI_RAW };	/* RAW: JSON as it is: numbers, objects */

@@ -26,7 +26,15 @@ struct record {
 	avro_value_t value;
 	struct span command_id, operation, company_id, environment_id, plugin_key;
 	struct span lease_id;
+	struct span plugin_id;	/* of the plugin of an event, or that served the command */
+	struct span event;	/* the type of a plugin's event */
 	struct span status;	/* of the outcome, or DEAD_LETTER */
+	/* The plugin answered, and its answer is no: a probe that is not ok, a
+	 * lease that is lost. */
+	bool says_no;
+	/* What people should read in place of SUCCEEDED, when there is more to
+	 * say: "not ok", "lease lost", "exit 3", "SIGKILL"; else empty. */
+	struct buf verdict;
 	struct span code;	/* of the error, or the dead letter's reason */
 	struct span token;	/* callToken */
 	struct buf lease, summary;

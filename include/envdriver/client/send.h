@@ -9,6 +9,7 @@
 #ifndef ENVDRIVER_CLIENT_SEND_H
 #define ENVDRIVER_CLIENT_SEND_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,6 +52,10 @@ int send_encode(struct send *s, struct span json, bool new_id, struct send_comma
 /* Only send_encode works with the result. */
 struct send *send_new_checker(const struct config *config, const struct schemas *schemas,
 			      struct err *reterr);
+
+/* From now on a signal's number in `flag` (borrowed) ends send_put and send_flush
+ * with ERR_CLOSED. */
+void send_stop_on(struct send *s, const volatile sig_atomic_t *flag);
 
 /* Queues the command; blocks while the queue is full. `placed` is called from
  * here and from send_flush. */

@@ -29,8 +29,8 @@ void wait_free(struct wait *w);
 int wait_expect(struct wait *w, int32_t partition, int64_t offset, const char *id,
 		struct err *reterr);
 size_t wait_pending(const struct wait *w);
-/* The id of one that is still pending; NULL when none is. */
-const char *wait_some(const struct wait *w);
+/* The ids of those that are still pending; NULL past the last. */
+const char *wait_pending_id(const struct wait *w, size_t i);
 
 /* 1: the final event of an expected command (*ret_final), or an ExecutionLog of
  * one that is or was expected; the caller releases it. 0: none within
