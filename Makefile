@@ -54,7 +54,7 @@ kafka := best_effort client client_conf client_error cluster consumer consumer_b
 command := command command_check operation outcome request request_secret
 result := answer answer_config answer_execute answer_lease answer_read answer_reader deadletter \
 	plugin_event_record result result_drivers result_log result_record stored_answer
-engine := answering calling claiming committing core decoding dispatch engine entry held intake \
+engine := answering calling claiming command_log committing core decoding dispatch engine entry held intake \
 	large_output leaving orphan_record orphan_scan orphans partition rebalance resolver scheduler sealing shutdown \
 	stall startup status unread watching window
 cli := cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table

@@ -22,6 +22,7 @@ enum { TEXT_MAX = 4096, NAME_MAX_LEN = 200, PORT_MAX = 65535 };
 
 static const char *const assignors[] = { "range", "cooperative-sticky", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
+static const char *const commands[] = { "all", "failed", "off", NULL };
 static const char *const formats[] = { "auto", "text", "json", NULL };
 
 static bool
@@ -208,6 +209,8 @@ const struct config_param config_params[] = {
 	       "unset: single-object framing"),
 	WORD("log.level", "info", levels, "Least severe messages that are logged"),
 	WORD("log.format", "auto", formats, "auto: text on a terminal, JSON elsewhere"),
+	WORD("log.commands", "all", commands,
+	     "Commands that get a line at info when they end: all, those that failed, none"),
 	{ .name = NULL },
 };
 

@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "command_log.h"
 #include "entry.h"
 #include "envdriver/engine/engine.h"
 #include "envdriver/kafka/topic.h"
@@ -77,6 +78,7 @@ enum engine_stage {
 struct engine_limits {
 	size_t in_flight, bytes, batch;
 	int64_t call_timeout, start_wait, commit_interval, handover, revoke_drain;
+	enum command_log_mode log_commands;
 };
 
 /* Where an entry waits: it is in one list at most (entry_list_remove finds

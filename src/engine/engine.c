@@ -20,6 +20,7 @@
 #include "answering.h"
 #include "calling.h"
 #include "claiming.h"
+#include "command_log.h"
 #include "committing.h"
 #include "core.h"
 #include "decoding.h"
@@ -69,6 +70,7 @@ static void
 do_skip(struct engine *eng, struct entry *e)
 {
 	metrics_add(METRIC_REDELIVERED_DONE, 1);
+	command_log_skipped(eng->limits.log_commands, e);
 	core_release_slot(eng, e);
 	e->part->dirty = true;
 	finish_offset(eng, e);
@@ -79,6 +81,7 @@ do_finish(struct engine *eng, struct entry *e)
 {
 	claiming_finish(eng, e);
 	metrics_add(e->cmd ? METRIC_RESULTS : METRIC_DEAD_LETTERS, 1);
+	command_log_ended(eng->limits.log_commands, e);
 	finish_offset(eng, e);
 }
 

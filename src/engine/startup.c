@@ -387,6 +387,7 @@ read_engine_limits(struct engine *eng)
 		.start_wait = config_int(c, "plugin.start.wait"),
 		.commit_interval = config_int(c, "commit.interval"),
 		.handover = config_int(c, "handover.timeout"),
+		.log_commands = command_log_mode(c),
 		.revoke_drain = config_int(c, "revoke.drain"),
 	};
 }

@@ -269,8 +269,59 @@ watch_signals(struct service *s)
 	}
 }
 
+/* --- what runs here --- */
+
+/* The files of the command line, or the one of the variable. */
+static void
+add_files(const struct cli *cli, struct buf *out)
+{
+	const char *from = getenv("ENVDRIVER_CONFIG"), *file;
+
+	for (size_t i = 0; (file = cli_flag_at(cli, "config-file", i)); i++)
+		buf_addf(out, "%s%s", i ? " " : "", file);
+	if (out->len == 0 && from)
+		buf_adds(out, from);
+}
+
+static void
+add_http(const struct service *s, const char *listen, struct buf *out)
+{
+	const char *port = listen ? strrchr(listen, ':') : NULL;
+
+	if (port)
+		buf_addf(out, "%.*s:%d", (int)(port - listen), listen, http_server_port(s->http));
+}
+
+static void
+say_start(const struct service *s, const struct cli *cli, const struct config *config)
+{
+	struct buf files = BUF_INIT, http = BUF_INIT, redis = BUF_INIT;
+
+	add_files(cli, &files);
+	add_http(s, config_str(config, "http.listen"), &http);
+	config_add_shown(&redis, "redis.url", config_str(config, "redis.url"));
+	const struct log_field fields[] = {
+		{ .name = "version", .text = span_of(ENVDRIVER_VERSION) },
+		{ .name = "instance", .text = span_of(config_str(config, "instance.id")) },
+		{ .name = "group", .text = span_of(config_str(config, "kafka.group.id")) },
+		{ .name = "config", .text = buf_span(&files) },
+		{ .name = "http", .text = buf_span(&http) },
+		{ .name = "kafka",
+		  .text = span_of(config_str(config, "kafka.bootstrap.servers")) },
+		{ .name = "redis", .text = buf_span(&redis) },
+		{ .name = "pid", .number = getpid() },
+		{ .name = NULL },
+	};
+
+	log_fields(LOG_LEVEL_INFO, "envdriver starts", fields);
+	buf_release(&files);
+	buf_release(&http);
+	buf_release(&redis);
+}
+
 static int
-start_service(struct service *s, const struct config *config, struct err *reterr)
+start_service(struct service *s, const struct cli *cli, const struct config *config,
+	      struct err *reterr)
 {
 	const struct engine_events ev = {on_engine_failed, on_engine_ready, on_engine_stopped, s};
 	const struct http_server_source source = {show_healthy, show_reasons, show_metrics,
@@ -293,6 +344,7 @@ start_service(struct service *s, const struct config *config, struct err *reterr
 		if (!s->http)
 			return reterr->code;
 	}
+	say_start(s, cli, config);
 	watch_signals(s);
 	uv_timer_init(&s->loop, &s->show);
 	s->show.data = s;
@@ -339,7 +391,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 		cli_complain(cli, "cannot create an event loop");
 		return EXIT_AGAIN;
 	}
-	if (start_service(&s, config, &err) < 0) {
+	if (start_service(&s, cli, config, &err) < 0) {
 		/* The process ends here, and with it all that was made. */
 		s.exit_code = cli_fail(cli, &err);
 		fflush(NULL);
