@@ -90,6 +90,7 @@ lib := $(BUILD)/libenvdriver.a
 lib_objects := $(foreach f,$(folders),$(call in,src/$f,$($f)))
 checks := $(call in,tests/integration,$(filter %_check,$(tests/integration)))
 rigs := $(BUILD)/tests/librigs.a
+alloc := $(BUILD)/tests/unit/alloc_rig.o
 tables := $(BUILD)/tests/unit/fixture_plugins.o
 replay := $(if $(filter-out fuzzer,$(or $(SAN),none)),$(BUILD)/tests/fuzz/replay.o)
 objects := $(BUILD)/src/main.o $(lib_objects) $(BUILD)/tests/golden/call.o $(foreach f,tests/lib \
@@ -109,8 +110,8 @@ fuzzers: $(fuzz_programs)
 
 $(BUILD)/envdriver: $(BUILD)/src/main.o $(lib)
 $(plugin): $(call in,plugins/local,$(plugins/local))
-$(unit_programs): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(rigs) $(lib)
-$(check_programs): $(BUILD)/tests/%: $(BUILD)/tests/integration/%.o $(rigs) $(lib)
+$(unit_programs): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(alloc) $(rigs) $(lib)
+$(check_programs): $(BUILD)/tests/%: $(BUILD)/tests/integration/%.o $(alloc) $(rigs) $(lib)
 $(fuzz_programs): $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(replay) $(lib)
 $(BUILD)/tests/kafka_parts: $(call in,tests/integration,kafka_parts kafka_parts_send) $(lib)
 $(BUILD)/golden/call: $(BUILD)/tests/golden/call.o $(lib)
@@ -125,8 +126,8 @@ $(patsubst %,$(BUILD)/tests/test_%,golden_pure result result_drivers result_log)
 $(BUILD)/tests/%: override CPPFLAGS += -iquote tests/lib
 # libFuzzer has a main of its own; without it, replay.c runs a corpus.
 $(fuzz_programs): override LDFLAGS += $(if $(replay),,-fsanitize=fuzzer)
-# Where allocations fail one by one; `realloc` is what buf_realloc points to.
-$(BUILD)/tests/test_alloc: override LDFLAGS += $\
+# Where tests let allocations fail (tests/unit/alloc_rig.h).
+$(unit_programs) $(check_programs) $(BUILD)/without/%: override LDFLAGS += $\
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
 
 say = @mkdir -p $(@D); echo '  $1'
@@ -137,7 +138,7 @@ $(BUILD)/envdriver $(plugin) $(unit_programs) $(check_programs) $(fuzz_programs)
 	$(Q)$(call link,$^)
 
 $(lib): $(lib_objects) $(BUILD)/schema_data.o
-$(rigs): $(call in,tests/unit,$(filter-out test_% %_plugins,$(tests/unit))) $(call in,tests,$\
+$(rigs): $(call in,tests/unit,$(filter-out test_% %_plugins alloc_rig,$(tests/unit))) $(call in,tests,$\
 	lib/fake_plugin $(addprefix integration/,fake_redis instance_rig redis_rig supervisor_rig))
 $(lib) $(rigs):
 	$(call say,AR      $@)
@@ -157,11 +158,11 @@ $(package): $(BUILD)/%: %
 	$(Q)install -D -m 644 $< $@
 
 # build/address/without/RULE/PROGRAM, for tests/fault/test_model_rules.py.
-$(BUILD)/without/%: tests/lib/harness/without.py $(BUILD)/src/main.o $(checks) $(rigs) $(lib)
+$(BUILD)/without/%: tests/lib/harness/without.py $(BUILD)/src/main.o $(checks) $(alloc) $(rigs) $(lib)
 	$(call say,LD      $@)
 	$(Q)python3 -B $< $(notdir $(@D)) $@.c
 	$(Q)$(CC) $(addprefix -iquote src/,$(folders)) $(CPPFLAGS) $(CFLAGS) -c -o $@.o $@.c
-	$(Q)$(call link,$@.o $(filter %/$(@F:envdriver=main).o,$^) $(rigs) $(lib))
+	$(Q)$(call link,$@.o $(filter %/$(@F:envdriver=main).o,$^) $(alloc) $(rigs) $(lib))
 
 # What they build and run: tests/lib/harness/targets.py.
 suites := check check-fault check-model check-rdkafka-newest check-thread check-unit \

@@ -19,7 +19,7 @@ array_grow(void **array, size_t *cap, size_t n, size_t size)
 
 	if (n < *cap)
 		return true;
-	grown = buf_realloc(*array, more * size);
+	grown = realloc(*array, more * size);
 	if (!grown)
 		return false;
 	*array = grown;

@@ -132,7 +132,7 @@ static bool
 grow_slots(struct id_store *s)
 {
 	size_t n_old = s->n_slots, n = n_old ? 2 * n_old : FIRST_SLOTS;
-	uint32_t *old = s->slots, *slots = buf_realloc(NULL, n * sizeof(*slots));
+	uint32_t *old = s->slots, *slots = malloc(n * sizeof(*slots));
 
 	if (!slots)
 		return false;

@@ -34,7 +34,7 @@ struct ledger {
 struct ledger *
 ledger_new(const struct ledger_options *options)
 {
-	struct ledger *l = buf_realloc(NULL, sizeof(*l));
+	struct ledger *l = malloc(sizeof(*l));
 
 	if (!l)
 		return NULL;

@@ -7,12 +7,8 @@
 
 #include "array.h"
 #include "envdriver/base/digest.h"
+#include "envdriver/base/hash.h"
 #include "id_store.h"
-
-#define uthash_malloc(size) buf_realloc(NULL, size)
-#define uthash_free(ptr, size) free(ptr)
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 enum { TEXT_MAX = 1200, ID_MAX = 200, WRONG_MAX = 128 };
 
@@ -50,7 +46,7 @@ find_or_add_output(struct outputs *l, struct span token)
 	HASH_FIND(hh, l->by_token, token.ptr, token.len, o);
 	if (o)
 		return o;
-	o = buf_realloc(NULL, sizeof(*o) + token.len);
+	o = malloc(sizeof(*o) + token.len);
 	if (!o)
 		return NULL;
 	memset(o, 0, sizeof(*o));

@@ -31,7 +31,7 @@ static const struct cli_column columns[] = {
 struct report *
 report_new(struct cli *cli, int64_t limit)
 {
-	struct report *r = buf_realloc(NULL, sizeof(*r));
+	struct report *r = malloc(sizeof(*r));
 
 	if (!r)
 		return NULL;

@@ -52,7 +52,7 @@ give_copy(avro_value_t *value, struct span text)
 {
 	bool string = avro_value_get_type(value) == AVRO_STRING;
 	avro_wrapped_buffer_t w = { .free = release_copy };
-	char *copy = buf_realloc(NULL, text.len + 1);
+	char *copy = malloc(text.len + 1);
 
 	if (!copy)
 		return false;

@@ -19,7 +19,7 @@ grow(void **array, uint32_t *cap, uint32_t need, size_t size)
 		return true;
 	while (new_cap < need)
 		new_cap *= 2;
-	p = buf_realloc(*array, new_cap * size);
+	p = realloc(*array, new_cap * size);
 	if (!p)
 		return false;
 	*array = p;
@@ -201,7 +201,7 @@ compile_node(struct prescan *p, avro_schema_t schema, unsigned depth, uint32_t *
 struct prescan *
 prescan_new(avro_schema_t schema, struct err *reterr)
 {
-	struct prescan *p = buf_realloc(NULL, sizeof(*p));
+	struct prescan *p = malloc(sizeof(*p));
 	uint32_t root;
 
 	if (!p) {

@@ -64,7 +64,7 @@ make_readers(struct schema *s, struct err *reterr)
 static struct schema *
 new_with_text(struct span text, struct err *reterr)
 {
-	struct schema *s = buf_realloc(NULL, sizeof(*s));
+	struct schema *s = malloc(sizeof(*s));
 	struct buf copy = BUF_INIT;
 
 	if (!s) {
@@ -109,7 +109,7 @@ add_branches(struct schema *s, struct err *reterr)
 	if (count > BRANCHES_MAX)
 		return err_set(reterr, ERR_LIMIT, "schema: a union of %zu types, at most %d", count,
 			       BRANCHES_MAX);
-	s->branches = buf_realloc(NULL, (count + 1) * sizeof(struct schema *));
+	s->branches = malloc((count + 1) * sizeof(struct schema *));
 	if (!s->branches)
 		return err_nomem(reterr);
 	for (size_t i = 0; i < count && ret == 0; i++) {

@@ -95,11 +95,11 @@ add_record(struct schema_fields *f, const json_t *schema, const json_t *fields)
 	void *p;
 	size_t i;
 
-	p = buf_realloc(f->records, (f->record_count + 1) * sizeof(*f->records));
+	p = realloc(f->records, (f->record_count + 1) * sizeof(*f->records));
 	if (!p)
 		return false;
 	f->records = p;
-	p = buf_realloc(f->fields,
+	p = realloc(f->fields,
 			(f->field_count + json_array_size(fields) + 1) * sizeof(*f->fields));
 	if (!p)
 		return false;
@@ -151,7 +151,7 @@ walk(struct schema_fields *f, const json_t *schema, unsigned depth)
 struct schema_fields *
 schema_fields_new(struct span text, struct err *reterr)
 {
-	struct schema_fields *f = buf_realloc(NULL, sizeof(*f));
+	struct schema_fields *f = malloc(sizeof(*f));
 
 	if (!f) {
 		err_nomem(reterr);

@@ -28,7 +28,7 @@ struct schema_ids {
 struct schema_ids *
 schema_ids_new(const struct schemas *ours, struct err *reterr)
 {
-	struct schema_ids *ids = buf_realloc(NULL, sizeof(*ids));
+	struct schema_ids *ids = malloc(sizeof(*ids));
 
 	if (!ids) {
 		err_nomem(reterr);

@@ -24,7 +24,7 @@ parse_ours(struct schemas *all, struct err *reterr)
 
 	while (schema_texts[count].name)
 		count++;
-	all->list = buf_realloc(NULL, (count + 1) * sizeof(struct schema *));
+	all->list = malloc((count + 1) * sizeof(struct schema *));
 	if (!all->list)
 		return err_nomem(reterr);
 	for (; all->count < count; all->count++) {
@@ -48,7 +48,7 @@ parse_ours(struct schemas *all, struct err *reterr)
 struct schemas *
 schemas_new(struct err *reterr)
 {
-	struct schemas *all = buf_realloc(NULL, sizeof(*all));
+	struct schemas *all = malloc(sizeof(*all));
 
 	if (!all) {
 		err_nomem(reterr);

@@ -8,8 +8,6 @@
 
 enum { FIRST_CAP = 64 };
 
-void *(*buf_realloc)(void *ptr, size_t size) = realloc;
-
 void
 buf_release(struct buf *b)
 {
@@ -40,7 +38,7 @@ buf_reserve(struct buf *b, size_t more)
 		return true;
 	while (cap < b->len + more + 1)
 		cap *= 2;
-	data = buf_realloc(b->data, cap);
+	data = realloc(b->data, cap);
 	if (!data) {
 		b->failed = true;
 		return false;

@@ -40,15 +40,6 @@ has_prefix(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-static char *
-copy(const char *text)
-{
-	size_t size = strlen(text) + 1;
-	char *p = buf_realloc(NULL, size);
-
-	return p ? memcpy(p, text, size) : NULL;
-}
-
 static size_t
 n_params(void)
 {
@@ -93,8 +84,8 @@ slot_put(struct slot *s, const char *value, int64_t num, const char *where, stru
 {
 	struct slot new = { .num = num };
 
-	new.text = value ? copy(value) : NULL;
-	new.where = copy(where);
+	new.text = value ? strdup(value) : NULL;
+	new.where = strdup(where);
 	if ((value && !new.text) || !new.where) {
 		slot_release(&new);
 		return err_nomem(reterr);
@@ -141,19 +132,18 @@ set_row(struct config *c, size_t row, const char *value, const char *where, stru
 struct config *
 config_new(struct err *reterr)
 {
-	struct config *c = buf_realloc(NULL, sizeof(*c));
+	struct config *c = malloc(sizeof(*c));
 	size_t n = n_params();
 
 	if (!c) {
 		err_nomem(reterr);
 		return NULL;
 	}
-	*c = (struct config){ .slots = buf_realloc(NULL, n * sizeof(*c->slots)) };
+	*c = (struct config){ .slots = calloc(n, sizeof(*c->slots)) };
 	if (!c->slots) {
 		err_nomem(reterr);
 		goto fail;
 	}
-	memset(c->slots, 0, n * sizeof(*c->slots));
 	for (size_t i = 0; i < n; i++)
 		if (set_row(c, i, config_params[i].def ? config_params[i].def : "", "default",
 			    reterr) < 0)
@@ -192,11 +182,11 @@ set_extra(struct config *c, const char *key, const char *value, const char *wher
 	if (!slot) {
 		if (c->n_extras == EXTRAS_MAX)
 			return err_set(reterr, ERR_CONFIG, "too many keys: at most %d", EXTRAS_MAX);
-		grown = buf_realloc(c->extras, (c->n_extras + 1) * sizeof(*grown));
+		grown = realloc(c->extras, (c->n_extras + 1) * sizeof(*grown));
 		if (!grown)
 			return err_nomem(reterr);
 		c->extras = grown;
-		grown[c->n_extras] = (struct extra){ .key = copy(key) };
+		grown[c->n_extras] = (struct extra){ .key = strdup(key) };
 		if (!grown[c->n_extras].key)
 			return err_nomem(reterr);
 		slot = &grown[c->n_extras++].slot;

@@ -38,7 +38,7 @@ digest_sha256_hex(struct span bytes, char ret[DIGEST_HEX_SIZE])
 struct digest *
 digest_new(void)
 {
-	struct digest *d = buf_realloc(NULL, sizeof(*d));
+	struct digest *d = malloc(sizeof(*d));
 
 	if (!d)
 		return NULL;

@@ -345,7 +345,7 @@ struct claims *
 claims_new(struct redis *redis, struct instance *instance, int64_t retention_ms,
 	   int64_t backstop_ms, struct err *reterr)
 {
-	struct claims *c = buf_realloc(NULL, sizeof(*c));
+	struct claims *c = calloc(1, sizeof(*c));
 	struct redis_listener l = { .on_up = on_claims_up, .rank = REDIS_RANK_CLAIMS };
 	int kind;
 
@@ -353,7 +353,6 @@ claims_new(struct redis *redis, struct instance *instance, int64_t retention_ms,
 		err_nomem(reterr);
 		return NULL;
 	}
-	memset(c, 0, sizeof(*c));
 	for (kind = 0; kind < KINDS; kind++)
 		TAILQ_INIT(&c->lists[kind]);
 	if (!claims_wire_init(&c->wire, redis, instance, on_claims_reply)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "claims_request.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "envdriver/base/clock.h"
@@ -70,7 +71,7 @@ claims_request_new(const struct claims_draft *d, enum claims_kind kind,
 	struct claims_request *r = NULL;
 
 	if (!d->mem.failed)
-		r = buf_realloc(NULL, sizeof(*r) + drafted + topic + bytes.len);
+		r = malloc(sizeof(*r) + drafted + topic + bytes.len);
 	if (!r)
 		return NULL;
 	memset(r, 0, sizeof(*r));

@@ -43,7 +43,7 @@ enter_command(struct cli *cli, const struct cli_command *command)
 struct cli *
 cli_new(const struct cli_command *root)
 {
-	struct cli *cli = buf_realloc(NULL, sizeof(*cli));
+	struct cli *cli = malloc(sizeof(*cli));
 
 	if (!cli)
 		return NULL;
@@ -108,7 +108,7 @@ find_letter(const struct cli *cli, char letter)
 static int
 give(struct cli *cli, const struct cli_option *option, const char *value, struct err *reterr)
 {
-	struct given *grown = buf_realloc(cli->given, (cli->n_given + 1) * sizeof(*grown));
+	struct given *grown = realloc(cli->given, (cli->n_given + 1) * sizeof(*grown));
 
 	if (!grown)
 		return err_nomem(reterr);
@@ -265,7 +265,7 @@ cli_parse(struct cli *cli, int argc, char *const *argv, struct err *reterr)
 {
 	int i = 1, used;
 
-	cli->args = buf_realloc(NULL, ((size_t)argc + 1) * sizeof(*cli->args));
+	cli->args = malloc(((size_t)argc + 1) * sizeof(*cli->args));
 	if (!cli->args)
 		return err_nomem(reterr);
 	for (; i < argc; i += used) {

@@ -40,7 +40,7 @@ title_width(const char *key)
 struct cli_table *
 cli_table_new(struct cli *cli, const struct cli_column *columns)
 {
-	struct cli_table *t = buf_realloc(NULL, sizeof(*t));
+	struct cli_table *t = malloc(sizeof(*t));
 
 	if (!t) {
 		cli_complain(cli, "out of memory");
@@ -142,7 +142,7 @@ row_now(struct cli_table *t, const struct buf *cells)
 static bool
 hold_row(struct cli_table *t, const struct span *cells)
 {
-	struct buf *grown = buf_realloc(t->cells,
+	struct buf *grown = realloc(t->cells,
 					(t->n_cells + t->n_columns) * sizeof(*grown));
 
 	if (!grown) {

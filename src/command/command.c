@@ -39,7 +39,7 @@ struct command_decoder {
 struct command_decoder *
 command_decoder_new(const struct schemas *schemas, size_t max_bytes, struct err *reterr)
 {
-	struct command_decoder *d = buf_realloc(NULL, sizeof(*d));
+	struct command_decoder *d = malloc(sizeof(*d));
 
 	if (!d) {
 		err_nomem(reterr);
@@ -289,7 +289,7 @@ copy_command(const struct command *from)
 	for (i = 0; i < n; i++)
 		if (spans[i]->ptr)
 			size += spans[i]->len + 1;
-	c = buf_realloc(NULL, size);
+	c = malloc(size);
 	if (!c)
 		return NULL;
 	*c = borrowed;

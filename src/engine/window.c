@@ -64,7 +64,7 @@ offset_list_reserve(struct offset_list *l)
 		l->head = 0;
 		return true;
 	}
-	at = buf_realloc(l->at, cap * sizeof(*at));
+	at = realloc(l->at, cap * sizeof(*at));
 	if (!at)
 		return false;
 	l->at = at;
@@ -101,7 +101,7 @@ old_read(struct window *w, struct span metadata, int64_t committed, bool *ret_fo
 	*ret_foreign = n < 0;
 	if (n <= 0)
 		return true;
-	w->old.at = buf_realloc(NULL, (size_t)n * sizeof(*w->old.at));
+	w->old.at = malloc((size_t)n * sizeof(*w->old.at));
 	if (!w->old.at)
 		return false;
 	w->old.len = w->old.cap = (size_t)n;
@@ -112,7 +112,7 @@ old_read(struct window *w, struct span metadata, int64_t committed, bool *ret_fo
 struct window *
 window_new(int64_t committed, int64_t start, struct span metadata, bool *ret_foreign)
 {
-	struct window *w = buf_realloc(NULL, sizeof(*w));
+	struct window *w = malloc(sizeof(*w));
 	bool foreign = false;
 
 	if (!w)

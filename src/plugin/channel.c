@@ -391,7 +391,7 @@ channel_new(uv_loop_t *loop, int take_write_fd, int take_read_fd, uint64_t *next
 	    const struct channel_limits *limits, const struct channel_events *ev,
 	    struct err *reterr)
 {
-	struct channel *c = buf_realloc(NULL, sizeof(*c));
+	struct channel *c = malloc(sizeof(*c));
 	struct message_reader_events reader_ev = {
 		on_channel_message, on_channel_ignored, on_channel_end, c,
 	};

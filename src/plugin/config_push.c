@@ -55,7 +55,7 @@ on_push_gone(struct worker_invocation *i)
 static bool
 push_one(struct config_push *p, struct span key, struct jtext config)
 {
-	struct company_config *one = buf_realloc(NULL, sizeof(*one));
+	struct company_config *one = malloc(sizeof(*one));
 	struct buf params = BUF_INIT;
 	uuid_t id;
 	bool sent;

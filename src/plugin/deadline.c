@@ -45,7 +45,7 @@ deadline_add(struct deadlines *h, struct deadline *d, int64_t at_ms)
 {
 	if (h->count == h->cap) {
 		size_t cap = h->cap ? h->cap * 2 : FIRST_CAP;
-		struct deadline **heap = buf_realloc(h->heap, cap * sizeof(struct deadline *));
+		struct deadline **heap = realloc(h->heap, cap * sizeof(struct deadline *));
 
 		if (!heap)
 			return false;

@@ -29,7 +29,7 @@ struct frame {
 struct frame *
 frame_new(enum frame_kind kind, size_t max_line, const struct frame_events *ev, struct err *reterr)
 {
-	struct frame *f = buf_realloc(NULL, sizeof(*f));
+	struct frame *f = malloc(sizeof(*f));
 
 	if (!f) {
 		err_nomem(reterr);
@@ -68,7 +68,7 @@ make_room(struct frame *f, size_t need)
 		cap = f->max + SLACK;
 	if (cap < need)
 		cap = need;
-	data = buf_realloc(f->data, cap);
+	data = realloc(f->data, cap);
 	if (!data)
 		return false;
 	f->data = data;

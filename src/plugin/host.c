@@ -440,7 +440,7 @@ struct host *
 host_new(const struct host_plugin *plugin, const struct scope *scope, const struct host_ops *ops,
 	 struct err *reterr)
 {
-	struct host *h = buf_realloc(NULL, sizeof(*h));
+	struct host *h = malloc(sizeof(*h));
 
 	if (!h) {
 		err_nomem(reterr);

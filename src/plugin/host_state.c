@@ -63,7 +63,7 @@ new_request(struct host_state *s, enum host_state_op op, struct span id, size_t 
 
 	if (s->n >= HOST_STATE_MAX || s->bytes + bytes > BYTES_MAX)
 		return NULL;
-	r = buf_realloc(NULL, sizeof(*r) + id.len);
+	r = malloc(sizeof(*r) + id.len);
 	if (!r)
 		return NULL;
 	*r = (struct host_state_request){ .state = s, .op = op, .bytes = bytes, .id_len = id.len };

@@ -21,7 +21,7 @@ host_streams_open(struct host_streams *s, struct span channel, struct span compa
 
 	if (find_stream(s, channel, company) || s->n >= HOST_STREAM_MAX)
 		return;
-	one = buf_realloc(NULL, sizeof(*one) + channel.len + company.len);
+	one = malloc(sizeof(*one) + channel.len + company.len);
 	if (!one)
 		return;
 	one->channel = (struct span){ one->text, channel.len };

@@ -416,7 +416,7 @@ managed_stop(struct managed *m, bool now)
 struct managed *
 managed_new(const struct managed_shared *shared, const char *id)
 {
-	struct managed *m = buf_realloc(NULL, sizeof(*m));
+	struct managed *m = malloc(sizeof(*m));
 
 	if (!m)
 		return NULL;

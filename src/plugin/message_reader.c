@@ -202,7 +202,7 @@ struct message_reader *
 message_reader_new(uv_loop_t *loop, int take_fd, size_t line_max,
 		   const struct message_reader_events *ev, struct err *reterr)
 {
-	struct message_reader *r = buf_realloc(NULL, sizeof(*r));
+	struct message_reader *r = malloc(sizeof(*r));
 	struct frame_events frame_ev = { on_message_line, on_long_line, r };
 	int ret;
 
@@ -213,7 +213,7 @@ message_reader_new(uv_loop_t *loop, int take_fd, size_t line_max,
 	}
 	*r = (struct message_reader){ .ev = *ev };
 	r->frame = frame_new(FRAME_MESSAGES, line_max, &frame_ev, reterr);
-	r->buf = buf_realloc(NULL, READ_SIZE);
+	r->buf = malloc(READ_SIZE);
 	if (!r->frame || !r->buf) {
 		err_nomem(reterr);
 		close(take_fd);

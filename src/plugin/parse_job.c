@@ -8,7 +8,7 @@
 struct parse_job *
 parse_job_new(void)
 {
-	struct parse_job *j = buf_realloc(NULL, sizeof(*j));
+	struct parse_job *j = malloc(sizeof(*j));
 
 	if (j)
 		*j = (struct parse_job){ .memory = NULL };

@@ -321,7 +321,7 @@ plugin_calls_due_release(struct plugin_calls_due *d)
 struct plugin_calls *
 plugin_calls_new(uv_loop_t *loop, const char *id, void (*on_idle)(void *arg), void *arg)
 {
-	struct plugin_calls *cs = buf_realloc(NULL, sizeof(*cs));
+	struct plugin_calls *cs = malloc(sizeof(*cs));
 
 	if (!cs)
 		return NULL;
@@ -380,7 +380,7 @@ plugin_call_new(const struct plugin_request *r, const struct plugin_call_events 
 	struct plugin_call *c;
 	char *at;
 
-	c = buf_realloc(NULL, sizeof(*c) + company.len + method.len + id.len + r->command_id.len +
+	c = malloc(sizeof(*c) + company.len + method.len + id.len + r->command_id.len +
 			      r->traceparent.len + 5);
 	if (!c)
 		return NULL;

@@ -13,7 +13,7 @@ static void
 set_mark(struct scope *s, struct scope_mark *m, struct span company)
 {
 	free(m->company);
-	m->company = buf_realloc(NULL, company.len);
+	m->company = malloc(company.len);
 	if (!m->company) {
 		s->blind = true;
 		return;

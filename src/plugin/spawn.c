@@ -298,7 +298,7 @@ spawn_new(uv_loop_t *loop, const struct spawn_options *o, spawn_exit_fn *on_exit
 	  int ret_fds[3], struct err *reterr)
 {
 	int pipes[3][2] = { { -1, -1 }, { -1, -1 }, { -1, -1 } }, ours[3];
-	struct spawn *s = buf_realloc(NULL, sizeof(*s));
+	struct spawn *s = malloc(sizeof(*s));
 	int ret = s ? 0 : err_nomem(reterr);
 
 	if (s)

@@ -128,7 +128,7 @@ struct stderr_pipe *
 stderr_pipe_new(uv_loop_t *loop, int take_fd, const struct stderr_pipe_events *ev,
 		struct err *reterr)
 {
-	struct stderr_pipe *p = buf_realloc(NULL, sizeof(*p));
+	struct stderr_pipe *p = malloc(sizeof(*p));
 	struct frame_events frame_ev = { on_stderr_line, NULL, p };
 	int ret;
 

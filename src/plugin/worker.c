@@ -479,7 +479,7 @@ worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint64_t *next_id,
 		.limits = spec->rlimits, .n_limits = spec->n_rlimits,
 		.use_sigchld = spec->use_sigchld,
 	};
-	struct worker *w = buf_realloc(NULL, sizeof(*w));
+	struct worker *w = malloc(sizeof(*w));
 	int fds[3];
 
 	if (!w) {

@@ -75,7 +75,7 @@ waiters_reserve(struct redis_conn *c)
 
 	if (c->n < c->cap)
 		return true;
-	ring = buf_realloc(NULL, cap * sizeof(*ring));
+	ring = malloc(cap * sizeof(*ring));
 	if (!ring)
 		return false;
 	for (i = 0; i < c->n; i++)
@@ -398,12 +398,11 @@ struct redis_conn *
 redis_conn_new(uv_loop_t *loop, const struct sockaddr *addr, const char *path,
 	       const struct redis_conn_events *ev, struct err *reterr)
 {
-	struct redis_conn *c = buf_realloc(NULL, sizeof(*c));
+	struct redis_conn *c = calloc(1, sizeof(*c));
 	int code;
 
 	if (!c)
 		goto nomem;
-	memset(c, 0, sizeof(*c));
 	c->ev = *ev;
 	if (!reader_make(c))
 		goto nomem;

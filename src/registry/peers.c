@@ -5,11 +5,9 @@
 #include <stdlib.h>
 
 #include "envdriver/base/clock.h"
+#include "envdriver/base/hash.h"
 #include "heartbeat.h"
 #include "instance_record.h"
-
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 enum {
 	DEAD_MS = 15000,	/* without a heartbeat (docs/engine.md section 7 c) */

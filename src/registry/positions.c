@@ -6,11 +6,9 @@
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/base/hash.h"
 #include "envdriver/base/log.h"
 #include "envdriver/redis/redis.h"
-
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 enum { PAIRS_MAX = (REDIS_EVAL_MAX - 1) / 2, FIELD_MAX = 300 };
 

@@ -9,11 +9,9 @@
 #ifndef REGISTRY_MIRROR_H
 #define REGISTRY_MIRROR_H
 
+#include "envdriver/base/hash.h"
 #include "envdriver/registry/registry.h"
 #include "registry_record.h"
-
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 enum {
 	REGISTRY_PLUGINS_MAX = 10000,

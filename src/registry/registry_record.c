@@ -168,8 +168,8 @@ take_drivers(struct registry_record *r, struct jtext manifest, struct err *reter
 			       REGISTRY_DRIVERS_MAX);
 	if (n == 0)
 		return 0;
-	r->drivers = buf_realloc(NULL, n * sizeof(*r->drivers));
-	offsets = buf_realloc(NULL, n * sizeof(*offsets));
+	r->drivers = malloc(n * sizeof(*r->drivers));
+	offsets = malloc(n * sizeof(*offsets));
 	if (r->drivers && offsets) {
 		memset(r->drivers, 0, n * sizeof(*r->drivers));
 		code = read_drivers(r, array, offsets, reterr);
@@ -189,8 +189,8 @@ keep(struct registry_record *r, struct span id, const struct span values[REGISTR
 
 	for (i = 0; i < REGISTRY_FIELDS; i++)
 		bytes += values[i].ptr ? values[i].len + 1 : 0;
-	r->raw = p = buf_realloc(NULL, bytes);
-	r->id = buf_realloc(NULL, id.len + 1);
+	r->raw = p = malloc(bytes);
+	r->id = malloc(id.len + 1);
 	if (!p || !r->id)
 		return false;
 	memcpy(r->id, id.ptr, id.len);
@@ -235,11 +235,10 @@ read_all(struct registry_record *r, struct err *reterr)
 static struct registry_record *
 record_make(struct span id, const struct span values[REGISTRY_FIELDS])
 {
-	struct registry_record *r = buf_realloc(NULL, sizeof(*r));
+	struct registry_record *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
-	memset(r, 0, sizeof(*r));
 	if (!keep(r, id, values)) {
 		registry_record_free(r);
 		return NULL;

@@ -253,7 +253,7 @@ deadletter_build(const struct schemas *schemas, const char *instance_id, size_t 
 	fit(&l, max_bytes);
 	if (l.message.failed || schema_value_new(schema, &record, /* reterr= */ NULL) < 0)
 		goto out;
-	headers = buf_realloc(NULL, (l.n_headers + OUR_HEADERS_MAX) * sizeof(*headers));
+	headers = malloc((l.n_headers + OUR_HEADERS_MAX) * sizeof(*headers));
 	if (!headers || !write_letter(&l, &record) ||
 	    schema_write(schema, &record, &encoded, /* reterr= */ NULL) < 0)
 		goto out;

@@ -14,7 +14,7 @@ struct result_ctx *
 result_ctx_new(const struct schemas *schemas, const char *instance_id, struct result_limits limits,
 	       struct err *reterr)
 {
-	struct result_ctx *ctx = buf_realloc(NULL, sizeof(*ctx));
+	struct result_ctx *ctx = malloc(sizeof(*ctx));
 	struct buf id = BUF_INIT;
 
 	buf_adds(&id, instance_id);

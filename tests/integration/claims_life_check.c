@@ -9,6 +9,7 @@
 #include "envdriver/claim/claims.h"
 #include "envdriver/registry/instance.h"
 #include "redis_rig.h"
+#include "../unit/alloc_rig.h"
 
 enum { RETENTION_MS = 60000, BACKSTOP_MS = 600000, PATIENCE_MS = 20000 };
 
@@ -209,10 +210,10 @@ test_no_memory(void **state)
 		put(NULL);
 		done = 0;
 		calls_left = n;
-		buf_realloc = failing_realloc;
+		alloc_replace(failing_realloc);
 		struct claims_request *r = claim(SPAN_LIT(ID), "T", on_new, NULL);
 		bool finishing = finish(SPAN_LIT("f"), SPAN_NULL, true, false);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 		refused += !r + !finishing;
 		done = !r;
 		rig_until(&rig, is_fine, NULL, PATIENCE_MS);

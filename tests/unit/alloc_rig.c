@@ -8,6 +8,7 @@ static struct {
 	bool for_good;		/* and all after it */
 	int failed;
 } memory = { .left = NEVER };
+static void *(*replacement)(void *ptr, size_t size);
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -31,34 +32,66 @@ fails(void)
 	return true;
 }
 
+void
+alloc_replace(void *(*fn)(void *ptr, size_t size))
+{
+	replacement = fn;
+}
+
+void *
+__wrap_realloc(void *p, size_t size)
+{
+	void *(*fn)(void *ptr, size_t size) = replacement;
+
+	if (!fn)
+		return fails() ? NULL : __real_realloc(p, size);
+	replacement = NULL;
+	p = fn(p, size);
+	replacement = fn;
+	return p;
+}
+
 void *
 __wrap_malloc(size_t size)
 {
+	if (replacement)
+		return __wrap_realloc(NULL, size);
 	return fails() ? NULL : __real_malloc(size);
 }
 
 void *
 __wrap_calloc(size_t n, size_t size)
 {
-	return fails() ? NULL : __real_calloc(n, size);
-}
+	void *p;
 
-void *
-__wrap_realloc(void *p, size_t size)
-{
-	return fails() ? NULL : __real_realloc(p, size);
-}
-
-char *
-__wrap_strdup(const char *text)
-{
-	return fails() ? NULL : __real_strdup(text);
+	if (!replacement)
+		return fails() ? NULL : __real_calloc(n, size);
+	p = __wrap_realloc(NULL, n * size);
+	return p ? memset(p, 0, n * size) : NULL;
 }
 
 char *
 __wrap_strndup(const char *text, size_t n)
 {
-	return fails() ? NULL : __real_strndup(text, n);
+	char *p;
+
+	if (!replacement)
+		return fails() ? NULL : __real_strndup(text, n);
+	n = strnlen(text, n);
+	p = __wrap_realloc(NULL, n + 1);
+	if (p) {
+		memcpy(p, text, n);
+		p[n] = '\0';
+	}
+	return p;
+}
+
+char *
+__wrap_strdup(const char *text)
+{
+	if (replacement)
+		return __wrap_strndup(text, strlen(text));
+	return fails() ? NULL : __real_strdup(text);
 }
 
 void

@@ -7,6 +7,7 @@
 #include "envdriver/avro/avro_field.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/base/err.h"
+#include "alloc_rig.h"
 
 static struct schemas *schemas;
 
@@ -375,9 +376,9 @@ test_no_memory(void **state)
 
 	(void)state;
 	assert_true(avro_field_set_text(&v, "stdout", "old"));
-	buf_realloc = no_realloc;
+	alloc_replace(no_realloc);
 	assert_false(avro_field_set_text(&v, "stdout", "new"));
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_true(span_is(avro_field_get_span(&v, "stdout"), "old"));
 	avro_value_decref(&v);
 }

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "envdriver/base/buf.h"
+#include "alloc_rig.h"
 
 static void
 test_add(void **state)
@@ -133,9 +134,9 @@ test_failed(void **state)
 	(void)state;
 	memset(text, 'x', sizeof(text) - 1);
 	buf_adds(&b, "abc");
-	buf_realloc = no_realloc;
+	alloc_replace(no_realloc);
 	buf_adds(&b, text);
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_true(b.failed);
 	buf_adds(&b, "d");
 	buf_addf(&b, "%d", 1);

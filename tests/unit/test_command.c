@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "fixture.h"
+#include "alloc_rig.h"
 
 #define DRIVER "\"target\":{\"type\":\"PluginDriver\",\"pluginKey\":\"p\",\"driverKey\":\"d\"}"
 #define PROVIDER "\"target\":{\"type\":\"SandboxProvider\",\"provider\":\"s\"}"
@@ -257,7 +258,7 @@ test_out_of_memory(void **state)
 	(void)state;
 	fixture_encode("{" DRIVER ",\"operation\":{\"type\":\"Execute\",\"command\":\"a\"," LEASE
 		       ",\"args\":[\"1\"]}}", &framed);
-	buf_realloc = failing_realloc;
+	alloc_replace(failing_realloc);
 	for (n = 0; !c && n < 100; n++) {
 		struct command_decoder *d;
 		struct reject r = { .reason = REJECT_NOTHING };
@@ -269,7 +270,7 @@ test_out_of_memory(void **state)
 		assert_true(c || r.reason == REJECT_NOTHING);
 		command_decoder_free(d);
 	}
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_non_null(c);
 	assert_true(n > 3);
 	command_free(c);

@@ -5,6 +5,7 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
+#include "alloc_rig.h"
 
 /* `text` NULL: no error. */
 static const struct set_row {
@@ -434,7 +435,7 @@ test_nomem(void **state)
 	int n, ret;
 
 	(void)state;
-	buf_realloc = failing;
+	alloc_replace(failing);
 	for (n = 1;; n++) {
 		fail_at = n;
 		c = config_new(&err);
@@ -451,7 +452,7 @@ test_nomem(void **state)
 		assert_int_equal(ret, ERR_NOMEM);
 		assert_true(n < 20);
 	}
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_string_equal(config_dynamic(c, "kafka.x"), "1");
 	config_free(c);
 	config_free(NULL);

@@ -5,6 +5,7 @@
 #include "envdriver/kafka/source.h"
 #include "envdriver/result/deadletter.h"
 #include "fixture.h"
+#include "alloc_rig.h"
 
 enum { ROOM = 2 * 1024 * 1024 };
 
@@ -291,9 +292,9 @@ test_out_of_memory(void **state)
 	fixture_schemas();
 	for (n = 0; ret < 0 && n < 100; n++) {
 		fail_at = n;
-		buf_realloc = failing_realloc;
+		alloc_replace(failing_realloc);
 		ret = deadletter_build(fixture_schemas(), "i", ROOM, &src, &invalid, NULL, &e);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 	}
 	assert_int_equal(ret, 0);
 	assert_true(n > 10);

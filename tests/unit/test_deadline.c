@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "plugin/deadline.h"
+#include "alloc_rig.h"
 
 enum { STEPS = 12, MANY = 2000, NONE = -1 };
 
@@ -97,9 +98,9 @@ test_no_memory(void **state)
 	struct deadline d = { 0 };
 
 	(void)state;
-	buf_realloc = no_memory;
+	alloc_replace(no_memory);
 	assert_false(deadline_add(&h, &d, 1));
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_null(deadline_first(&h));
 	deadline_remove(&h, &d);
 	deadline_release(&h);

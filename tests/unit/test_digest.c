@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "envdriver/base/digest.h"
+#include "alloc_rig.h"
 
 /* FIPS 180-2's examples, and what lies around its block size of 64. */
 static const struct row {
@@ -65,9 +66,9 @@ test_no_memory(void **state)
 	struct digest *d;
 
 	(void)state;
-	buf_realloc = no_realloc;
+	alloc_replace(no_realloc);
 	d = digest_new();
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_null(d);
 	digest_add(d, span_of("abc"));
 	assert_false(digest_end(d, hex));

@@ -3,6 +3,7 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/kafka/event.h"
+#include "alloc_rig.h"
 
 static void
 test_topics(void **state)
@@ -284,7 +285,7 @@ test_out_of_memory(void **state)
 	memset(big, 'x', sizeof(big));
 	add_two(&e);
 	packed = events_packed(&e);
-	buf_realloc = failing_realloc;
+	alloc_replace(failing_realloc);
 	allocs_left = 0;
 	assert_false(events_add(&e, TOPIC_COMMANDS, SPAN_NULL, NULL, 0,
 				(struct span){ big, sizeof(big) }));
@@ -292,7 +293,7 @@ test_out_of_memory(void **state)
 	assert_true(span_eq(events_packed(&e), packed));
 	assert_int_equal(events_unpack(&full, packed, NULL), ERR_NOMEM);
 	assert_int_equal(full.count, 0);
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_true(events_add(&e, TOPIC_COMMANDS, SPAN_NULL, NULL, 0,
 			       (struct span){ big, sizeof(big) }));
 	assert_int_equal(events_unpack(&full, events_packed(&e), NULL), 0);

@@ -5,6 +5,7 @@
 
 #include "envdriver/base/clock.h"
 #include "plugin/frame.h"
+#include "alloc_rig.h"
 
 #define FFFD "\xef\xbf\xbd"
 
@@ -286,17 +287,17 @@ test_no_memory(void **state)
 	(void)state;
 	for (int n = 0; n < 3; n++) {
 		fail_in = n;
-		buf_realloc = failing;
+		alloc_replace(failing);
 		f = frame_new(FRAME_MESSAGES, 100, &events, NULL);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 		assert_int_equal(!f, n == 0);
 		if (!f)
 			continue;
 		buf_reset(&out);
 		fail_in = 0;
-		buf_realloc = failing;
+		alloc_replace(failing);
 		frame_feed(f, "ab", 2);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 		frame_feed(f, "c\nd", 3);
 		frame_feed(f, "e\n", 2);
 		assert_string_equal(out.data, "#[de]");

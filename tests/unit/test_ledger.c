@@ -4,6 +4,7 @@
 #include "audit/ledger.h"
 #include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
+#include "alloc_rig.h"
 
 enum { STEPS = 14, PARTITIONS = 3, RETENTION = 100000 };
 
@@ -447,13 +448,12 @@ test_many(void **state)
 
 /* --- out of memory --- */
 
-static void *(*whole_realloc)(void *, size_t);
 static int fail_at;
 
 static void *
 failing(void *ptr, size_t size)
 {
-	return --fail_at == 0 ? NULL : whole_realloc(ptr, size);
+	return --fail_at == 0 ? NULL : realloc(ptr, size);
 }
 
 static void
@@ -467,19 +467,18 @@ test_out_of_memory(void **state)
 	int failed = 0;
 
 	(void)state;
-	whole_realloc = buf_realloc;
 	for (int n = 1; n < 14; n++) {
 		struct rig rig;
 		int ret = 0;
 
 		rig_init(&rig);
 		fail_at = n;
-		buf_realloc = failing;
+		alloc_replace(failing);
 		for (size_t i = 0; i < 4 && ret == 0; i++)
 			ret = take_step(&rig, &steps[i]);
 		if (ret == 0)
 			ret = send_pieces(&rig, &cut, &told);
-		buf_realloc = whole_realloc;
+		alloc_replace(NULL);
 		assert_true(ret == 0 || ret == ERR_NOMEM);
 		failed += ret != 0;
 		rig_release(&rig);

@@ -3,6 +3,7 @@
 
 #include "avro/prescan.h"
 #include "envdriver/base/err.h"
+#include "alloc_rig.h"
 
 #define RECORD(fields) "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" fields "]}"
 #define FIELD(name, type) "{\"name\":\"" name "\",\"type\":" type "}"
@@ -350,7 +351,7 @@ test_no_memory(void **state)
 	unsigned n;
 
 	(void)state;
-	buf_realloc = failing_realloc;
+	alloc_replace(failing_realloc);
 	for (n = 0; !p && n < 20; n++) {
 		struct err err = { 0 };
 
@@ -358,7 +359,7 @@ test_no_memory(void **state)
 		p = prescan_new(schema, &err);
 		assert_int_equal(p ? 0 : ERR_NOMEM, err.code);
 	}
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_in_range(n, 2, 19);
 	prescan_free(p);
 	avro_schema_decref(schema);

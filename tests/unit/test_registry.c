@@ -3,6 +3,7 @@
 
 #include "envdriver/base/err.h"
 #include "registry/registry_record.h"
+#include "alloc_rig.h"
 
 /* The mirror itself is tested on a real Redis (tests/integration). */
 
@@ -202,9 +203,9 @@ test_out_of_memory(void **state)
 	fill(&rows[0], values);
 	for (n = 0; !record && n < 100; n++) {
 		calls_left = n;
-		buf_realloc = failing_realloc;
+		alloc_replace(failing_realloc);
 		record = registry_record_new(SPAN_LIT("i"), values, &wrong);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 	}
 	assert_in_range(n, 4, 20);
 	assert_string_equal(wrong.text, "");

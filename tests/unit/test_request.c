@@ -4,6 +4,7 @@
 #include "envdriver/command/request.h"
 #include "envdriver/result/result.h"
 #include "fixture.h"
+#include "alloc_rig.h"
 
 #define WHO "\"companyId\":\"co\",\"environmentId\":\"env\","
 #define DRIVER WHO "\"target\":{\"type\":\"PluginDriver\",\"pluginKey\":\"p\",\"driverKey\":\"d\"},"
@@ -211,9 +212,9 @@ test_out_of_memory(void **state)
 		struct buf out = BUF_INIT;
 
 		fail_at = n;
-		buf_realloc = failing_realloc;
+		alloc_replace(failing_realloc);
 		ret = request_params(c, fixture_json(SCHEMA), &out, &o);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 		assert_true(ret == 0 || o.code == CODE_INTERNAL);
 		outcome_release(&o);
 		buf_release(&out);

@@ -4,6 +4,7 @@
 #include "command/request_secret.h"
 #include "envdriver/command/outcome.h"
 #include "fixture.h"
+#include "alloc_rig.h"
 
 #define REF "{\"type\":\"secret_ref\",\"secretId\":\"id-1\"}"
 #define REF2 "{\"secretId\":\"id-2\",\"note\":0,\"type\":\"secret_ref\",\"version\":\"latest\"}"
@@ -166,9 +167,9 @@ test_no_memory(void **state)
 		struct buf out = BUF_INIT;
 
 		calls_left = n;
-		buf_realloc = failing_realloc;
+		alloc_replace(failing_realloc);
 		ret = request_secret_collapse(config, schema, &out, &o);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 		assert_true(ret == 0 || (ret == ERR_NOMEM && o.code == CODE_INTERNAL));
 		if (ret == 0)
 			assert_string_equal(out.data, "{\"a\":{\"b\":\"id-1\"},\"k\":\"id-2\"}");

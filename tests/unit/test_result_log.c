@@ -4,6 +4,7 @@
 #include "envdriver/base/digest.h"
 #include "fixture_plugins.h"
 #include "fixture_result.h"
+#include "alloc_rig.h"
 
 /* `n` bytes of output: a 3-byte character now and then, so that cuts matter. */
 static void
@@ -327,11 +328,11 @@ test_out_of_memory(void **state)
 		struct result_ctx *ctx;
 
 		fail_at = n;
-		buf_realloc = failing_realloc;
+		alloc_replace(failing_realloc);
 		ctx = result_ctx_new(fixture_schemas(), "host-a", small, NULL);
 		if (ctx)
 			ret = result_answered(ctx, c, &chosen, &called, &a, &e, NULL, NULL);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 		result_ctx_free(ctx);
 	}
 	assert_int_equal(ret, 0);

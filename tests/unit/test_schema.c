@@ -7,6 +7,7 @@
 #include "envdriver/avro/avro_field.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/base/err.h"
+#include "alloc_rig.h"
 
 static int
 setup(void **state)
@@ -388,10 +389,10 @@ test_no_memory(void **state)
 	(void)state;
 	/* More than the first schema takes: the rest repeats. */
 	for (n = 0; n < 120; n++) {
-		buf_realloc = failing_realloc;
+		alloc_replace(failing_realloc);
 		calls_left = n;
 		all = schemas_new(NULL);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 		assert_null(all);
 	}
 }

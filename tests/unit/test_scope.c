@@ -4,6 +4,7 @@
 #include "plugin/execlog.h"
 #include "plugin/scope.h"
 #include "plugin/stderr_tail.h"
+#include "alloc_rig.h"
 
 #define NOTHING UINT64_MAX
 
@@ -122,17 +123,17 @@ test_blind(void **state)
 	calls[1].company = SPAN_LIT("b");
 	assert_true(scope_begin(&s, &calls[0]));
 	fail_in = 0;
-	buf_realloc = failing;
+	alloc_replace(failing);
 	scope_end(&s, &calls[0], 10);
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_true(scope_begin(&s, &calls[1]));
 	assert_true(scope_from(&s, &calls[1]) == NOTHING);
 	scope_end(&s, &calls[1], 20);
 	calls[2].invocation_id = "i";
 	fail_in = 0;
-	buf_realloc = failing;
+	alloc_replace(failing);
 	assert_false(scope_begin(&s, &calls[2]));
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	scope_release(&s);
 }
 

@@ -3,6 +3,7 @@
 
 #include "envdriver/base/buf.h"
 #include "engine/window.h"
+#include "alloc_rig.h"
 
 enum { STEPS = 16 };
 
@@ -434,7 +435,7 @@ test_out_of_memory(void **state)
 	struct window *w;
 
 	(void)state;
-	buf_realloc = failing_realloc;
+	alloc_replace(failing_realloc);
 	calls_left = 0;
 	assert_null(window_new(7, 0, SPAN_LIT("4QIA"), &foreign));
 	calls_left = 1;
@@ -444,7 +445,7 @@ test_out_of_memory(void **state)
 	assert_non_null(w);
 	assert_int_equal(window_deliver(w, 8, &gone), WINDOW_NOMEM);
 	assert_int_equal(window_pending(w), 1);
-	buf_realloc = realloc;
+	alloc_replace(NULL);
 	assert_int_equal(window_deliver(w, 7, &gone), WINDOW_TAKE);
 	window_free(w);
 	window_free(NULL);

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "worker_rig.h"
+#include "alloc_rig.h"
 
 /* The stop ladder */
 static const struct stop_row {
@@ -221,9 +222,9 @@ test_no_memory(void **state)
 	uv_loop_init(&b.loop);
 	for (int n = 0; !b.worker; n++) {
 		fail_in = n;
-		buf_realloc = failing;
+		alloc_replace(failing);
 		b.worker = worker_new(&b.loop, &spec, &b.next_id, &ev, NULL);
-		buf_realloc = realloc;
+		alloc_replace(NULL);
 		assert_true(n < 100);
 	}
 	assert_true(b.next_id == 2);

@@ -89,10 +89,4 @@ buf_span(const struct buf *b)
 	return (struct span){ b->data ? b->data : "", b->len };
 }
 
-/*
- * The allocator behind buf and every module that wants its allocation
- * failures tested: the tests replace it to fail the n-th call.
- */
-extern void *(*buf_realloc)(void *ptr, size_t size);
-
 #endif
