@@ -35,7 +35,7 @@ libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 folders := base avro redis registry plugin claim kafka command result engine cli client audit \
 	worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
-	config_value crash digest err jtext jtext_text log log_once log_writer metrics nearest \
+	config_value crash digest err family jtext jtext_text log log_once log_writer metrics nearest \
 	redis_url service_link units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas

@@ -15,11 +15,13 @@
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/family.h"
 
 enum { EXIT_CANNOT_RUN = 127, SIGNALS = 64 };
 
 struct spawn {
 	pid_t pid;
+	uint64_t mark;		/* of all that it starts */
 	bool gone, closing;
 	bool by_signal;		/* learned from SIGCHLD: there is no pidfd */
 	bool watched;		/* the loop has our handle */
@@ -93,7 +95,7 @@ child_limits(const struct spawn_limit *l, size_t n)
 }
 
 static void __attribute__((noreturn))
-child(const struct spawn_options *o, const int fds[3], pid_t parent)
+child(const struct spawn_options *o, const int fds[3], pid_t parent, uint64_t mark)
 {
 	child_signals();
 	child_descriptors(fds);
@@ -104,6 +106,7 @@ child(const struct spawn_options *o, const int fds[3], pid_t parent)
 	/* The parent may have died before that took effect. */
 	if (getppid() != parent)
 		_exit(EXIT_CANNOT_RUN);
+	family_bear(mark);
 	if (!child_limits(o->limits, o->n_limits))
 		child_fails("limit", o->argv[0]);
 	if (chdir(o->dir) < 0)
@@ -190,6 +193,8 @@ reap(struct spawn *s)
 	if (waitpid(s->pid, &status, WNOHANG) != s->pid)
 		return;
 	s->gone = true;
+	family_unexpect(s->pid);
+	family_end(s->mark);
 	if (s->by_signal)
 		uv_signal_stop(&s->sigchld);
 	else
@@ -267,11 +272,13 @@ start(struct spawn *s, uv_loop_t *loop, const struct spawn_options *o, const int
 
 	if (ret < 0)
 		return err_set(reterr, ERR_IO, "cannot watch processes: %s", uv_strerror(ret));
+	s->mark = family_mark();
 	s->pid = fork();
 	if (s->pid < 0)
 		return err_set(reterr, ERR_IO, "cannot fork: %s", strerror(errno));
 	if (s->pid == 0)
-		child(o, fds, parent);
+		child(o, fds, parent, s->mark);
+	family_expect(s->pid);
 	s->gone = false;
 	ret = by_signal ? 0 : watch_pidfd(s, loop);
 	if (ret >= 0)
@@ -279,6 +286,8 @@ start(struct spawn *s, uv_loop_t *loop, const struct spawn_options *o, const int
 	/* Its end would go unseen: it ends here. */
 	kill(s->pid, SIGKILL);
 	waitpid(s->pid, NULL, 0);
+	family_unexpect(s->pid);
+	family_end(s->mark);
 	s->gone = true;
 	return err_set(reterr, ERR_IO, "cannot watch a process: %s", uv_strerror(ret));
 }

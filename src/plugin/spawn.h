@@ -5,8 +5,8 @@
  *
  * Owns the process until it is reaped. The child has its own session, the
  * environment given, no descriptor but 0 to 2, default signal dispositions,
- * dies with us (PR_SET_PDEATHSIG) and cannot gain privileges. Knows nothing
- * of plugins.
+ * dies with us (PR_SET_PDEATHSIG) and cannot gain privileges. What it started
+ * ends with it (family.h). Knows nothing of plugins.
  */
 #ifndef ENVDRIVER_PLUGIN_SPAWN_H
 #define ENVDRIVER_PLUGIN_SPAWN_H

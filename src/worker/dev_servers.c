@@ -17,6 +17,7 @@
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/family.h"
 #include "envdriver/kafka/event.h"
 
 enum {
@@ -145,6 +146,7 @@ start_redis(struct dev_servers *d, struct err *reterr)
 		return err_set(reterr, ERR_IO, "cannot fork: %s", strerror(errno));
 	if (d->redis == 0)
 		become_redis(argv);
+	family_expect(d->redis);
 	return wait_for_redis(d, reterr);
 }
 

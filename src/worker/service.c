@@ -19,6 +19,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/family.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/cli/cli.h"
@@ -33,7 +34,7 @@ struct service {
 	uv_loop_t loop;
 	struct engine *engine;
 	struct http_server *http;
-	uv_signal_t term, intr, other[3];	/* `other`: see ignored_signals */
+	uv_signal_t term, intr, child, other[3];	/* `other`: see ignored_signals */
 	uv_timer_t show;
 	const struct service_hooks *hooks;
 	/* A copy for the HTTP thread, made once a second. */
@@ -249,15 +250,25 @@ on_other_signal(uv_signal_t *signal, int signum)
 }
 
 static void
+on_child(uv_signal_t *signal, int signum)
+{
+	(void)signal;
+	(void)signum;
+	family_reap();
+}
+
+static void
 watch_signals(struct service *s)
 {
 	size_t n = sizeof(ignored_signals) / sizeof(*ignored_signals);
 
 	uv_signal_init(&s->loop, &s->term);
 	uv_signal_init(&s->loop, &s->intr);
+	uv_signal_init(&s->loop, &s->child);
 	s->term.data = s->intr.data = s;
 	uv_signal_start(&s->term, on_stop_signal, SIGTERM);
 	uv_signal_start(&s->intr, on_stop_signal, SIGINT);
+	uv_signal_start(&s->child, on_child, SIGCHLD);
 	for (size_t i = 0; i < n; i++) {
 		/* Of a terminal that closes, nothing is left behind. */
 		bool stops = s->hooks && ignored_signals[i].number == SIGHUP;
@@ -360,6 +371,7 @@ release_all(struct service *s)
 	engine_free(s->engine);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->intr, NULL);
+	uv_close((uv_handle_t *)&s->child, NULL);
 	for (size_t i = 0; i < sizeof(s->other) / sizeof(*s->other); i++)
 		uv_close((uv_handle_t *)&s->other[i], NULL);
 	uv_close((uv_handle_t *)&s->show, NULL);
@@ -384,6 +396,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	struct err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
+	family_start();
 	log_start_writer();
 	/* librdkafka has a dozen threads and more: each would get an arena. */
 	(void)mallopt(M_ARENA_MAX, ARENAS);
