@@ -108,7 +108,8 @@ on_verdict(void *arg, struct batch *b, enum publish_trouble trouble, size_t item
 
 	if (trouble == PUBLISH_INSTANCE_FENCED)
 		shutdown_leave(eng, EXIT_UNAVAILABLE,
-			       "another consumer uses our group.instance.id");
+			       "another worker runs with our kafka.group.instance.id; each "
+			       "worker needs one of its own");
 	committing_verdict(eng, b, trouble, item, topic);
 }
 

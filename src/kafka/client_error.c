@@ -17,9 +17,9 @@ static const struct {
 	{ X509_V_ERR_CERT_HAS_EXPIRED, "the broker needs a new one" },
 	{ X509_V_ERR_CERT_NOT_YET_VALID, "is the clock of this host right?" },
 	{ X509_V_ERR_HOSTNAME_MISMATCH, "it must name the host that kafka.bootstrap.servers and "
-	  "the broker's advertised.listeners name" },
+	    "the broker's advertised.listeners name" },
 	{ X509_V_ERR_IP_ADDRESS_MISMATCH, "it must name the address that kafka.bootstrap.servers "
-	  "and the broker's advertised.listeners name" },
+	    "and the broker's advertised.listeners name" },
 	{ X509_V_ERR_CERT_REVOKED, "the broker needs a new one" },
 };
 
@@ -35,29 +35,66 @@ client_error_certificate(int x509_error, struct buf *out)
 		 X509_verify_cert_error_string(x509_error), way_out);
 }
 
-static const struct {
-	rd_kafka_resp_err_t code;
-	int exit_code;
-} exits[] = {
-	{ RD_KAFKA_RESP_ERR__AUTHENTICATION, EXIT_DENIED },
-	{ RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, EXIT_DENIED },
-	{ RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, EXIT_DENIED },
-	{ RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, EXIT_DENIED },
-	{ RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, EXIT_DENIED },
-	{ RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, EXIT_DENIED },
-	{ RD_KAFKA_RESP_ERR__SSL, EXIT_CONFIG },
-	{ RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM, EXIT_CONFIG },
-	{ RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL, EXIT_CONFIG },
-	{ RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT, EXIT_CONFIG },
+#define ROW(code, action, exit_code, subject, format) \
+	{ RD_KAFKA_RESP_ERR_##code, CLIENT_ERROR_##action, exit_code, \
+	  CLIENT_ERROR_##subject, format }
+
+static const char no_topic[] = "topic '%s' does not exist; `envdriver topics create` makes it";
+static const char too_old[] = "the broker is too old for group '%s' (Kafka 2.5 or later)";
+
+static const struct client_error rows[] = {
+	/* Another worker joined under our name: librdkafka's consumer is dead. */
+	ROW(FENCED_INSTANCE_ID, LEAVE, EXIT_UNAVAILABLE, MEMBER,
+	    "another worker runs with our kafka.group.instance.id '%s'; each worker needs one of "
+	    "its own"),
+
+	ROW(UNKNOWN_TOPIC_OR_PART, WAIT, 0, TOPIC, no_topic),
+	ROW(_UNKNOWN_TOPIC, WAIT, 0, TOPIC, no_topic),
+	ROW(TOPIC_EXCEPTION, AT_START, EXIT_CONFIG, TOPIC,
+	    "the broker takes '%s' for no name of a topic; topic.prefix is part of it"),
+	ROW(TOPIC_AUTHORIZATION_FAILED, AT_START, EXIT_DENIED, TOPIC,
+	    "not permitted to read topic '%s' (ACL Read and Describe on it)"),
+
+	ROW(GROUP_AUTHORIZATION_FAILED, AT_START, EXIT_DENIED, GROUP,
+	    "not permitted to join group '%s' (ACL Read on the group)"),
+	ROW(INCONSISTENT_GROUP_PROTOCOL, AT_START, EXIT_CONFIG, GROUP,
+	    "other members of group '%s' share partitions in another way: set 'assignor' alike in "
+	    "the whole fleet"),
+	ROW(INVALID_SESSION_TIMEOUT, AT_START, EXIT_CONFIG, GROUP,
+	    "group '%s': the broker refuses kafka.session.timeout.ms (its "
+	    "group.min.session.timeout.ms and group.max.session.timeout.ms)"),
+	ROW(INVALID_GROUP_ID, AT_START, EXIT_CONFIG, GROUP,
+	    "the broker refuses kafka.group.id '%s'"),
+	ROW(GROUP_MAX_SIZE_REACHED, WAIT, 0, GROUP,
+	    "group '%s' is full: it has as many members as the broker's group.max.size"),
+	ROW(UNSUPPORTED_VERSION, AT_START, EXIT_CONFIG, GROUP, too_old),
+	ROW(_UNSUPPORTED_FEATURE, AT_START, EXIT_CONFIG, GROUP, too_old),
+
+	/* librdkafka's own reason says more. */
+	ROW(_AUTHENTICATION, AT_START, EXIT_DENIED, CLIENT, NULL),
+	ROW(SASL_AUTHENTICATION_FAILED, AT_START, EXIT_DENIED, CLIENT, NULL),
+	ROW(CLUSTER_AUTHORIZATION_FAILED, AT_START, EXIT_DENIED, CLIENT, NULL),
+	ROW(TRANSACTIONAL_ID_AUTHORIZATION_FAILED, AT_START, EXIT_DENIED, CLIENT, NULL),
+	ROW(_SSL, AT_START, EXIT_CONFIG, CLIENT, NULL),
+	ROW(UNSUPPORTED_SASL_MECHANISM, AT_START, EXIT_CONFIG, CLIENT, NULL),
+	ROW(_ALL_BROKERS_DOWN, WAIT, 0, CLIENT, NULL),
 };
+
+const struct client_error *
+client_error_find(rd_kafka_resp_err_t code)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (rows[i].code == code)
+			return &rows[i];
+	return NULL;
+}
 
 int
 client_error_exit_code(rd_kafka_resp_err_t code)
 {
-	for (size_t i = 0; i < sizeof(exits) / sizeof(*exits); i++)
-		if (exits[i].code == code)
-			return exits[i].exit_code;
-	return 0;
+	const struct client_error *row = client_error_find(code);
+
+	return row && row->action == CLIENT_ERROR_AT_START ? row->exit_code : 0;
 }
 
 static bool

@@ -101,6 +101,8 @@ on_consumer_tick(uv_timer_t *h)
 	consumer_parts_redirect(&c->parts);
 	consumer_queue_tick(&c->queue);
 	consumer_queue_drain(&c->queue);
+	if (c->rk)
+		consumer_state_check(&c->state, c->rk);
 	if (c->rk)	/* not closed by a callback */
 		look_around(c);
 }

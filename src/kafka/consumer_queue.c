@@ -114,7 +114,9 @@ deliver_message(struct consumer_queue *q, rd_kafka_message_t *take_m)
 	struct consumer_part *p = consumer_parts_find(q->parts, take_m->partition);
 
 	if (take_m->err) {
-		if (consumer_state_message(q->state, take_m))
+		if (take_m->err == RD_KAFKA_RESP_ERR__FATAL)
+			consumer_state_check(q->state, q->rk);
+		else if (consumer_state_message(q->state, take_m))
 			consumer_gap_found(q->gap, take_m->partition);
 		rd_kafka_message_destroy(take_m);
 	} else if (p && p->open) {

@@ -46,37 +46,6 @@ tell_fatal(struct consumer_state *s, int exit_code, const char *text)
 	s->ev->on_fatal(s->ev->arg, exit_code, text);
 }
 
-/* What is wrong with a resource of ours, and the way out. */
-static const struct trouble {
-	int code;
-	bool group;		/* it is the group's name that is shown, not the topic's */
-	const char *format;
-} troubles[] = {
-	{ RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, false,
-	  "topic '%s' does not exist; `envdriver topics create` makes it" },
-	{ RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, false,
-	  "topic '%s' does not exist; `envdriver topics create` makes it" },
-	{ RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, false,
-	  "not permitted to read topic '%s' (ACL Read and Describe on it)" },
-	{ RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, true,
-	  "not permitted to join group '%s' (ACL Read on the group)" },
-	{ RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL, true,
-	  "other members of group '%s' share partitions in another way: set 'assignor' alike in "
-	  "the whole fleet" },
-	{ RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT, true,
-	  "group '%s': the broker refuses kafka.session.timeout.ms (its "
-	  "group.min.session.timeout.ms and group.max.session.timeout.ms)" },
-};
-
-static const struct trouble *
-trouble_of(rd_kafka_resp_err_t code)
-{
-	for (size_t i = 0; i < sizeof(troubles) / sizeof(*troubles); i++)
-		if (troubles[i].code == (int)code)
-			return &troubles[i];
-	return NULL;
-}
-
 /* --- errors of the client and of the group --- */
 
 /* What is not permitted at the start ends us; later we wait for the
@@ -106,36 +75,83 @@ tell_down(struct consumer_state *s, rd_kafka_resp_err_t code, const char *reason
 	tell_state(s);
 }
 
-static void
-tell_trouble(struct consumer_state *s, const struct trouble *t)
+static int
+find_member(void *arg, const char *name, const char *value, struct err *reterr)
 {
-	int exit_code = client_error_exit_code((rd_kafka_resp_err_t)t->code);
+	(void)reterr;
+	if (strcmp(name, "group.instance.id") == 0)
+		*(const char **)arg = value;
+	return 0;
+}
 
-	snprintf(s->why_group, sizeof(s->why_group), t->format,
-		 t->group ? config_str(s->config, "kafka.group.id") : s->topic);
-	if (exit_code && is_starting(s))
-		tell_fatal(s, exit_code, s->why_group);
+static const char *
+subject_of(const struct consumer_state *s, enum client_error_subject subject)
+{
+	const char *member = "";
+
+	if (subject == CLIENT_ERROR_TOPIC)
+		return s->topic;
+	if (subject == CLIENT_ERROR_GROUP)
+		return config_str(s->config, "kafka.group.id");
+	(void)config_each_kafka(s->config, find_member, &member, /* reterr= */ NULL);
+	return member;
+}
+
+static void
+tell_row(struct consumer_state *s, const struct client_error *row)
+{
+	snprintf(s->why_group, sizeof(s->why_group), row->format, subject_of(s, row->subject));
+	if (row->action == CLIENT_ERROR_LEAVE ||
+	    (row->action == CLIENT_ERROR_AT_START && is_starting(s)))
+		tell_fatal(s, row->exit_code, s->why_group);
 	tell_state(s);
+}
+
+/* What librdkafka calls fatal ends us whatever it is: the client is dead. */
+static void
+tell_dead(struct consumer_state *s, rd_kafka_resp_err_t code, const char *reason)
+{
+	const struct client_error *row = client_error_find(code);
+	struct buf text = BUF_INIT;
+
+	if (row && row->format) {
+		snprintf(s->why_group, sizeof(s->why_group), row->format,
+			 subject_of(s, row->subject));
+	} else {
+		client_error_explain(s->config, code, reason, &text);
+		snprintf(s->why_group, sizeof(s->why_group),
+			 "the Kafka consumer had a fatal error: %.300s",
+			 text.data ? text.data : reason);
+		buf_release(&text);
+	}
+	s->dead = true;
+	tell_fatal(s, EXIT_UNAVAILABLE, s->why_group);
+	tell_state(s);
+}
+
+void
+consumer_state_check(struct consumer_state *s, rd_kafka_t *rk)
+{
+	char reason[400];
+	rd_kafka_resp_err_t code = rd_kafka_fatal_error(rk, reason, sizeof(reason));
+
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR && !s->dead)
+		tell_dead(s, code, reason);
 }
 
 void
 consumer_state_error(struct consumer_state *s, rd_kafka_resp_err_t code, const char *reason,
 		     bool fatal)
 {
-	char text[400];
-
 	if (fatal) {
-		snprintf(text, sizeof(text), "the Kafka consumer had a fatal error: %.300s%s",
-			 reason,
-			 code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
-				 ? " (another worker has our kafka.group.instance.id)"
-				 : "");
-		tell_fatal(s, EXIT_UNAVAILABLE, text);
+		tell_dead(s, code, reason);
 		return;
 	}
 	switch (code) {
 	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
 	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+	case RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM:
 	case RD_KAFKA_RESP_ERR__SSL:
 		tell_down(s, code, reason);
 		break;
@@ -154,10 +170,10 @@ is_gap(rd_kafka_resp_err_t code)
 bool
 consumer_state_message(struct consumer_state *s, const rd_kafka_message_t *m)
 {
-	const struct trouble *t = trouble_of(m->err);
+	const struct client_error *row = client_error_find(m->err);
 
-	if (t)
-		tell_trouble(s, t);
+	if (row && row->format)
+		tell_row(s, row);
 	else if (m->err == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED)
 		log_warn("kafka: the event loop was blocked: %s", rd_kafka_message_errstr(m));
 	else if (!is_gap(m->err))
@@ -173,14 +189,15 @@ consumer_state_assigned(struct consumer_state *s)
 		s->assigned_ms = clock_mono_ms();
 	s->down = false;
 	s->why_down[0] = '\0';
-	s->why_group[0] = '\0';
+	if (!s->dead)
+		s->why_group[0] = '\0';
 	tell_state(s);
 }
 
 void
 consumer_state_read(struct consumer_state *s)
 {
-	if (s->why_group[0] == '\0')
+	if (s->why_group[0] == '\0' || s->dead)
 		return;
 	s->why_group[0] = '\0';
 	tell_state(s);
@@ -199,6 +216,8 @@ consumer_state_reached(struct consumer_state *s, bool yes)
 void
 consumer_state_slow(struct consumer_state *s, rd_kafka_resp_err_t why)
 {
+	if (s->dead)
+		return;
 	snprintf(s->why_group, sizeof(s->why_group), "the committed offsets cannot be read: %s",
 		 why ? rd_kafka_err2str(why) : "no answer yet");
 	tell_state(s);

@@ -22,6 +22,7 @@ struct consumer_state {
 	const struct consumer_events *ev;	/* borrowed */
 	int64_t assigned_ms;		/* the first time; 0: not yet */
 	bool fatal_told;
+	bool dead;			/* librdkafka had a fatal error */
 	bool down;			/* no broker could be reached */
 	char why_down[CONSUMER_STATE_TEXT], why_group[CONSUMER_STATE_TEXT];
 	char why_told[CONSUMER_STATE_TEXT];
@@ -35,6 +36,9 @@ void consumer_state_init(struct consumer_state *s, const struct config *config, 
 /* An error of the client. */
 void consumer_state_error(struct consumer_state *s, rd_kafka_resp_err_t code, const char *reason,
 			  bool fatal);
+/* Whether the client is dead, which librdkafka tells a consumer only as a
+ * message without the cause. */
+void consumer_state_check(struct consumer_state *s, rd_kafka_t *rk);
 /* A message that is an error. True when the log of its partition does not
  * have the offset that was asked for: the caller looks at it. */
 bool consumer_state_message(struct consumer_state *s, const rd_kafka_message_t *m);

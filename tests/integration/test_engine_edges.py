@@ -122,6 +122,27 @@ def rival(t, name):
     return producer
 
 
+@limit(120)
+def test_a_fenced_member_hands_over(t):
+    """Two workers with one kafka.group.instance.id: the first is no member any more, for good. It
+    says so and ends with 69; what it runs ends and is handed over."""
+    t.make_topics(commands=1)
+    t.install(t.fixture())
+    config = {**QUICK, "kafka.group.instance.id": "same"}
+    fenced = t.worker("fenced", config=config)
+    config_of_call = {"test": {"sleepMs": 8000, "stdoutBytes": 10}}
+    records = t.topics.publish(command("Execute", orderingKey="", config=config_of_call))
+    wait_until(lambda: calling(t, records[0]), 20, "it runs")
+    other = t.worker("other", config=config, ready=False)
+    wait_until(lambda: fenced.ready_status() != 200, 20, "a fenced worker is not ready")
+    assert fenced.wait(40) == 69, fenced.stderr()
+    said = "another worker runs with our kafka.group.instance.id 'same'"
+    assert said in fenced.stderr(), fenced.stderr()
+    other.wait_ready(30)
+    t.topics.wait(records + t.topics.publish(command("Probe")), timeout=60)
+    t.verify()
+
+
 @limit(60)
 def test_wrong_prefix_is_told_before_the_producer_starts(t):
     """docs/engine.md section 9: `meta` comes before INIT, which would fence the rightful worker."""

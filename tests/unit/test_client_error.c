@@ -125,25 +125,72 @@ test_hint(void **state)
 	}
 }
 
-static const struct exit_row {
+/* Of every error that stops a consumer or a client: what is done, the exit
+ * code, and a word of the text; NULL: librdkafka's own reason is shown. */
+static const struct stop_row {
 	rd_kafka_resp_err_t code;
+	enum client_error_action action;
 	int exit_code;
-} exit_rows[] = {
-	{ RD_KAFKA_RESP_ERR__AUTHENTICATION, 77 },
-	{ RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, 77 },
-	{ RD_KAFKA_RESP_ERR__SSL, 78 },
-	{ RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL, 78 },
-	{ RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, 0 },
-	{ RD_KAFKA_RESP_ERR_NO_ERROR, 0 },
+	const char *word;
+} stop_rows[] = {
+	{ RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, CLIENT_ERROR_LEAVE, 69,
+	  "kafka.group.instance.id 'it'" },
+	{ RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, CLIENT_ERROR_WAIT, 0,
+	  "envdriver topics create" },
+	{ RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, CLIENT_ERROR_WAIT, 0, "envdriver topics create" },
+	{ RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, CLIENT_ERROR_AT_START, 78, "topic.prefix" },
+	{ RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, CLIENT_ERROR_AT_START, 77, "ACL Read" },
+	{ RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, CLIENT_ERROR_AT_START, 77, "ACL Read" },
+	{ RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL, CLIENT_ERROR_AT_START, 78, "'assignor'" },
+	{ RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT, CLIENT_ERROR_AT_START, 78,
+	  "kafka.session.timeout.ms" },
+	{ RD_KAFKA_RESP_ERR_INVALID_GROUP_ID, CLIENT_ERROR_AT_START, 78, "kafka.group.id 'it'" },
+	{ RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED, CLIENT_ERROR_WAIT, 0, "group.max.size" },
+	{ RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION, CLIENT_ERROR_AT_START, 78, "too old" },
+	{ RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, CLIENT_ERROR_AT_START, 78, "too old" },
+	{ RD_KAFKA_RESP_ERR__AUTHENTICATION, CLIENT_ERROR_AT_START, 77, NULL },
+	{ RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, CLIENT_ERROR_AT_START, 77, NULL },
+	{ RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, CLIENT_ERROR_AT_START, 77, NULL },
+	{ RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, CLIENT_ERROR_AT_START, 77,
+	  NULL },
+	{ RD_KAFKA_RESP_ERR__SSL, CLIENT_ERROR_AT_START, 78, NULL },
+	{ RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM, CLIENT_ERROR_AT_START, 78, NULL },
+	{ RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, CLIENT_ERROR_WAIT, 0, NULL },
 };
 
 static void
-test_exit_code(void **state)
+test_what_stops(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(exit_rows) / sizeof(*exit_rows); i++)
-		if (client_error_exit_code(exit_rows[i].code) != exit_rows[i].exit_code)
-			fail_msg("%s", rd_kafka_err2name(exit_rows[i].code));
+	for (size_t i = 0; i < sizeof(stop_rows) / sizeof(*stop_rows); i++) {
+		const struct stop_row *r = &stop_rows[i];
+		const struct client_error *row = client_error_find(r->code);
+		bool at_start = r->action == CLIENT_ERROR_AT_START;
+		char text[400] = "";
+
+		if (!row || row->action != r->action || row->exit_code != r->exit_code ||
+		    !row->format != !r->word ||
+		    client_error_exit_code(r->code) != (at_start ? r->exit_code : 0))
+			fail_msg("%s", rd_kafka_err2name(r->code));
+		if (row->format)
+			snprintf(text, sizeof(text), row->format, "it");
+		if (r->word && !strstr(text, r->word))
+			fail_msg("%s: %s", rd_kafka_err2name(r->code), text);
+	}
+}
+
+/* A code without a row of the test has none in the table either: what is
+ * added there must be added here. */
+static void
+test_nothing_else_stops(void **state)
+{
+	size_t found = 0;
+
+	(void)state;
+	for (int code = RD_KAFKA_RESP_ERR__BEGIN; code < RD_KAFKA_RESP_ERR_END_ALL; code++)
+		found += client_error_find((rd_kafka_resp_err_t)code) != NULL;
+	assert_int_equal(found, sizeof(stop_rows) / sizeof(*stop_rows));
+	assert_int_equal(client_error_exit_code(RD_KAFKA_RESP_ERR_NO_ERROR), 0);
 }
 
 int
@@ -154,7 +201,8 @@ main(void)
 		cmocka_unit_test(test_explain),
 		cmocka_unit_test(test_certificate),
 		cmocka_unit_test(test_hint),
-		cmocka_unit_test(test_exit_code),
+		cmocka_unit_test(test_what_stops),
+		cmocka_unit_test(test_nothing_else_stops),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client_error: what an error of librdkafka means for the one who reads it:
- * its exit code, and a hint at the way out.
+ * client_error: what an error of librdkafka means for the worker and for the
+ * one who reads it: what is done, its exit code, and a hint at the way out.
  *
  * Owns nothing.
  */
@@ -12,6 +12,33 @@
 
 struct buf;
 struct config;
+
+enum client_error_action {
+	CLIENT_ERROR_WAIT,	/* not ready until it passes */
+	CLIENT_ERROR_AT_START,	/* ends a worker that is starting; later as WAIT */
+	CLIENT_ERROR_LEAVE,	/* the client is dead: calls are handed over, then the end */
+};
+
+/* What the text is about, and names. */
+enum client_error_subject {
+	CLIENT_ERROR_CLIENT,	/* the connection; nothing */
+	CLIENT_ERROR_TOPIC,	/* the command topic */
+	CLIENT_ERROR_GROUP,	/* kafka.group.id */
+	CLIENT_ERROR_MEMBER,	/* kafka.group.instance.id */
+};
+
+struct client_error {
+	rd_kafka_resp_err_t code;
+	enum client_error_action action;
+	int exit_code;			/* 0 with WAIT */
+	enum client_error_subject subject;
+	const char *format;		/* one %s, the subject; NULL: librdkafka's reason */
+};
+
+/* The row of an error that stops a consumer, or the whole client, until
+ * somebody mends its cause; NULL for all others, which librdkafka tries again.
+ * What a producer's errors mean lies in txn.h. Pure. */
+const struct client_error *client_error_find(rd_kafka_resp_err_t code);
 
 /* EXIT_DENIED for what the broker does not permit, EXIT_CONFIG for TLS and
  * mechanisms that do not fit, 0 when it may pass by itself. */
