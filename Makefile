@@ -35,8 +35,8 @@ libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 folders := base avro redis registry plugin claim kafka command result engine cli client audit \
 	worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
-	config_value crash digest err family jtext jtext_text log log_once log_writer metrics nearest \
-	redis_url service_link units utf8
+	config_value crash digest err family findings jtext jtext_text log log_once log_writer \
+	metrics nearest redis_url service_link units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts
@@ -59,7 +59,8 @@ engine := answering calling claiming command_log committing core decoding dispat
 	stall startup status unread watching window
 cli := cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table
 client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read place_offsets \
-	publish_build reader reader_parse record record_filter record_list send topics_plan wait
+	preflight preflight_kafka publish_build reader reader_parse record record_filter \
+	record_list send topics_plan wait
 audit := audit audit_read entries finding id_store ledger outputs report scan
 worker := dev_servers http_server service
 commands := audit config dev drivers exec plugin publish publish_ops replay topics watch worker

@@ -32,6 +32,8 @@ struct config {
 	struct extra *extras;
 	size_t n_extras;
 	struct slot gone[GONE_MAX];	/* of config_gone */
+	void (*on_error)(void *arg, const char *text);	/* NULL: stop at the first */
+	void *arg;
 };
 
 static bool
@@ -296,6 +298,22 @@ config_set_pair(struct config *c, const char *pair, const char *where, struct er
 		ret = config_set(c, key.data, eq + 1, where, reterr);
 	buf_release(&key);
 	return ret;
+}
+
+void
+config_go_on(struct config *c, void (*fn)(void *arg, const char *text), void *arg)
+{
+	c->on_error = fn;
+	c->arg = arg;
+}
+
+bool
+config_keep_error(const struct config *c, struct err *pending, const struct err *err)
+{
+	if (pending->code && c->on_error)
+		c->on_error(c->arg, pending->text);
+	*pending = *err;
+	return c->on_error && err->code == ERR_CONFIG;
 }
 
 const char *

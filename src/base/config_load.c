@@ -11,11 +11,12 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/base/findings.h"
 #include "envdriver/base/service_link.h"
 
 #define VARIABLE "ENVDRIVER_"
 
-enum { FILE_MAX = 1024 * 1024, READ_SIZE = 64 * 1024 };
+enum { FILE_MAX = 1024 * 1024, READ_SIZE = 64 * 1024, PAIRS = 3 };
 
 static int
 read_file(const char *path, struct buf *out, struct err *reterr)
@@ -82,10 +83,19 @@ load_line(struct config *c, char *line, const char *where, struct err *reterr)
 	return config_set(c, trim(key), trim(eq + 1), where, reterr);
 }
 
+static int
+end_load(const struct err *pending, struct err *reterr)
+{
+	if (pending->code && reterr)
+		*reterr = *pending;
+	return pending->code;
+}
+
 int
 config_load_file(struct config *c, const char *path, struct err *reterr)
 {
 	struct buf text = BUF_INIT, where = BUF_INIT;
+	struct err pending = { 0 }, err = { 0 };
 	char *line, *end;
 	unsigned n = 0;
 	int ret;
@@ -110,10 +120,11 @@ config_load_file(struct config *c, const char *path, struct err *reterr)
 			ret = err_set(reterr, ERR_CONFIG, "%s: NUL byte", where.data);
 			goto out;
 		}
-		ret = load_line(c, line, where.data, reterr);
-		if (ret < 0)
-			goto out;
+		if (load_line(c, line, where.data, &err) < 0 &&
+		    !config_keep_error(c, &pending, &err))
+			break;
 	}
+	ret = end_load(&pending, reterr);
 out:
 	buf_release(&text);
 	buf_release(&where);
@@ -154,40 +165,52 @@ load_variable(struct config *c, const char *variable, struct err *reterr)
 int
 config_load_env(struct config *c, char *const envp[], struct err *reterr)
 {
-	for (; *envp; envp++) {
-		int ret;
+	struct err pending = { 0 }, err = { 0 };
 
-		if (strncmp(*envp, VARIABLE, strlen(VARIABLE)) != 0 || service_link_is(*envp))
-			continue;
-		ret = load_variable(c, *envp, reterr);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
+	for (; *envp; envp++)
+		if (strncmp(*envp, VARIABLE, strlen(VARIABLE)) == 0 && !service_link_is(*envp) &&
+		    load_variable(c, *envp, &err) < 0 && !config_keep_error(c, &pending, &err))
+			break;
+	return end_load(&pending, reterr);
 }
 
 static bool
 is_loopback(const char *listen)
 {
-	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]:", 6) == 0 ||
-	       strncmp(listen, "localhost:", 10) == 0;
+	const char *colon = strrchr(listen, ':');
+
+	return findings_is_loopback(listen, (int)(colon ? (size_t)(colon - listen)
+							: strlen(listen)));
+}
+
+/* What is wrong with values that depend on each other, one after another. */
+static int
+check_pair(const struct config *c, int which, struct err *reterr)
+{
+	const char *listen = config_str(c, "http.listen");
+
+	if (which == 0 && listen && !is_loopback(listen) && !config_str(c, "http.token.file"))
+		return err_set(reterr, ERR_CONFIG,
+			       "http.listen: %s can be reached from other hosts; set "
+			       "http.token.file, or listen on 127.0.0.1", listen);
+	if (which == 1 && config_int(c, "command.max.bytes") > config_int(c, "in.flight.max.bytes"))
+		return err_set(reterr, ERR_CONFIG,
+			       "command.max.bytes is larger than in.flight.max.bytes: such a "
+			       "command could never be taken");
+	if (which == 2 &&
+	    config_int(c, "commit.interval") > config_int(c, "transaction.timeout") / 2)
+		return err_set(reterr, ERR_CONFIG,
+			       "commit.interval is longer than half of transaction.timeout");
+	return 0;
 }
 
 int
 config_check(const struct config *c, struct err *reterr)
 {
-	const char *listen = config_str(c, "http.listen");
+	struct err pending = { 0 }, err = { 0 };
 
-	if (listen && !is_loopback(listen) && !config_str(c, "http.token.file"))
-		return err_set(reterr, ERR_CONFIG,
-			       "http.listen: %s can be reached from other hosts; set "
-			       "http.token.file, or listen on 127.0.0.1", listen);
-	if (config_int(c, "command.max.bytes") > config_int(c, "in.flight.max.bytes"))
-		return err_set(reterr, ERR_CONFIG,
-			       "command.max.bytes is larger than in.flight.max.bytes: such a "
-			       "command could never be taken");
-	if (config_int(c, "commit.interval") > config_int(c, "transaction.timeout") / 2)
-		return err_set(reterr, ERR_CONFIG,
-			       "commit.interval is longer than half of transaction.timeout");
-	return 0;
+	for (int i = 0; i < PAIRS; i++)
+		if (check_pair(c, i, &err) < 0 && !config_keep_error(c, &pending, &err))
+			break;
+	return end_load(&pending, reterr);
 }

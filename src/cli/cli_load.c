@@ -51,22 +51,38 @@ cli_read(const char *path, size_t max, struct buf *out, struct err *reterr)
 	return ret;
 }
 
-/* Files, then variables, then -X: the last value wins. */
+static void
+on_config_error(void *arg, const char *text)
+{
+	cli_complain(arg, "%s", text);
+}
+
+/* Files, then variables, then -X: the last value wins. All errors are told, the
+ * last one is returned. */
 static int
 load_sources(const struct cli *cli, struct config *config, char *const envp[], struct err *reterr)
 {
 	const char *from = getenv("ENVDRIVER_CONFIG"), *value;
-	int ret = 0;
+	struct err pending = { 0 }, err = { 0 };
 
-	if (!cli_has(cli, "config-file") && from && *from)
-		ret = config_load_file(config, from, reterr);
-	for (size_t i = 0; ret == 0 && (value = cli_flag_at(cli, "config-file", i)); i++)
-		ret = config_load_file(config, value, reterr);
-	if (ret == 0)
-		ret = config_load_env(config, envp, reterr);
-	for (size_t i = 0; ret == 0 && (value = cli_flag_at(cli, "set", i)); i++)
-		ret = config_set_pair(config, value, "-X", reterr);
-	return ret < 0 ? ret : config_check(config, reterr);
+	config_go_on(config, on_config_error, (void *)cli);
+	if (!cli_has(cli, "config-file") && from && *from &&
+	    config_load_file(config, from, &err) < 0)
+		(void)config_keep_error(config, &pending, &err);
+	for (size_t i = 0; (value = cli_flag_at(cli, "config-file", i)); i++)
+		if (config_load_file(config, value, &err) < 0)
+			(void)config_keep_error(config, &pending, &err);
+	if (config_load_env(config, envp, &err) < 0)
+		(void)config_keep_error(config, &pending, &err);
+	for (size_t i = 0; (value = cli_flag_at(cli, "set", i)); i++)
+		if (config_set_pair(config, value, "-X", &err) < 0)
+			(void)config_keep_error(config, &pending, &err);
+	if (config_check(config, &err) < 0)
+		(void)config_keep_error(config, &pending, &err);
+	config_go_on(config, NULL, NULL);
+	if (pending.code && reterr)
+		*reterr = pending;
+	return pending.code;
 }
 
 static bool
@@ -132,10 +148,6 @@ cli_load(const struct cli *cli, char *const envp[], struct err *reterr)
 	}
 	set_up_log(cli, config);
 	say_service_links(envp);
-	for (size_t i = 0; config_gone[i]; i++)
-		if (config_gone_where(config, i))
-			log_warn("%s: %s does nothing; a later version will refuse it",
-				 config_gone_where(config, i), config_gone[i]);
 	return config;
 }
 

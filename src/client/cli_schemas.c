@@ -116,6 +116,26 @@ cli_schemas_get(const struct cli_schemas *s)
 }
 
 int
+cli_schemas_ask(const struct config *config, struct err *reterr)
+{
+	int64_t deadline = clock_mono_ms() + PATIENCE_MS;
+	struct cli_schemas *s = cli_schemas_new(config, reterr);
+	const struct schema *found;
+	int ret;
+
+	if (!s)
+		return reterr->code;
+	/* No matter which id: that the registry answers is enough. */
+	do
+		ret = schema_registry_find(s->registry, 1, &found, reterr);
+	while (ret == ERR_UNAVAILABLE && !schema_registry_why(s->registry)[0] && turn(s, deadline));
+	if (ret == ERR_UNAVAILABLE && schema_registry_why(s->registry)[0])
+		err_set(reterr, ret, "%s", schema_registry_why(s->registry));
+	cli_schemas_free(s);
+	return ret == ERR_UNAVAILABLE ? ret : 0;
+}
+
+int
 cli_schemas_register(const struct config *config, enum topic topic, bool *ret_used,
 		     uint32_t *ret_id, struct err *reterr)
 {

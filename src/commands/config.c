@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config: `envdriver config print | check`: the configuration, shown and
- * checked as far as that is possible without a worker.
+ * checked with everything that a worker will need.
  */
 #include "envdriver/base/config.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/base/findings.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/cli/cli_redis.h"
 #include "envdriver/client/catalog.h"
 #include "envdriver/client/kafka.h"
+#include "envdriver/client/preflight.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/kafka/client_conf.h"
 
@@ -58,21 +57,30 @@ print_main(struct cli *cli)
 	return cli_end(cli, EXIT_DONE);
 }
 
-/* Reports and counts it. */
-__attribute__((format(printf, 3, 4))) static void
-finding(const struct cli *cli, int *n, const char *fmt, ...)
-{
-	char text[600];
-	va_list ap;
+/* Complaints, counted. */
+struct check {
+	struct cli *cli;
+	int n;
+};
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	cli_complain(cli, "%s", text);
-	(*n)++;
+static void
+on_config_finding(void *arg, const char *text)
+{
+	struct check *check = arg;
+
+	cli_complain(check->cli, "%s", text);
+	check->n++;
 }
 
-/* librdkafka checks its own keys and how they fit together. */
+static void
+on_config_note(void *arg, const char *text)
+{
+	struct check *check = arg;
+
+	cli_note(check->cli, "%s", text);
+}
+
+/* librdkafka checks its own keys, each by itself and how they fit together. */
 static int
 check_kafka(struct cli *cli, struct err *reterr)
 {
@@ -88,31 +96,6 @@ check_kafka(struct cli *cli, struct err *reterr)
 	return 0;
 }
 
-static void
-check_folders(struct cli *cli, int *n)
-{
-	const char *dirs = config_str(cli_config(cli), "plugin.dirs");
-	const char *secrets = config_str(cli_config(cli), "secrets.dir");
-	const char *token = config_str(cli_config(cli), "http.token.file");
-	struct stat st;
-
-	while (*dirs) {
-		size_t len = strcspn(dirs, ":");
-		char dir[4097];
-
-		snprintf(dir, sizeof(dir), "%.*s", (int)len, dirs);
-		if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
-			cli_note(cli, "plugin.dirs: '%s' is not a folder on this host", dir);
-		dirs += len + (dirs[len] == ':');
-	}
-	if (secrets && (stat(secrets, &st) < 0 || !S_ISDIR(st.st_mode)))
-		finding(cli, n, "secrets.dir: '%s' is not a folder on this host", secrets);
-	else if (secrets && (st.st_mode & (S_IRWXO | S_IWGRP)))
-		finding(cli, n, "secrets.dir: '%s' is open to others; chmod o-rwx,g-w", secrets);
-	if (token && access(token, R_OK) < 0)
-		finding(cli, n, "http.token.file: cannot read '%s'", token);
-}
-
 static bool
 has_word(const char *list, const char *word)
 {
@@ -126,10 +109,10 @@ has_word(const char *list, const char *word)
 
 /* All instances of a group must be able to run the same plugins. */
 static void
-compare_instances(struct cli *cli, const struct catalog *c, const struct catalog_instance *list,
-		  size_t n_list, int *n)
+compare_instances(const struct config *config, const struct catalog *c,
+		  const struct catalog_instance *list, size_t n_list, const struct findings *f)
 {
-	const char *group = config_str(cli_config(cli), "kafka.group.id");
+	const char *group = config_str(config, "kafka.group.id");
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct catalog_plugin *p = &c->plugins[i];
@@ -138,28 +121,28 @@ compare_instances(struct cli *cli, const struct catalog *c, const struct catalog
 			continue;
 		for (size_t k = 0; k < n_list; k++)
 			if (strcmp(list[k].group, group) == 0 && !has_word(p->workers, list[k].id))
-				finding(cli, n, "plugin '%s' (%s) runs in %s but not in %s: all "
-					"instances of a group must be able to run the same plugins",
-					p->id, p->key, p->workers, list[k].id);
+				findings_add(f, "plugin '%s' (%s) runs in %s but not in %s: all "
+					     "instances of a group must be able to run the same "
+					     "plugins", p->id, p->key, p->workers, list[k].id);
 	}
 }
 
 static void
-check_redis(struct cli *cli, int *n)
+check_instances(const struct config *config, const struct findings *f)
 {
 	struct catalog c = { 0 };
 	struct catalog_instance *list = NULL;
 	size_t n_list = 0;
 	struct err err = { 0 };
-	struct cli_redis *redis = cli_redis_new(cli_config(cli), &err);
+	struct cli_redis *redis = cli_redis_new(config, &err);
 	int ret = redis ? catalog_read(redis, &c, &err) : ERR_UNAVAILABLE;
 
 	if (ret == 0)
 		ret = catalog_instances(redis, &list, &n_list, &err);
 	if (ret < 0)
-		cli_note(cli, "cannot compare what the workers run: %s", err.text);
+		findings_note(f, "cannot compare what the workers run: %s", err.text);
 	else
-		compare_instances(cli, &c, list, n_list, n);
+		compare_instances(config, &c, list, n_list, f);
 	catalog_instances_free(list, n_list);
 	catalog_release(&c);
 	cli_redis_free(redis);
@@ -168,20 +151,25 @@ check_redis(struct cli *cli, int *n)
 static int
 check_main(struct cli *cli)
 {
+	struct check check = { .cli = cli };
+	const struct findings f = { on_config_finding, on_config_note, &check };
+	const struct config *config = cli_config(cli);
 	struct err err = { 0 };
-	int n = 0;
 
 	if (check_kafka(cli, &err) < 0)
 		return cli_fail(cli, &err);
-	if (client_conf_assignor(rd_kafka_version(), config_str(cli_config(cli), "assignor"),
-			       &err) < 0)
-		finding(cli, &n, "%s", err.text);
-	check_folders(cli, &n);
-	if (!cli_has(cli, "offline"))
-		check_redis(cli, &n);
-	if (n == 0)
+	if (client_conf_assignor(rd_kafka_version(), config_str(config, "assignor"), &err) < 0)
+		findings_add(&f, "%s", err.text);
+	findings_of_config(config, &f);
+	if (!cli_has(cli, "offline")) {
+		preflight_kafka(config, &f);
+		preflight_redis(config, &f);
+		preflight_registry(config, &f);
+		check_instances(config, &f);
+	}
+	if (check.n == 0)
 		cli_note(cli, "the configuration is valid");
-	return cli_end(cli, n ? EXIT_FINDINGS : EXIT_DONE);
+	return cli_end(cli, check.n ? EXIT_FINDINGS : EXIT_DONE);
 }
 
 static const struct cli_command print_command = {
@@ -192,7 +180,7 @@ static const struct cli_command print_command = {
 
 static const struct cli_option check_options[] = {
 	{ .name = "offline",
-	  .help = "Do not compare with what the workers of the group run (in Redis)" },
+	  .help = "Ask no server: neither Kafka nor Redis nor the schema registry" },
 	{ .name = NULL },
 };
 
@@ -209,6 +197,11 @@ const struct cli_command config_command = {
 	.name = "config",
 	.summary = "Show and check the configuration",
 	.subs = subs,
-	.text = "    envdriver config print -c /etc/envdriver.conf\n"
+	.text = "`check` asks Kafka, Redis and the schema registry whether a worker could work\n"
+		"with them, and lists everything that it finds. It changes nothing there, but\n"
+		"for a transactional id of its own, <group>.<instance>.config-check, which\n"
+		"Kafka forgets after some days.\n"
+		"\n"
+		"    envdriver config print -c /etc/envdriver.conf\n"
 		"    envdriver config check -c /etc/envdriver.conf\n",
 };

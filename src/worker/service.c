@@ -20,6 +20,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/family.h"
+#include "envdriver/base/findings.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/cli/cli.h"
@@ -330,6 +331,13 @@ say_start(const struct service *s, const struct cli *cli, const struct config *c
 	buf_release(&redis);
 }
 
+static void
+on_start_finding(void *arg, const char *text)
+{
+	(void)arg;
+	log_warn("%s", text);
+}
+
 static int
 start_service(struct service *s, const struct cli *cli, const struct config *config,
 	      struct err *reterr)
@@ -337,8 +345,10 @@ start_service(struct service *s, const struct cli *cli, const struct config *con
 	const struct engine_events ev = {on_engine_failed, on_engine_ready, on_engine_stopped, s};
 	const struct http_server_source source = {show_healthy, show_reasons, show_metrics,
 						  show_status, s};
+	const struct findings findings = { .found = on_start_finding };
 	int ret;
 
+	findings_of_config(config, &findings);
 	ret = client_conf_assignor(rd_kafka_version(), config_str(config, "assignor"), reterr);
 	if (ret == 0)
 		ret = check_descriptors(reterr);

@@ -21,6 +21,7 @@ from harness.secure import (
     sasl_listener,
     tls_listener,
 )
+from harness.topics import EVENTS
 from harness.worker import program
 
 DENIED, CONFIG = 77, 78
@@ -175,6 +176,47 @@ def test_acls_at_the_start(t):
     [event] = t.topics.wait(t.topics.publish(command("Probe")))
     assert event.status == "SUCCEEDED"
     t.verify()
+
+
+@limit(120)
+def test_config_check_names_missing_rights(t):
+    """Each row of README's table that lacks is a finding, all in one run, and nothing is written."""
+    broker = with_users(t, worker=PASSWORD)
+    t.install(t.fixture())
+    grants = Grants(t, "worker")
+    prefix = t.topics.prefix
+    config = {"kafka.bootstrap.servers": broker.address("SASL"), **login("worker", PASSWORD)}
+    (t.dir / "cli.conf").touch(0o600)
+
+    def check():
+        return t.cli("config", "check", config=config, timeout=60)
+
+    grants.grant()
+    before = t.topics.ends(list(EVENTS))
+    done = check()
+    assert done.returncode == 0, done.stderr
+    assert t.topics.ends(list(EVENTS)) == before
+    grants.revoke("group", "transactional id")
+    grants.revoke("probe-results", "dead-letters", only="WRITE")
+    done = check()
+    assert done.returncode == 1, done.stderr
+    for part in (
+        f"not permitted to use group '{prefix}group'; allow Read",
+        f"not permitted to use transactional id '{prefix}group.",
+        f"not permitted to write to topic '{prefix}probe-results'; allow Write",
+        f"not permitted to write to topic '{prefix}dead-letters'; allow Write",
+    ):
+        assert part in done.stderr, (part, done.stderr)
+    assert done.stderr.count("not permitted") == 4, done.stderr
+    grants.grant()
+    grants.revoke("commands", only="READ")
+    assert f"not permitted to read topic '{prefix}commands'; allow Read" in check().stderr
+    grants.revoke("commands")
+    grants.revoke("lease-results")
+    done = check()
+    assert done.returncode == 1
+    assert f"'{prefix}commands'" in done.stderr and f"'{prefix}lease-results'" in done.stderr
+    assert t.topics.ends(list(EVENTS)) == before
 
 
 @limit(240)

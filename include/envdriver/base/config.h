@@ -72,6 +72,12 @@ int config_set(struct config *c, const char *key, const char *value, const char 
 	       struct err *reterr);
 /* "key=value" */
 int config_set_pair(struct config *c, const char *pair, const char *where, struct err *reterr);
+/* Loading then goes on behind an error: each goes to `fn`, but for the last one,
+ * which is returned. Without it, loading stops at the first. */
+void config_go_on(struct config *c, void (*fn)(void *arg, const char *text), void *arg);
+/* For what loads: takes `err`, which becomes *pending; the one that was there
+ * goes to `fn`. False: stop here. */
+bool config_keep_error(const struct config *c, struct err *pending, const struct err *err);
 /* What can only be seen when all is loaded (ranges that depend on each
  * other). */
 int config_check(const struct config *c, struct err *reterr);

@@ -27,6 +27,10 @@ void cli_schemas_free(struct cli_schemas *s);
  * the answer comes (20 s, then ERR_UNAVAILABLE). NULL when `s` is NULL. */
 struct schemas *cli_schemas_get(const struct cli_schemas *s);
 
+/* Whether the registry answers. Registers nothing. Blocks, at most 20 s. Only
+ * with a registry. */
+int cli_schemas_ask(const struct config *config, struct err *reterr);
+
 /* The registry's id of the topic's record, which is registered if it is not
  * yet. Blocks, at most 20 s. Without a registry *ret_used is false. */
 int cli_schemas_register(const struct config *config, enum topic topic, bool *ret_used,
