@@ -198,6 +198,8 @@ const struct config_param config_params[] = {
 	NUMBER(SIZE, "plugin.limit.core", "0", 0, 1024 * GiB,
 	       "Largest core file of a plugin process (RLIMIT_CORE)"),
 
+	STRING("lock.dir", NULL, 1, TEXT_MAX, wrong_path,
+	       "Folder of the lock that refuses a second worker of one instance.id on this host"),
 	STRING("secrets.dir", NULL, 1, TEXT_MAX, wrong_path,
 	       "Folder of secrets, <companyId>/<secretId>; not used yet, only checked"),
 	STRING("http.listen", NULL, 1, TEXT_MAX, wrong_listen,

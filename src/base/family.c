@@ -17,7 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "envdriver/base/buf.h"
 #include "envdriver/base/log.h"
 
 enum {

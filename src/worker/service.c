@@ -2,15 +2,12 @@
 #include "envdriver/worker/service.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
@@ -27,6 +24,7 @@
 #include "envdriver/engine/engine.h"
 #include "envdriver/kafka/client.h"
 #include "http_server.h"
+#include "instance_lock.h"
 
 enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, LOG_MS = 500 };
 enum { ARENAS = 2, FILES_MIN = 64 };
@@ -44,56 +42,7 @@ struct service {
 	int64_t shown_at;
 	int exit_code;
 	int signals;
-	int lock_fd;
 };
-
-/* --- one process of this host per instance.id --- */
-
-/* Characters that cannot be in a file name become '_'; a hash of the whole
- * identity tells apart what then looks alike. */
-static int
-lock_path(const struct config *c, char *ret, size_t size, struct err *reterr)
-{
-	static const char *const keys[] = { "kafka.bootstrap.servers", "kafka.group.id",
-					    "instance.id", "redis.prefix", "redis.url" };
-	const char *dir = access("/run/lock", W_OK) == 0 ? "/run/lock" : "/tmp";
-	struct buf identity = BUF_INIT;
-	const char *id = config_str(c, "instance.id");
-	char name[64];
-	uint64_t hash;
-	size_t n = 0;
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-		buf_addf(&identity, "%s\n", config_str(c, keys[i]) ? config_str(c, keys[i]) : "");
-	if (identity.failed)
-		return err_nomem(reterr);
-	hash = span_hash(buf_span(&identity));
-	buf_release(&identity);
-	for (; id && id[n] && n + 1 < sizeof(name); n++)
-		name[n] = strchr("/ \t\n", id[n]) ? '_' : id[n];
-	name[n] = '\0';
-	snprintf(ret, size, "%s/envdriver-%s-%016" PRIx64 ".lock", dir, name, hash);
-	return 0;
-}
-
-static int
-take_lock(struct service *s, const struct config *c, struct err *reterr)
-{
-	char path[256];
-
-	if (lock_path(c, path, sizeof(path), reterr) < 0)
-		return ERR_NOMEM;
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (s->lock_fd < 0)
-		return err_set(reterr, ERR_CONFIG, "cannot open the lock '%s': %s", path,
-			       strerror(errno));
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(reterr, ERR_CONFIG,
-			       "another worker on this host runs as '%s' (lock '%s'); give this "
-			       "one its own instance.id",
-			       config_str(c, "instance.id"), path);
-	return 0;
-}
 
 /* --- descriptors --- */
 
@@ -181,6 +130,7 @@ on_show(uv_timer_t *timer)
 static void __attribute__((noreturn))
 end_process(int code)
 {
+	instance_lock_free();
 	log_flush(LOG_MS);
 	_exit(code);
 }
@@ -353,7 +303,7 @@ start_service(struct service *s, const struct cli *cli, const struct config *con
 	if (ret == 0)
 		ret = check_descriptors(reterr);
 	if (ret == 0)
-		ret = take_lock(s, config, reterr);
+		ret = instance_lock_take(config, reterr);
 	if (ret < 0)
 		return ret;
 	s->engine = engine_new(&s->loop, config, &ev, reterr);
@@ -378,6 +328,7 @@ start_service(struct service *s, const struct cli *cli, const struct config *con
 static int
 release_all(struct service *s)
 {
+	instance_lock_free();
 	engine_free(s->engine);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->intr, NULL);
@@ -400,7 +351,6 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 {
 	struct service s = {
 		.hooks = hooks,
-		.lock_fd = -1,
 		.mutex = PTHREAD_MUTEX_INITIALIZER,
 	};
 	struct err err = { 0 };

@@ -4,6 +4,7 @@ closed descriptors, places that cannot be written."""
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import time
@@ -63,3 +64,35 @@ def test_closed_descriptors_foreign_variables_and_signals_change_nothing(t):
         ["sh", "-c", 'exec "$@" 1>&-', "sh", program(), "help"], env=environment(), timeout=30
     )
     assert closed.returncode == 2
+
+
+READ_ONLY = (
+    "mount --make-rprivate / && mount -o bind,ro / / && mount -o remount,ro,bind / "
+    '&& exec "$@"'
+)
+
+
+@limit(90)
+def test_a_place_for_the_lock_is_found_and_none_is_needed(t):
+    locks = t.dir / "locks"
+    locks.mkdir()
+    config = {"lock.dir": str(locks)}
+    worker = t.worker(config=config)
+    [file] = locks.iterdir()
+    assert re.fullmatch(r"envdriver-[0-9a-f]{32}\.lock", file.name), file
+    assert file.stat().st_mode & 0o777 == 0o600
+    second = t.cli("worker", config={**config, "instance.id": "w1"})
+    assert second.returncode == 78
+    assert "another worker on this host runs as 'w1'" in second.stderr
+    assert worker.terminate() == 0
+    assert not list(locks.iterdir())
+
+    # Somebody leads the name elsewhere, and nothing can be written.
+    victim = t.dir / "victim"
+    victim.write_text("kept")
+    file.symlink_to(victim)
+    worker.before = ["unshare", "-m", "sh", "-c", READ_ONLY, "sh"]
+    worker.start().wait_ready()
+    assert f"lock.dir: no lock can be made in '{locks}': " in worker.stderr()
+    assert worker.terminate() == 0
+    assert victim.read_text() == "kept" and file.is_symlink()
