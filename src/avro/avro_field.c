@@ -224,12 +224,6 @@ avro_field_set_bool(avro_value_t *record, const char *field, bool value)
 }
 
 bool
-avro_field_set_null(avro_value_t *record, const char *field)
-{
-	return avro_field_set_span(record, field, SPAN_NULL);
-}
-
-bool
 avro_field_set_enum(avro_value_t *record, const char *field, const char *symbol)
 {
 	avro_value_t v = field_of(record, field);

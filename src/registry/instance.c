@@ -204,13 +204,14 @@ judge_predecessor(struct instance *i, const struct instance_found *f)
 
 	if (!dead) {
 		heartbeat_see(&i->predecessor, i->asked_ms, clock_mono_ms(), f->incarnation,
-			      f->beat);
+			      f->count);
 		dead = !heartbeat_moved(&i->predecessor) &&
 		       heartbeat_still_ms(&i->predecessor) >= INSTANCE_WATCH_MS;
 	}
 	if (dead) {
 		i->state = INSTANCE_TAKE;
-		(void)instance_record_take(&i->record, f->incarnation, f->beat, on_record_taken, i);
+		(void)instance_record_take(&i->record, f->incarnation, f->count, on_record_taken,
+					   i);
 	} else if (heartbeat_moved(&i->predecessor)) {
 		refuse_start(i, EXIT_UNAVAILABLE,
 		       "instance '%s' is alive (host %.*s, pid %.*s): give each worker its own "

@@ -169,11 +169,11 @@ instance_record_beat(struct instance_record *r, redis_reply_fn *fn, void *arg)
 }
 
 int
-instance_record_take(struct instance_record *r, struct span dead, struct span beat,
+instance_record_take(struct instance_record *r, struct span dead, struct span count,
 		     redis_reply_fn *fn, void *arg)
 {
 	const struct span more[] = { dead.ptr ? dead : SPAN_LIT(""),
-				     beat.ptr ? beat : SPAN_LIT("") };
+				     count.ptr ? count : SPAN_LIT("") };
 
 	return write_ours(r, r->script_take, more, 2, fn, arg);
 }
@@ -188,7 +188,7 @@ instance_record_end(struct instance_record *r, redis_reply_fn *fn, void *arg)
 
 /* --- reading --- */
 
-enum { INCARNATION, BEAT, HOST, BOOT_ID, PID_NAMESPACE, PID, PID_START, FIELDS };
+enum { INCARNATION, COUNT, HOST, BOOT_ID, PID_NAMESPACE, PID, PID_START, FIELDS };
 
 int
 instance_record_read(struct redis *redis, const char *id, redis_reply_fn *fn, void *arg)
@@ -197,7 +197,7 @@ instance_record_read(struct redis *redis, const char *id, redis_reply_fn *fn, vo
 	struct span argv[2 + FIELDS] = {
 		SPAN_LIT("HMGET"),
 		[2 + INCARNATION] = SPAN_LIT("incarnation"),
-		[2 + BEAT] = SPAN_LIT("beat"),
+		[2 + COUNT] = SPAN_LIT("beat"),
 		[2 + HOST] = SPAN_LIT("host"),
 		[2 + BOOT_ID] = SPAN_LIT("bootId"),
 		[2 + PID_NAMESPACE] = SPAN_LIT("pidNamespace"),
@@ -222,7 +222,7 @@ instance_record_parse(const redisReply *reply, struct instance_found *ret)
 	for (size_t k = 0; reply->type == REDIS_REPLY_ARRAY && k < FIELDS && k < reply->elements;
 	     k++)
 		f[k] = redis_span(reply->element[k]);
-	*ret = (struct instance_found){ f[INCARNATION], f[BEAT], f[HOST], f[PID], { .pid = 0 } };
+	*ret = (struct instance_found){ f[INCARNATION], f[COUNT], f[HOST], f[PID], { .pid = 0 } };
 	snprintf(p->boot_id, sizeof(p->boot_id), "%.*s", SPAN_FMT(f[BOOT_ID]));
 	snprintf(p->pid_namespace, sizeof(p->pid_namespace), "%.*s", SPAN_FMT(f[PID_NAMESPACE]));
 	p->pid = f[PID].ptr ? (int)strtol(f[PID].ptr, NULL, 10) : 0;

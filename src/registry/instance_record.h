@@ -43,7 +43,7 @@ void instance_record_show(struct instance_record *r, const int32_t *partitions, 
 int instance_record_beat(struct instance_record *r, redis_reply_fn *fn, void *arg);
 /* Makes the record ours: replies 1, or 0 when it no longer holds the `dead`
  * incarnation with this count of heartbeats (SPAN_NULL: no record). */
-int instance_record_take(struct instance_record *r, struct span dead, struct span beat,
+int instance_record_take(struct instance_record *r, struct span dead, struct span count,
 			 redis_reply_fn *fn, void *arg);
 /* Deletes the record if it is ours. */
 int instance_record_end(struct instance_record *r, redis_reply_fn *fn, void *arg);
@@ -52,7 +52,7 @@ int instance_record_read(struct redis *redis, const char *id, redis_reply_fn *fn
 
 /* What a record holds; ptr NULL where it does not. Borrowed from the reply. */
 struct instance_found {
-	struct span incarnation, beat, host, pid;
+	struct span incarnation, count, host, pid;
 	struct process process;
 };
 void instance_record_parse(const redisReply *reply, struct instance_found *ret);

@@ -54,7 +54,7 @@ on_peer_read(void *arg, const redisReply *reply)
 		return;
 	instance_record_parse(reply, &found);
 	/* Not the loop's time, which stands still within a turn. */
-	heartbeat_see(&w->heartbeat, w->sent_ms, clock_mono_ms(), found.incarnation, found.beat);
+	heartbeat_see(&w->heartbeat, w->sent_ms, clock_mono_ms(), found.incarnation, found.count);
 	snprintf(w->incarnation, sizeof(w->incarnation), "%.*s", SPAN_FMT(found.incarnation));
 	w->gone = process_gone(w->owner->self, &found.process);
 }

@@ -451,7 +451,7 @@ schema_registry_new(uv_loop_t *loop, const struct config *config, struct schemas
 }
 
 static void
-on_closed(uv_handle_t *handle)
+on_schema_registry_closed(uv_handle_t *handle)
 {
 	free(handle->data);
 }
@@ -463,5 +463,5 @@ schema_registry_free(struct schema_registry *r)
 		return;
 	http_client_free(r->http_client);
 	schema_ids_free(r->ids);
-	uv_close((uv_handle_t *)&r->retry, on_closed);
+	uv_close((uv_handle_t *)&r->retry, on_schema_registry_closed);
 }

@@ -37,7 +37,7 @@ fixture_set(avro_value_t *record, const char *field, json_t *value)
 	size_t i;
 
 	if (json_is_null(value)) {
-		assert_true(avro_field_set_null(record, field));
+		assert_true(avro_field_set_span(record, field, SPAN_NULL));
 	} else if (json_is_boolean(value)) {
 		assert_true(avro_field_set_bool(record, field, json_is_true(value)));
 	} else if (json_is_integer(value)) {

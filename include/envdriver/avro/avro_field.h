@@ -39,7 +39,6 @@ bool avro_field_set_text(avro_value_t *record, const char *field, const char *te
  * asserts: check what comes from outside. */
 bool avro_field_set_int(avro_value_t *record, const char *field, int64_t value);
 bool avro_field_set_bool(avro_value_t *record, const char *field, bool value);
-bool avro_field_set_null(avro_value_t *record, const char *field);
 /* An unknown symbol asserts. */
 bool avro_field_set_enum(avro_value_t *record, const char *field, const char *symbol);
 /* Enters a record or array; selects the non-null branch on the way. For a
