@@ -42,10 +42,10 @@ avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape sche
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts
 registry := heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
-plugin := channel config_push deadline execlog frame handshake host host_reply host_state \
-	host_stream limiter managed message_reader package parse_job plugin_call plugin_process \
-	plugin_record rpc scope spawn stderr_pipe stderr_tail store supervisor supervisor_table \
-	worker worker_env worker_record worker_report
+plugin := channel config_push deadline execlog frame handshake host host_params host_reply \
+	host_scope host_state host_stream limiter managed message_reader package parse_job \
+	plugin_call plugin_process plugin_record rpc scope spawn stderr_pipe stderr_tail store \
+	supervisor supervisor_table worker worker_env worker_record worker_report
 claim := claim claims claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue \

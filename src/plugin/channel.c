@@ -12,6 +12,7 @@
 
 enum {
 	KEEP_QUEUE = 1 << 20,	/* a larger queue is given back when it is empty */
+	NOTIFICATION_MAX = 8 << 20,
 	HANDLES = 3,
 };
 
@@ -270,6 +271,12 @@ channel_reads(const struct channel *c)
 	return message_reader_reads(c->reader);
 }
 
+size_t
+channel_partial(const struct channel *c)
+{
+	return message_reader_partial(c->reader);
+}
+
 bool
 channel_parsing(const struct channel *c)
 {
@@ -316,7 +323,7 @@ end_by_answer(struct channel *c, const struct rpc_message *m, struct rpc_answer 
 		HASH_FIND(hh, c->pending, &id, sizeof(id), p);
 	}
 	if (!p) {
-		c->ev.on_bad(c->ev.arg, "a response to an unknown request");
+		c->ev.on_bad(c->ev.arg, "a response to an unknown request", SPAN_NULL);
 		return;
 	}
 	answer->method = p->method;
@@ -336,10 +343,13 @@ on_channel_message(void *arg, const struct rpc_message *m, struct rpc_answer *an
 		c->ev.on_request(c->ev.arg, m);
 		break;
 	case RPC_NOTIFICATION:
-		c->ev.on_notification(c->ev.arg, m);
+		if (m->line.len > NOTIFICATION_MAX)
+			c->ev.on_bad(c->ev.arg, "a notification of over 8 MiB", SPAN_NULL);
+		else
+			c->ev.on_notification(c->ev.arg, m);
 		break;
 	case RPC_GARBAGE:
-		c->ev.on_bad(c->ev.arg, m->why);
+		c->ev.on_bad(c->ev.arg, m->why, m->line);
 		break;
 	}
 }
@@ -349,7 +359,7 @@ on_channel_ignored(void *arg, const char *why)
 {
 	struct channel *c = arg;
 
-	c->ev.on_bad(c->ev.arg, why);
+	c->ev.on_bad(c->ev.arg, why, SPAN_NULL);
 }
 
 static void

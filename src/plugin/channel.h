@@ -55,9 +55,9 @@ struct channel_pending {
 struct channel_events {
 	void (*on_request)(void *arg, const struct rpc_message *m);
 	void (*on_notification)(void *arg, const struct rpc_message *m);
-	/* A line that was ignored: garbage, an unknown or repeated id, one
-	 * that was too long. */
-	void (*on_bad)(void *arg, const char *why);
+	/* A line that was ignored: an unknown or repeated id, one that was too
+	 * long, or garbage, which is `line` (else ptr NULL). */
+	void (*on_bad)(void *arg, const char *why, struct span line);
 	/* Nothing more can be written, or nothing more will be read (then
 	 * channel_ended); may come once for each. */
 	void (*on_broken)(void *arg);
@@ -97,6 +97,8 @@ bool channel_ended(const struct channel *c);
 /* How often something was read: answers that give the same number were in the
  * pipe together. */
 uint64_t channel_reads(const struct channel *c);
+/* Bytes of a line that has begun and not ended. */
+size_t channel_partial(const struct channel *c);
 /* A thread parses a long line; nothing is read meanwhile. */
 bool channel_parsing(const struct channel *c);
 

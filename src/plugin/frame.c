@@ -54,6 +54,12 @@ frame_partial(const struct frame *f)
 	return f->len > 0 || f->dropping;
 }
 
+size_t
+frame_held(const struct frame *f)
+{
+	return f->dropping ? f->max : f->len;
+}
+
 /* By half, and never beyond the limit: realloc moves large blocks by
  * remapping them, so the old and the new one are not both resident. */
 static bool

@@ -43,8 +43,10 @@ size_t frame_feed(struct frame *f, const char *data, size_t len);
 char *frame_take(struct frame *f);
 /* End of the stream: what stands there without a line end is a line too. */
 void frame_end(struct frame *f);
-/* A line has begun and not ended. */
+/* A line has begun and not ended, */
 bool frame_partial(const struct frame *f);
+/* and so many bytes of it are held; the limit when it is dropped. */
+size_t frame_held(const struct frame *f);
 /* Accepts NULL. */
 void frame_free(struct frame *f);
 

@@ -4,6 +4,8 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/plugin/rpc.h"
 
+enum { METHODS_MAX = 64, NAME_MAX_LEN = 64 };
+
 #define HOST_VERSION "2026.916.1"
 
 void
@@ -19,6 +21,54 @@ handshake_add_params(struct buf *out, struct span manifest, const char *instance
 		      "\"databaseNamespace\":null}");
 }
 
+/* Those that a host asks for; a worker may list others. */
+static const char *const known[] = {
+	"health", "shutdown", "onEvent", "runJob", "getData", "configChanged", "executeTool",
+	"performAction", "handleWebhook", "handleApiRequest", "validateConfig",
+};
+
+/* A method's name may become part of a record that is written every few seconds. */
+static bool
+is_known(struct jtext name)
+{
+	static const char environment[] = "\"environment", login[] = "\"loginPty",
+			  duplex[] = "\"duplexChannel";
+	static const struct span families[] = {
+		{ environment, sizeof(environment) - 1 }, { login, sizeof(login) - 1 },
+		{ duplex, sizeof(duplex) - 1 },
+	};
+
+	if (name.kind != JTEXT_STRING || name.raw.len > NAME_MAX_LEN)
+		return false;
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (jtext_is(name, known[i]))
+			return true;
+	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
+		if (name.raw.len > families[i].len &&
+		    memcmp(name.raw.ptr, families[i].ptr, families[i].len) == 0)
+			return true;
+	return false;
+}
+
+static void
+add_methods(struct buf *methods, struct jtext list)
+{
+	struct jtext_iter it;
+	struct jtext one;
+	size_t n = 0;
+
+	buf_addch(methods, '[');
+	jtext_iter_init(&it, list);
+	while (n < METHODS_MAX && jtext_iter_next(&it, NULL, &one)) {
+		if (!is_known(one))
+			continue;
+		if (n++)
+			buf_addch(methods, ',');
+		buf_addspan(methods, one.raw);
+	}
+	buf_addch(methods, ']');
+}
+
 bool
 handshake_read(const struct rpc_answer *a, struct buf *methods)
 {
@@ -28,12 +78,24 @@ handshake_read(const struct rpc_answer *a, struct buf *methods)
 		return false;
 	list = jtext_get(a->result, "supportedMethods");
 	if (list.kind == JTEXT_ARRAY)
-		buf_addspan(methods, list.raw);
+		add_methods(methods, list);
 	return true;
 }
 
+static void
+add_noise(struct buf *out, size_t partial_bytes, size_t ignored_lines)
+{
+	if (partial_bytes)
+		buf_addf(out, "; %zu bytes came without a line end: each message must end with "
+			 "'\\n', and be flushed", partial_bytes);
+	if (ignored_lines)
+		buf_addf(out, "; %zu lines were ignored: standard output is for messages only",
+			 ignored_lines);
+}
+
 void
-handshake_add_failure(struct buf *out, const struct rpc_answer *a)
+handshake_add_failure(struct buf *out, const struct rpc_answer *a, size_t partial_bytes,
+		      size_t ignored_lines)
 {
 	if (a->end == RPC_ERROR && a->message.kind == JTEXT_STRING)
 		jtext_decode(a->message, out, /* ret_replaced= */ NULL);
@@ -45,4 +107,15 @@ handshake_add_failure(struct buf *out, const struct rpc_answer *a)
 		buf_adds(out, "Unexpected response format for \"initialize\"");
 	else
 		buf_adds(out, a->text);
+	if (a->end == RPC_TIMED_OUT)
+		add_noise(out, partial_bytes, ignored_lines);
+}
+
+void
+handshake_add_end(struct buf *out, int exit_code, size_t ignored_lines)
+{
+	if (exit_code == 0)
+		buf_adds(out, "; it ended before it answered \"initialize\": is runWorker() "
+			      "called, and standard input read?");
+	add_noise(out, 0, ignored_lines);
 }

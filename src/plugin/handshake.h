@@ -17,9 +17,13 @@ struct rpc_answer;
 /* Appends the parameters. `manifest` is a JSON object. */
 void handshake_add_params(struct buf *out, struct span manifest, const char *instance_id);
 /* True when the plugin said yes; its supportedMethods (a JSON array) are then
- * appended to `methods`, nothing when it names none. */
+ * appended to `methods`, nothing when it names none: those of known names, 64 at
+ * most. */
 bool handshake_read(const struct rpc_answer *a, struct buf *methods);
-/* Appends why it did not. */
-void handshake_add_failure(struct buf *out, const struct rpc_answer *a);
+/* Appends, to the words of an end without an answer, what the usual cause is. */
+void handshake_add_end(struct buf *out, int exit_code, size_t ignored_lines);
+/* Appends why it did not; of a time-out, what came in place of an answer. */
+void handshake_add_failure(struct buf *out, const struct rpc_answer *a, size_t partial_bytes,
+			   size_t ignored_lines);
 
 #endif

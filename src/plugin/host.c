@@ -1,39 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
 #include "envdriver/plugin/plugin_event.h"
+#include "host_params.h"
 #include "host_reply.h"
+#include "host_scope.h"
 #include "host_state.h"
 #include "host_stream.h"
 
 enum {
-	WHY_MAX = 2304,		/* two company ids, and words */
 	METHOD_MAX = 1024,	/* of an unknown one, in the reply */
 	CHANNEL_MAX = 1024,
+	REQUEST_MAX = 8 << 20,
+	ID_MAX = 256,		/* of a request, as JSON */
+	NAMES_MAX = 8 << 10,	/* of a method, an invocation or a company, as JSON */
+	KEEP_MAX = 1 << 20,	/* a larger buffer is given back */
 };
 
 /* One request or notification, and for whom the plugin makes it. */
 struct request {
 	struct host *host;
 	const struct rpc_message *m;
+	struct host_params params;
 	struct span method;	/* decoded */
-	const struct scope_entry *call;	/* whose invocation; NULL: none */
-	bool invalid;		/* a missing, expired or unknown invocation */
-	struct span company;	/* in whose scope; ptr NULL: nobody's */
+	struct host_asker who;
 };
 
 struct host {
 	const struct host_plugin *plugin;
-	const struct scope *scope;
+	struct host_scope scope;
 	struct host_ops ops;
 	struct host_reply reply;
 	struct host_state state;
 	struct host_streams streams;
-	struct buf method, invocation, requested, company, text, more;
+	struct buf method, text, more;
 };
 
 static void config_get(const struct request *a);
@@ -79,7 +82,7 @@ deny_scope(const struct request *a, const char *why)
 			 a->host->plugin->id, SPAN_FMT(a->method), why);
 }
 
-/* Capabilities and companies */
+/* Capabilities */
 
 static bool
 has_capability(const struct host_plugin *p, const char *name)
@@ -97,116 +100,6 @@ has_capability(const struct host_plugin *p, const char *name)
 	return false;
 }
 
-/* A string that is not blank, decoded and trimmed; ptr NULL otherwise. */
-static struct span
-decode_id(struct jtext value, struct buf *into)
-{
-	struct span text;
-
-	buf_reset(into);
-	if (value.kind != JTEXT_STRING)
-		return SPAN_NULL;
-	jtext_decode(value, into, /* ret_replaced= */ NULL);
-	text = into->failed ? SPAN_NULL : rpc_trim(buf_span(into));
-	return text.len ? text : SPAN_NULL;
-}
-
-struct jtext
-host_config(const struct host_plugin *plugin, struct span company)
-{
-	struct jtext found = { JTEXT_MISSING, SPAN_NULL }, value;
-	struct buf text = BUF_INIT;
-	struct jtext_iter it;
-	struct span key;
-
-	if (plugin->config.kind != JTEXT_OBJECT)
-		return found;
-	jtext_iter_init(&it, plugin->config);
-	while (jtext_iter_next(&it, &key, &value))
-		if (value.kind == JTEXT_OBJECT &&
-		    span_eq(decode_id((struct jtext){ JTEXT_STRING, key }, &text), company))
-			found = value;
-	buf_release(&text);
-	return found;
-}
-
-/* Which companies a request names. */
-enum reach { NONE, ONE, ALL };
-
-static enum reach
-requested(const struct request *a, struct span *ret)
-{
-	struct jtext params = a->m->params;
-	struct buf *into = &a->host->requested;
-
-	*ret = decode_id(jtext_get(params, "companyId"), into);
-	if (ret->ptr)
-		return ONE;
-	if (jtext_is(jtext_get(params, "scopeKind"), "company")) {
-		*ret = decode_id(jtext_get(params, "scopeId"), into);
-		return ret->ptr ? ONE : ALL;
-	}
-	if (span_is(a->method, "events.subscribe"))
-		*ret = decode_id(jtext_get(jtext_get(params, "filter"), "companyId"), into);
-	return ret->ptr ? ONE : NONE;
-}
-
-/* For whom the plugin asks: the company of the invocation it names; without
- * one, what it does of its own accord for a company with stored config. */
-static void
-find_scope(struct request *a)
-{
-	struct host *h = a->host;
-	struct span id = decode_id(a->m->invocation_id, &h->invocation), company;
-
-	if (id.ptr) {
-		a->call = scope_find(h->scope, id);
-		a->invalid = !a->call;
-		if (a->call && a->call->company.len)
-			a->company = a->call->company;
-		return;
-	}
-	a->invalid = scope_any(h->scope);
-	if (requested(a, &company) != ONE || !host_config(h->plugin, company).kind)
-		return;
-	/* What it names is decoded again later. */
-	buf_reset(&h->company);
-	buf_addspan(&h->company, company);
-	if (!h->company.failed) {
-		a->company = buf_span(&h->company);
-		a->invalid = false;
-	}
-}
-
-static bool
-may_reach(const struct request *a, bool needs_company)
-{
-	struct span company;
-	enum reach reach = requested(a, &company);
-	char why[WHY_MAX];
-
-	if (reach == NONE && !needs_company)
-		return true;
-	if (a->invalid) {
-		deny_scope(a, "the worker referenced a missing, expired, or unknown "
-				   "invocation scope");
-	} else if (!a->company.ptr) {
-		deny_scope(a, "company context is required");
-	} else if (reach == ALL) {
-		snprintf(why, sizeof(why), "the current invocation is scoped to company \"%.*s\"",
-			 SPAN_FMT(a->company));
-		deny_scope(a, why);
-	} else if (reach == ONE && !span_eq(company, a->company)) {
-		snprintf(why, sizeof(why),
-			 "requested company \"%.*s\" but the current invocation is scoped to "
-			 "company \"%.*s\"", SPAN_FMT(company), SPAN_FMT(a->company));
-		deny_scope(a, why);
-	} else {
-		return true;
-	}
-	return false;
-}
-
 /* The methods */
 
 static void
@@ -218,7 +111,7 @@ accept_only(const struct request *a)
 static void
 config_get(const struct request *a)
 {
-	struct jtext config = host_config(a->host->plugin, a->company);
+	struct jtext config = host_scope_config(a->host->plugin, a->who.company);
 
 	reply_result(a, config.kind ? config.raw : SPAN_LIT("{}"));
 }
@@ -233,7 +126,8 @@ secrets_resolve(const struct request *a)
 static void
 state_answer(const struct request *a)
 {
-	host_state_answer(&a->host->state, a->method, a->m->id, a->m->params, a->company);
+	host_state_answer(&a->host->state, a->method, a->m->id, &a->params,
+			  a->who.company);
 }
 
 static struct plugin_event
@@ -252,8 +146,8 @@ new_event_of(const struct request *a, const char *type)
 {
 	struct plugin_event e = new_event(a->host, type);
 
-	e.company_id = a->company;
-	e.command_id = a->call ? a->call->command_id : SPAN_NULL;
+	e.company_id = a->who.company;
+	e.command_id = a->who.call ? a->who.call->command_id : SPAN_NULL;
 	return e;
 }
 
@@ -274,17 +168,17 @@ text_or_json(struct jtext value, struct buf *into)
 	return into->failed ? SPAN_NULL : buf_span(into);
 }
 
-/* {"name": value, ...} of those that are there. */
+/* {"name": value, ...} of those of a row of parameters that are there. */
 static struct span
-details(struct buf *into, const char *const *names, struct jtext params)
+details(struct buf *into, enum host_param first, enum host_param last, const struct request *a)
 {
 	buf_reset(into);
-	for (; *names; names++) {
-		struct jtext value = jtext_get(params, *names);
+	for (enum host_param i = first; i <= last; i++) {
+		struct jtext value = a->params.at[i];
 
 		if (!value.kind)
 			continue;
-		buf_addf(into, "%c\"%s\":", into->len ? ',' : '{', *names);
+		buf_addf(into, "%c\"%s\":", into->len ? ',' : '{', host_param_name(i));
 		buf_addspan(into, value.raw);
 	}
 	if (into->len)
@@ -295,11 +189,10 @@ details(struct buf *into, const char *const *names, struct jtext params)
 static void
 activity_log(const struct request *a)
 {
-	static const char *const names[] = { "entityType", "entityId", "metadata", NULL };
 	struct plugin_event e = new_event_of(a, "ACTIVITY");
 
-	e.message = text_or_json(jtext_get(a->m->params, "message"), &a->host->text);
-	e.details = details(&a->host->more, names, a->m->params);
+	e.message = text_or_json(a->params.at[HOST_MESSAGE], &a->host->text);
+	e.details = details(&a->host->more, HOST_ENTITY_TYPE, HOST_METADATA, a);
 	emit(a->host, &e);
 	accept_only(a);
 }
@@ -307,11 +200,10 @@ activity_log(const struct request *a)
 static void
 events_emit(const struct request *a)
 {
-	static const char *const names[] = { "payload", NULL };
 	struct plugin_event e = new_event_of(a, "EVENT_EMITTED");
 
-	e.name = text_or_json(jtext_get(a->m->params, "name"), &a->host->text);
-	e.details = details(&a->host->more, names, a->m->params);
+	e.name = text_or_json(a->params.at[HOST_NAME], &a->host->text);
+	e.details = details(&a->host->more, HOST_PAYLOAD, HOST_PAYLOAD, a);
 	emit(a->host, &e);
 	accept_only(a);
 }
@@ -327,15 +219,15 @@ emit_log(const struct request *a)
 		{ "warn", LOG_LEVEL_WARN },
 		{ "debug", LOG_LEVEL_DEBUG },
 	};
-	struct jtext level = jtext_get(a->m->params, "level");
+	struct jtext level = a->params.at[HOST_LEVEL];
 	enum log_level out = LOG_LEVEL_INFO;
 	struct span message;
 
 	for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++)
 		if (jtext_is(level, levels[i].name))
 			out = levels[i].level;
-	message = text_or_json(jtext_get(a->m->params, "message"), &a->host->text);
-	a->host->ops.log(a->host->ops.arg, out, message, jtext_get(a->m->params, "meta"));
+	message = text_or_json(a->params.at[HOST_MESSAGE], &a->host->text);
+	a->host->ops.log(a->host->ops.arg, out, message, a->params.at[HOST_META]);
 }
 
 static void
@@ -345,11 +237,46 @@ log_message(const struct request *a)
 	accept_only(a);
 }
 
-void
-host_request(struct host *h, const struct rpc_message *m)
+/* Scratch that one long request made large. */
+static void
+trim_scratch(struct host *h)
+{
+	struct buf *all[] = { &h->method, &h->text, &h->more, &h->state.field, &h->state.part };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (all[i]->cap > KEEP_MAX)
+			buf_release(all[i]);
+}
+
+/* What is too long is refused before anything of it is looked at. */
+static bool
+fits(struct host *h, const struct rpc_message *m)
+{
+	const struct jtext none = { JTEXT_MISSING, SPAN_NULL };
+
+	if (m->id.raw.len > ID_MAX)
+		host_reply_error(&h->reply, none, RPC_CODE_INVALID_REQUEST,
+				 "An id of %zu bytes exceeds the limit of %d", m->id.raw.len,
+				 ID_MAX);
+	else if (m->line.len > REQUEST_MAX)
+		host_reply_error(&h->reply, m->id, RPC_CODE_INVALID_REQUEST,
+				 "A request of %zu bytes exceeds the limit of %d", m->line.len,
+				 REQUEST_MAX);
+	else if (m->method.raw.len > NAMES_MAX || m->invocation_id.raw.len > NAMES_MAX)
+		host_reply_error(&h->reply, m->id, RPC_CODE_INVALID_REQUEST,
+				 "A method or an invocation id exceeds the limit of %d bytes",
+				 NAMES_MAX);
+	else
+		return true;
+	return false;
+}
+
+static void
+answer_request(struct host *h, const struct rpc_message *m)
 {
 	struct request a = { .host = h, .m = m };
 	const struct method *found = NULL;
+	char why[HOST_SCOPE_WHY_MAX];
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods) && !found; i++)
 		if (jtext_is(m->method, methods[i].name))
@@ -369,9 +296,26 @@ host_request(struct host *h, const struct rpc_message *m)
 				 "\"%s\"", h->plugin->id, found->capability, found->name);
 		return;
 	}
-	find_scope(&a);
-	if (may_reach(&a, found->needs_company))
+	host_params_read(&a.params, m->params);
+	if (a.params.at[HOST_COMPANY_ID].raw.len > NAMES_MAX ||
+	    a.params.at[HOST_SCOPE_ID].raw.len > NAMES_MAX) {
+		host_reply_error(&h->reply, m->id, RPC_CODE_INVALID_PARAMS,
+				 "A company exceeds the limit of %d bytes", NAMES_MAX);
+		return;
+	}
+	host_scope_find(&h->scope, m, &a.params, a.method, &a.who);
+	if (host_scope_reaches(&a.who, found->needs_company, why))
 		found->answer(&a);
+	else
+		deny_scope(&a, why);
+}
+
+void
+host_request(struct host *h, const struct rpc_message *m)
+{
+	if (fits(h, m))
+		answer_request(h, m);
+	trim_scratch(h);
 }
 
 /* Streams: passed on as plugin events, and closed for a plugin that dies. */
@@ -380,20 +324,23 @@ host_request(struct host *h, const struct rpc_message *m)
 static bool
 may_stream(const struct request *a, struct span company)
 {
-	return !a->invalid && a->company.ptr && span_eq(rpc_trim(company), a->company);
+	return !a->who.invalid && a->who.company.ptr && span_eq(rpc_trim(company), a->who.company);
 }
 
 static void
 stream(const struct request *a)
 {
 	struct host *h = a->host;
-	struct jtext params = a->m->params, event = jtext_get(params, "event");
+	struct jtext company = a->params.at[HOST_COMPANY_ID], event = a->params.at[HOST_EVENT];
+	struct jtext channel = a->params.at[HOST_CHANNEL];
 	struct plugin_event e = new_event_of(a, "STREAM_EVENT");
 
+	if (company.raw.len > NAMES_MAX || channel.raw.len > NAMES_MAX)
+		return;
 	buf_reset(&h->text);
 	buf_reset(&h->more);
-	jtext_decode(jtext_get(params, "companyId"), &h->more, /* ret_replaced= */ NULL);
-	jtext_decode(jtext_get(params, "channel"), &h->text, /* ret_replaced= */ NULL);
+	jtext_decode(company, &h->more, /* ret_replaced= */ NULL);
+	jtext_decode(channel, &h->text, /* ret_replaced= */ NULL);
 	e.name = buf_span(&h->text);
 	if (h->text.failed || h->more.failed || e.name.len > CHANNEL_MAX ||
 	    !may_stream(a, buf_span(&h->more)))
@@ -401,10 +348,10 @@ stream(const struct request *a)
 	if (span_is(a->method, "streams.open")) {
 		e.type = "STREAM_OPENED";
 		if (e.name.len)
-			host_streams_open(&h->streams, e.name, a->company);
+			host_streams_open(&h->streams, e.name, a->who.company);
 	} else if (span_is(a->method, "streams.close")) {
 		e.type = "STREAM_CLOSED";
-		host_streams_close(&h->streams, e.name, a->company);
+		host_streams_close(&h->streams, e.name, a->who.company);
 	} else {
 		buf_reset(&h->more);
 		buf_adds(&h->more, "{\"event\":");
@@ -423,17 +370,21 @@ host_notification(struct host *h, const struct rpc_message *m)
 	static const char *const names[] = { "streams.open", "streams.emit", "streams.close" };
 	struct request a = { .host = h, .m = m };
 
-	if (jtext_is(m->method, "log")) {
-		emit_log(&a);
+	if (m->method.raw.len > NAMES_MAX || m->invocation_id.raw.len > NAMES_MAX)
 		return;
+	if (jtext_is(m->method, "log")) {
+		host_params_read(&a.params, m->params);
+		emit_log(&a);
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (jtext_is(m->method, names[i])) {
+			host_params_read(&a.params, m->params);
 			a.method = span_of(names[i]);
-			find_scope(&a);
+			host_scope_find(&h->scope, m, &a.params, a.method, &a.who);
 			stream(&a);
 		}
 	}
+	trim_scratch(h);
 }
 
 struct host *
@@ -447,9 +398,10 @@ host_new(const struct host_plugin *plugin, const struct scope *scope, const stru
 		return NULL;
 	}
 	*h = (struct host){
-		.plugin = plugin, .scope = scope, .ops = *ops,
+		.plugin = plugin, .scope = { .plugin = plugin, .running = scope }, .ops = *ops,
 		.reply = { .write = ops->write, .arg = ops->arg },
-		.state = { .reply = &h->reply, .ask = ops->state, .arg = ops->arg },
+		.state = { .reply = &h->reply, .ask = ops->state, .arg = ops->arg,
+			   .value_max = ops->state_value_max },
 	};
 	return h;
 }
@@ -478,9 +430,7 @@ host_free(struct host *h)
 	host_streams_release(&h->streams);
 	host_reply_release(&h->reply);
 	buf_release(&h->method);
-	buf_release(&h->invocation);
-	buf_release(&h->requested);
-	buf_release(&h->company);
+	host_scope_release(&h->scope);
 	buf_release(&h->text);
 	buf_release(&h->more);
 	free(h);

@@ -40,6 +40,7 @@ struct host_ops {
 	void (*log)(void *arg, enum log_level level, struct span message, struct jtext meta);
 	void (*event)(void *arg, const struct plugin_event *e);
 	host_state_ask_fn *state;
+	size_t state_value_max;		/* bytes */
 	void *arg;
 };
 
@@ -53,8 +54,5 @@ void host_notification(struct host *h, const struct rpc_message *m);
 void host_end(struct host *h);
 /* What the store still answers is ignored. Accepts NULL. */
 void host_free(struct host *h);
-
-/* The stored config of a company; MISSING when there is none. */
-struct jtext host_config(const struct host_plugin *plugin, struct span company);
 
 #endif

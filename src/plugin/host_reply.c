@@ -6,11 +6,15 @@
 
 #include "envdriver/plugin/rpc.h"
 
+enum { KEEP_MAX = 1 << 20 };	/* a larger line is given back */
+
 static void
 write_line(struct host_reply *r)
 {
 	if (!r->line.failed)
 		r->write(r->arg, buf_span(&r->line));
+	if (r->line.cap > KEEP_MAX)
+		buf_release(&r->line);
 }
 
 void

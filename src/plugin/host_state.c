@@ -4,11 +4,12 @@
 #include <stdlib.h>
 
 #include "envdriver/plugin/rpc.h"
+#include "host_params.h"
 #include "host_reply.h"
 
 enum {
 	FIELD_MAX = 4096,
-	VALUE_MAX = 4 << 20,
+	ESCAPE_LEN = 6,		/* bytes that a character may take in JSON */
 	BYTES_MAX = 16 << 20,	/* on their way to the store, of one worker */
 };
 
@@ -24,22 +25,25 @@ struct host_state_request {
 
 /* [scopeKind, scopeId, namespace, stateKey], each written one way only. */
 static bool
-build_field(struct host_state *s, struct jtext params)
+build_field(struct host_state *s, const struct host_params *params)
 {
 	static const struct {
-		const char *name, *missing;	/* NULL: must be there */
+		enum host_param param;
+		const char *missing;	/* NULL: must be there */
 	} parts[] = {
-		{ "scopeKind", NULL },
-		{ "scopeId", "null" },
-		{ "namespace", "\"default\"" },
-		{ "stateKey", NULL },
+		{ HOST_SCOPE_KIND, NULL },
+		{ HOST_SCOPE_ID, "null" },
+		{ HOST_NAMESPACE, "\"default\"" },
+		{ HOST_STATE_KEY, NULL },
 	};
 	struct buf *out = &s->field;
 
 	buf_reset(out);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
-		struct jtext value = jtext_get(params, parts[i].name);
+		struct jtext value = params->at[parts[i].param];
 
+		if (value.raw.len > ESCAPE_LEN * FIELD_MAX)
+			return false;
 		buf_addch(out, i ? ',' : '[');
 		buf_reset(&s->part);
 		if (value.kind == JTEXT_STRING)
@@ -88,7 +92,7 @@ free_request(struct host_state_request *r)
 }
 
 static void
-on_state_stored(void *token, bool ok, struct span value)
+on_state_stored(void *token, enum host_state_end end, struct span value)
 {
 	struct host_state_request *r = token;
 	struct jtext id = { JTEXT_NUMBER, { r->id, r->id_len } };
@@ -96,8 +100,12 @@ on_state_stored(void *token, bool ok, struct span value)
 
 	if (!reply)
 		;
-	else if (!ok)
+	else if (end == HOST_STATE_AWAY)
 		host_reply_error(reply, id, RPC_CODE_INTERNAL, "State cannot be reached now");
+	else if (end == HOST_STATE_FULL)
+		host_reply_error(reply, id, RPC_CODE_INTERNAL,
+				 "The state of this plugin and company is full: more keys or bytes "
+				 "than plugin.state.max.keys and plugin.state.max.bytes allow");
 	else if (r->op != HOST_STATE_GET || !value.ptr)
 		host_reply_result(reply, id, SPAN_LIT("null"));
 	else if (jtext_check(value, RPC_DEPTH_MAX, /* ret= */ NULL, /* reterr= */ NULL) < 0)
@@ -116,11 +124,11 @@ op_of(struct span method)
 }
 
 void
-host_state_answer(struct host_state *s, struct span method, struct jtext id, struct jtext params,
-		  struct span company)
+host_state_answer(struct host_state *s, struct span method, struct jtext id,
+		  const struct host_params *params, struct span company)
 {
 	enum host_state_op op = op_of(method);
-	struct jtext value = jtext_get(params, "value");
+	struct jtext value = params->at[HOST_VALUE];
 	struct span text = value.kind ? value.raw : SPAN_LIT("null");
 	struct host_state_request *r;
 
@@ -131,10 +139,10 @@ host_state_answer(struct host_state *s, struct span method, struct jtext id, str
 				 SPAN_FMT(method), FIELD_MAX);
 		return;
 	}
-	if (op == HOST_STATE_SET && text.len > VALUE_MAX) {
+	if (op == HOST_STATE_SET && text.len > s->value_max) {
 		host_reply_error(s->reply, id, RPC_CODE_INTERNAL,
-				 "A value of %zu bytes exceeds the limit of %d bytes", text.len,
-				 VALUE_MAX);
+				 "A value of %zu bytes exceeds the limit of %zu bytes", text.len,
+				 s->value_max);
 		return;
 	}
 	r = new_request(s, op, id.raw, id.raw.len + text.len);

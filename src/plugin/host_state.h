@@ -23,8 +23,14 @@ enum { HOST_STATE_MAX = 256 };
 
 enum host_state_op { HOST_STATE_GET, HOST_STATE_SET, HOST_STATE_DELETE };
 
+enum host_state_end {
+	HOST_STATE_AWAY,	/* the store could not be reached */
+	HOST_STATE_DONE,
+	HOST_STATE_FULL,	/* a set beyond what may be kept */
+};
+
 /* How a state request ended; `value`: of a get, ptr NULL when there is none. */
-typedef void host_state_fn(void *token, bool ok, struct span value);
+typedef void host_state_fn(void *token, enum host_state_end end, struct span value);
 
 /* `field` and `value` are borrowed for the call. Returns negative when the
  * store could not be asked; else `done` is called once, not before this
@@ -34,12 +40,14 @@ typedef int host_state_ask_fn(void *arg, enum host_state_op op, struct span comp
 			      void *token);
 
 struct host_state_request;
+struct host_params;
 
-/* The first three are set by the owner. */
+/* The first four are set by the owner. */
 struct host_state {
 	struct host_reply *reply;	/* outlives this */
 	host_state_ask_fn *ask;
 	void *arg;
+	size_t value_max;
 	LIST_HEAD(, host_state_request) requests;
 	size_t n, bytes;
 	struct buf field, part;
@@ -48,7 +56,7 @@ struct host_state {
 /* Answers the request `id` of `method` in the scope of `company`, later or
  * before it returns. */
 void host_state_answer(struct host_state *s, struct span method, struct jtext id,
-		       struct jtext params, struct span company);
+		       const struct host_params *params, struct span company);
 /* What the store still answers is ignored. */
 void host_state_release(struct host_state *s);
 

@@ -151,6 +151,12 @@ message_reader_reads(const struct message_reader *r)
 	return r->reads;
 }
 
+size_t
+message_reader_partial(const struct message_reader *r)
+{
+	return frame_held(r->frame);
+}
+
 bool
 message_reader_parsing(const struct message_reader *r)
 {

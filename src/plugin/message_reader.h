@@ -37,6 +37,8 @@ struct message_reader *message_reader_new(uv_loop_t *loop, int take_fd, size_t l
 /* How often something was read: messages that give the same number were in
  * the pipe together. */
 uint64_t message_reader_reads(const struct message_reader *r);
+/* Bytes of a line that has begun and not ended. */
+size_t message_reader_partial(const struct message_reader *r);
 /* A thread parses a long line; nothing is read meanwhile. */
 bool message_reader_parsing(const struct message_reader *r);
 /* Nothing more will be read. */

@@ -59,11 +59,11 @@ on_process_stderr(void *arg, struct span line)
 }
 
 static void
-on_process_bad_line(void *arg, const char *why)
+on_process_bad_line(void *arg, const char *why, struct span line)
 {
 	struct plugin_process *p = arg;
 
-	worker_report_ignored(p->report, why);
+	worker_report_ignored(p->report, why, line);
 }
 
 static void
@@ -118,7 +118,7 @@ on_host_state(void *arg, enum host_state_op op, struct span company, struct span
 {
 	struct plugin_process *p = arg;
 
-	return store_ask(p->shared->redis, p->record->plugin.id, op, company, field, value, done,
+	return store_ask(p->shared->store, p->record->plugin.id, op, company, field, value, done,
 			 token);
 }
 
@@ -158,7 +158,7 @@ new_host(struct plugin_process *p, struct err *reterr)
 {
 	const struct host_ops ops = {
 		.write = on_host_write, .log = on_host_log, .event = on_host_event,
-		.state = on_host_state, .arg = p,
+		.state = on_host_state, .state_value_max = p->shared->state_value_max, .arg = p,
 	};
 
 	return host_new(&p->record->plugin, worker_scope(p->worker), &ops, reterr);

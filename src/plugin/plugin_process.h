@@ -19,6 +19,7 @@ struct config;
 struct plugin_process;
 struct plugin_record;
 struct redis;
+struct store;
 struct worker_report;
 
 /* What all processes share. Borrowed for their lives. */
@@ -29,6 +30,8 @@ struct plugin_process_shared {
 	char *instance_id;
 	struct worker_limits limits;
 	int64_t push_ms;	/* the time limit of a config */
+	struct store *store;
+	size_t state_value_max;
 };
 
 struct plugin_process_events {

@@ -9,6 +9,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/registry/registry.h"
 #include "package.h"
+#include "host_scope.h"
 #include "worker_env.h"
 
 void
@@ -59,7 +60,8 @@ add_differing(const struct plugin_record *r, struct jtext new, struct buf *out)
 	while (jtext_iter_next(&it, &key, &value)) {
 		buf_reset(&company);
 		jtext_decode((struct jtext){ JTEXT_STRING, key }, &company, NULL);
-		if (span_eq(host_config(&r->plugin, rpc_trim(buf_span(&company))).raw, value.raw))
+		if (span_eq(host_scope_config(&r->plugin, rpc_trim(buf_span(&company))).raw,
+			    value.raw))
 			continue;
 		buf_addch(out, out->len ? ',' : '{');
 		buf_addspan(out, key);

@@ -53,9 +53,9 @@ rpc_parse(struct span line, struct rpc_message *ret)
 	struct jtext_iter it;
 	struct span key;
 
-	*ret = (struct rpc_message){ .kind = RPC_GARBAGE };
+	*ret = (struct rpc_message){ .kind = RPC_GARBAGE, .line = line };
 	if (jtext_check(line, RPC_DEPTH_MAX, &root, /* reterr= */ NULL) < 0) {
-		garbage(ret, "not valid JSON");
+		garbage(ret, "not JSON");
 		return;
 	}
 	if (root.kind != JTEXT_OBJECT) {

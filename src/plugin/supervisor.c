@@ -9,6 +9,7 @@
 #include "envdriver/registry/registry.h"
 #include "managed.h"
 #include "plugin_calls.h"
+#include "store.h"
 #include "worker_record.h"
 
 enum { HANDLES = 2 };
@@ -21,6 +22,7 @@ struct member {
 
 struct supervisor {
 	struct managed_shared shared;
+	struct store store;
 	struct registry *registry;
 	struct supervisor_events ev;
 	struct member *members;
@@ -317,6 +319,7 @@ set_shared(struct managed_shared *shared, uv_loop_t *loop, const struct config *
 		.loop = loop, .config = config, .redis = redis,
 		.limits = worker_limits_default,
 		.push_ms = config_int(config, "plugin.call.timeout"),
+		.state_value_max = (size_t)config_int(config, "plugin.state.value.max.bytes"),
 	};
 	shared->process.limits.start_ms = config_int(config, "plugin.start.timeout");
 	shared->process.limits.line_max = (size_t)config_int(config, "plugin.line.max.bytes");
@@ -345,6 +348,9 @@ supervisor_new(uv_loop_t *loop, const struct config *config, struct registry *re
 	s->heartbeat.data = s->idle.data = s;
 	plugin_calls_due_init(&s->due, wake, s);
 	set_shared(&s->shared, loop, config, redis);
+	store_init(&s->store, redis, config_int(config, "plugin.state.max.keys"),
+		   config_int(config, "plugin.state.max.bytes"));
+	s->shared.process.store = &s->store;
 	s->shared.wake = wake;
 	s->shared.on_plugin_event = on_managed_event;
 	s->shared.arg = s;

@@ -34,11 +34,11 @@ struct worker {
 	struct scope scope;
 	struct channel_pending initialize, shutdown;
 	struct buf methods, failure, text, chunk;
+	size_t n_bad;		/* lines that were ignored */
 };
 
 const struct worker_limits worker_limits_default = {
-	.shutdown_ms = 10000,
-	.linger_ms = 500,
+	.shutdown_ms = 10000, .linger_ms = 500,
 	.term_ms = 5000,
 	.kill_ms = 2000,
 	.drain_ms = 200,
@@ -124,7 +124,8 @@ void
 worker_write(struct worker *w, struct span line)
 {
 	if (!channel_write(w->channel, line))
-		w->ev.on_bad(w->ev.arg, "reply dropped: the plugin is not reading its input");
+		w->ev.on_bad(w->ev.arg, "reply dropped: the plugin is not reading its input",
+			     SPAN_NULL);
 }
 
 /* The end */
@@ -137,11 +138,11 @@ exit_text(struct worker *w)
 	char name[16];
 
 	buf_reset(&w->text);
+	buf_adds(&w->text, "Worker process exited (code=");
 	if (w->how.signal)
-		buf_addf(&w->text, "Worker process exited (code=null, signal=%s)",
-			 spawn_signal_name(w->how.signal, name));
+		buf_addf(&w->text, "null, signal=%s)", spawn_signal_name(w->how.signal, name));
 	else
-		buf_addf(&w->text, "Worker process exited (code=%d, signal=null)", w->how.code);
+		buf_addf(&w->text, "%d, signal=null)", w->how.code);
 	return w->text.failed ? "Worker process exited" : w->text.data;
 }
 
@@ -174,8 +175,10 @@ end_run(struct worker *w)
 	channel_finish(w->channel);
 	stderr_pipe_finish(w->err);
 	w->phase = IN_DONE;
-	if (!w->how.up && w->failure.len == 0)
+	if (!w->how.up && w->failure.len == 0) {
 		buf_adds(&w->failure, death_text(w, &w->initialize));
+		handshake_add_end(&w->failure, w->how.code, w->n_bad);
+	}
 	w->how.failure = w->how.up ? NULL : buf_span(&w->failure).ptr;
 	w->how.text = exit_text(w);
 	/* Before the calls end: the owner of a call that is told of the death
@@ -309,23 +312,21 @@ on_worker_notification(void *arg, const struct rpc_message *m)
 
 	if (!jtext_is(m->method, "execute.log")) {
 		w->ev.on_notification(w->ev.arg, m);
-		return;
+	} else if ((why = execlog_take(&w->scope, m, w->limits.log_max, &w->chunk, &chunk))) {
+		w->ev.on_bad(w->ev.arg, why, SPAN_NULL);
+	} else {
+		c = CONTAINER_OF(chunk.call, struct worker_invocation, scope);
+		c->on_chunk(c, chunk.is_stderr, chunk.text);
 	}
-	why = execlog_take(&w->scope, m, w->limits.log_max, &w->chunk, &chunk);
-	if (why) {
-		w->ev.on_bad(w->ev.arg, why);
-		return;
-	}
-	c = CONTAINER_OF(chunk.call, struct worker_invocation, scope);
-	c->on_chunk(c, chunk.is_stderr, chunk.text);
 }
 
 static void
-on_worker_bad(void *arg, const char *why)
+on_worker_bad(void *arg, const char *why, struct span line)
 {
 	struct worker *w = arg;
 
-	w->ev.on_bad(w->ev.arg, why);
+	w->n_bad++;
+	w->ev.on_bad(w->ev.arg, why, line);
 }
 
 /* A pipe is dead. The process should be so too in a moment; one that lives on
@@ -371,7 +372,7 @@ on_initialized(struct channel_pending *p, const struct rpc_answer *a)
 		return;
 	}
 	buf_reset(&w->failure);
-	handshake_add_failure(&w->failure, a);
+	handshake_add_failure(&w->failure, a, channel_partial(w->channel), w->n_bad);
 	w->how.answered = a->end != RPC_DIED;
 	if (a->end == RPC_TIMED_OUT)
 		channel_cancel(w->channel, p);

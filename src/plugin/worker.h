@@ -70,8 +70,9 @@ struct worker_events {
 	/* Not execute.log, which goes to its invocation. */
 	void (*on_notification)(void *arg, const struct rpc_message *m);
 	void (*on_stderr)(void *arg, struct span line);
-	/* A line or a piece of live output was ignored. */
-	void (*on_bad)(void *arg, const char *why);
+	/* A line or a piece of live output was ignored; `line` when it was no
+	 * message at all, else ptr NULL. */
+	void (*on_bad)(void *arg, const char *why, struct span line);
 	/* The process is gone; its calls end now. Once. */
 	void (*on_dead)(void *arg, const struct worker_end *end);
 	/* They have ended. Once, last. */

@@ -3,6 +3,7 @@
 
 #include "envdriver/base/clock.h"
 #include "envdriver/base/metrics.h"
+#include "envdriver/base/utf8.h"
 #include "envdriver/plugin/plugin_event.h"
 #include "host.h"
 #include "spawn.h"
@@ -14,6 +15,12 @@ enum {
 	EVENT_MAX = 512 << 10,
 	LINES_PER_SECOND = 100,
 	EVENTS_PER_SECOND = 1000,
+	LOG_BYTES_PER_SECOND = 64 << 10,
+	EVENT_BYTES_PER_SECOND = 1 << 20,
+	BURST_BYTES = 1 << 20,
+	NOISE_EVERY_MS = 60000,
+	NOISE_SHOWN_MAX = 120,		/* bytes of a line that is not JSON */
+	ESCAPED_LEN = 6,		/* of a control character in the log */
 };
 
 void
@@ -21,30 +28,46 @@ worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
 		   const struct supervisor_row *row,
 		   void (*on_plugin_event)(void *arg, const struct plugin_event *e), void *arg)
 {
-	const struct limiter lines = { .per_second = LINES_PER_SECOND };
+	const struct limiter lines = { .per_second = LINES_PER_SECOND,
+				       .bytes_per_second = LOG_BYTES_PER_SECOND,
+				       .burst = BURST_BYTES };
 
 	*r = (struct worker_report){
 		.plugin = plugin, .row = row, .on_plugin_event = on_plugin_event, .arg = arg,
 		.messages = lines, .stderr_lines = lines, .ignored = lines,
-		.events = { .per_second = EVENTS_PER_SECOND },
+		.events = { .per_second = EVENTS_PER_SECOND,
+			    .bytes_per_second = EVENT_BYTES_PER_SECOND, .burst = BURST_BYTES },
 	};
 }
 
-/* printf would count all of it, however much there is. */
+/* printf would count all of it, however much there is. Between two characters. */
 static struct span
-clip(struct span text)
+clip(struct span text, size_t max)
 {
-	if (text.len > TEXT_MAX)
-		text.len = TEXT_MAX;
+	if (text.len <= max)
+		return text;
+	text.len = (size_t)(utf8_find_bad(text.ptr, text.ptr + max) - text.ptr);
 	return text;
+}
+
+/* As many bytes as it takes in the log. */
+static size_t
+log_bytes(struct span text)
+{
+	size_t n = text.len;
+
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.ptr[i] < ' ')
+			n += ESCAPED_LEN - 1;
+	return n;
 }
 
 /* What a second held back is told when the next one begins. */
 static bool
-pass(struct limiter *l, const struct worker_report *r, const char *what)
+pass(struct limiter *l, const struct worker_report *r, size_t bytes, const char *what)
 {
 	size_t held;
-	bool passes = limiter_pass(l, clock_mono_ms(), &held);
+	bool passes = limiter_pass(l, clock_mono_ms(), bytes, &held);
 
 	if (held)
 		log_warn("plugin %s: %zu %s were left out", r->plugin->key, held, what);
@@ -56,25 +79,41 @@ pass(struct limiter *l, const struct worker_report *r, const char *what)
 void
 worker_report_stderr(struct worker_report *r, struct span line)
 {
-	if (pass(&r->stderr_lines, r, "lines of stderr"))
-		log_warn("plugin %s: [plugin stderr] %.*s", r->plugin->key, SPAN_FMT(clip(line)));
+	line = clip(line, TEXT_MAX);
+	if (pass(&r->stderr_lines, r, log_bytes(line), "lines of stderr"))
+		log_warn("plugin %s: [plugin stderr] %.*s", r->plugin->key, SPAN_FMT(line));
 }
 
 void
-worker_report_ignored(struct worker_report *r, const char *why)
+worker_report_ignored(struct worker_report *r, const char *why, struct span line)
 {
+	int64_t now = clock_mono_ms();
+	struct span shown = clip(line, NOISE_SHOWN_MAX);
+
 	metrics_add(METRIC_PLUGIN_BAD_LINES, 1);
-	if (log_enabled(LOG_LEVEL_DEBUG) && pass(&r->ignored, r, "ignored lines"))
+	r->n_noise += line.ptr != NULL;
+	if (line.ptr && (!r->noise_at_ms || now - r->noise_at_ms >= NOISE_EVERY_MS)) {
+		log_warn("plugin %s: standard output is the protocol; %s: %.*s%s (%zu such lines "
+			 "so far)", r->plugin->key, why, SPAN_FMT(shown),
+			 shown.len < line.len ? "\xe2\x80\xa6" : "", r->n_noise);
+		r->noise_at_ms = now;
+	} else if (log_enabled(LOG_LEVEL_DEBUG) &&
+		   pass(&r->ignored, r, log_bytes(shown), "ignored lines")) {
 		log_debug("plugin %s: ignored a line: %s", r->plugin->key, why);
+	}
 }
 
 void
 worker_report_message(struct worker_report *r, enum log_level level, struct span message,
 		      struct jtext meta)
 {
-	if (log_enabled(level) && pass(&r->messages, r, "of its messages"))
-		log_write(level, "plugin %s: %.*s%s%.*s", r->plugin->key, SPAN_FMT(clip(message)),
-			  meta.kind ? " " : "", SPAN_FMT(clip(meta.raw)));
+	struct span more = clip(meta.raw, TEXT_MAX);
+
+	message = clip(message, TEXT_MAX);
+	if (log_enabled(level) &&
+	    pass(&r->messages, r, log_bytes(message) + log_bytes(more), "of its messages"))
+		log_write(level, "plugin %s: %.*s%s%.*s", r->plugin->key, SPAN_FMT(message),
+			  meta.kind ? " " : "", SPAN_FMT(more));
 }
 
 static void
@@ -86,10 +125,12 @@ emit_event(const struct worker_report *r, const struct plugin_event *e)
 void
 worker_report_event(struct worker_report *r, const struct plugin_event *e)
 {
-	if (e->name.len + e->message.len + e->details.len > EVENT_MAX)
+	size_t bytes = e->name.len + e->message.len + e->details.len;
+
+	if (bytes > EVENT_MAX)
 		log_warn("plugin %s: an event of more than %d bytes was left out", r->plugin->key,
 			 EVENT_MAX);
-	else if (pass(&r->events, r, "of its events"))
+	else if (pass(&r->events, r, bytes, "of its events"))
 		emit_event(r, e);
 }
 

@@ -29,6 +29,8 @@ struct worker_report {
 	void *arg;
 
 	struct limiter messages, stderr_lines, events, ignored;
+	size_t n_noise;		/* lines of standard output that were no messages */
+	int64_t noise_at_ms;	/* when one was told, 0: never */
 };
 
 void worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
@@ -36,10 +38,11 @@ void worker_report_init(struct worker_report *r, const struct host_plugin *plugi
 			void (*on_plugin_event)(void *arg, const struct plugin_event *e),
 			void *arg);
 
-/* What the plugin writes: to stderr, what was no message, what it logs (`meta`
- * is MISSING when there is none), and its events. */
+/* What the plugin writes: to stderr, what was no message (`line` is the line when
+ * it was noise, else NULL), what it logs (`meta` is MISSING when there is none),
+ * and its events. */
 void worker_report_stderr(struct worker_report *r, struct span line);
-void worker_report_ignored(struct worker_report *r, const char *why);
+void worker_report_ignored(struct worker_report *r, const char *why, struct span line);
 void worker_report_message(struct worker_report *r, enum log_level level, struct span message,
 			   struct jtext meta);
 void worker_report_event(struct worker_report *r, const struct plugin_event *e);

@@ -150,9 +150,9 @@ on_stderr(void *arg, struct span line)
 }
 
 static void
-on_bad(void *arg, const char *why)
+on_bad(void *arg, const char *why, struct span line)
 {
-	(void)arg;
+	(void)arg, (void)line;
 	fprintf(stderr, "call: ignored: %s\n", why);
 }
 

@@ -7,6 +7,8 @@ from harness.case import limit
 from harness.hostile import Hostile
 from harness.process import wait_until
 
+FULL = "The state of this plugin and company is full"
+
 LISTED_MAX = 64 << 10
 
 
@@ -75,3 +77,67 @@ def test_long_orphans_in_redis_are_not_read(t):
     wait_until(lambda: "1 records of the hash 'orphans'" in worker.stderr(), 10, worker.stderr)
     assert t.redis.client.hkeys("envdriver:orphans") == ["long:T"]
     t.verify()
+
+
+def asked(t, hostile, asks, **top):
+    [event] = t.topics.wait(t.topics.publish(hostile.command(config={"asks": asks}, **top)))
+    assert event.status == "SUCCEEDED", event.plain
+    return json.loads(event.value["summary"])
+
+
+def state(method, key, **more):
+    return [f"state.{method}", {"scopeKind": "instance", "stateKey": key, **more}]
+
+
+@limit(60)
+def test_state_has_a_quota(t):
+    """Keys and bytes of one plugin and company; the others of it are not touched, and what is there
+    can be made smaller and taken away."""
+    hostile = Hostile(t)
+    limits = {"keys": "3", "bytes": "2KiB"}
+    t.worker(config={f"plugin.state.max.{name}": value for name, value in limits.items()})
+    field = '["instance",null,"default","%s"]'
+    t.redis.client.hset(f"envdriver:state:{hostile.id}:co", field % "a", '"old"')
+    long = [state("set", "a", value="x" * 1000), state("set", "b", value="x" * 1500)]
+    keys = [state("set", k, value=1) for k in "abcd"]
+    got = asked(t, hostile, [state("get", "a"), *long, state("get", "a"), *keys], companyId="co")
+    assert got[:2] == ["old", None] and got[2].startswith(FULL) and got[3] == "x" * 1000, got
+    assert got[4:7] == [None] * 3 and got[7].startswith(FULL), got
+    assert asked(t, hostile, keys[:1], companyId="other") == [None]
+    again = [state("delete", "b"), *keys[3:], state("get", "d")]
+    assert asked(t, hostile, again, companyId="co") == [None, None, 1]
+    [long] = asked(t, hostile, [state("set", "a", value="x" * (1 << 18))], companyId="co")
+    assert long == "A value of 262146 bytes exceeds the limit of 262144 bytes"
+    kept = t.redis.client.hgetall(f"envdriver:state:{hostile.id}:co")
+    counted = int(t.redis.client.get(f"envdriver:state-bytes:{hostile.id}:co"))
+    assert counted == sum(len(k) + len(v) for k, v in kept.items())
+
+
+@limit(60)
+def test_state_of_ids_with_colons(t):
+    """Company "x:c" of plugin "p" and company "c" of plugin "p:x" are two."""
+    one = Hostile(t)
+    former = f"envdriver:state:{one.id}:x:c"
+    field = '["instance",null,"default","k"]'
+    t.redis.client.hset(former, field, '"former"')
+    t.worker()
+    assert asked(t, one, [state("get", "k")], companyId="x:c") == ["former"]
+    t.redis.client.zadd("envdriver:plugins", {f"{one.id}:x": 2})
+    assert asked(t, one, [state("get", "k")], companyId="x:c") == [None]
+    asks = [state("set", "k", value="mine"), state("get", "k")]
+    assert asked(t, one, asks, companyId="x:c") == [None, "mine"]
+    assert t.redis.client.hget(f"envdriver:state:{one.id}:x%3Ac", field) == '"mine"'
+    assert t.redis.client.hget(former, field) == '"former"'
+
+
+@limit(60)
+def test_noise_on_standard_output_is_told(t):
+    """Once a minute, with the beginning of the line."""
+    hostile = Hostile(t)
+    worker = t.worker()
+    raw = {"raw": ["hello from a print\n"] * 50 + ['{"level":30,"msg":"a logger"}\n']}
+    [event] = t.topics.wait(t.topics.publish(hostile.command(config=raw)))
+    assert event.status == "SUCCEEDED"
+    text = "standard output is the protocol; not JSON: hello from a print (1 such lines so far)"
+    wait_until(lambda: text in worker.stderr(), 5, worker.stderr)
+    assert worker.stderr().count("standard output is the protocol") == 1

@@ -47,10 +47,11 @@ on_notification(void *arg, const struct rpc_message *m)
 }
 
 static void
-on_bad(void *arg, const char *why)
+on_bad(void *arg, const char *why, struct span line)
 {
 	struct channel_rig *b = arg;
 
+	(void)line;
 	buf_addf(&b->out, "bad %s;", why);
 }
 

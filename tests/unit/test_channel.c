@@ -43,7 +43,7 @@ static const struct row {
 	  "end m result 1;bad a response to an unknown request;" },
 	{ "no version", "{\"id\":1,\"result\":1}\n", "bad jsonrpc is not \"2.0\";" },
 	{ "noise and the answer", "noise\r[]\n\n" V ",\"id\":1,\"result\":1}\r\n",
-	  "bad not valid JSON;bad not an object;end m result 1;" },
+	  "bad not JSON;bad not an object;end m result 1;" },
 	{ "request with the same id", V ",\"id\":1,\"method\":\"config.get\"}\n"
 	  V ",\"id\":1,\"result\":1}\n",
 	  "request \"config.get\";end m result 1;" },

@@ -42,15 +42,13 @@ on_plugin_event(void *arg, const struct plugin_event *n)
 	(void)arg;
 	assert_true(span_is(n->plugin_id, "plugin-1") && span_is(n->plugin_key, "acme.x"));
 	buf_addf(&events, "%s company=%.*s command=%.*s name=%.*s message=%.*s details=%.*s;",
-		n->type,
-		 SPAN_FMT(n->company_id), SPAN_FMT(n->command_id), SPAN_FMT(n->name),
+		 n->type, SPAN_FMT(n->company_id), SPAN_FMT(n->command_id), SPAN_FMT(n->name),
 		 SPAN_FMT(n->message), SPAN_FMT(n->details));
 }
 
 static int
 on_state(void *arg, enum host_state_op op, struct span company, struct span field,
-	struct span value,
-	 host_state_fn *done, void *token)
+	 struct span value, host_state_fn *done, void *token)
 {
 	(void)arg;
 	buf_addf(&asked, "%d %.*s %.*s %.*s;", (int)op, SPAN_FMT(company), SPAN_FMT(field),
@@ -60,7 +58,7 @@ on_state(void *arg, enum host_state_op op, struct span company, struct span fiel
 	return state_code;
 }
 
-static const struct host_ops ops = { on_write, on_log, on_plugin_event, on_state, NULL };
+static const struct host_ops ops = { on_write, on_log, on_plugin_event, on_state, 100, NULL };
 
 static const char manifest_all[] =
 	"{\"capabilities\":[\"plugin.state.read\",\"plugin.state.write\",\"secrets.read-ref\","
@@ -262,7 +260,7 @@ static const struct state_row {
 	const char *name;
 	const char *rest;	/* method, and params but for their brace */
 	int code;
-	bool ok;
+	enum host_state_end ended;
 	const char *value;	/* what is stored */
 	const char *asked, *line;
 } state_rows[] = {
@@ -276,18 +274,25 @@ static const struct state_row {
 	  "\"stateKey\":\"\\u006b\\n\\\"\",\"scopeId\":\"\",\"namespace\":\"n\"", 0, true, NULL,
 	  "0 company-2 [\"instance\",null,\"n\",\"k\\n\\\"\"] null;", OK "null}\n" },
 	{ "not JSON", "state.get\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\"", 0,
-	  true,
-	  "{oops", "0 company-2 [\"instance\",null,\"default\",\"k\"] null;",
+	  true, "{oops", "0 company-2 [\"instance\",null,\"default\",\"k\"] null;",
 	  FAIL("-32603", "What is stored there is not JSON") },
 	{ "set", "state.set\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\","
 	  "\"value\":{\"n\": 1}", 0, true, NULL,
 	  "1 company-2 [\"instance\",null,\"default\",\"k\"] {\"n\": 1};", OK "null}\n" },
 	{ "delete", "state.delete\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\"", 0,
-	  true,
-	  NULL, "2 company-2 [\"instance\",null,\"default\",\"k\"] null;", OK "null}\n" },
+	  true, NULL, "2 company-2 [\"instance\",null,\"default\",\"k\"] null;", OK "null}\n" },
 	{ "Redis away", "state.set\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\"",
 	  ERR_UNAVAILABLE, false, NULL, "1 company-2 [\"instance\",null,\"default\",\"k\"] null;",
 	  FAIL("-32603", "State cannot be reached now") },
+	{ "a value that is too long", "state.set\",\"params\":{\"scopeKind\":\"i\","
+	  "\"stateKey\":\"k\",\"value\":\"0123456789012345678901234567890123456789"
+	  "0123456789012345678901234567890123456789012345678901234567890\"", 1, false, NULL, "",
+	  FAIL("-32603", "A value of 103 bytes exceeds the limit of 100 bytes") },
+	{ "full", "state.set\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\","
+	  "\"value\":1", 0, HOST_STATE_FULL, NULL,
+	  "1 company-2 [\"instance\",null,\"default\",\"k\"] 1;",
+	  FAIL("-32603", "The state of this plugin and company is full: more keys or bytes than "
+	       "plugin.state.max.keys and plugin.state.max.bytes allow") },
 	{ "Redis lost", "state.get\",\"params\":{\"scopeKind\":\"instance\",\"stateKey\":\"k\"", 0,
 	  false, NULL, "0 company-2 [\"instance\",null,\"default\",\"k\"] null;",
 	  FAIL("-32603", "State cannot be reached now") },
@@ -309,7 +314,7 @@ test_state(void **state)
 		expect(row->name, &asked, row->asked);
 		if (row->code == 0) {
 			expect(row->name, &lines, "");
-			state_done(state_token, row->ok, span_of(row->value));
+			state_done(state_token, row->ended, span_of(row->value));
 		}
 		expect(row->name, &lines, row->line);
 		buf_release(&rest);
@@ -321,9 +326,8 @@ test_state(void **state)
 static void
 test_state_limits(void **state)
 {
-	static const char rest[] = "\"method\":\"state.get\","
-		"\"params\":{\"scopeKind\":\"instance\","
-				   "\"stateKey\":\"k\"},\"paperclipInvocationId\":\"i-2\"";
+	static const char rest[] = "\"method\":\"state.get\",\"params\":{"
+		"\"scopeKind\":\"instance\",\"stateKey\":\"k\"},\"paperclipInvocationId\":\"i-2\"";
 	struct host_plugin p;
 	struct host *h = begin(&p, manifest_all, true);
 	host_state_fn *done[HOST_STATE_MAX];
@@ -349,6 +353,40 @@ test_state_limits(void **state)
 	for (size_t i = 0; i < HOST_STATE_MAX; i++)
 		done[i](tokens[i], true, SPAN_LIT("1"));
 	expect("after the end", &lines, "");
+}
+
+static void
+add_long(struct buf *out, const char *head, int n, const char *tail)
+{
+	buf_reset(&lines);
+	buf_reset(out);
+	buf_addf(out, "%s%*s%s", head, n, "", tail);
+}
+
+/* What is too long is refused before it is read. */
+static void
+test_long_requests(void **state)
+{
+	struct host_plugin p;
+	struct host *h = begin(&p, manifest_all, true);
+	struct buf rest = BUF_INIT;
+	struct rpc_message m;
+
+	(void)state;
+	add_long(&rest, V ",\"id\":\"", 255, "\",\"method\":\"log\"}");
+	rpc_parse(buf_span(&rest), &m);
+	host_request(h, &m);
+	expect("id", &lines, V ",\"id\":null,\"error\":{\"code\":-32600,\"message\":"
+	       "\"An id of 257 bytes exceeds the limit of 256\"}}\n");
+	add_long(&rest, "\"method\":\"state.get\",\"params\":{\"x\":\"", 8 << 20, "\"}");
+	ask(h, rest.data);
+	expect("request", &lines, FAIL("-32600", "A request of 8388671 bytes exceeds the limit of "
+				       "8388608"));
+	add_long(&rest, "\"method\":\"state.get\",\"params\":{\"companyId\":\"", 9000, "\"}");
+	ask(h, rest.data);
+	expect("company", &lines, FAIL("-32602", "A company exceeds the limit of 8192 bytes"));
+	buf_release(&rest);
+	end(h, true);
 }
 
 static void
@@ -446,6 +484,7 @@ main(void)
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_state_limits),
+		cmocka_unit_test(test_long_requests),
 		cmocka_unit_test(test_plugin_events),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_log),

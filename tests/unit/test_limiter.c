@@ -37,7 +37,7 @@ test_rows(void **state)
 
 		for (int i = 0; i < STEPS && row->at[i]; i++) {
 			size_t held = 99;
-			bool passed = limiter_pass(&l, row->at[i], &held);
+			bool passed = limiter_pass(&l, row->at[i], 1, &held);
 
 			if (held)
 				buf_addf(&out, "+%zu", held);
@@ -48,11 +48,32 @@ test_rows(void **state)
 	}
 }
 
+/* Bytes count, too: those of each second, and a burst that quiet seconds give
+ * back. */
+static void
+test_bytes(void **state)
+{
+	struct limiter l = { .per_second = 100, .bytes_per_second = 10, .burst = 20 };
+	size_t held;
+
+	(void)state;
+	assert_true(limiter_pass(&l, 5000, 30, &held));
+	assert_false(limiter_pass(&l, 5001, 1, &held));
+	assert_true(limiter_pass(&l, 6000, 10, &held));
+	assert_int_equal(held, 1);
+	assert_false(limiter_pass(&l, 6001, 1, &held));
+	assert_true(limiter_pass(&l, 7000, 0, &held));
+	assert_true(limiter_pass(&l, 8000, 20, &held));
+	assert_false(limiter_pass(&l, 8001, 1, &held));
+	assert_false(limiter_pass(&l, 9000, 31, &held));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_bytes),
 	};
 
 	return cmocka_run_group_tests_name("limiter", tests, NULL, NULL);

@@ -29,7 +29,8 @@ static const struct row {
 	  "stderr fatal: no license\nfailed Worker process exited (code=4, signal=null)\n\n"
 	  "Worker stderr:\nfatal: no license\nend\n", 0, 3000 },
 	{ "forgot to run", { .steps = { "exit", "0" } }, { { 0 } },
-	  "failed Worker process exited (code=0, signal=null)\nend\n", 0, 3000 },
+	  "failed Worker process exited (code=0, signal=null); it ended before it answered "
+	  "\"initialize\": is runWorker() called, and standard input read?\nend\n", 0, 3000 },
 	{ "says no", { .steps = { "expect", "initialize", "reply", "{\"ok\":false}", "eof" } },
 	  { { 0 } },
 	  "failed answered Worker initialize returned ok=false / \nend\n", 0, 3000 },
@@ -48,7 +49,7 @@ static const struct row {
 	{ "asks and tells before it answers", { .steps = { "send", "plain text", "send",
 	  V ",\"id\":1,\"method\":\"config.get\"}", "send", V ",\"method\":\"log\"}", "init",
 	  "expect", V ",\"id\":1,\"result\":\"granted\"}" } }, { { 0 } },
-	  "ignored not valid JSON\nrequest \"config.get\"\nnotification \"log\"\n" UP
+	  "ignored not JSON\nrequest \"config.get\"\nnotification \"log\"\n" UP
 	  "dead Worker process exited (code=0, signal=null)\nend\n", 0, 3000 },
 
 	/* Calls and death */
@@ -75,7 +76,7 @@ static const struct row {
 	  "signal=null)\nend\n", 0, 3000 },
 	{ "half an answer, then it exits", { .steps = { "init", "expect", "probe", "raw",
 	  V ",\"id\":2,\"resu", "exit", "7" } }, PROBE,
-	  UP "ignored not valid JSON\ndead Worker process exited (code=7, signal=null)\n"
+	  UP "ignored not JSON\ndead Worker process exited (code=7, signal=null)\n"
 	  "probe died Worker process exited (code=7, signal=null)\nend\n", 0, 3000 },
 	{ "unterminated stderr", { .steps = { "init", "expect", "probe", "rawerr", "oops", "exit",
 	  "1" } }, PROBE,

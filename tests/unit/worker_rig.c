@@ -114,10 +114,11 @@ on_stderr(void *arg, struct span line)
 }
 
 static void
-on_bad(void *arg, const char *why)
+on_bad(void *arg, const char *why, struct span line)
 {
 	struct worker_rig *b = arg;
 
+	(void)line;
 	buf_addf(&b->out, "ignored %s\n", why);
 }
 

@@ -29,6 +29,7 @@ enum { RPC_DEPTH_MAX = 10000 };
 struct rpc_message {
 	enum rpc_kind kind;
 	const char *why;		/* GARBAGE: for the log */
+	struct span line;		/* all of it */
 	struct jtext id;
 	struct jtext method, params;
 	struct jtext result, error;	/* MISSING when absent */
@@ -63,6 +64,7 @@ struct rpc_answer {
 
 enum {
 	RPC_CODE_PARSE = -32700,
+	RPC_CODE_INVALID_REQUEST = -32600,
 	RPC_CODE_METHOD_NOT_FOUND = -32601,
 	RPC_CODE_INVALID_PARAMS = -32602,
 	RPC_CODE_INTERNAL = -32603,

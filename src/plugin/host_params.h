@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host_params: the parameters of what a plugin asks of its host, found in one
+ * walk however long they are.
+ *
+ * Owns nothing. Knows nothing of what a method does with them.
+ */
+#ifndef ENVDRIVER_PLUGIN_HOST_PARAMS_H
+#define ENVDRIVER_PLUGIN_HOST_PARAMS_H
+
+#include "envdriver/base/jtext.h"
+
+enum host_param {
+	HOST_COMPANY_ID, HOST_SCOPE_KIND, HOST_SCOPE_ID, HOST_FILTER, HOST_NAMESPACE,
+	HOST_STATE_KEY, HOST_VALUE, HOST_MESSAGE, HOST_LEVEL, HOST_META, HOST_NAME, HOST_PAYLOAD,
+	HOST_ENTITY_TYPE, HOST_ENTITY_ID, HOST_METADATA, HOST_CHANNEL, HOST_EVENT,
+	HOST_PARAMS
+};
+
+/* Spans are borrowed from the line. */
+struct host_params {
+	struct jtext at[HOST_PARAMS];	/* MISSING: not there */
+};
+
+void host_params_read(struct host_params *p, struct jtext params);
+const char *host_param_name(enum host_param param);
+
+#endif
