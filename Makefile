@@ -57,7 +57,7 @@ result := answer answer_config answer_execute answer_lease answer_read answer_re
 engine := answering calling claiming command_log committing core decoding dispatch engine entry held intake \
 	large_output leaving orphan_record orphan_scan orphans partition rebalance resolver scheduler sealing shutdown \
 	stall startup status unread watching window
-cli := cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table
+cli := cell cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table layout
 client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read place_offsets \
 	preflight preflight_kafka publish_build reader reader_parse record record_filter \
 	record_list send topics_plan wait
@@ -71,7 +71,7 @@ plugins/local := command config exec job job_io jobs keeper lease lease_calls ma
 tests/lib := c11_threads fake_plugin
 tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
 	golden_compare golden_json worker_rig $(addprefix test_,alloc answer avro_field avro_json \
-	backoff base64 buf channel claim cli client_conf client_error clock command command_check config \
+	backoff base64 buf cell channel claim cli client_conf client_error clock command command_check config \
 	config_print deadletter deadline digest entries entry err event exec_output frame golden_pure \
 	group_meta host http_client http_server instance jtext jtext_text ledger limiter log log_once \
 	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \

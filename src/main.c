@@ -27,6 +27,8 @@ static const struct cli_option global_options[] = {
 	  .help = "Value of one key; wins over files and variables" },
 	{ .name = "json", .help = "Print JSON lines, even on a terminal" },
 	{ .name = "table", .help = "Print tables, even in a pipe" },
+	{ .name = "output", .letter = 'o', .value = "wide|COLUMN,...",
+	  .help = "Print tables with all columns, or with these, and shorten nothing" },
 	{ .name = "verbose", .letter = 'v', .help = "Print more messages on standard error" },
 	{ .name = "quiet", .letter = 'q', .help = "Print only errors on standard error" },
 	{ .name = "help", .letter = 'h', .help = "Show help for the command" },
@@ -110,7 +112,9 @@ static const struct cli_command root = {
 		"    envdriver exec --lease LEASE-ID -- sh -c 'echo hello'\n"
 		"    envdriver replay --environment env-1\n\n"
 		"`envdriver config print` shows every configuration key, its value and where it\n"
-		"was set. Output is a table on a terminal and JSON lines in a pipe.\n",
+		"was set. Output is a table on a terminal and JSON lines in a pipe. A table\n"
+		"fits the terminal: ids are shortened and columns left out. -o wide shows all of\n"
+		"it, -o time,status only these columns.\n",
 };
 
 static int

@@ -40,6 +40,12 @@ conclude(struct scan *s, struct report *report, struct err *reterr)
 }
 
 int
+audit_check(const struct cli *cli, struct err *reterr)
+{
+	return report_check(cli, reterr);
+}
+
+int
 audit_verify(struct cli *cli, const struct audit_options *options, struct err *reterr)
 {
 	struct cli_schemas *schemas = cli_schemas_new(cli_config(cli), reterr);

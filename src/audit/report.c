@@ -23,10 +23,21 @@ struct report {
 };
 
 static const struct cli_column columns[] = {
-	{"finding", CLI_TEXT, 12}, {"topic", CLI_TEXT, 28},	{"partition", CLI_RAW, 9},
-	{"offset", CLI_RAW, 8},	   {"commandId", CLI_TEXT, 36}, {"time", CLI_TEXT, 24},
-	{"text", CLI_TEXT, 0},	   {NULL, CLI_TEXT, 0},
+	{"finding", CLI_OUTCOME, 12},
+	{"topic", CLI_TAIL, 28},
+	{"partition", CLI_RAW, 9},
+	{"offset", CLI_RAW, 8},
+	{"commandId", CLI_ID | CLI_SPARE, 36},
+	{"time", CLI_TIME | CLI_SPARE, 24},
+	{"text", CLI_PROSE | CLI_WRAP, 0},
+	{NULL, CLI_TEXT, 0},
 };
+
+int
+report_check(const struct cli *cli, struct err *reterr)
+{
+	return cli_check_columns(cli, columns, reterr);
+}
 
 struct report *
 report_new(struct cli *cli, int64_t limit)

@@ -11,8 +11,11 @@
 #include "ledger.h"
 
 struct cli;
+struct err;
 struct report;
 
+/* ERR_INVALID: -o names a column that is not there. */
+int report_check(const struct cli *cli, struct err *reterr);
 /* Shows `limit` findings; 0: all. NULL when out of memory. */
 struct report *report_new(struct cli *cli, int64_t limit);
 /* Accepts NULL. */

@@ -125,8 +125,12 @@ cli_misuse(const struct cli *cli, const char *fmt, ...)
 bool
 cli_json(const struct cli *cli)
 {
+	const char *output = cli_flag(cli, "output");
+
 	if (cli_has(cli, "json") || cli_has(cli, "table"))
 		return cli_has(cli, "json");
+	if (output)
+		return strcmp(output, "json") == 0;
 	return !isatty(STDOUT_FILENO);
 }
 

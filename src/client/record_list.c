@@ -5,6 +5,7 @@
  */
 #include "envdriver/client/record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "envdriver/avro/schema.h"
@@ -12,7 +13,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/cli/cli.h"
 
-enum { SUMMARY_MAX = 200 };
+enum { SUMMARY_MAX = 200, PLACE_MAX = 320, PLACE = 9 };
 
 struct record_list {
 	struct cli *cli;
@@ -23,12 +24,25 @@ struct record_list {
 
 /* Rows are shown at once, so the widths are guesses. */
 static const struct cli_column columns[] = {
-	{ "time", CLI_TEXT, 24 },	{ "record", CLI_TEXT, 18 },
-	{ "operation", CLI_TEXT, 16 },	{ "status", CLI_TEXT, 11 },
-	{ "command", CLI_TEXT, 36 },	{ "environment", CLI_TEXT, 12 },
-	{ "lease", CLI_TEXT, 16 },	{ "summary", CLI_TEXT, 0 },
+	{ "time", CLI_TIME | CLI_SPARE, 24 },
+	{ "record", CLI_TEXT | CLI_SPARE, 18 },
+	{ "operation", CLI_TEXT, 16 },
+	{ "status", CLI_OUTCOME, 12 },
+	{ "command", CLI_ID, 36 },
+	{ "environment", CLI_ID | CLI_SPARE, 12 },
+	{ "lease", CLI_ID | CLI_SPARE, 16 },
+	{ "company", CLI_ID | CLI_HIDDEN, 12 },
+	{ "plugin", CLI_ID | CLI_HIDDEN, 12 },
+	{ "place", CLI_TAIL | CLI_HIDDEN, 36 },
+	{ "summary", CLI_PROSE, 0 },
 	{ NULL, CLI_TEXT, 0 },
 };
+
+int
+record_list_check(const struct cli *cli, struct err *reterr)
+{
+	return cli_check_columns(cli, columns, reterr);
+}
 
 struct record_list *
 record_list_new(struct cli *cli, bool envelope)
@@ -48,7 +62,7 @@ record_list_new(struct cli *cli, bool envelope)
 static void
 add_record_row(struct record_list *l, const struct record *r)
 {
-	char when[CLOCK_TEXT_MAX];
+	char when[CLOCK_TEXT_MAX], place[PLACE_MAX];
 	struct span summary = buf_span(r->schema ? &r->summary : &r->why);
 	struct span cells[] = {
 		span_of(clock_text(r->raw->timestamp, when)),
@@ -58,9 +72,15 @@ add_record_row(struct record_list *l, const struct record *r)
 		r->command_id,
 		r->environment_id,
 		r->lease_id,
+		r->company_id,
+		r->plugin_id,
+		SPAN_NULL,
 		{ summary.ptr, summary.len < SUMMARY_MAX ? summary.len : SUMMARY_MAX },
 	};
 
+	snprintf(place, sizeof(place), "%s[%d]@%lld", r->raw->topic_name, r->raw->partition,
+		 (long long)r->raw->offset);
+	cells[PLACE] = span_of(place);
 	cli_table_row(l->table, cells);
 }
 

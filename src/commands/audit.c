@@ -17,6 +17,8 @@ read_audit_options(const struct cli *cli, struct audit_options *ret, struct err 
 	const char *partition = cli_flag(cli, "partition"), *offsets = cli_flag(cli, "offsets");
 	int64_t seconds, n = -1;
 
+	if (audit_check(cli, reterr) < 0)
+		return ERR_INVALID;
 	if (limit && units_int(limit, &ret->limit, NULL) < 0)
 		return err_set(reterr, ERR_INVALID, "--limit: '%.64s' is not a number", limit);
 	if (wait && units_int(wait, &seconds, NULL) == 0 && seconds <= INT32_MAX)

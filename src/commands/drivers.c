@@ -39,14 +39,20 @@ add_driver_row(struct cli_table *table, const struct catalog_plugin *p, struct j
 	buf_release(&name);
 }
 
+static const struct cli_column columns[] = {
+	{ "pluginKey", CLI_TAIL, 0 },
+	{ "driverKey", CLI_TEXT, 0 },
+	{ "kind", CLI_TEXT | CLI_SPARE, 0 },
+	{ "displayName", CLI_PROSE | CLI_SPARE, 0 },
+	{ "status", CLI_OUTCOME, 0 },
+	{ "running", CLI_PROSE, 0 },
+	{ "pluginId", CLI_ID | CLI_SPARE, 0 },
+	{ NULL, CLI_TEXT, 0 },
+};
+
 static int
 show_drivers(struct cli *cli, const struct catalog *c)
 {
-	static const struct cli_column columns[] = {
-		{ "pluginKey", CLI_TEXT, 0 }, { "driverKey", CLI_TEXT, 0 }, { "kind", CLI_TEXT, 0 },
-		{ "displayName", CLI_TEXT, 0 }, { "status", CLI_TEXT, 0 },
-		{ "running", CLI_TEXT, 0 }, { "pluginId", CLI_TEXT, 0 }, { NULL, CLI_TEXT, 0 },
-	};
 	struct cli_table *table = cli_table_new(cli, columns);
 
 	for (size_t i = 0; i < c->n; i++) {
@@ -154,6 +160,8 @@ drivers_main(struct cli *cli)
 
 	if (k && provider)
 		return cli_misuse(cli, "--resolve and --provider are mutually exclusive");
+	if (cli_check_columns(cli, columns, &err) < 0)
+		return cli_misuse(cli, "%s", err.text);
 	if (k && !strchr(k, ':'))
 		return cli_misuse(cli, "--resolve: '%s' is not PLUGIN:DRIVER", k);
 	redis = cli_redis_new(cli_config(cli), &err);

@@ -61,8 +61,8 @@ catch_signals(void)
 }
 
 static const struct cli_column columns[] = {
-	{ "commandId", CLI_TEXT, 36 },
-	{ "topic", CLI_TEXT, 20 },
+	{ "commandId", CLI_ID, 36 },
+	{ "topic", CLI_TAIL, 20 },
 	{ "partition", CLI_RAW, 0 },
 	{ "offset", CLI_RAW, 0 },
 	{ NULL, CLI_TEXT, 0 },
@@ -133,6 +133,9 @@ read_wait_options(struct publish *p, struct err *reterr)
 	p->timeout_ms = DEFAULT_WAIT_MS;
 	if (cli_has(p->cli, "timeout") && !p->waiting)
 		return err_set(reterr, ERR_INVALID, "--timeout needs --wait");
+	if ((p->waiting ? record_list_check(p->cli, reterr)
+			: cli_check_columns(p->cli, columns, reterr)) < 0)
+		return ERR_INVALID;
 	return cli_duration(p->cli, "timeout", &p->timeout_ms, reterr);
 }
 

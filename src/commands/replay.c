@@ -47,7 +47,7 @@ read_replay_options(struct replay *r, struct err *reterr)
 	r->partition = (int32_t)n;
 	if (limit && units_int(limit, &r->limit, NULL) < 0)
 		return err_set(reterr, ERR_INVALID, "--limit: '%.64s' is not a number", limit);
-	if (record_filter_check(r->cli, reterr) < 0)
+	if (record_filter_check(r->cli, reterr) < 0 || record_list_check(r->cli, reterr) < 0)
 		return ERR_INVALID;
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		chosen += r->topics[t];

@@ -134,14 +134,17 @@ read_flags(struct topics_plan *p, const struct cli *cli, struct err *reterr)
 	return 0;
 }
 
+static const struct cli_column columns[] = {
+	{ "topic", CLI_TAIL, 0 },
+	{ "state", CLI_OUTCOME, 0 },
+	{ "differs", CLI_PROSE | CLI_WRAP, 0 },
+	{ NULL, CLI_TEXT, 0 },
+};
+
 /* Returns the number of topics that are missing. */
 static int
 show_plan(const struct topics_plan *p, struct cli *cli)
 {
-	static const struct cli_column columns[] = {
-		{ "topic", CLI_TEXT, 0 }, { "state", CLI_TEXT, 0 }, { "differs", CLI_TEXT, 0 },
-		{ NULL, CLI_TEXT, 0 },
-	};
 	struct cli_table *table = cli_table_new(cli, columns);
 	int missing = 0;
 
@@ -169,7 +172,7 @@ run_topics(struct cli *cli, bool making)
 	int ret;
 
 	memcpy(p.specs, defaults, sizeof(p.specs));
-	if (read_flags(&p, cli, &err) < 0)
+	if (read_flags(&p, cli, &err) < 0 || cli_check_columns(cli, columns, &err) < 0)
 		return cli_misuse(cli, "%s", err.text);
 	ret = topics_plan_look(&p, &err);
 	if (ret == 0 && making)

@@ -47,6 +47,8 @@ read_watch_options(struct watch *w, struct err *reterr)
 	}
 	if (ret == 0)
 		ret = record_filter_check(w->cli, reterr);
+	if (ret == 0)
+		ret = record_list_check(w->cli, reterr);
 	return ret < 0 ? ret : cli_duration(w->cli, "timeout", &w->timeout_ms, reterr);
 }
 

@@ -20,6 +20,7 @@ static const struct cli_option globals[] = {
 	{ .name = "set", .letter = 'X', .value = "KEY=VALUE", .many = true, .help = "Set" },
 	{ .name = "json", .help = "JSON" },
 	{ .name = "table", .help = "Table" },
+	{ .name = "output", .letter = 'o', .value = "COLUMN,...", .help = "Columns" },
 	{ .name = "verbose", .letter = 'v', .help = "More" },
 	{ .name = "quiet", .letter = 'q', .help = "Less" },
 	{ .name = "help", .letter = 'h', .help = "Help" },
@@ -231,6 +232,7 @@ test_help(void **state)
 	     "  -X, --set KEY=VALUE             Set (may be repeated)\n"
 	     "  --json                          JSON\n"
 	     "  --table                         Table\n"
+	     "  -o, --output COLUMN,...         Columns\n"
 	     "  -v, --verbose                   More\n"
 	     "  -q, --quiet                     Less\n"
 	     "  -h, --help                      Help\n"

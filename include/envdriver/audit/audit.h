@@ -24,6 +24,8 @@ struct audit_options {
 	int64_t limit;		/* findings shown; 0: all */
 };
 
+/* ERR_INVALID: -o names a column that is not there. */
+int audit_check(const struct cli *cli, struct err *reterr);
 /* Blocks until everything is read. Returns EXIT_DONE, EXIT_FINDINGS, or a
  * negative error: then nothing is proven. */
 int audit_verify(struct cli *cli, const struct audit_options *options, struct err *reterr);

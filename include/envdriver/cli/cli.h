@@ -154,16 +154,34 @@ enum { CLI_NUMBER_MAX = 32 };
 /* Writes "19,600" into `ret`, which it returns. */
 char *cli_number(uint64_t n, char ret[CLI_NUMBER_MAX]);
 
-/* A table on a terminal, JSON lines elsewhere. */
-enum cli_cell { CLI_TEXT, CLI_RAW };	/* RAW: JSON as it is: numbers, objects */
+/*
+ * A table on a terminal, or with -o; JSON lines elsewhere. On a terminal it fits:
+ * times, ids and names of topics become shorter, then columns are left out. With
+ * -o wide or -o COLUMN,... nothing is; nor is anything shortened in a pipe.
+ */
+enum cli_cell {
+	CLI_TEXT = 0,
+	CLI_RAW = 1,	  /* JSON as it is: numbers, objects */
+	CLI_ID = 2,	  /* may be cut to its beginning */
+	CLI_TAIL = 4,	  /* may be cut to its end */
+	CLI_TIME = 8,	  /* RFC 3339; may lose year and zone */
+	CLI_PROSE = 16,	  /* may be cut between words; the last column takes what is left */
+	CLI_WRAP = 32,	  /* the last column, on several lines */
+	CLI_OUTCOME = 64, /* has a colour */
+	CLI_SPARE = 128,  /* may be left out, the last such column first */
+	CLI_HIDDEN = 256, /* only with -o; not in JSON */
+};
 
 struct cli_column {
 	const char *key;	/* in JSON; the title is made from it */
-	enum cli_cell cell;
+	unsigned cell;		/* of enum cli_cell, or-ed */
 	int width;		/* at least; if the first has one, rows are written at once */
 };
 
 enum { CLI_COLUMNS_MAX = 16 };
+
+/* ERR_INVALID: -o names a column that is not there. */
+int cli_check_columns(const struct cli *cli, const struct cli_column *columns, struct err *reterr);
 
 struct cli_table;
 /* `columns` ends with a NULL key and is borrowed until cli_table_end. NULL when

@@ -56,6 +56,8 @@ int record_write(const struct record *r, bool envelope, struct buf *out, struct 
 /* Shows records one by one: JSON lines, or rows of a table. NULL when out of
  * memory; the others accept NULL. */
 struct record_list;
+/* ERR_INVALID: -o names a column that is not there. */
+int record_list_check(const struct cli *cli, struct err *reterr);
 struct record_list *record_list_new(struct cli *cli, bool envelope);
 void record_list_add(struct record_list *l, const struct record *r);
 void record_list_end(struct record_list *l);
