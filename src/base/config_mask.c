@@ -15,6 +15,8 @@ static const char *const secret_parts[] = {
 static bool
 is_secret(const char *key)
 {
+	if (strcmp(key, "command.token") == 0)
+		return true;
 	if (strncmp(key, "kafka.", 6) != 0)
 		return false;
 	for (size_t i = 0; secret_parts[i]; i++)

@@ -141,6 +141,8 @@ const struct config_param config_params[] = {
 	       "Most bytes of commands and results in memory; partitions pause at the limit"),
 	NUMBER(SIZE, "command.max.bytes", "1MiB", KiB, GiB,
 	       "Largest command; larger ones become dead letters"),
+	STRING("command.token", NULL, 16, TEXT_MAX, NULL,
+	       "Key of the signatures of commands; with it, a worker takes only signed ones"),
 	NUMBER(SIZE, "execution.inline.limit", "256KiB", 0, 64 * MiB,
 	       "Most output of an execution inside its result; the rest goes to log records"),
 	NUMBER(DURATION, "commit.interval", "10ms", 0, 10 * SEC,

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/base/digest.h"
 
+#include <limits.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdlib.h>
 
 struct digest {
@@ -33,6 +36,27 @@ digest_sha256_hex(struct span bytes, char ret[DIGEST_HEX_SIZE])
 		return false;
 	write_hex(sum, len, ret);
 	return true;
+}
+
+bool
+digest_hmac_hex(struct span key, struct span bytes, char ret[DIGEST_HEX_SIZE])
+{
+	const unsigned char *text = (const unsigned char *)(bytes.len ? bytes.ptr : "");
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	ret[0] = '\0';
+	if (key.len > INT_MAX ||
+	    !HMAC(EVP_sha256(), key.ptr, (int)key.len, text, bytes.len, sum, &len))
+		return false;
+	write_hex(sum, len, ret);
+	return true;
+}
+
+bool
+digest_hex_is(const char hex[DIGEST_HEX_SIZE], struct span text)
+{
+	return text.len == DIGEST_HEX_SIZE - 1 && CRYPTO_memcmp(hex, text.ptr, text.len) == 0;
 }
 
 struct digest *

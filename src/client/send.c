@@ -10,6 +10,7 @@
 #include "envdriver/avro/schema.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
+#include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/client/cli_schemas.h"
@@ -231,32 +232,63 @@ is_stopped(const struct send *s)
 	return s->stop && *s->stop;
 }
 
-int
-send_put(struct send *s, const struct send_command *c, struct err *reterr)
+/* NULL without command.token, or when out of memory, which *ret_failed tells. */
+static rd_kafka_headers_t *
+signed_headers(const struct send *s, struct span value, bool *ret_failed)
 {
-	struct buf frame = BUF_INIT;
-	struct span value = framed(s, c, &frame);
+	const char *token = config_str(s->config, "command.token");
+	char signature[DIGEST_HEX_SIZE];
+	rd_kafka_headers_t *headers = NULL;
+
+	if (!token)
+		return NULL;
+	if (digest_hmac_hex(span_of(token), value, signature))
+		headers = rd_kafka_headers_new(1);
+	*ret_failed |= !headers || rd_kafka_header_add(headers, COMMAND_SIGNATURE, -1, signature,
+						      -1) != RD_KAFKA_RESP_ERR_NO_ERROR;
+	return headers;
+}
+
+/* Returns when it is queued; the client then owns the headers. */
+static rd_kafka_resp_err_t
+produce_command(struct send *s, const struct send_command *c, struct span value,
+		rd_kafka_headers_t *headers, char *id)
+{
 	rd_kafka_t *rk = kafka_client(s->kafka);
-	char what[KAFKA_TOPIC_MAX + 32], *id = strdup(c->id);
 	rd_kafka_resp_err_t rc;
 
-	if (!id || frame.failed) {
-		free(id);
-		buf_release(&frame);
-		return err_nomem(reterr);
-	}
 	do {
 		rc = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(s->topic),
 				       RD_KAFKA_V_KEY(c->key.data, c->key.len),
 				       RD_KAFKA_V_VALUE((void *)value.ptr, value.len),
 				       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-				       RD_KAFKA_V_OPAQUE(id), RD_KAFKA_V_END);
+				       RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(id),
+				       RD_KAFKA_V_END);
 		rd_kafka_poll(rk, rc == RD_KAFKA_RESP_ERR__QUEUE_FULL ? WAIT_MS : 0);
 	} while (rc == RD_KAFKA_RESP_ERR__QUEUE_FULL && !is_stopped(s));
+	return rc;
+}
+
+int
+send_put(struct send *s, const struct send_command *c, struct err *reterr)
+{
+	struct buf frame = BUF_INIT;
+	struct span value = framed(s, c, &frame);
+	char what[KAFKA_TOPIC_MAX + 32], *id = strdup(c->id);
+	bool failed = !id || frame.failed;
+	rd_kafka_headers_t *headers = signed_headers(s, value, &failed);
+	rd_kafka_resp_err_t rc = RD_KAFKA_RESP_ERR__FAIL;
+
+	if (!failed)
+		rc = produce_command(s, c, value, headers, id);
 	buf_release(&frame);
 	if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return 0;
+	if (headers)
+		rd_kafka_headers_destroy(headers);
 	free(id);
+	if (failed)
+		return err_nomem(reterr);
 	if (is_stopped(s))
 		return err_set(reterr, ERR_CLOSED, "interrupted");
 	snprintf(what, sizeof(what), "write to topic '%s'", s->topic);

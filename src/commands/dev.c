@@ -4,10 +4,13 @@
  * D22), for trying things and for plugin authors.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "envdriver/base/clock.h"
@@ -25,6 +28,8 @@
 extern char **environ;
 
 #define FETCH_WAIT_MS "20"
+
+enum { TOKEN_BYTES = 16 };
 
 struct dev {
 	struct cli *cli;
@@ -152,6 +157,23 @@ add_plugins(struct dev *d, struct err *reterr)
 
 /* --- set up --- */
 
+/* The mock listens on TCP without a login: every user of the host can write to
+ * it, and must not run programs with it. */
+static int
+configure_token(struct dev *d, struct err *reterr)
+{
+	unsigned char bytes[TOKEN_BYTES];
+	char text[2 * TOKEN_BYTES + 1];
+
+	if (config_str(d->config, "command.token"))
+		return 0;
+	if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+		return err_set(reterr, ERR_IO, "cannot read random bytes: %s", strerror(errno));
+	for (int i = 0; i < TOKEN_BYTES; i++)
+		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	return config_set(d->config, "command.token", text, "envdriver dev", reterr);
+}
+
 static int
 configure_servers(struct dev *d, struct err *reterr)
 {
@@ -170,20 +192,28 @@ configure_servers(struct dev *d, struct err *reterr)
 				 reterr);
 	if (ret == 0 && !config_str(d->config, "http.listen") && !cli_has(d->cli, "no-http"))
 		ret = config_set(d->config, "http.listen", "127.0.0.1:9464", where, reterr);
-	return ret;
+	return ret < 0 ? ret : configure_token(d, reterr);
 }
 
-/* For other commands: after `. FILE` they use these servers. */
+/* For other commands: after `. FILE` they use these servers. The file holds the
+ * token, so only its owner may read it. */
 static int
 write_env(struct dev *d, const char *path, struct err *reterr)
 {
-	FILE *f = fopen(path, "we");
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	FILE *f = fd >= 0 && fchmod(fd, 0600) == 0 ? fdopen(fd, "w") : NULL;
 
-	if (!f)
-		return err_set(reterr, ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+	if (!f) {
+		err_set(reterr, ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return ERR_IO;
+	}
 	fprintf(f, "export ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS='%s'\n",
 		dev_servers_kafka(d->servers));
 	fprintf(f, "export ENVDRIVER_REDIS_URL='%s'\n", dev_servers_redis(d->servers));
+	fprintf(f, "export ENVDRIVER_COMMAND_TOKEN='%s'\n",
+		config_str(d->config, "command.token"));
 	fprintf(f, "export ENVDRIVER_KAFKA_FETCH_WAIT_MAX_MS='%s'\n", FETCH_WAIT_MS);
 	if (fclose(f) != 0)
 		return err_set(reterr, ERR_IO, "cannot write '%s': %s", path, strerror(errno));
@@ -203,7 +233,11 @@ on_service_ready(void *arg)
 	cli_note(d->cli, "  export ENVDRIVER_KAFKA_BOOTSTRAP_SERVERS='%s'",
 		 dev_servers_kafka(d->servers));
 	cli_note(d->cli, "  export ENVDRIVER_REDIS_URL='%s'", dev_servers_redis(d->servers));
+	cli_note(d->cli, "  export ENVDRIVER_COMMAND_TOKEN='%s'",
+		 config_str(d->config, "command.token"));
 	cli_note(d->cli, "  envdriver drivers");
+	cli_note(d->cli, "every user of this host can read what is published there; commands are "
+		 "taken only with that token");
 }
 
 static void

@@ -6,6 +6,7 @@
 
 #include "core.h"
 #include "envdriver/base/config.h"
+#include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/log.h"
 #include "envdriver/command/command.h"
@@ -44,13 +45,14 @@ decoding_free(struct engine *eng)
 	free(eng->decoding);
 }
 
+/* The last one of that name; ptr NULL when there is none. */
 static struct span
-traceparent(const struct entry *e)
+find_header(const struct entry *e, const char *name)
 {
 	struct span found = SPAN_NULL;
 
 	for (size_t i = 0; i < e->source.n_headers; i++)
-		if (span_is(e->headers[i].name, "traceparent"))
+		if (span_is(e->headers[i].name, name))
 			found = e->headers[i].value;
 	return found;
 }
@@ -98,12 +100,38 @@ keep_reason(struct entry *e, const struct reject *why)
 	return e->reject;
 }
 
+/* Whether the record was written by somebody who knows command.token; true
+ * without that key. */
+static bool
+is_signed(const struct engine *eng, const struct entry *e, struct reject *why)
+{
+	const char *token = config_str(eng->config, "command.token");
+	char wanted[DIGEST_HEX_SIZE];
+	struct span found;
+
+	if (!token)
+		return true;
+	found = find_header(e, COMMAND_SIGNATURE);
+	if (!digest_hmac_hex(span_of(token), e->source.value, wanted))
+		return false;	/* REJECT_NOTHING: out of memory */
+	if (found.ptr && digest_hex_is(wanted, found))
+		return true;
+	why->reason = REJECT_INVALID;
+	snprintf(why->field, sizeof(why->field), "%s", COMMAND_SIGNATURE);
+	snprintf(why->message, sizeof(why->message), "The record's header %s %s: this worker takes "
+		 "only commands that are signed with its command.token.", COMMAND_SIGNATURE,
+		 found.ptr ? "does not fit" : "is missing");
+	return false;
+}
+
 bool
 decoding_read(struct engine *eng, struct entry *e)
 {
 	struct reject why = { .reason = REJECT_NOTHING };
 
-	e->cmd = command_decode(eng->decoding->decoder, e->source.value, traceparent(e), &why);
+	if (is_signed(eng, e, &why))
+		e->cmd = command_decode(eng->decoding->decoder, e->source.value,
+					find_header(e, "traceparent"), &why);
 	if (e->cmd) {
 		warn_of_key(eng, e);
 		if (!scheduler_add(e->part->scheduler, e, e->cmd->ordering_key))

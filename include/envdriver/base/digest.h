@@ -18,6 +18,11 @@ enum { DIGEST_HEX_SIZE = 65 };	/* with the NUL */
 /* False when libcrypto is out of memory; `ret` is then "". */
 bool digest_sha256_hex(struct span bytes, char ret[DIGEST_HEX_SIZE]);
 
+/* HMAC-SHA256 of the bytes under `key`. */
+bool digest_hmac_hex(struct span key, struct span bytes, char ret[DIGEST_HEX_SIZE]);
+/* In a time that does not tell how much of `text` fits. */
+bool digest_hex_is(const char hex[DIGEST_HEX_SIZE], struct span text);
+
 /* Piece by piece. A step that fails is remembered, so that one check at the
  * end is enough. Returns NULL when out of memory; the others accept that. */
 struct digest *digest_new(void);

@@ -25,6 +25,10 @@ enum command_target {
 	COMMAND_TARGET_PROVIDER,	/* SandboxProvider */
 };
 
+/* The header that holds the signature of a command: HMAC-SHA256 of the record's
+ * value under command.token, in lower-case hex. */
+#define COMMAND_SIGNATURE "envdriver-signature"
+
 /* One field of the operation; which member counts is the field's kind. */
 struct command_value {
 	bool present;		/* false: null */
