@@ -16,12 +16,46 @@ struct edit {
 	size_t at, len;
 };
 
-/* One way through a JSON value. It collects edits; finish writes the result. */
+/* A reference {"type":"secret_ref","secretId":ID}, with all that is asked of it. */
+struct reference {
+	const char *from, *to;
+	struct span id;			/* with its quotes */
+	struct span version;		/* a number, or ptr NULL */
+	size_t spot;			/* of walk.spots; SIZE_MAX: none */
+};
+
+/* A path that a schema names as a secret: bytes of walk.spot_texts. */
+struct spot {
+	size_t at, len;
+	size_t order;			/* in the schema */
+	const struct buf *texts;
+};
+
+/* An object or array that the scan is in. */
+struct level {
+	const char *from;
+	bool is_object, want_key, is_typed;
+	struct span key, id, version;	/* id and version as in struct reference */
+	size_t index;			/* of the item of an array */
+	size_t path_len;		/* of what leads here */
+};
+
+enum {
+	LEVELS = JTEXT_DEPTH_MAX + 2,
+	END_OF_NAME = 0xff,		/* in paths; neither is ever in UTF-8 */
+	IN_ARRAY = 0xfe,
+};
+
+/* One way through a JSON value. It collects references, then edits; finish
+ * writes the result. */
 struct walk {
 	const struct command *command;
+	struct buf references;		/* of struct reference, by their ends */
 	struct buf edits;		/* of struct edit */
 	struct buf texts;
-	struct buf path;		/* of the value in hand, dots between */
+	struct buf path;		/* of the value in hand, each name ended; only with spots */
+	struct buf spots;		/* of struct spot, sorted */
+	struct buf spot_texts;
 	struct outcome *failure;
 };
 
@@ -34,58 +68,31 @@ may_hold(struct span json, const char *word)
 	       memmem(json.ptr, json.len, "\\u", 2);
 }
 
-/* Appends ".<key>" to the path; returns the length to cut it back to. */
-static size_t
-enter_path(struct walk *w, struct span raw_key)
-{
-	size_t len = w->path.len;
-
-	if (len)
-		buf_addch(&w->path, '.');
-	jtext_decode((struct jtext){ JTEXT_STRING, raw_key }, &w->path, /* ret_replaced= */ NULL);
-	return len;
-}
-
-static void
-leave_path(struct walk *w, size_t len)
-{
-	w->path.len = len;
-	if (w->path.data)
-		w->path.data[len] = '\0';
-}
-
 /* The text added to w->texts since `at` takes the place of `value`. */
 static void
-replace_value(struct walk *w, struct jtext value, size_t at)
+replace_value(struct walk *w, const struct reference *r, size_t at)
 {
-	struct edit e = { value.raw.ptr, value.raw.ptr + value.raw.len, at, w->texts.len - at };
+	struct edit e = { r->from, r->to, at, w->texts.len - at };
 
 	buf_add(&w->edits, &e, sizeof(e));
 }
 
-static int
-compare_edits(const void *a, const void *b)
+static bool
+out_of_memory(const struct walk *w)
 {
-	const struct edit *x = a, *y = b;
-
-	return (x->from > y->from) - (x->from < y->from);
+	return w->edits.failed || w->texts.failed || w->path.failed || w->references.failed ||
+	       w->spots.failed || w->spot_texts.failed;
 }
 
-/* Two branches of a schema may name one path: the second edit is skipped. */
 static int
 write_edited(struct walk *w, struct jtext json, struct buf *out)
 {
-	struct edit *edits = (struct edit *)(void *)w->edits.data;
+	const struct edit *edits = (const struct edit *)(const void *)w->edits.data;
 	const char *p = json.raw.ptr, *end = p + json.raw.len;
-	size_t n = w->edits.len / sizeof(*edits), i;
 
-	if (w->edits.failed || w->texts.failed || w->path.failed)
+	if (out_of_memory(w))
 		return ERR_NOMEM;
-	if (n)
-		qsort(edits, n, sizeof(*edits), compare_edits);
-	for (i = 0; i < n; i++) {
-		if (edits[i].from < p)
-			continue;
+	for (size_t i = 0; i < w->edits.len / sizeof(*edits); i++) {
 		jtext_add_flat(out, (struct span){ p, (size_t)(edits[i].from - p) });
 		buf_add(out, w->texts.data + edits[i].at, edits[i].len);
 		p = edits[i].to;
@@ -104,85 +111,283 @@ finish(struct walk *w, int ret, struct jtext json, struct buf *out)
 	buf_release(&w->edits);
 	buf_release(&w->texts);
 	buf_release(&w->path);
+	buf_release(&w->references);
+	buf_release(&w->spots);
+	buf_release(&w->spot_texts);
 	return ret;
 }
 
-static int
-collapse_value(struct walk *w, struct jtext value)
-{
-	struct jtext id = command_secret_id(value), version = jtext_get(value, "version");
-	size_t at = w->texts.len;
+/* --- one pass over the text, whatever its depth --- */
 
-	if (id.kind == JTEXT_MISSING)
-		return 0;
-	if (version.kind == JTEXT_NUMBER) {
-		outcome_begin(w->failure, CODE_CONFIG_REJECTED);
-		w->failure->may_have_run = false;	/* nothing is sent */
-		buf_adds(&w->failure->message, "Secret binding at ");
-		buf_addspan(&w->failure->message, buf_span(&w->path));
-		buf_adds(&w->failure->message, " pins version ");
-		buf_addspan(&w->failure->message, version.raw);
-		buf_adds(&w->failure->message, "; sandbox provider secret references always "
-					       "resolve the latest version.");
-		return ERR_INVALID;
-	}
-	buf_addspan(&w->texts, id.raw);
-	replace_value(w, value, at);
-	return 0;
+static bool
+is_name(struct span quoted, const char *name)
+{
+	return quoted.ptr && jtext_is((struct jtext){ JTEXT_STRING, quoted }, name);
 }
 
-static int collapse(struct walk *w, struct jtext config, struct jtext schema, unsigned depth);
-
-/* `schema` is what the driver's schema says of this one value. */
-static int
-collapse_property(struct walk *w, struct jtext value, struct jtext schema, unsigned depth)
+/* A value of the member in hand; of repeated members the last one counts. */
+static void
+note_value(struct level *l, enum jtext_kind kind, struct span raw)
 {
-	struct jtext format = jtext_get(schema, "format");
-	int ret;
-
-	if (format.kind == JTEXT_STRING && jtext_is(format, "secret-ref")) {
-		ret = collapse_value(w, value);
-		if (ret < 0)
-			return ret;
-	}
-	return collapse(w, value, schema, depth);
+	if (!l || !l->is_object)
+		return;
+	if (is_name(l->key, "type"))
+		l->is_typed = kind == JTEXT_STRING && is_name(raw, "secret_ref");
+	else if (is_name(l->key, "secretId"))
+		l->id = kind == JTEXT_STRING ? raw : SPAN_NULL;
+	else if (is_name(l->key, "version"))
+		l->version = kind == JTEXT_NUMBER ? raw : SPAN_NULL;
 }
 
-/* `depth` counts both descents; accepted text bounds each to JTEXT_DEPTH_MAX. */
+static void
+note_name(struct walk *w, struct level *l, struct span quoted)
+{
+	l->want_key = false;
+	l->key = quoted;
+	if (!w->spots.len)
+		return;
+	w->path.len = l->path_len;
+	jtext_decode((struct jtext){ JTEXT_STRING, quoted }, &w->path, /* ret_replaced= */ NULL);
+	buf_addch(&w->path, (char)END_OF_NAME);
+}
+
 static int
-collapse(struct walk *w, struct jtext config, struct jtext schema, unsigned depth)
+compare_spots(const void *a, const void *b)
+{
+	const struct spot *x = a, *y = b;
+
+	if (x->len != y->len)
+		return x->len < y->len ? -1 : 1;
+	return memcmp(x->texts->data + x->at, y->texts->data + y->at, x->len);
+}
+
+/* The schema's spot of the path that leads to the level; SIZE_MAX: none. */
+static size_t
+find_spot(const struct walk *w, size_t path_len)
+{
+	const struct spot wanted = { 0, path_len, 0, &w->path }, *found;
+
+	if (!w->spots.len || !w->path.data)
+		return SIZE_MAX;
+	found = bsearch(&wanted, w->spots.data, w->spots.len / sizeof(wanted), sizeof(wanted),
+			compare_spots);
+	return found ? found->order : SIZE_MAX;
+}
+
+static void
+end_level(struct walk *w, const struct level *l, const char *to)
+{
+	struct reference r = { l->from, to, l->id, l->version, SIZE_MAX };
+
+	w->path.len = l->path_len;
+	if (!l->is_object || !l->is_typed || !l->id.ptr)
+		return;
+	r.spot = find_spot(w, l->path_len);
+	buf_add(&w->references, &r, sizeof(r));
+}
+
+static void
+begin_level(struct walk *w, struct level *l, const char *from)
+{
+	*l = (struct level){ .from = from, .is_object = *from == '{', .want_key = *from == '{' };
+	if (*from == '[' && w->spots.len)
+		buf_addch(&w->path, (char)IN_ARRAY);
+	l->path_len = w->path.len;
+}
+
+/* Behind the string or the bare word at `p`. */
+static const char *
+skip_scalar(const char *p, const char *end)
+{
+	if (*p != '"') {
+		while (p < end && !strchr(",]} \t\r\n", *p))
+			p++;
+		return p;
+	}
+	for (p++; p < end && *p != '"'; p++)
+		p += *p == '\\';
+	return p + 1;
+}
+
+/* The string, number or word from `p` to `to`. */
+static void
+note_scalar(struct walk *w, struct level *l, const char *p, const char *to)
+{
+	const struct span raw = { p, (size_t)(to - p) };
+	enum jtext_kind kind = JTEXT_NULL;	/* or true, false: all the same here */
+
+	if (*p == '"')
+		kind = JTEXT_STRING;
+	else if (*p == '-' || (*p >= '0' && *p <= '9'))
+		kind = JTEXT_NUMBER;
+	if (l && l->want_key)
+		note_name(w, l, raw);
+	else
+		note_value(l, kind, raw);
+}
+
+/* Collects all references; or stops where one begins, and leaves in `levels`
+ * what leads to it. Returns how many levels are open. */
+static size_t
+scan(struct walk *w, struct span json, const char *stop, struct level levels[LEVELS])
+{
+	const char *p = json.ptr, *end = p + json.len;
+	size_t n = 0;
+
+	while (p < end && p != stop) {
+		struct level *top = n ? &levels[n - 1] : NULL;
+
+		switch (*p) {
+		case '{':
+		case '[':
+			note_value(top, JTEXT_OBJECT, SPAN_NULL);
+			if (n == LEVELS)
+				return n;	/* deeper than any text that is accepted */
+			begin_level(w, &levels[n++], p++);
+			break;
+		case '}':
+		case ']':
+			end_level(w, top, ++p);
+			n--;
+			break;
+		case ',':
+			top->want_key = top->is_object;
+			top->index++;
+			p++;
+			break;
+		case ':':
+		case ' ':
+		case '\t':
+		case '\r':
+		case '\n':
+			p++;
+			break;
+		default:
+			note_scalar(w, top, p, skip_scalar(p, end));
+			p = skip_scalar(p, end);
+		}
+	}
+	return n;
+}
+
+static int
+compare_references(const void *a, const void *b)
+{
+	const struct reference *x = a, *y = b;
+
+	return (x->from > y->from) - (x->from < y->from);
+}
+
+/* By their beginnings. */
+static struct reference *
+sorted_references(struct walk *w, size_t *ret_n)
+{
+	struct reference *list = (struct reference *)(void *)w->references.data;
+
+	*ret_n = w->references.failed ? 0 : w->references.len / sizeof(*list);
+	if (*ret_n)
+		qsort(list, *ret_n, sizeof(*list), compare_references);
+	return list;
+}
+
+/* --- collapse --- */
+
+static void
+add_spot(struct walk *w)
+{
+	struct spot s = { w->spot_texts.len, w->path.len, w->spots.len / sizeof(s),
+			  &w->spot_texts };
+
+	buf_addspan(&w->spot_texts, buf_span(&w->path));
+	buf_add(&w->spots, &s, sizeof(s));
+}
+
+/* Collects the spots of a schema. `depth` counts both descents; accepted text
+ * bounds each to JTEXT_DEPTH_MAX. */
+static void
+compile_schema(struct walk *w, struct jtext schema, unsigned depth)
 {
 	static const char *const unions[] = { "allOf", "anyOf", "oneOf" };
-	struct jtext branches, branch, value;
+	struct jtext branches, branch, format;
 	struct jtext_iter it;
 	struct span key;
-	size_t i, len;
-	int ret = 0;
+	size_t len = w->path.len;
 
-	if (config.kind != JTEXT_OBJECT || depth > 2 * JTEXT_DEPTH_MAX)
-		return 0;
-	for (i = 0; i < sizeof(unions) / sizeof(unions[0]); i++) {
+	if (depth > 2 * JTEXT_DEPTH_MAX)
+		return;
+	for (size_t i = 0; i < sizeof(unions) / sizeof(unions[0]); i++) {
 		branches = jtext_get(schema, unions[i]);
 		if (branches.kind != JTEXT_ARRAY)
 			continue;
 		jtext_iter_init(&it, branches);
-		while (jtext_iter_next(&it, &key, &branch)) {
-			ret = collapse(w, config, branch, depth + 1);
-			if (ret < 0)
-				return ret;
-		}
+		while (jtext_iter_next(&it, &key, &branch))
+			compile_schema(w, branch, depth + 1);
 	}
 	branches = jtext_get(schema, "properties");
 	if (branches.kind != JTEXT_OBJECT)
-		return 0;
+		return;
 	jtext_iter_init(&it, branches);
-	while (ret == 0 && jtext_iter_next(&it, &key, &branch)) {
-		len = enter_path(w, key);
-		value = jtext_get(config, w->path.failed ? "" : w->path.data + len + (len > 0));
-		ret = collapse_property(w, value, branch, depth + 1);
-		leave_path(w, len);
+	while (jtext_iter_next(&it, &key, &branch)) {
+		jtext_decode((struct jtext){ JTEXT_STRING, key }, &w->path, NULL);
+		buf_addch(&w->path, (char)END_OF_NAME);
+		format = jtext_get(branch, "format");
+		if (format.kind == JTEXT_STRING && jtext_is(format, "secret-ref"))
+			add_spot(w);
+		compile_schema(w, branch, depth + 1);
+		w->path.len = len;
 	}
-	return ret;
+}
+
+static int
+refuse_pinned(struct walk *w, const struct reference *r)
+{
+	const struct spot *s = (const struct spot *)(const void *)w->spots.data;
+	struct buf *message = &w->failure->message;
+
+	while (s->order != r->spot)
+		s++;
+	outcome_begin(w->failure, CODE_CONFIG_REJECTED);
+	w->failure->may_have_run = false;	/* nothing is sent */
+	buf_adds(message, "Secret binding at ");
+	for (size_t i = 0; i + 1 < s->len; i++) {
+		char c = w->spot_texts.data[s->at + i];
+
+		buf_addch(message, c == (char)END_OF_NAME ? '.' : c);
+	}
+	buf_adds(message, " pins version ");
+	buf_addspan(message, r->version);
+	buf_adds(message, "; sandbox provider secret references always resolve the latest "
+			  "version.");
+	return ERR_INVALID;
+}
+
+/* Of those that pin a version the first one of the schema is named. */
+static int
+collapse_all(struct walk *w, struct jtext json)
+{
+	const struct reference *list, *pinned = NULL;
+	struct level levels[LEVELS];
+	const char *done = json.raw.ptr;
+	size_t n;
+
+	w->path.len = 0;
+	(void)scan(w, json.raw, NULL, levels);
+	list = sorted_references(w, &n);
+	if (out_of_memory(w))
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const struct reference *r = &list[i];
+		size_t at = w->texts.len;
+
+		if (r->spot == SIZE_MAX || r->from < done)
+			continue;
+		if (r->version.ptr && (!pinned || r->spot < pinned->spot))
+			pinned = r;
+		buf_addspan(&w->texts, r->id);
+		replace_value(w, r, at);
+		done = r->to;
+	}
+	return pinned ? refuse_pinned(w, pinned) : 0;
 }
 
 int
@@ -193,10 +398,18 @@ request_secret_collapse(struct jtext json, struct jtext schema, struct buf *out,
 	int ret = 0;
 
 	if (schema.kind == JTEXT_OBJECT && may_hold(json.raw, "secret_ref") &&
-	    may_hold(schema.raw, "secret-ref"))
-		ret = collapse(&w, json, schema, 0);
+	    may_hold(schema.raw, "secret-ref")) {
+		compile_schema(&w, schema, 0);
+		if (w.spots.len && !out_of_memory(&w))
+			qsort(w.spots.data, w.spots.len / sizeof(struct spot),
+			      sizeof(struct spot), compare_spots);
+		if (w.spots.len && !out_of_memory(&w))
+			ret = collapse_all(&w, json);
+	}
 	return finish(&w, ret, json, out);
 }
+
+/* --- resolve --- */
 
 /*
  * Appends the value of secret `id` as a JSON string to `out`. The one place
@@ -212,55 +425,45 @@ find_secret(const struct command *c, struct span id, struct buf *out)
 	return ERR_NOTFOUND;
 }
 
+/* Appends "prefix.name.0.name" of the value at `from`. */
+static void
+add_path(struct walk *w, struct span json, const char *from, const char *prefix, struct buf *out)
+{
+	struct level levels[LEVELS];
+	size_t n = scan(w, json, from, levels);
+
+	buf_adds(out, prefix);
+	for (size_t i = 0; i < n; i++) {
+		if (i || *prefix)
+			buf_addch(out, '.');
+		if (levels[i].is_object)
+			jtext_decode((struct jtext){ JTEXT_STRING, levels[i].key }, out, NULL);
+		else
+			buf_addf(out, "%zu", levels[i].index);
+	}
+}
+
 static int
-resolve_value(struct walk *w, struct jtext value, struct jtext id)
+resolve_one(struct walk *w, struct span json, const struct reference *r, const char *prefix)
 {
 	struct buf *message = &w->failure->message;
 	struct buf name = BUF_INIT;
 	size_t at = w->texts.len;
 	int ret;
 
-	jtext_decode(id, &name, /* ret_replaced= */ NULL);
+	jtext_decode((struct jtext){ JTEXT_STRING, r->id }, &name, /* ret_replaced= */ NULL);
 	ret = name.failed ? ERR_NOMEM : find_secret(w->command, buf_span(&name), &w->texts);
 	if (ret == 0) {
-		replace_value(w, value, at);
+		replace_value(w, r, at);
 	} else if (ret != ERR_NOMEM) {
 		outcome_begin(w->failure, CODE_SECRET_UNRESOLVED);
 		buf_adds(message, "Secret \"");
 		buf_addspan(message, buf_span(&name));
 		buf_adds(message, "\" could not be resolved for ");
-		buf_addspan(message, buf_span(&w->path));
+		add_path(w, json, r->from, prefix, message);
 		buf_addch(message, '.');
 	}
 	buf_release(&name);
-	return ret;
-}
-
-static int
-resolve_all(struct walk *w, struct jtext value, unsigned depth)
-{
-	struct jtext id = command_secret_id(value), item;
-	struct jtext_iter it;
-	struct span key;
-	char number[24];
-	size_t i, len;
-	int ret = 0;
-
-	if ((value.kind != JTEXT_OBJECT && value.kind != JTEXT_ARRAY) || depth > JTEXT_DEPTH_MAX)
-		return 0;
-	if (id.kind != JTEXT_MISSING)
-		return resolve_value(w, value, id);
-	jtext_iter_init(&it, value);
-	for (i = 0; ret == 0 && jtext_iter_next(&it, &key, &item); i++) {
-		if (value.kind == JTEXT_ARRAY) {
-			int n = snprintf(number, sizeof(number), "\"%zu\"", i);
-
-			key = (struct span){ number, (size_t)n };
-		}
-		len = enter_path(w, key);
-		ret = resolve_all(w, item, depth + 1);
-		leave_path(w, len);
-	}
 	return ret;
 }
 
@@ -269,11 +472,20 @@ request_secret_resolve(const struct command *c, struct jtext json, const char *p
 		       struct buf *out, struct outcome *ret_failure)
 {
 	struct walk w = { .command = c, .failure = ret_failure };
+	const char *done = json.raw.ptr;
+	const struct reference *list;
+	struct level levels[LEVELS];
+	size_t n = 0;
 	int ret = 0;
 
-	if (may_hold(json.raw, "secret_ref")) {
-		buf_adds(&w.path, prefix);
-		ret = resolve_all(&w, json, 0);
+	if (may_hold(json.raw, "secret_ref"))
+		(void)scan(&w, json.raw, NULL, levels);
+	list = sorted_references(&w, &n);
+	for (size_t i = 0; i < n && ret == 0; i++) {
+		if (list[i].from < done)
+			continue;	/* in another one */
+		ret = resolve_one(&w, json.raw, &list[i], prefix);
+		done = list[i].to;
 	}
 	return finish(&w, ret, json, out);
 }

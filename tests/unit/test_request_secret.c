@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include <time.h>
+
 #include "command/request_secret.h"
 #include "envdriver/command/outcome.h"
 #include "fixture.h"
@@ -68,6 +70,12 @@ static const struct collapse_row {
 	  "{\"k\":" PINNED "}" },
 	{ "the first of two that are pinned", "{\"b\":" PINNED ",\"a\":" PINNED "}",
 	  "{\"properties\":{\"a\":" F ",\"b\":" F "}}", PINS("a", "3") },
+	{ "one in another that is not named",
+	  "{\"a\":{\"type\":\"secret_ref\",\"secretId\":\"o\",\"k\":" REF "}}",
+	  PROP("a", PROP("k", F)),
+	  "{\"a\":{\"type\":\"secret_ref\",\"secretId\":\"o\",\"k\":\"id-1\"}}" },
+	{ "behind an array", "{\"a\":[" REF ",{}],\"k\":" REF "}", PROP("k", F),
+	  "{\"a\":[" REF ",{}],\"k\":\"id-1\"}" },
 	{ "no schema", "{\"k\":" REF "}", NULL, "{\"k\":" REF "}" },
 	{ "a schema that is no object", "{\"k\":" REF "}", "[" F "]", "{\"k\":" REF "}" },
 };
@@ -93,6 +101,17 @@ static const struct resolve_row {
 	{ "escapes", "{\"\\u0061\":{\"type\":\"\\u0073ecret_ref\",\"secretId\":\"\\u0069\"}}", "",
 	  NO_SECRET("i", "a") },
 	{ "the value itself", REF, "env", NO_SECRET("id-1", "env") },
+	{ "one in another: the outer one counts",
+	  "{\"a\":{\"x\":" REF ",\"type\":\"secret_ref\",\"secretId\":\"o\"},\"b\":" REF "}", "",
+	  NO_SECRET("o", "a") },
+	{ "one in another that is none", "{\"a\":{\"type\":\"secret_ref\",\"secretId\":[" REF "]}}",
+	  "", NO_SECRET("id-1", "a.secretId.0") },
+	{ "a type that is taken back",
+	  "{\"a\":{\"type\":\"secret_ref\",\"secretId\":\"i\",\"type\":{}},\"b\":[{},[]," REF2 "]}",
+	  "", NO_SECRET("id-2", "b.2") },
+	{ "brackets and quotes in strings",
+	  "{\"a\":\"}]\\\"{\\\\\",\"b\\\"\":[true,-1.5e3,null," REF "]}", "",
+	  NO_SECRET("id-1", "b\".3") },
 };
 
 static void
@@ -180,6 +199,68 @@ test_no_memory(void **state)
 	assert_true(refused > 3);
 }
 
+/* A config of about `size` bytes that is `depth` deep, with a reference's words
+ * in its innermost value. */
+static void
+build_deep(struct buf *out, int depth, size_t size)
+{
+	buf_adds(out, "{");
+	for (int i = 1; i < depth; i++)
+		buf_adds(out, "\"a\":{");
+	buf_adds(out, "\"x\":\"secret_ref\"");
+	while (out->len < size)
+		buf_adds(out, ",\"\":1");
+	for (int i = 0; i < depth; i++)
+		buf_adds(out, "}");
+	assert_false(out->failed);
+}
+
+/* Of this thread alone: others share the machine. */
+static int64_t
+thread_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t
+time_resolve(struct jtext json)
+{
+	int64_t best = INT64_MAX;
+
+	for (int i = 0; i < 5; i++) {
+		struct outcome o = OUTCOME_INIT;
+		struct buf out = BUF_INIT;
+		int64_t start = thread_us();
+
+		assert_int_equal(request_secret_resolve(NULL, json, "", &out, &o), 0);
+		best = thread_us() - start < best ? thread_us() - start : best;
+		buf_release(&out);
+		outcome_release(&o);
+	}
+	return best;
+}
+
+/* A config costs by its bytes, not by its bytes times its depth. */
+static void
+test_depth_costs_nothing(void **state)
+{
+	struct buf flat = BUF_INIT, deep = BUF_INIT;
+	int64_t of_flat, of_deep;
+
+	(void)state;
+	build_deep(&flat, 1, 400000);
+	build_deep(&deep, 62, 400000);
+	of_flat = time_resolve((struct jtext){ JTEXT_OBJECT, buf_span(&flat) });
+	of_deep = time_resolve((struct jtext){ JTEXT_OBJECT, buf_span(&deep) });
+	if (of_deep > 4 * of_flat)
+		fail_msg("%lld us deep, %lld us flat", (long long)of_deep, (long long)of_flat);
+	buf_release(&flat);
+	buf_release(&deep);
+}
+
 int
 main(void)
 {
@@ -187,6 +268,7 @@ main(void)
 		cmocka_unit_test(test_collapse),
 		cmocka_unit_test(test_resolve),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_depth_costs_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
