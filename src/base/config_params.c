@@ -136,7 +136,7 @@ const struct config_param config_params[] = {
 	STRING("instance.id", NULL, 1, NAME_MAX_LEN, wrong_topic,
 	       "Name of this worker, stable across restarts; the host name when unset"),
 	NUMBER(INT, "max.in.flight", "1024", 1, 100000,
-	       "Most commands in progress: taken from Kafka and not yet answered"),
+	       "Most commands worked on at once; those that wait for a key or plugin do not count"),
 	NUMBER(SIZE, "in.flight.max.bytes", "256MiB", MiB, 1024 * GiB,
 	       "Most bytes of commands and results in memory; partitions pause at the limit"),
 	NUMBER(SIZE, "command.max.bytes", "1MiB", KiB, GiB,

@@ -15,6 +15,24 @@
 #include "envdriver/result/deadletter.h"
 #include "envdriver/result/plugin_event_record.h"
 
+/* What the back-pressure of one partition looks at (struct idle). */
+static void
+count_idle(struct engine *eng, struct entry *e)
+{
+	struct partition *p = e->part;
+	bool idle = e->state == ENTRY_READ || e->state == ENTRY_WAITING;
+	size_t bytes = idle ? e->bytes : 0;
+
+	if (!p)
+		return;
+	p->idle.n += (size_t)idle - (size_t)e->idle;
+	eng->idle.n += (size_t)idle - (size_t)e->idle;
+	p->idle.bytes += bytes - e->idle_bytes;
+	eng->idle.bytes += bytes - e->idle_bytes;
+	e->idle = idle;
+	e->idle_bytes = bytes;
+}
+
 void
 core_step(struct engine *eng, struct entry *e, enum entry_event event)
 {
@@ -27,6 +45,7 @@ core_step(struct engine *eng, struct entry *e, enum entry_event event)
 		assert(row);
 	}
 	e->state = row->next;
+	count_idle(eng, e);
 	eng->actions[row->action](eng, e);
 }
 
@@ -55,6 +74,7 @@ core_count_bytes(struct engine *eng, struct entry *e)
 
 	eng->bytes += now - e->bytes;
 	e->bytes = now;
+	count_idle(eng, e);
 }
 
 void
@@ -67,12 +87,13 @@ core_close_entry(struct engine *eng, struct entry *e)
 		e->claim.recording = false;
 	}
 	entry_list_remove(e);
+	e->state = ENTRY_GONE;
+	count_idle(eng, e);
 	if (e->part) {
 		core_release_slot(eng, e);
 		partition_remove(e);
 		eng->entries--;
 	}
-	e->state = ENTRY_GONE;
 	if (e->commit.in_batch || e->call.shaping)
 		return;		/* the verdict, or the thread, comes back to it */
 	eng->bytes -= e->bytes;

@@ -156,6 +156,7 @@ struct engine {
 	bool revoking;			/* a revoke event is being answered: no seal but its last */
 	size_t entries;			/* in windows */
 	size_t bytes;			/* of all entries */
+	struct idle idle;		/* of all partitions */
 	size_t recording;		/* answers being written to Redis */
 	size_t owning;			/* take-overs of our own claims under way */
 	bool paused_all;		/* as the consumer was told */

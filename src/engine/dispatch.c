@@ -340,6 +340,18 @@ dispatch_ask_again(struct engine *eng, struct entry *e)
 	core_again(eng);
 }
 
+const char *
+dispatch_longest(const struct engine *eng, size_t *ret_n)
+{
+	const struct slot_wait *longest = NULL;
+
+	for (const struct slot_wait *w = eng->dispatch->slot_waits; w; w = w->hh.next)
+		if (w->entries.n > (longest ? longest->entries.n : 0))
+			longest = w;
+	*ret_n = longest ? longest->entries.n : 0;
+	return longest ? longest->plugin_id : NULL;
+}
+
 void
 dispatch_release_read(struct engine *eng)
 {

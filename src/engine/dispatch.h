@@ -10,6 +10,7 @@
 #define ENVDRIVER_ENGINE_DISPATCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct engine;
 struct entry;
@@ -28,6 +29,9 @@ void dispatch_plugin_changed(struct engine *eng);
 /* DO_ASK_AGAIN, through the claim: the entry still stands at the head of its
  * key. */
 void dispatch_ask_again(struct engine *eng, struct entry *e);
+/* The plugin for whose slots the most commands wait; *ret_n says how many.
+ * NULL: none waits. Borrowed until the next turn. */
+const char *dispatch_longest(const struct engine *eng, size_t *ret_n);
 /* Shutdown: what was not claimed yet is left to the next owner. */
 void dispatch_release_read(struct engine *eng);
 

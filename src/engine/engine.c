@@ -196,6 +196,7 @@ on_engine_tick(uv_timer_t *timer)
 	held_tick(eng);
 	orphans_tick(eng);
 	unread_tick(eng);
+	intake_tick(eng);
 	best_effort_poll(eng->best_effort);
 	status_tick(eng);
 }

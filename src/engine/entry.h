@@ -188,6 +188,8 @@ struct entry {
 	struct partition *part;		/* NULL once its partition is gone */
 	int64_t received_at;		/* wall ms */
 	size_t bytes;			/* counted against in.flight.max.bytes */
+	size_t idle_bytes;		/* of these, what its partition counts as idle */
+	bool idle;			/* its partition counts it as idle */
 
 	struct source source;		/* spans into `raw` */
 	struct buf raw;			/* emptied once the plugin is called */

@@ -7,14 +7,22 @@
 #include "committing.h"
 #include "core.h"
 #include "decoding.h"
+#include "dispatch.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/crash.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/kafka/consumer.h"
 #include "envdriver/redis/redis.h"
+#include "scheduler.h"
+#include "share.h"
 #include "unread.h"
 #include "window.h"
+
+enum {
+	SAY_AGAIN_MS = 60000,
+	KEY_MAX = 128,			/* bytes of a key in the log */
+};
 
 /* --- a message becomes an entry --- */
 
@@ -108,6 +116,17 @@ wanted(struct engine *eng, struct partition *p, const rd_kafka_message_t *m)
 	return v == WINDOW_TAKE;
 }
 
+/* What counts against max.in.flight: claimed or called, or about to be. What
+ * waits does not, or the commands behind one key would stop all others. */
+static size_t
+worked_on(const struct engine *eng)
+{
+	size_t unanswered = committing_unanswered(eng);
+
+	return eng->lists.runnable.n +
+	       (unanswered > eng->idle.n ? unanswered - eng->idle.n : 0);
+}
+
 void
 intake_message(void *arg, rd_kafka_message_t *m)
 {
@@ -132,9 +151,9 @@ intake_message(void *arg, rd_kafka_message_t *m)
 	if (p->unread.n || !decoding_read(eng, e))
 		unread_wait(eng, e);
 	core_count_bytes(eng, e);
-	if (p->unread.n || committing_unanswered(eng) >= eng->limits.in_flight ||
-	    eng->bytes >= eng->limits.bytes ||
-	    window_pending(p->window) >= window_limit(p->window))
+	if (p->unread.n || worked_on(eng) >= eng->limits.in_flight ||
+	    eng->bytes >= eng->limits.bytes || window_full(p->window, false) ||
+	    share_full(p->idle.bytes, eng->idle.bytes, eng->limits.bytes, false))
 		intake_pressure(eng);
 out:
 	rd_kafka_message_destroy(m);
@@ -158,20 +177,12 @@ unread_full(const struct engine *eng, const struct partition *p)
 	return p->unread.n > 0 && p->unread.n >= (p->paused ? (room + 1) / 2 : room);
 }
 
-static bool
-window_full(const struct partition *p)
-{
-	size_t limit = p->paused ? window_resume(p->window) : window_limit(p->window);
-
-	return !window_replaying(p->window) && window_pending(p->window) >= limit;
-}
-
 static void
 press_all(struct engine *eng)
 {
 	bool pause =
 		!redis_up(eng->redis) || eng->stage > STAGE_RUNNING ||
-		over_limit(committing_unanswered(eng), eng->limits.in_flight, eng->paused_all) ||
+		over_limit(worked_on(eng), eng->limits.in_flight, eng->paused_all) ||
 		over_limit(eng->bytes, eng->limits.bytes, eng->paused_all);
 
 	if (pause != eng->paused_all)
@@ -193,11 +204,81 @@ intake_pressure(struct engine *eng)
 
 		if (!p->open)
 			continue;
-		pause = unread_full(eng, p) || window_full(p);
+		pause = unread_full(eng, p) || window_full(p->window, p->paused) ||
+			share_full(p->idle.bytes, eng->idle.bytes, eng->limits.bytes, p->paused);
 		if (pause != p->paused)
 			consumer_pause(eng->consumer, p->id, pause);
 		p->paused = pause;
 		paused += pause || eng->paused_all;
 	}
 	metrics_set(METRIC_PARTITIONS_PAUSED, (int64_t)paused);
+}
+
+/* --- what is said of it --- */
+
+/* What most of its commands wait for. */
+struct crowd {
+	const char *what;
+	struct span key;		/* ptr NULL: none */
+	const char *plugin_id;		/* NULL: none */
+	size_t n;
+};
+
+static struct crowd
+largest_crowd(const struct engine *eng, const struct partition *p)
+{
+	struct crowd c = { .what = "many commands" };
+	size_t slots;
+	const char *plugin_id = dispatch_longest(eng, &slots);
+
+	c.key = scheduler_longest(p->scheduler, &c.n);
+	if (p->unread.n)
+		c.what = "a schema";
+	else if (c.n && c.n >= slots)
+		c.what = "an ordering key";
+	else if (slots)
+		c = (struct crowd){ "a plugin", SPAN_NULL, plugin_id, slots };
+	return c;
+}
+
+const char *
+intake_paused_for(const struct engine *eng, const struct partition *p)
+{
+	return p->paused ? largest_crowd(eng, p).what : NULL;
+}
+
+static void
+say_paused(const struct engine *eng, const struct partition *p)
+{
+	struct crowd c = largest_crowd(eng, p);
+	struct span key = c.key;
+
+	if (p->unread.n)
+		return;		/* unread.c says so */
+	if (key.len > KEY_MAX)
+		key.len = KEY_MAX;
+	if (c.plugin_id)
+		log_warn("partition %d is paused: %zu commands wait for plugin '%s'; the other "
+			 "partitions go on",
+			 (int)p->id, c.n, c.plugin_id);
+	else if (key.ptr)
+		log_warn("partition %d is paused: %zu commands wait behind ordering key '%.*s'; "
+			 "the other partitions go on",
+			 (int)p->id, c.n, SPAN_FMT(key));
+}
+
+void
+intake_tick(struct engine *eng)
+{
+	struct partition *p = NULL;
+	int64_t now = clock_mono_ms();
+
+	while ((p = partitions_next(&eng->partitions, p))) {
+		if (!p->open || !p->paused || eng->paused_all)
+			continue;
+		if (p->said_paused && now - p->said_paused < SAY_AGAIN_MS)
+			continue;
+		p->said_paused = now;
+		say_paused(eng, p);
+	}
 }

@@ -11,10 +11,16 @@
 #include <librdkafka/rdkafka.h>
 
 struct engine;
+struct partition;
 
 /* Takes the message; consumer's on_message, `arg` is the engine. */
 void intake_message(void *arg, rd_kafka_message_t *m);
 /* Pauses and resumes partitions by what is in flight. */
 void intake_pressure(struct engine *eng);
+/* Logs which partitions are paused alone, and for what. */
+void intake_tick(struct engine *eng);
+
+/* Why the partition is paused while others are not; NULL: it is not. */
+const char *intake_paused_for(const struct engine *eng, const struct partition *p);
 
 #endif

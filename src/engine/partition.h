@@ -22,6 +22,12 @@ struct assigned;
 struct scheduler;
 struct window;
 
+/* Entries that wait and are not worked on: READ (behind their key, for a slot,
+ * for a start, for a schema) and WAITING. */
+struct idle {
+	size_t n, bytes;
+};
+
 struct partition {
 	int32_t id;
 	bool open;			/* ours, between step 4 of assign and revoke */
@@ -30,7 +36,9 @@ struct partition {
 	bool unchecked;			/* held: Redis was away, its position is not known */
 	int64_t committed;		/* at the assign, -1: nothing */
 	bool paused;			/* as the consumer was told */
+	int64_t said_paused;		/* mono ms, when the log said so; 0: never */
 	bool dirty;			/* offsets alone want a commit */
+	struct idle idle;
 	struct window *window;
 	struct scheduler *scheduler;
 	TAILQ_HEAD(, entry) entries;	/* through `in_partition`, in log order */

@@ -13,6 +13,7 @@
 struct key_queue {
 	UT_hash_handle hh;
 	STAILQ_HEAD(, entry) entries;
+	size_t n;
 	size_t len;
 	char key[];
 };
@@ -89,6 +90,7 @@ scheduler_add(struct scheduler *s, struct entry *e, struct span key)
 	if (STAILQ_EMPTY(&q->entries))
 		entry_list_push(s->runnable, e);
 	STAILQ_INSERT_TAIL(&q->entries, e, behind);
+	q->n++;
 	return true;
 }
 
@@ -101,6 +103,7 @@ scheduler_done(struct scheduler *s, struct entry *e)
 		return;
 	assert(STAILQ_FIRST(&q->entries) == e);
 	STAILQ_REMOVE_HEAD(&q->entries, behind);
+	q->n--;
 	e->key = NULL;
 	if (!STAILQ_EMPTY(&q->entries))
 		entry_list_push(s->runnable, STAILQ_FIRST(&q->entries));
@@ -130,6 +133,19 @@ scheduler_remove(struct scheduler *s, struct entry *e)
 	if (!q)
 		return;
 	STAILQ_REMOVE(&q->entries, e, entry, behind);
+	q->n--;
 	e->key = NULL;
 	free_if_empty(s, q);
+}
+
+struct span
+scheduler_longest(const struct scheduler *s, size_t *ret_behind)
+{
+	const struct key_queue *longest = NULL;
+
+	for (const struct key_queue *q = s->keys; q; q = q->hh.next)
+		if (q->n > (longest ? longest->n : 1))
+			longest = q;
+	*ret_behind = longest ? longest->n - 1 : 0;
+	return longest ? (struct span){ longest->key, longest->len } : SPAN_NULL;
 }

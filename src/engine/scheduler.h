@@ -33,4 +33,9 @@ void scheduler_replace(struct scheduler *s, struct entry *e, struct entry *stand
  * partition is going. */
 void scheduler_remove(struct scheduler *s, struct entry *e);
 
+/* The key with the most commands behind its first one; *ret_behind says how
+ * many. ptr NULL when nothing waits behind any. Borrowed until the next
+ * change. Looks at every key, so it is not for each command. */
+struct span scheduler_longest(const struct scheduler *s, size_t *ret_behind);
+
 #endif

@@ -17,6 +17,7 @@
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
 #include "envdriver/registry/registry.h"
+#include "intake.h"
 #include "startup.h"
 #include "window.h"
 
@@ -169,12 +170,17 @@ add_partitions(const struct engine *eng, struct buf *out)
 
 	buf_adds(out, ",\"partitions\":[");
 	while ((p = partitions_next(&eng->partitions, p))) {
+		const char *why = intake_paused_for(eng, p);
+
 		buf_addf(out,
 			 "%s{\"partition\":%d,\"committed\":%lld,\"end\":%lld,\"pending\":%zu,"
-			 "\"paused\":%s,\"held\":%s}",
+			 "\"waiting\":%zu,\"waitingBytes\":%zu,\"paused\":%s,\"pausedFor\":%s%s%s,"
+			 "\"held\":%s}",
 			 comma, (int)p->id, (long long)window_committed(p->window),
 			 (long long)window_end(p->window), window_pending(p->window),
-			 p->paused || eng->paused_all ? "true" : "false",
+			 p->idle.n, p->idle.bytes,
+			 p->paused || eng->paused_all ? "true" : "false", why ? "\"" : "",
+			 why ? why : "null", why ? "\"" : "",
 			 p->held ? "true" : "false");
 		comma = ",";
 	}

@@ -22,8 +22,8 @@ struct window {
 	int64_t end;		/* everything below that is not listed is done */
 	struct offset_list entries;	/* delivered, not done */
 	struct offset_list old;	/* not done by the metadata, not delivered yet */
-	size_t limit;
 	size_t room;		/* characters of metadata */
+	size_t steps;		/* bytes that list the entries, but for the first */
 };
 
 /* Index of the first that is not below `offset`. */
@@ -86,6 +86,15 @@ offset_list_remove(struct offset_list *l, size_t i)
 	l->len--;
 }
 
+/* The bytes that list entry `i`; 0 for the first, and for none. */
+static size_t
+step_size(const struct offset_list *l, size_t i)
+{
+	const int64_t *at = l->at + l->head + i;
+
+	return i > 0 && i < l->len ? offset_metadata_size(at[0] - at[-1]) : 0;
+}
+
 static void
 offset_list_drop(struct offset_list *l, size_t n)
 {
@@ -120,7 +129,6 @@ window_new(int64_t committed, int64_t start, struct span metadata, bool *ret_for
 	*w = (struct window){
 		.last = -1,
 		.end = committed < 0 ? start : committed,
-		.limit = WINDOW_LIMIT,
 		.room = OFFSET_METADATA_MAX,
 	};
 	if (committed >= 0 && !old_read(w, metadata, committed, &foreign)) {
@@ -165,6 +173,7 @@ window_deliver(struct window *w, int64_t offset, size_t *ret_gone)
 	if (listed)
 		offset_list_drop(&w->old, 1);
 	e->at[e->head + e->len++] = offset;
+	w->steps += step_size(e, e->len - 1);
 	w->last = offset;
 	return WINDOW_TAKE;
 }
@@ -184,7 +193,9 @@ window_done(struct window *w, int64_t offset)
 	size_t i = offset_list_find(&w->entries, offset);
 
 	assert(i < w->entries.len && w->entries.at[w->entries.head + i] == offset);
+	w->steps -= step_size(&w->entries, i) + step_size(&w->entries, i + 1);
 	offset_list_remove(&w->entries, i);
+	w->steps += step_size(&w->entries, i);
 	if (offset >= w->end)
 		w->end = offset + 1;
 }
@@ -201,16 +212,14 @@ window_pending(const struct window *w)
 	return w->entries.len + w->old.len;
 }
 
-size_t
-window_limit(const struct window *w)
+bool
+window_full(const struct window *w, bool paused)
 {
-	return w->limit;
-}
+	size_t room = offset_metadata_room(w->room);
 
-size_t
-window_resume(const struct window *w)
-{
-	return w->limit / 4 * 3;
+	/* Room for one more, however far away it is. */
+	return !window_replaying(w) &&
+	       w->steps + OFFSET_METADATA_STEP_MAX > (paused ? room / 4 * 3 : room);
 }
 
 int64_t
@@ -335,8 +344,6 @@ window_seal(const struct window *w, const int64_t *offsets, size_t n, int64_t *r
 void
 window_refused(struct window *w)
 {
-	if (w->limit / 2 < WINDOW_LIMIT_MIN)
-		return;
-	w->limit /= 2;
-	w->room /= 2;
+	if (w->room / 2 >= WINDOW_ROOM_MIN)
+		w->room /= 2;
 }

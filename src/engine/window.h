@@ -19,8 +19,7 @@
 struct window;
 
 enum {
-	WINDOW_LIMIT = 1000,		/* not-done offsets at first; then pause */
-	WINDOW_LIMIT_MIN = 16,		/* window_refused goes no lower */
+	WINDOW_ROOM_MIN = 128,		/* characters; window_refused goes no lower */
 };
 
 /*
@@ -56,10 +55,15 @@ size_t window_pending(const struct window *w);
 /* Offsets of the metadata are still to be delivered: a delivery moves one and
  * raises nothing, so pausing now would never end. */
 bool window_replaying(const struct window *w);
-/* How many may be pending; then pause. WINDOW_LIMIT until window_refused. */
-size_t window_limit(const struct window *w);
-/* Go on below this: three quarters of the limit. */
-size_t window_resume(const struct window *w);
+/*
+ * Pause: with one more offset, the list of all that is pending might not fit
+ * the room for metadata any more. As long as it fits, so does every list of
+ * fewer, and window_seal never has to leave any out. It takes 1,000 offsets
+ * that lie up to 2,097,151 apart, 3,050 that lie up to 127 apart. Never while
+ * window_replaying. `paused`: it was full, and is until the list needs less
+ * than three quarters of the room.
+ */
+bool window_full(const struct window *w, bool paused);
 /* One past the highest offset that is done. */
 int64_t window_end(const struct window *w);
 /* Lower edge: the offset to commit now. */
@@ -80,8 +84,8 @@ size_t window_seal(const struct window *w, const int64_t *offsets, size_t n, int
 		   struct buf *metadata);
 
 /* The broker refused the size of what window_seal made (its
- * offset.metadata.max.bytes is below OFFSET_METADATA_MAX): halves the limit
- * and the room for metadata. */
+ * offset.metadata.max.bytes is below OFFSET_METADATA_MAX): halves the room for
+ * metadata. */
 void window_refused(struct window *w);
 
 #endif

@@ -28,6 +28,23 @@ put(struct offset_metadata *m, uint64_t v)
 	m->len += n;
 }
 
+size_t
+offset_metadata_room(size_t max_chars)
+{
+	/* Less the version, the distance to `end` and the first offset. */
+	return max_chars * 3 / 4 - 2 - OFFSET_METADATA_STEP_MAX;
+}
+
+size_t
+offset_metadata_size(int64_t difference)
+{
+	size_t n = 1;
+
+	while (difference >>= 7)
+		n++;
+	return n;
+}
+
 void
 offset_metadata_begin(struct offset_metadata *m, size_t max_chars, int64_t committed, int64_t end)
 {

@@ -85,10 +85,55 @@ keys_are_kept_in_order(void **state)
 		run_row(&rows[i]);
 }
 
+static const struct longest_row {
+	const char *name;
+	const char *steps[10];
+	const char *key;	/* NULL: none */
+	size_t behind;
+} longest_rows[] = {
+	{ "nothing", { NULL }, NULL, 0 },
+	{ "nothing behind any", { "+a:k", "+b:l", "+c" }, NULL, 0 },
+	{ "one behind", { "+a:k", "+b:l", "+c:l" }, "l", 1 },
+	{ "more behind another", { "+a:k", "+b:l", "+c:l", "+d:k", "+e:k" }, "k", 2 },
+	{ "the first one ends", { "+a:k", "+b:k", "+c:k", "!a" }, "k", 1 },
+	{ "one behind goes", { "+a:k", "+b:k", "+c:k", "-c", "+d:l" }, "k", 1 },
+	{ "stand-in", { "+a:k", "+b:k", "a>f" }, "k", 1 },
+};
+
+static void
+longest_key(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(longest_rows) / sizeof(longest_rows[0]); i++) {
+		const struct longest_row *row = &longest_rows[i];
+		struct entry entries[MAX];
+		struct entry_list runnable;
+		struct scheduler *s = scheduler_new(&runnable);
+		size_t behind = 99;
+		struct span key;
+
+		entry_list_init(&runnable);
+		memset(entries, 0, sizeof(entries));
+		assert_non_null(s);
+		for (size_t k = 0; row->steps[k]; k++)
+			step(s, entries, row->steps[k]);
+		key = scheduler_longest(s, &behind);
+		if (behind != row->behind || !key.ptr != !row->key ||
+		    (row->key && !span_is(key, row->key)))
+			fail_msg("%s: %zu behind \"%.*s\"", row->name, behind, SPAN_FMT(key));
+		for (size_t k = 0; k < MAX; k++)
+			scheduler_remove(s, &entries[k]);
+		scheduler_free(s);
+	}
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(keys_are_kept_in_order) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keys_are_kept_in_order),
+		cmocka_unit_test(longest_key),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,8 +162,7 @@ test_start(void **state)
 	assert_non_null(w);
 	assert_false(foreign);
 	assert_int_equal(window_fetch_from(w), 500);
-	assert_int_equal(window_limit(w), 1000);
-	assert_int_equal(window_resume(w), 750);
+	assert_false(window_full(w, false));
 	window_free(w);
 }
 
@@ -212,6 +211,8 @@ test_foreign(void **state)
 	}
 }
 
+enum { THOUSAND = 1000 };
+
 /* `n` entries, `step` apart from `from` on, and one more. */
 static struct window *
 filled(int64_t from, size_t n, int64_t step)
@@ -223,32 +224,12 @@ filled(int64_t from, size_t n, int64_t step)
 	return w;
 }
 
-static void
-test_thousand_fit(void **state)
-{
-	struct window *w = filled(INT64_C(1) << 40, WINDOW_LIMIT, (1 << 21) - 1);
-	int64_t last = (INT64_C(1) << 40) + (int64_t)WINDOW_LIMIT * ((1 << 21) - 1);
-	int64_t offset, end, listed[WINDOW_LIMIT];
-	struct buf text = BUF_INIT;
-
-	(void)state;
-	assert_int_equal(window_seal(w, &last, 1, &offset, &text), 1);
-	assert_true(text.len <= OFFSET_METADATA_MAX);
-	assert_int_equal(offset, INT64_C(1) << 40);
-	assert_int_equal(offset_metadata_read(buf_span(&text), offset, &end, listed, WINDOW_LIMIT),
-			 WINDOW_LIMIT);
-	assert_int_equal(end, last + 1);
-	assert_int_equal(listed[WINDOW_LIMIT - 1], last - ((1 << 21) - 1));
-	buf_release(&text);
-	window_free(w);
-}
-
 /* Differences of 4 bytes: 766 fit (version 1, end 5, first 1, 4 each). */
 static void
 test_does_not_fit(void **state)
 {
 	const int64_t step = 1 << 22, from = step;
-	struct window *w = filled(from, WINDOW_LIMIT, step);
+	struct window *w = filled(from, THOUSAND, step);
 	int64_t offsets[3] = { from + 700 * step, from + 766 * step, from + 900 * step };
 	struct buf text = BUF_INIT;
 	int64_t offset = -5;
@@ -275,7 +256,7 @@ test_does_not_fit(void **state)
 static void
 test_refused(void **state)
 {
-	struct window *w = filled(0, WINDOW_LIMIT, 1 << 20);
+	struct window *w = filled(0, THOUSAND, 1 << 20);
 	int64_t offsets[3] = { 5 << 20, 900 << 20, 950 << 20 }, offset;
 	struct buf text = BUF_INIT;
 
@@ -283,17 +264,61 @@ test_refused(void **state)
 	window_done(w, 900 << 20);
 	offsets[1] = 901 << 20;
 	window_refused(w);
-	assert_int_equal(window_limit(w), 500);
-	assert_int_equal(window_resume(w), 375);
+	assert_true(window_full(w, false));
 	/* What only shortens the committed list goes on. */
 	assert_int_equal(window_seal(w, offsets, 3, &offset, &text), 1);
 	assert_true(text.len > OFFSET_METADATA_MAX / 2);
 	assert_int_equal(window_seal(w, offsets + 1, 2, &offset, &text), 0);
 	for (int i = 0; i < 20; i++)
 		window_refused(w);
-	assert_true(window_limit(w) >= WINDOW_LIMIT_MIN);
 	buf_release(&text);
 	window_free(w);
+}
+
+/* How many offsets, `step` apart, are taken before it is full, and how many of
+ * them are left when it goes on. Whatever of them is done, the rest fits. */
+static const struct full_row {
+	const char *name;
+	int64_t step;
+	int refused;
+	size_t full, resumed;
+} full_rows[] = {
+	{ "one after another", 1, 0, 3054, 2286 },
+	{ "each second one is a marker", 2, 0, 3054, 2286 },
+	{ "far apart", (1 << 21) - 1, 0, 1019, 762 },
+	{ "very far apart", (1 << 28) - 1, 0, 765, 572 },
+	{ "the broker takes half", 1, 1, 1518, 1134 },
+	{ "the broker takes next to nothing", 1, 20, 78, 55 },
+};
+
+static void
+test_full(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(full_rows) / sizeof(*full_rows); i++) {
+		const struct full_row *r = &full_rows[i];
+		struct window *w = open_at(r->name, -1, SPAN_NULL, false);
+		struct buf text = BUF_INIT;
+		int64_t last = 0, offset, end;
+		size_t n = 0, left;
+
+		for (int k = 0; k < r->refused; k++)
+			window_refused(w);
+		for (; !window_full(w, false); n++)
+			deliver(r->name, w, TAKE, last = (int64_t)n * r->step);
+		/* The last one is done first: all others are listed. */
+		assert_int_equal(window_seal(w, &last, 1, &offset, &text), 1);
+		assert_int_equal(
+			offset_metadata_read(buf_span(&text), offset, &end, NULL, 0), n - 1);
+		assert_true(text.len <= OFFSET_METADATA_MAX && end == last + 1);
+		/* Behind the first one, where two differences become one. */
+		for (left = n; window_full(w, true); left--)
+			window_done(w, (int64_t)(n - left + 1) * r->step);
+		if (n != r->full || left != r->resumed)
+			fail_msg("%s: full with %zu, goes on with %zu", r->name, n, left);
+		buf_release(&text);
+		window_free(w);
+	}
 }
 
 /* The naive model: one byte an offset. */
@@ -458,9 +483,9 @@ main(void)
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_foreign),
-		cmocka_unit_test(test_thousand_fit),
 		cmocka_unit_test(test_does_not_fit),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_out_of_memory),
 	};

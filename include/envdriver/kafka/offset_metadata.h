@@ -31,6 +31,7 @@ enum {
 	/* Bytes that so many characters of base64 hold. Each offset takes at
 	 * least one, so no more offsets than this can be listed. */
 	OFFSET_METADATA_BYTES = OFFSET_METADATA_MAX / 4 * 3,
+	OFFSET_METADATA_STEP_MAX = 9,	/* bytes of one difference, at most */
 };
 
 /* Metadata being written: bytes before base64. Once `full`, nothing is added
@@ -45,6 +46,12 @@ struct offset_metadata {
 /* `max_chars` is at most OFFSET_METADATA_MAX. */
 void offset_metadata_begin(struct offset_metadata *m, size_t max_chars, int64_t committed,
 			   int64_t end);
+/* The bytes for the differences between offsets, at least, in so many
+ * characters. */
+size_t offset_metadata_room(size_t max_chars);
+/* The bytes of one difference, at most OFFSET_METADATA_STEP_MAX; that of two
+ * in a row, added up, never needs more than both. */
+size_t offset_metadata_size(int64_t difference);
 /* Ascending; the first one is the committed offset. */
 void offset_metadata_add(struct offset_metadata *m, int64_t offset);
 /* Appends base64; only when not full. */
