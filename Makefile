@@ -62,7 +62,7 @@ client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_re
 	preflight preflight_kafka publish_build reader reader_parse record record_filter \
 	record_list send topics_plan wait
 audit := audit audit_read entries finding id_store ledger outputs report scan
-worker := dev_servers http_server instance_lock service
+worker := dev_servers http_peers http_server instance_lock service
 commands := audit config dev drivers exec plugin publish publish_ops replay topics watch worker
 schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand ExecutionLog \
 	ExecutionResult LeaseResult PluginEvent ProbeResult SetupResult WorkspaceResult

@@ -7,6 +7,7 @@
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,18 +18,23 @@
 #include <unistd.h>
 
 #include "envdriver/base/buf.h"
+#include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
+#include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
+#include "http_peers.h"
 
-enum { CONNECTIONS_MAX = 64, IDLE_S = 10, BACKLOG = 64, TOKEN_MAX = 4096, HOST_MAX = 256 };
-enum { CONNECTION_MEMORY = 16 * 1024 };
+enum { IDLE_S = 10, BACKLOG = 64, TOKEN_MAX = 4096, HOST_MAX = 256, TICK_MS = 1000 };
+enum { CONNECTION_MEMORY = 16 * 1024, ROOM_TRIES = 20, ROOM_NS = 5000000 };
 
 #define BEARER "Bearer "
 
 struct http_server {
 	struct MHD_Daemon *daemon;
 	struct http_server_source source;
-	struct buf token;	/* empty: none is asked for */
+	struct http_peers *peers;
+	bool asks;		/* for a token */
+	char token[DIGEST_HEX_SIZE];	/* its hash */
 	int port;
 	int fd;			/* listens */
 	pthread_t thread;	/* accepts */
@@ -168,20 +174,20 @@ is_local_host(const char *host)
 	return inet_pton(AF_INET, name, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == IN_LOOPBACKNET;
 }
 
-/* Compares in a time that does not depend on the first difference. */
+/* Compares hashes, so that the time depends neither on the first difference nor
+ * on the length of the token. */
 static bool
 has_token(const struct http_server *h, const char *authorization)
 {
-	const char *given;
+	char given[DIGEST_HEX_SIZE];
 	unsigned char diff = 0;
 
 	if (!authorization || strncasecmp(authorization, BEARER, strlen(BEARER)) != 0)
 		return false;
-	given = authorization + strlen(BEARER);
-	if (strlen(given) != h->token.len)
+	if (!digest_sha256_hex(span_of(authorization + strlen(BEARER)), given))
 		return false;
-	for (size_t i = 0; i < h->token.len; i++)
-		diff |= (unsigned char)(given[i] ^ h->token.data[i]);
+	for (size_t i = 0; i < DIGEST_HEX_SIZE; i++)
+		diff |= (unsigned char)(given[i] ^ h->token[i]);
 	return diff == 0;
 }
 
@@ -223,6 +229,40 @@ refuse_request(struct MHD_Connection *connection, unsigned code, const char *tex
 	return send_reply(connection, code, "text/plain; charset=utf-8", &body);
 }
 
+static int
+socket_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
+/* They are added where they are accepted. */
+static void
+on_http_connection(void *arg, struct MHD_Connection *connection, void **context,
+		   enum MHD_ConnectionNotificationCode code)
+{
+	struct http_server *h = arg;
+
+	(void)context;
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+		http_peers_remove(h->peers, socket_of(connection));
+	else
+		http_peers_waits(h->peers, socket_of(connection), clock_mono_ms());
+}
+
+static void
+on_http_answered(void *arg, struct MHD_Connection *connection, void **state,
+		 enum MHD_RequestTerminationCode why)
+{
+	struct http_server *h = arg;
+
+	(void)state;
+	(void)why;
+	http_peers_waits(h->peers, socket_of(connection), clock_mono_ms());
+}
+
 static enum MHD_Result
 on_http_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
 	   const char *version, const char *upload, size_t *upload_size, void **state)
@@ -231,16 +271,17 @@ on_http_request(void *arg, struct MHD_Connection *connection, const char *url, c
 	const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
 	const char *auth =
 		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
-	bool trusted = h->token.len == 0 || has_token(h, auth);
+	bool trusted = !h->asks || has_token(h, auth);
 	struct buf body = BUF_INIT;
 
 	(void)version;
 	(void)upload;
 	(void)state;
 	*upload_size = 0;
+	http_peers_asked(h->peers, socket_of(connection));
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
 		return refuse_request(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
-	if (h->token.len == 0 && !is_local_host(host))
+	if (!h->asks && !is_local_host(host))
 		return refuse_request(connection, MHD_HTTP_FORBIDDEN,
 				      "this host name is not allowed; use 127.0.0.1 or localhost");
 	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
@@ -259,6 +300,19 @@ on_http_request(void *arg, struct MHD_Connection *connection, const char *url, c
 			      "not found; there are /healthz, /readyz, /metrics, /status and /");
 }
 
+static void
+take_connection(struct http_server *h, int fd, const struct sockaddr *from, socklen_t len)
+{
+	const struct timespec moment = { 0, ROOM_NS };
+
+	for (int i = 0; i < ROOM_TRIES && !http_peers_make_room(h->peers, from); i++)
+		nanosleep(&moment, NULL);
+	http_peers_add(h->peers, fd, from);
+	/* On failure it closes the descriptor. */
+	if (MHD_add_connection(h->daemon, fd, from, len) != MHD_YES)
+		http_peers_remove(h->peers, fd);
+}
+
 /* Accepts on its own thread: with no descriptor left libmicrohttpd would retry
  * in a busy loop. */
 static void *
@@ -266,6 +320,7 @@ accept_all(void *arg)
 {
 	const struct timespec pause = { 1, 0 };
 	struct http_server *h = arg;
+	struct pollfd waiting = { .fd = h->fd, .events = POLLIN };
 	struct sockaddr_storage from;
 	sigset_t all;
 
@@ -273,20 +328,22 @@ accept_all(void *arg)
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	while (!atomic_load(&h->over)) {
 		socklen_t len = sizeof(from);
-		int fd = accept4(h->fd, (struct sockaddr *)&from, &len,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd;
 
-		/* On failure it closes the descriptor. */
+		(void)poll(&waiting, 1, TICK_MS);
+		http_peers_tick(h->peers, clock_mono_ms());
+		fd = accept4(h->fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0)
-			(void)MHD_add_connection(h->daemon, fd, (struct sockaddr *)&from, len);
-		else if (errno != EINTR && errno != ECONNABORTED && !atomic_load(&h->over))
+			take_connection(h, fd, (struct sockaddr *)&from, len);
+		else if (errno != EINTR && errno != ECONNABORTED && errno != EAGAIN &&
+			  !atomic_load(&h->over))
 			nanosleep(&pause, NULL);
 	}
 	return NULL;
 }
 
 static int
-read_token(const char *path, struct buf *ret, struct err *reterr)
+read_token(const char *path, char ret[DIGEST_HEX_SIZE], struct err *reterr)
 {
 	char text[TOKEN_MAX + 1];
 	ssize_t n;
@@ -303,8 +360,7 @@ read_token(const char *path, struct buf *ret, struct err *reterr)
 		return err_set(reterr, ERR_CONFIG,
 			       "http.token.file: '%s' must contain a token of 1 to %d bytes", path,
 			       TOKEN_MAX);
-	buf_add(ret, text, (size_t)n);
-	return ret->failed ? err_nomem(reterr) : 0;
+	return digest_sha256_hex((struct span){ text, (size_t)n }, ret) ? 0 : err_nomem(reterr);
 }
 
 /* "127.0.0.1:9464", "[::1]:9464", "localhost:9464". */
@@ -336,7 +392,7 @@ resolve_address(const char *address, struct addrinfo **ret, struct err *reterr)
 }
 
 static int
-listen_on(const char *address, int *ret_port, struct err *reterr)
+listen_on(const char *address, bool anywhere, int *ret_port, struct err *reterr)
 {
 	struct addrinfo *ai = NULL;
 	struct sockaddr_storage bound;
@@ -346,7 +402,7 @@ listen_on(const char *address, int *ret_port, struct err *reterr)
 	ret = resolve_address(address, &ai, reterr);
 	if (ret < 0)
 		return ret;
-	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 	    bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&bound, &len) < 0) {
@@ -354,6 +410,11 @@ listen_on(const char *address, int *ret_port, struct err *reterr)
 			      strerror(errno));
 		if (fd >= 0)
 			close(fd);
+	} else if (!anywhere && !http_peers_are_local((struct sockaddr *)&bound)) {
+		ret = err_set(reterr, ERR_CONFIG,
+			      "http.listen: %s can be reached from other hosts; set "
+			      "http.token.file, or listen on 127.0.0.1", address);
+		close(fd);
 	} else {
 		*ret_port = ntohs(bound.ss_family == AF_INET6
 					  ? ((struct sockaddr_in6 *)&bound)->sin6_port
@@ -377,9 +438,15 @@ http_server_start(const struct config *config, const struct http_server_source *
 	}
 	h->fd = -1;
 	h->source = *source;
-	if (token_file && read_token(token_file, &h->token, reterr) < 0)
+	h->asks = token_file;
+	h->peers = http_peers_new();
+	if (!h->peers) {
+		err_nomem(reterr);
 		goto fail;
-	h->fd = listen_on(config_str(config, "http.listen"), &h->port, reterr);
+	}
+	if (token_file && read_token(token_file, h->token, reterr) < 0)
+		goto fail;
+	h->fd = listen_on(config_str(config, "http.listen"), h->asks, &h->port, reterr);
 	if (h->fd < 0)
 		goto fail;
 	h->daemon = MHD_start_daemon(
@@ -387,7 +454,10 @@ http_server_start(const struct config *config, const struct http_server_source *
 			MHD_USE_ITC,
 		0,
 		/* apc= */ NULL, NULL, on_http_request, h, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+		(unsigned)HTTP_PEERS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		(unsigned)HTTP_PEERS_PER_ADDRESS, MHD_OPTION_NOTIFY_CONNECTION, on_http_connection,
+		h, MHD_OPTION_NOTIFY_COMPLETED, on_http_answered, h,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 	h->accepts = h->daemon && pthread_create(&h->thread, NULL, accept_all, h) == 0;
 	if (!h->accepts) {
@@ -420,6 +490,6 @@ http_server_stop(struct http_server *h)
 		MHD_stop_daemon(h->daemon);
 	if (h->fd >= 0)
 		close(h->fd);
-	buf_release(&h->token);
+	http_peers_free(h->peers);
 	free(h);
 }

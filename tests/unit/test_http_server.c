@@ -9,6 +9,7 @@
 #include "envdriver/base/buf.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
+#include "worker/http_peers.h"
 #include "worker/http_server.h"
 
 static bool
@@ -200,6 +201,83 @@ test_faults(void **state)
 	config_free(c);
 }
 
+/* Connections that never bring a whole request, more than may be: the next one
+ * with a request is answered all the same. */
+static void
+test_slow_clients(void **state)
+{
+	struct http_server_source source = { healthy, reasons, metrics, status, NULL };
+	struct config *c = config_new(NULL);
+	int slow[2 * HTTP_PEERS_MAX];
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct http_server *h;
+	char answer[4096];
+	bool fine = true;
+
+	(void)state;
+	source.arg = &fine;
+	config_set(c, "http.listen", "127.0.0.1:0", "test", NULL);
+	h = http_server_start(c, &source, NULL);
+	assert_non_null(h);
+	to.sin_port = htons((uint16_t)http_server_port(h));
+	for (int i = 0; i < 2 * HTTP_PEERS_MAX; i++) {
+		slow[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(connect(slow[i], (struct sockaddr *)&to, sizeof(to)), 0);
+		(void)!send(slow[i], "G", 1, MSG_NOSIGNAL);
+	}
+	for (int i = 0; i < 5; i++) {
+		ask(http_server_port(h), rows[0].request, answer, sizeof(answer));
+		assert_non_null(strstr(answer, " 200 "));
+	}
+	for (int i = 0; i < 2 * HTTP_PEERS_MAX; i++)
+		close(slow[i]);
+	http_server_stop(h);
+	config_free(c);
+}
+
+/* Whether the other end of a pair was shut down. */
+static bool
+is_shut(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void
+test_late_requests(void **state)
+{
+	struct http_peers *p = http_peers_new();
+	int pairs[3][2];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]), 0);
+		http_peers_add(p, pairs[i][0], /* from= */ NULL);
+		http_peers_waits(p, pairs[i][0], 1000);
+	}
+	http_peers_asked(p, pairs[1][0]);	/* being answered: as long as that takes */
+	http_peers_tick(p, 1000 + HTTP_PEERS_REQUEST_MS - 1);
+	assert_false(is_shut(pairs[0][1]));
+	http_peers_waits(p, pairs[2][0], 5000);	/* it was answered, and has time anew */
+	http_peers_tick(p, 1000 + HTTP_PEERS_REQUEST_MS);
+	assert_true(is_shut(pairs[0][1]));
+	assert_false(is_shut(pairs[1][1]));
+	assert_false(is_shut(pairs[2][1]));
+	http_peers_tick(p, 5000 + HTTP_PEERS_REQUEST_MS);
+	assert_true(is_shut(pairs[2][1]));
+	http_peers_remove(p, pairs[1][0]);
+	http_peers_waits(p, pairs[1][0], 0);	/* unknown by now */
+	http_peers_tick(p, 100000);
+	assert_false(is_shut(pairs[1][1]));
+	for (int i = 0; i < 3; i++) {
+		close(pairs[i][0]);
+		close(pairs[i][1]);
+	}
+	http_peers_free(p);
+}
+
 int
 main(void)
 {
@@ -207,6 +285,8 @@ main(void)
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_token),
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_slow_clients),
+		cmocka_unit_test(test_late_requests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
