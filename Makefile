@@ -81,8 +81,8 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
 	redis_rig registry_check supervisor_check supervisor_rig
-tests/fuzz := replay $(addprefix fuzz_,avro_json claim command config frame jtext manifest prescan \
-	registry registry_schema rpc window)
+tests/fuzz := replay $(addprefix fuzz_,avro_json claim command config events execlog frame jtext \
+	manifest prescan registry registry_schema result rpc window)
 tests/bench := driver echo kit peer peer_plugin peer_record
 
 # The objects of names in a folder.

@@ -9,7 +9,8 @@
 
 /* Parts of librdkafka's names whose values are secret. */
 static const char *const secret_parts[] = {
-	"password", "secret", "passphrase", "key.pem", "token", "sasl.oauthbearer.config", NULL,
+	"password", "secret", "passphrase", "key.pem", "token", "sasl.oauthbearer.config",
+	"kinit.cmd", NULL,
 };
 
 static bool
@@ -25,23 +26,30 @@ is_secret(const char *key)
 	return false;
 }
 
-/* Where the authority of a URL ends. A password may hold '/' unescaped, so
- * the last '@' decides. */
+/* A password may hold '/' unescaped, so the last '@' ends the authority. What
+ * stands alone before it is a user of Redis, but of an http URL a token; so is
+ * what follows '?' there. */
 static void
 add_url(struct buf *out, const char *value)
 {
-	const char *authority = strstr(value, "://"), *at, *colon;
+	bool is_http = strncmp(value, "http", 4) == 0;
+	const char *authority = strstr(value, "://"), *at, *colon, *rest = value, *query;
 
 	authority = authority ? authority + 3 : NULL;
 	at = authority ? strrchr(authority, '@') : NULL;
 	colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
-	if (!colon) {
-		buf_adds(out, value);
+	if (colon || (at && is_http)) {
+		buf_add(out, value, (size_t)((colon ? colon + 1 : authority) - value));
+		buf_adds(out, MASK);
+		rest = at;
+	}
+	query = is_http && authority ? strchr(rest, '?') : NULL;
+	if (!query) {
+		buf_adds(out, rest);
 		return;
 	}
-	buf_add(out, value, (size_t)(colon + 1 - value));
-	buf_adds(out, MASK);
-	buf_adds(out, at);
+	buf_add(out, rest, (size_t)(query + 1 - rest));
+	buf_adds(out, query[1] ? MASK : "");
 }
 
 void

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`config check`: everything that work needs is asked for, and all findings come at once."""
 
+import re
+
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from harness.case import limit
+from harness.commands import command
+from harness.paths import ROOT
+from harness.process import wait_until
 
 FINDINGS, CONFIG = 1, 78
-RULE = "+@read +@write +@connection +@pubsub +@scripting -@dangerous +info +client|kill +@transaction"
+# As README has it, to the letter.
+RULE = re.search(r"`(\+@read [^`]*)`", (ROOT / "README.md").read_text("utf-8")).group(1)
 
 
 def check(t, *more, config=None):
@@ -119,6 +125,37 @@ def test_redis_acl_and_settings(t):
     for part in ("maxmemory-policy allkeys-lru", "appendonly yes", "serves group 'another'"):
         assert part in text, (part, text)
     assert code == FINDINGS
+
+
+@limit(90)
+def test_readmes_redis_rule_is_enough(t):
+    """A worker with README's rule starts, works, and comes back when its connections are cut, for
+    which it kills its old one; Redis refuses nothing meanwhile."""
+    t.install(t.fixture())
+    client = t.redis.client
+    add_user(client, *RULE.split())
+    client.execute_command("ACL", "LOG", "RESET")
+    worker = t.worker(config={"redis.url": redis_url(t)})
+
+    def work():
+        operations = command("Probe"), command("Execute", {"command": "env"}), command("ListDrivers")
+        for event in t.topics.wait(t.topics.publish(*operations)):
+            assert event.status == "SUCCEEDED", event.plain
+
+    work()
+    for one in client.client_list():
+        if one["user"] == "envdriver":
+            client.client_kill_filter(_id=one["id"])
+    worker.wait_ready(20)
+    work()
+    assert client.acl_log() == []
+    assert worker.terminate() == 0
+    assert client.acl_log() == []
+    # And it is needed: without INFO it says so, and is not ready.
+    add_user(client, *RULE.replace("+info", "").split())
+    worker = t.worker("w2", config={"redis.url": redis_url(t)}, ready=False)
+    wait_until(lambda: "NOPERM" in worker.ready_text(), 20, worker.ready_text)
+    t.verify()
 
 
 @limit(60)

@@ -36,6 +36,13 @@ static const struct shown_row {
 	{ "redis.url", "unix://u:geheim@/run/x", "unix://u:***@/run/x" },
 	{ "redis.url", "unix:///run/x", "unix:///run/x" },
 	{ "schema.registry.url", "https://u:geheim@h/", "https://u:***@h/" },
+	{ "schema.registry.url", "https://token@h/", "https://***@h/" },
+	{ "schema.registry.url", "https://h/x?key=geheim", "https://h/x?***" },
+	{ "schema.registry.url", "https://u:ge?h@h/x?key=geheim", "https://u:***@h/x?***" },
+	{ "schema.registry.url", "https://h:1/x", "https://h:1/x" },
+	{ "redis.url", "redis://u@h:1/2", "redis://u@h:1/2" },
+	{ "kafka.sasl.kerberos.kinit.cmd", "kinit -p geheim", "***" },
+	{ "command.token", "geheim", "***" },
 	{ "topic.prefix", "a.", "a." },
 };
 
