@@ -23,9 +23,14 @@ san_coverage := --coverage -fprofile-update=atomic -O0
 $(if $(filter-out address thread fuzzer coverage valgrind,$(SAN)),$(error there is no SAN=$(SAN)))
 
 CFLAGS ?= -O2 -g
+# scripts/check-hardening looks for them. Sanitizers bring checks of their own.
+harden := $(if $(SAN),,-fPIE -fstack-clash-protection $\
+	$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),-fcf-protection) $\
+	$(if $(filter -O1 -O2 -O3 -Os,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+override LDFLAGS += $(if $(SAN),,-pie -Wl,-z,relro,-z,now)
 override CFLAGS += -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -fno-strict-aliasing \
-	-fstack-protector-strong $(if $(filter 1,$(DEVELOPER)),-Werror) \
+	-fstack-protector-strong $(harden) $(if $(filter 1,$(DEVELOPER)),-Werror) \
 	$(if $(SAN),-DENVDRIVER_TEST $(san_$(SAN)))
 override CPPFLAGS += -Iinclude -iquote src -DENVDRIVER_VERSION='"$(VERSION)"' \
 	-DAVRO_C_VERSION='"$(firstword $(pkg))"' $(patsubst -I%,-isystem %,$(filter -I% -D%,$(pkg)))
@@ -179,6 +184,7 @@ demo:
 lint: all
 	$(Q)scripts/check-deps $(objects:$(BUILD)/%.o=%.c) $(schemas:%=schemas/%.avsc)
 	$(Q)scripts/check-size && scripts/check-docs && scripts/check-tables
+	$(Q)$(if $(SAN),,scripts/check-hardening $(BUILD)/envdriver $(plugin))
 
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')

@@ -66,3 +66,16 @@ def test_check_deps(t):
     ):  # fmt: skip
         found = lint(folder, changes, LISTED)
         assert any(expected in line for line in found), (expected, found)
+
+
+def test_hardening_is_looked_for(t):
+    """scripts/check-hardening names what a program lacks that was built without it."""
+    soft = ["-O2", "-no-pie", "-Wl,-z,norelro,-z,lazy,-z,execstack", "-fno-stack-protector",
+            "-U_FORTIFY_SOURCE", "-fcf-protection=none"]
+    (t.dir / "soft.c").write_text("int main(void)\n{\n\treturn 0;\n}\n", "ascii")
+    subprocess.run(["cc", *soft, "-o", t.dir / "soft", t.dir / "soft.c"], check=True)
+    done = subprocess.run([ROOT / "scripts/check-hardening", t.dir / "soft"], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 1
+    for part in ("PIE", "relro", "-z now", "not executable", "protector", "FORTIFY", "cf-protection"):
+        assert f"{part}" in done.stdout, (part, done.stdout)
