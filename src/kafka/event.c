@@ -226,10 +226,11 @@ skip_headers(struct reader *r)
 bool
 events_next(const struct events *e, size_t *cursor, struct event *ret)
 {
-	struct reader r = { e->packed.data, e->packed.data + e->packed.len, NULL };
+	struct reader r;
 
 	if (e->count == 0)
-		return false;
+		return false;	/* there may be no bytes at all */
+	r = (struct reader){ e->packed.data, e->packed.data + e->packed.len, NULL };
 	r.p += *cursor ? *cursor : sizeof(version);
 	if (unpack_block(&r) == 0)
 		return false;
