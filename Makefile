@@ -75,8 +75,9 @@ plugins/local := command config exec job job_io jobs keeper lease lease_calls ma
 	text trash wire
 tests/lib := c11_threads fake_plugin
 tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
-	golden_compare golden_json worker_rig $(addprefix test_,alloc answer avro_field avro_json \
-	backoff base64 buf cell channel claim cli client_conf client_error clock command command_check config \
+	golden_compare golden_json worker_rig $(addprefix test_,alloc answer answer_execute avro_field \
+	avro_json backoff base64 buf cell channel claim cli client_conf client_error clock command \
+	command_check config \
 	config_print deadletter deadline digest entries entry err event exec_output frame golden_pure \
 	group_meta host http_client http_server instance jtext jtext_text ledger limiter log log_once \
 	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \

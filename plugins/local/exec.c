@@ -69,6 +69,10 @@ metadata(const struct exec *x, const struct job_outcome *o)
 		json_object_set_new(m, "outputLimitBytes", json_integer(limit));
 		json_object_set_new(m, "outputCut", json_boolean(o->cut));
 	}
+	if (o->out->replaced + o->err->replaced > 0)
+		json_object_set_new(m, "outputBytesReplaced",
+				    json_integer((json_int_t)(o->out->replaced +
+							      o->err->replaced)));
 	if (o->left_running)
 		json_object_set_new(m, "leftRunning", json_true());
 	/* It had ended in time; what it left behind held its output open. */

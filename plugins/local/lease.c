@@ -214,8 +214,8 @@ lease_find(const struct call *call, const char *id, struct lease_roots roots,
 	const char *created = json_string_value(json_object_get(record, "createdAt"));
 	snprintf(ret->created, sizeof(ret->created), "%s", created ? created : "");
 	code = join(path, ret->root, id, "/workspace") && realpath(path, ret->cwd) ? 1 : 0;
-	/* A lease of one company is never given to another. */
-	if (owner && call->company && strcmp(owner, call->company) != 0)
+	/* A lease of one company is given to no other, and to nobody without one. */
+	if (owner && *owner && strcmp(owner, call->company ? call->company : "") != 0)
 		code = rpc_error_set(reterr, RPC_WORKER_ERROR,
 				     "Lease \"%s\" belongs to another company.", id);
 	json_decref(record);

@@ -51,6 +51,14 @@ put_ascii(struct text *t, unsigned char c)
 		t->escaped += 5;	/* \u00XX */
 }
 
+/* `bytes` of the command, which the caller has made room for. */
+static void
+put_replacement(struct text *t, size_t bytes)
+{
+	put(t, REPLACEMENT, 3);
+	t->replaced += bytes;
+}
+
 /* The first byte of a character decides its length and narrows the second
  * byte, which is what keeps out overlong forms, surrogates and what lies
  * beyond U+10FFFF. */
@@ -66,7 +74,7 @@ begin(struct text *t, unsigned char c)
 	else if (c >= 0xf0 && c <= 0xf4)
 		t->need = 4;
 	else
-		put(t, REPLACEMENT, 3);
+		put_replacement(t, 1);
 	t->part[0] = c;
 	t->have = 1;
 }
@@ -75,7 +83,7 @@ static void
 take(struct text *t, unsigned char c)
 {
 	if (t->need && (c < t->low || c > t->high)) {
-		put(t, REPLACEMENT, 3);
+		put_replacement(t, t->have);
 		t->need = 0;	/* and `c` begins something new */
 	}
 	if (t->need) {
@@ -112,7 +120,7 @@ text_end(struct text *t)
 		return true;
 	if (!reserve(t, 3))
 		return false;
-	put(t, REPLACEMENT, 3);
+	put_replacement(t, t->have);
 	t->need = 0;
 	return true;
 }

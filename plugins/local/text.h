@@ -19,6 +19,7 @@ struct text {
 	char *data;		/* well-formed UTF-8, not NUL-terminated */
 	size_t len;
 	size_t cap;
+	size_t replaced;	/* bytes that were not UTF-8 */
 	size_t escaped;		/* bytes that `data` takes inside a JSON string */
 	/* The character that is not complete yet. */
 	unsigned char part[4];

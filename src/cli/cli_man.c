@@ -127,10 +127,13 @@ static const struct exit_row {
 	{ EXIT_AGAIN, "temporary failure: no result in time, or out of resources; try again" },
 	{ EXIT_DENIED, "permission denied" },
 	{ EXIT_CONFIG, "configuration error" },
+	{ EXIT_EXEC_INTERRUPTED, "exec: interrupted; whether the command ran is unknown" },
+	{ EXIT_EXEC_CUT, "exec: the command was ended at the plugin's limit of output" },
 	{ EXIT_EXEC_TIMEOUT, "exec: the command exceeded its time limit" },
 	{ EXIT_EXEC_FAILED,
 	  "exec: envdriver, the plugin or Kafka failed; see standard error" },
-	{ EXIT_EXEC_INTERRUPTED, "exec: interrupted; whether the command ran is unknown" },
+	{ EXIT_EXEC_DENIED, "exec: the program is not executable" },
+	{ EXIT_EXEC_MISSING, "exec: the program was not found" },
 };
 
 void

@@ -102,7 +102,23 @@ static int
 report_failure(struct exec *x, const struct record *r)
 {
 	cli_complain(x->cli, "%.*s", SPAN_FMT(buf_span(&r->summary)));
-	return span_is(r->status, "INTERRUPTED") ? EXIT_EXEC_INTERRUPTED : EXIT_EXEC_FAILED;
+	return exec_output_failure_code(r->status, buf_span(&r->summary));
+}
+
+/* A plugin's limit ended the command: whatever its exit code says, it is no success. */
+static bool
+is_cut(const struct exec *x, const struct record *r)
+{
+	int64_t limit = 0;
+
+	if (!exec_output_is_cut(avro_field_get_span(&r->value, "metadata"), &limit))
+		return false;
+	if (limit > 0)
+		cli_complain(x->cli, "the command was ended at the plugin's output limit of %lld "
+			     "bytes; what came after it is missing", (long long)limit);
+	else
+		cli_complain(x->cli, "the plugin cut the command's output");
+	return true;
 }
 
 /* Shows the rest of the output that the result holds; returns the exit code. */
@@ -135,7 +151,7 @@ on_result(struct exec *x, const struct record *r)
 		cli_complain(x->cli, "the command ended without an exit code");
 		ret = EXIT_EXEC_FAILED;
 	}
-	return ret;
+	return is_cut(x, r) ? EXIT_EXEC_CUT : ret;
 }
 
 static bool
@@ -190,6 +206,23 @@ follow_command(struct exec *x, int64_t patience_ms, struct err *reterr)
 	return code;
 }
 
+/* Live output needs a company: without one, requests have no invocation id. */
+#define DEFAULT_COMPANY "envdriver-exec"
+
+/* With --target or --provider, the lease's events tell the company alone. */
+static int
+find_company(struct exec *x, struct publish_given *given, struct err *reterr)
+{
+	const char *id = cli_flag(x->cli, "lease");
+	int ret = 0;
+
+	if (!cli_flag(x->cli, "company") && id[0] != '{' && id[0] != '@')
+		ret = lease_facts_find(cli_config(x->cli), x->schemas, id, &x->lease, reterr);
+	given->company = x->lease.company.len ? buf_span(&x->lease.company)
+					      : SPAN_LIT(DEFAULT_COMPANY);
+	return ret;
+}
+
 /* Without --target and --provider the lease's own events tell. */
 static int
 find_lease(struct exec *x, struct publish_given *given, struct err *reterr)
@@ -198,7 +231,7 @@ find_lease(struct exec *x, struct publish_given *given, struct err *reterr)
 	int ret;
 
 	if (cli_flag(x->cli, "target") || cli_flag(x->cli, "provider"))
-		return 0;
+		return find_company(x, given, reterr);
 	if (id[0] == '{' || id[0] == '@')
 		return err_set(reterr, ERR_INVALID, "--lease in JSON needs --target or --provider");
 	ret = lease_facts_find(cli_config(x->cli), x->schemas, id, &x->lease, reterr);
@@ -212,7 +245,8 @@ find_lease(struct exec *x, struct publish_given *given, struct err *reterr)
 		cli_note(x->cli, "lease '%.100s' was destroyed or lost; trying anyway", id);
 	given->lease = buf_span(&x->lease.lease);
 	given->target = buf_span(&x->lease.target);
-	given->company = buf_span(&x->lease.company);
+	given->company = x->lease.company.len ? buf_span(&x->lease.company)
+					      : SPAN_LIT(DEFAULT_COMPANY);
 	given->environment = buf_span(&x->lease.environment);
 	return 0;
 }
@@ -329,10 +363,13 @@ const struct cli_command exec_command = {
 	.passes_on = true,
 	.options = options,
 	.text = "Shows the output while the command runs and exits with its exit code: 128 + n\n"
-		"for signal n, 124 if it exceeded --timeout, 125 if envdriver, the plugin or\n"
-		"Kafka failed (see standard error), 126 if it was interrupted and may or may\n"
-		"not have run. Without --target and --provider, the recorded events of the\n"
-		"lease tell which plugin serves it.\n\n"
+		"for signal n, 122 if it was interrupted and may or may not have run, 123 if\n"
+		"the plugin's limit cut its output, 124 if it exceeded --timeout, 125 if\n"
+		"envdriver, the plugin or Kafka failed (see standard error), 126 if the program\n"
+		"is not executable, 127 if it was not found. Without --target and --provider,\n"
+		"the recorded events of the lease tell which plugin serves it. Without\n"
+		"--company, they tell the company; where they name none, it is\n"
+		"\"envdriver-exec\", as live output needs one.\n\n"
 		"    envdriver exec --lease L -- make test\n"
 		"    envdriver exec --lease L --timeout 5min -e CI=1 -- sh -c 'echo $CI'\n"
 		"    tar c src | base64 | envdriver exec --lease L --stdin -- sh -c 'base64 -d "

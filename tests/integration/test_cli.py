@@ -487,6 +487,14 @@ def answer_exec(plain, source):
         "echo": {"exitCode": 0, "stdout": json.dumps(plain, sort_keys=True)},
         "refused": {"ended": outcome("FAILED", "NO_RUNNING_WORKER", "has no running worker.")},
         "cut": {"ended": outcome("INTERRUPTED", "INTERRUPTED", "not known whether it ran.")},
+        "missing": {"ended": outcome("FAILED", "PLUGIN_ERROR", "spawn missing ENOENT")},
+        "denied": {"ended": outcome("FAILED", "PLUGIN_ERROR", "spawn denied EACCES")},
+        "limit": {
+            "exitCode": 0,
+            "stdout": "begin",
+            "metadata": '{"outputCut":true,"outputLimitBytes":5}',
+        },
+        "9": {"signal": "9"},
         "expired": {"ended": outcome("EXPIRED", "EXPIRED", "expired.")},
     }
     return [execution_result(plain, source, **ends[what])]
@@ -504,7 +512,11 @@ def test_exec(t):
             ("late", 124, "", "exceeded its time limit"),
             ("refused", 125, "", "NO_RUNNING_WORKER: has no running worker."),
             ("expired", 125, "", "EXPIRED: expired."),
-            ("cut", 126, "", "INTERRUPTED: not known whether it ran."),
+            ("cut", 122, "", "INTERRUPTED: not known whether it ran."),
+            ("missing", 127, "", "PLUGIN_ERROR: spawn missing ENOENT"),
+            ("denied", 126, "", "PLUGIN_ERROR: spawn denied EACCES"),
+            ("limit", 123, "begin", "at the plugin's output limit of 5 bytes"),
+            ("9", 137, "", ""),
         ):
             done = t.cli(*base, "--", what)
             assert done.returncode == code, (what, done.returncode, done.stderr)
@@ -523,6 +535,7 @@ def test_exec(t):
         assert done.returncode == 0, done.stderr
         plain = json.loads(done.stdout)
         assert plain["rerunIfInterrupted"] is True
+        assert plain["companyId"] == "envdriver-exec", "without a company nothing comes live"
         assert avro.without_nulls(plain["operation"]) == {
             "type": "Execute",
             "lease": {"providerLeaseId": "L"},
@@ -558,6 +571,8 @@ def test_exec_finds_out_whose_lease_it_is(t):
         plain = json.loads(done.stdout)
         assert plain["target"] == plugin_driver("d", "p.k", "plugin-1")
         assert (plain["companyId"], plain["environmentId"]) == ("co", "env")
+        done = t.cli("exec", "--lease", "lease-9", "--provider", "p", "--", "echo")
+        assert json.loads(done.stdout)["companyId"] == "co", done.stderr
         assert plain["operation"]["lease"] == {
             "providerLeaseId": "lease-9",
             "metadata": {"region": "north"},

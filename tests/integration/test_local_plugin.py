@@ -461,6 +461,9 @@ def test_lease_of_another_company_is_refused(_=None):
         error = p.error("environmentDestroyLease",
                         p.base(providerLeaseId=lease["providerLeaseId"], companyId="company-2"))
         assert "another company" in error["message"]
+        for nobody in ("", "  ", None):
+            theirs = dict(p.execute_params(lease, "true"), companyId=nobody)
+            assert "another company" in p.error("environmentExecute", theirs)["message"], nobody
         assert p.execute(lease, "echo still here")["stdout"] == "still here\n"
 
 
@@ -711,6 +714,17 @@ def test_live_output_is_in_order_and_equal_to_the_final_one(_=None):
         assert len(p.notes) == before, "live output without an invocation"
 
 
+BYTES_REPLACED = {
+    "a lone byte": 1,
+    "cut off at the end": 2,
+    "cut off in the middle": 3,
+    "two beginnings": 1,
+    "overlong": 2,
+    "a surrogate": 3,
+    "beyond the end": 4,
+}
+
+
 def test_nul_and_invalid_utf8(_=None):
     rows = [
         ("NUL", r"a\000b", "a\u0000b"),
@@ -731,6 +745,8 @@ def test_nul_and_invalid_utf8(_=None):
             result = p.call("environmentExecute", dict(
                 p.execute_params(lease, ""), command="printf", args=[octal]), invocation)
             assert result["stdout"] == expected, (name, result["stdout"])
+            replaced = result["metadata"].get("outputBytesReplaced", 0)
+            assert replaced == BYTES_REPLACED.get(name, 0), (name, replaced)
             assert "".join(c for _, c in p.chunks(invocation)) == expected, name
         invocation = new_id()
         result = p.execute(lease, r"for b in '\360' '\237' '\246' '\212'; do printf $b; sleep 0.05; "

@@ -98,6 +98,9 @@ static const struct code_row {
 	{"unknown signal, code", false, true, 9, "SIGFOO", 9},
 	{"unknown signal", false, false, 0, "SIGFOO", -1},
 	{"nothing", false, false, 0, NULL, -1},
+	{"signal by number", false, false, 0, "9", 137},
+	{"signal without a name", false, false, 0, "SIG35", 163},
+	{"signal beyond all", false, false, 0, "SIG999", -1},
 	{"empty signal", false, false, 0, "", -1},
 	{"too large for 8 bits", false, true, 256, NULL, 1},
 	{"negative", false, true, -1, NULL, 255},
@@ -116,6 +119,49 @@ test_code(void **state)
 	}
 }
 
+static void
+test_failure_code(void **state)
+{
+	static const struct {
+		const char *status, *summary;
+		int expected;
+	} row[] = {
+		{"INTERRUPTED", "INTERRUPTED: not known", 122},
+		{"FAILED", "PLUGIN_ERROR: spawn /no/such ENOENT", 127},
+		{"FAILED", "PLUGIN_ERROR: spawn /etc EACCES", 126},
+		{"FAILED", "PLUGIN_ERROR: spawn x ENOEXEC", 126},
+		{"FAILED", "PLUGIN_ERROR: spawn x EMFILE", 125},
+		{"FAILED", "PLUGIN_ERROR: open x ENOENT", 125},
+		{"FAILED", "TIMEOUT: spawn x ENOENT", 125},
+		{"FAILED", "", 125},
+		{"EXPIRED", "EXPIRED: expired.", 125},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
+		assert_int_equal(exec_output_failure_code(span_of(row[i].status),
+							  span_of(row[i].summary)),
+				 row[i].expected);
+}
+
+static void
+test_cut(void **state)
+{
+	int64_t limit = 0;
+
+	(void)state;
+	assert_false(exec_output_is_cut(SPAN_NULL, &limit));
+	assert_false(exec_output_is_cut(SPAN_LIT("{\"outputCut\":false}"), &limit));
+	assert_false(exec_output_is_cut(SPAN_LIT("[true]"), &limit));
+	assert_true(exec_output_is_cut(SPAN_LIT("{\"outputCut\":true}"), &limit));
+	assert_int_equal(limit, 0);
+	assert_true(exec_output_is_cut(
+		SPAN_LIT("{\"outputLimitBytes\":64,\"outputCut\":true}"), &limit));
+	assert_int_equal(limit, 64);
+	assert_true(exec_output_is_cut(SPAN_LIT("{\"endedBy\":\"outputLimit\"}"), &limit));
+	assert_false(exec_output_is_cut(SPAN_LIT("{\"endedBy\":1}"), &limit));
+}
+
 int
 main(void)
 {
@@ -123,6 +169,8 @@ main(void)
 		cmocka_unit_test(test_output),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_code),
+		cmocka_unit_test(test_failure_code),
+		cmocka_unit_test(test_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,9 +20,12 @@ enum exit_code {
 	EXIT_DENIED = 77,
 	EXIT_CONFIG = 78,
 	/* of `exec` besides the command's own */
+	EXIT_EXEC_INTERRUPTED = 122,	/* nobody knows whether it ran */
+	EXIT_EXEC_CUT = 123,	/* ended at the plugin's output limit */
 	EXIT_EXEC_TIMEOUT = 124,
 	EXIT_EXEC_FAILED = 125,
-	EXIT_EXEC_INTERRUPTED = 126,
+	EXIT_EXEC_DENIED = 126,	/* the program is not executable, as in shells */
+	EXIT_EXEC_MISSING = 127,	/* there is no such program, as in shells */
 	EXIT_SIGNAL = 128,	/* plus the signal's number */
 };
 

@@ -35,5 +35,11 @@ struct span exec_output_take(struct exec_output *o, int stream, int64_t offset, 
 /* The exit code of `envdriver exec`: 124 for a time-out, 128 + n for signal n,
  * else the command's own; -1 when the result names none of these. */
 int exec_output_code(bool timed_out, bool has_code, int64_t code, struct span signal);
+/* The exit code for a result that is not SUCCEEDED: 127 and 126 when the plugin
+ * could not start the program, as shells have it. */
+int exec_output_failure_code(struct span status, struct span summary);
+/* Whether the plugin's metadata, JSON, says that it cut the output; at which
+ * number of bytes, or 0 when it does not say. */
+bool exec_output_is_cut(struct span metadata, int64_t *ret_limit);
 
 #endif
