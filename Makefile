@@ -60,7 +60,7 @@ command := command command_check operation outcome request request_secret
 result := answer answer_config answer_execute answer_lease answer_read answer_reader deadletter \
 	plugin_event_record result result_drivers result_log result_record stored_answer
 engine := answering calling claiming command_log committing core decoding dispatch engine entry held intake \
-	large_output leaving orphan_record orphan_scan orphans partition rebalance resolver scheduler sealing shutdown \
+	large_output leaving orphan_record orphan_scan orphans partition rebalance redis_watch resolver scheduler sealing shutdown \
 	share stall startup status unread watching window
 cli := cell cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table layout
 client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read place_offsets \
@@ -81,7 +81,7 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	config_print deadletter deadline digest entries entry err event exec_output frame golden_pure \
 	group_meta host http_client http_server instance jtext jtext_text ledger limiter log log_once \
 	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \
-	prescan reader_parse redis_url registry request request_secret resolver result result_drivers \
+	prescan reader_parse redis_url redis_watch registry request request_secret resolver result result_drivers \
 	result_log rpc scheduler schema schema_ids schema_names schema_text scope share \
 	service_link stored_answer supervisor_table txn units window worker worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envdriver/cli/cli_redis.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +19,16 @@ struct cli_redis {
 	char where[400];	/* for people; without password */
 };
 
+/* hiredis reports a time-out as the EAGAIN of its socket. */
 static int
 lost(const struct cli_redis *r, const char *why, struct err *reterr)
 {
+	const redisContext *c = r->context;
+
+	if (c && c->err == REDIS_ERR_IO && (errno == EAGAIN || errno == ETIMEDOUT))
+		return err_set(reterr, ERR_UNAVAILABLE,
+			       "no reply from Redis at %.150s within %d s; is it frozen or "
+			       "overloaded?", r->where, TIMEOUT_S);
 	return err_set(reterr, ERR_UNAVAILABLE,
 		       "cannot reach Redis at %.150s: %.100s; is it running? "
 		       "redis.url sets the address", r->where, why);

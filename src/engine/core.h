@@ -26,6 +26,7 @@
 #include "envdriver/kafka/topic.h"
 #include "envdriver/result/result.h"
 #include "partition.h"
+#include "redis_watch.h"
 
 struct best_effort;
 struct claims;
@@ -96,7 +97,6 @@ struct engine_lists {
 
 /* Why it is not ready; "": no reason. */
 struct engine_why {
-	char redis[160];
 	char consumer[200];
 	char publisher[200];
 	char commit[600];		/* commits fail, and go on failing */
@@ -163,6 +163,7 @@ struct engine {
 	bool looking_at_held;		/* may held partitions be read? */
 	int64_t ticked_at;		/* mono ms: do we run? */
 	int64_t redis_down_since;	/* mono ms, 0: up */
+	struct redis_watch redis_watch;
 	struct engine_why why;
 };
 

@@ -155,9 +155,8 @@ on_engine_redis_up(void *arg)
 {
 	struct engine *eng = arg;
 
-	log_info("connected to Redis");
+	redis_watch_see(&eng->redis_watch, true, "", clock_mono_ms());
 	eng->redis_down_since = 0;
-	eng->why.redis[0] = '\0';
 	claiming_reassert(eng);
 	supervisor_republish(eng->supervisor);
 	rebalance_retry_assign(eng);
@@ -170,11 +169,9 @@ on_engine_redis_down(void *arg, const char *why)
 {
 	struct engine *eng = arg;
 
-	if (!eng->redis_down_since) {
+	if (!eng->redis_down_since)
 		eng->redis_down_since = clock_mono_ms() - redis_silent_ms(eng->redis);
-		log_warn("Redis is away (%s); commands wait", why);
-	}
-	snprintf(eng->why.redis, sizeof(eng->why.redis), "Redis is away: %s", why);
+	redis_watch_see(&eng->redis_watch, false, why, clock_mono_ms());
 	core_again(eng);
 }
 
@@ -323,17 +320,14 @@ startup_turn(struct engine *eng)
 	}
 }
 
-/* Before Redis was reached for the first time on_engine_redis_down does not come. */
+/* While Redis is not reached, on_engine_redis_down does not come, and the
+ * reason can change. */
 void
 startup_tick(struct engine *eng)
 {
-	const char *why = redis_why_down(eng->redis);
-
-	if (eng->ticks > 2 && eng->stage == STAGE_REDIS && !redis_up(eng->redis) &&
-	    !eng->why.redis[0] && why[0]) {
-		snprintf(eng->why.redis, sizeof(eng->why.redis), "Redis is away: %s", why);
-		log_warn("%s; waiting for it", eng->why.redis);
-	}
+	if ((eng->ticks > 2 || eng->stage > STAGE_REDIS) && eng->stage < STAGE_STOPPING)
+		redis_watch_see(&eng->redis_watch, redis_up(eng->redis),
+				redis_why_down(eng->redis), clock_mono_ms());
 	startup_turn(eng);
 }
 

@@ -89,8 +89,7 @@ status_ready(const struct engine *eng, struct buf *reasons)
 	size_t before = out->len;
 	bool ready;
 
-	if (!redis_up(eng->redis))
-		add_reason(out, eng->why.redis[0] ? eng->why.redis : "Redis was not reached yet");
+	redis_watch_why(&eng->redis_watch, clock_mono_ms(), out);
 	startup_why(eng, out);
 	if (eng->stage > STAGE_RUNNING)
 		add_reason(out, "shutting down");

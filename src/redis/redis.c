@@ -228,7 +228,8 @@ on_redis_tick(uv_timer_t *t)
 		else
 			ping(r);
 	} else if (r->state != REDIS_DOWN && now_ms(r) - r->attempt_ms > ATTEMPT_MS) {
-		go_down(r, "no connection within 5 s");
+		go_down(r, r->link.open == 2 ? "no reply within 5 s"
+					     : "no connection within 5 s");
 	}
 	tell_tick(r);
 }

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/reliability.md, faults 9 and 10: Redis is away at the start, dies midway, freezes."""
 
+import socketserver
+import threading
 import time
 
 from harness.case import limit, short
+from harness.commands import command
 from harness.faults import assert_calls, interrupted
 from harness.ledger import Ledger
 from harness.process import wait_until
@@ -121,3 +124,79 @@ def test_redis_refuses_writes_for_want_of_memory(t):
         assert event.status == "SUCCEEDED", event.plain
     worker.wait_ready(30)
     assert_once(ledger, t.verify())
+
+
+class Answering(socketserver.ThreadingUnixStreamServer):
+    """In the place of a Redis: it answers every command with one line."""
+
+    daemon_threads = True
+
+    def __init__(self, path, line):
+        path.unlink(missing_ok=True)
+        super().__init__(str(path), self.Session)
+        self.line = line
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    class Session(socketserver.StreamRequestHandler):
+        def handle(self):
+            for head in self.rfile:
+                for _ in range(int(head[1:]) * 2 if head[:1] == b"*" else 0):
+                    self.rfile.readline()
+                self.wfile.write(self.server.line + b"\r\n")
+
+
+def told(worker, text, seconds=10):
+    """/readyz and the log say so."""
+    wait_until(
+        lambda: worker.ready_status() == 503 and text in worker.ready_text(),
+        seconds,
+        lambda: f"{text!r} in /readyz, not {worker.ready_text()!r}",
+    )
+    wait_until(lambda: f"{text}" in worker.stderr(), 3, f"{text!r} in the log")
+
+
+@limit(150)
+@short
+def test_redis_says_why_it_stays_away(t):
+    """The reason is the latest one, whatever it was before."""
+    client = t.redis.client
+    user = {"enabled": True, "keys": ["*"], "channels": ["*"], "commands": ["+@all"]}
+    client.acl_setuser("worker", passwords=["+right"], **user)
+    t.install(t.fixture())
+    worker = t.worker(config={"redis.url": f"unix://worker:right@{t.redis.socket}"})
+    client.acl_setuser("worker", reset_passwords=True, passwords=["+other"], **user)
+    client.client_kill_filter(user="worker")
+    told(worker, "WRONGPASS")
+    client.acl_setuser("worker", reset_passwords=True, passwords=["+right"], **user)
+    worker.wait_ready(30)
+    # Everything is permitted but what a command needs: the greeting works, commands do not.
+    time.sleep(10)
+    client.acl_setuser("worker", reset_passwords=True, passwords=["+right"], enabled=True,
+                       keys=["*"], channels=["*"], commands=["+@all", "-evalsha"])
+    records = t.topics.publish(command("Probe"))
+    told(worker, "NOPERM")
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        assert worker.ready_status() == 503, "never ready in between"
+        time.sleep(0.1)
+    client.acl_setuser("worker", reset_passwords=True, passwords=["+right"], **user)
+    worker.wait_ready(30)
+    t.topics.wait(records, timeout=30)
+    t.redis.stop()
+    told(worker, "no such file")
+    loading = Answering(t.redis.socket, b"-LOADING Redis is loading the dataset in memory")
+    told(worker, "LOADING Redis is loading the dataset")
+    loading.shutdown()
+    loading.server_close()
+    t.redis.socket.unlink(missing_ok=True)
+    t.redis.start()
+    told(worker, "WRONGPASS")  # users are not persisted
+    client.acl_setuser("worker", passwords=["+right"], **user)
+    worker.wait_ready(30)
+    t.redis.pause()
+    told(worker, "no reply", seconds=20)
+    frozen = t.cli("plugin", "list")
+    t.redis.cont()
+    assert frozen.returncode == 69, frozen
+    assert "no reply from Redis" in frozen.stderr and "within 5 s" in frozen.stderr, frozen.stderr
+    worker.wait_ready(30)
