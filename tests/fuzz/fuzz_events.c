@@ -50,10 +50,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		MUST(walk_set(&e) == e.count && !e.before);
 		(void)events_succeeded(&e);
-		MUST(events_unpack(&again, events_packed(&e), &err) == 0);
-		MUST(again.count == e.count);
-		if (again.count)
+		if (e.count) {	/* an answer without events is refused later */
+			MUST(events_unpack(&again, events_packed(&e), &err) == 0);
+			MUST(again.count == e.count);
 			cut_and_release(&again);
+		}
 	}
 	events_release(&again);
 	events_release(&e);
