@@ -200,8 +200,11 @@ unpack_block(struct reader *r)
 bool
 event_header_next(const struct event *ev, size_t *cursor, struct event_header *ret)
 {
-	struct reader r = { ev->headers.ptr + *cursor, ev->headers.ptr + ev->headers.len, NULL };
+	struct reader r;
 
+	if (!ev->headers.ptr)	/* of no event */
+		return false;
+	r = (struct reader){ ev->headers.ptr + *cursor, ev->headers.ptr + ev->headers.len, NULL };
 	if (unpack_block(&r) == 0)
 		return false;
 	ret->name = unpack_string(&r);
