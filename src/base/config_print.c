@@ -51,10 +51,10 @@ config_print(const struct config *c, struct buf *out)
 			add_range(out, e.param);
 			if (e.param->def)
 				buf_addf(out, "; default %s", e.param->def);
-			buf_addf(out, ". Set by: %s\n", e.where);
-		} else {
-			buf_addf(out, "# Set by: %s\n", e.where);
+			/* Some values end in a full stop. */
+			buf_adds(out, "\n");
 		}
+		buf_addf(out, "# Set by: %s\n", e.where);
 		buf_addf(out, "%s%s = ", e.value ? "" : "#", e.key);
 		if (e.value)
 			config_add_shown(out, e.key, e.value);

@@ -141,7 +141,12 @@ client_error_explain(const struct config *config, rd_kafka_resp_err_t code, cons
 	struct buf secrets = BUF_INIT, cause = BUF_INIT;
 	const char *hint, *after = strstr(reason, " (after ");	/* "… in state AUTH_REQ)" */
 
-	buf_add(&cause, reason, after ? (size_t)(after - reason) : strlen(reason));
+	/* "2/2 brokers are down" counts the addresses that it began with, too. */
+	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		buf_addf(&cause, "no broker can be reached (kafka.bootstrap.servers: %s)",
+			 config_str(config, "kafka.bootstrap.servers"));
+	else
+		buf_add(&cause, reason, after ? (size_t)(after - reason) : strlen(reason));
 	if (client_conf_secrets(config, &secrets) && cause.data)
 		client_conf_mask(buf_span(&secrets), cause.data, out);
 	(void)config_each_kafka(config, find_mechanism, &l, /* reterr= */ NULL);

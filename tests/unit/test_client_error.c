@@ -50,6 +50,9 @@ static const struct explain_row {
 	  "h:1/1: SASL PLAIN failed (after 3ms in state AUTH_REQ)",
 	  "h:1/1: SASL PLAIN failed; check kafka.sasl.mechanism, kafka.sasl.username", "after" },
 	{ "no login", RD_KAFKA_RESP_ERR__TRANSPORT, "refused", "refused", "kafka.sasl" },
+	{ "one broker, counted twice", RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
+	  "2/2 brokers are down",
+	  "no broker can be reached (kafka.bootstrap.servers: localhost:9092)", "2/2" },
 	{ "nothing to be cut", RD_KAFKA_RESP_ERR__TRANSPORT, "", "", NULL },
 };
 

@@ -83,6 +83,7 @@ test_print(void **state)
 	config_set(c, "kafka.client.rack", "r 1", "-X", NULL);
 	config_print(c, &out);
 	assert_non_null(strstr(out.data, "Set by: f:3\ndrain.timeout = 45s\n"));
+	assert_non_null(strstr(out.data, "; default environment.\n# Set by: default\n"));
 	assert_non_null(strstr(out.data, "\n#http.listen = \n"));
 	write_temp(path, out.data, out.len);
 	assert_int_equal(config_load_file(again, path, NULL), 0);
