@@ -19,15 +19,25 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/cli/cli.h"
+#include "envdriver/plugin/package.h"
 
 enum { FILE_MAX = 4 * 1024 * 1024, NODE_MS = 20000, PATH_LEN = 4096 };
 
-/* Prints the module's default export, or its `manifest`. */
+enum { OUT_FD = 3 };
+
+/* Writes the manifest of the module to OUT_FD: what a module prints is not it, and
+ * what it leaves running does not matter. A CommonJS module's exports are the
+ * default export here, and may hold the manifest as their own. */
 static const char script[] =
 	"const {pathToFileURL} = await import('node:url');"
+	"const {writeSync} = await import('node:fs');"
 	"const m = await import(pathToFileURL(process.argv[1]).href);"
-	"const x = m.default ?? m.manifest;"
-	"process.stdout.write(JSON.stringify(x ?? null));";
+	"const all = [m.default?.default, m.default?.manifest, m.default, m.manifest, m];"
+	"const x = all.find(x => x && typeof x === 'object' && 'id' in x) ??"
+	"  m.default ?? m.manifest;"
+	"let b = Buffer.from(JSON.stringify(x ?? null));"
+	"while (b.length) b = b.subarray(writeSync(3, b));"
+	"process.exit(0);";
 
 /* The child's output until it ends or the time is over. */
 static int
@@ -74,7 +84,9 @@ start_node(const char *path, int out, pid_t *ret, struct err *reterr)
 	snprintf(env_path, sizeof(env_path), "PATH=%s", search ? search : "/usr/bin:/bin");
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, out, OUT_FD);
+	posix_spawn_file_actions_addclosefrom_np(&actions, OUT_FD + 1);
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
 	rc = posix_spawnp(ret, "node", &actions, &attr, argv, envp);
@@ -86,7 +98,7 @@ start_node(const char *path, int out, pid_t *ret, struct err *reterr)
 	return 0;
 }
 
-/* Its errors go to our standard error. */
+/* What it prints goes to our standard error. */
 static int
 run_node(const char *path, struct buf *out, struct err *reterr)
 {
@@ -142,56 +154,26 @@ load_manifest(const char *path, struct buf *out, struct err *reterr)
 	return ret;
 }
 
-/* The JSON of one of the package's files; ERR_NOTFOUND when it is not there. */
-static int
-open_json(const char *dir, const char *name, struct buf *text, struct jtext *ret,
-	  struct err *reterr)
-{
-	char path[PATH_LEN];
-	int rc;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	if (access(path, F_OK) < 0)
-		return ERR_NOTFOUND;
-	rc = cli_read(path, FILE_MAX, text, reterr);
-	if (rc == 0) {
-		rc = jtext_check(buf_span(text), JTEXT_DEPTH_MAX, ret, reterr);
-		if (rc < 0)
-			err_prefix(reterr, "%s", path);
-	}
-	return rc;
-}
-
-/* Which of the two kinds it is, and its member with the manifest or its path. */
+/* The package's member with the manifest or its path, from the file that a worker
+ * would take the command from. */
 static int
 find_manifest(const char *dir, struct buf *text, struct jtext *ret, struct err *reterr)
 {
+	enum package_kind kind;
 	struct jtext package;
-	int rc = open_json(dir, "plugin.json", text, &package, reterr);
+	int rc = package_describe(dir, text, &package, &kind, reterr);
 
-	if (rc == 0) {
-		*ret = jtext_get(package, "manifest");
-		if (jtext_get(package, "command").kind != JTEXT_ARRAY)
-			return err_set(reterr, ERR_INVALID,
-				       "%s/plugin.json: command: expected array, got %s", dir,
-				       jtext_kind_name(jtext_get(package, "command").kind));
-		return 0;
-	}
-	if (rc != ERR_NOTFOUND)
-		return rc;
-	rc = open_json(dir, "package.json", text, &package, reterr);
-	if (rc == ERR_NOTFOUND)
-		return err_set(reterr, ERR_NOTFOUND,
-			       "'%s' is not a plugin package: it has neither plugin.json nor "
-			       "package.json", dir);
 	if (rc < 0)
 		return rc;
-	package = jtext_get(package, "paperclipPlugin");
-	if (jtext_get(package, "worker").kind != JTEXT_STRING)
-		return err_set(reterr, ERR_INVALID,
-			       "%s/package.json: paperclipPlugin must name manifest and worker",
-			       dir);
+	if (kind == PACKAGE_NODE) {
+		*ret = jtext_get(jtext_get(package, "paperclipPlugin"), "manifest");
+		return 0;
+	}
 	*ret = jtext_get(package, "manifest");
+	if (jtext_get(package, "command").kind != JTEXT_ARRAY)
+		return err_set(reterr, ERR_INVALID,
+			       "%s/plugin.json: command: expected array, got %s", dir,
+			       jtext_kind_name(jtext_get(package, "command").kind));
 	return 0;
 }
 

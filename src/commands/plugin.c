@@ -16,6 +16,7 @@
 #include "envdriver/client/catalog.h"
 #include "envdriver/client/manifest.h"
 #include "envdriver/commands/commands.h"
+#include "envdriver/plugin/package.h"
 
 enum { CONFIG_MAX = 4 * 1024 * 1024, ID_MAX = 200, KEYS = 3, ARGS_MAX = 16 };
 
@@ -174,9 +175,9 @@ read_package(struct cli *cli, struct new_plugin *p, struct err *reterr)
 		return ret;
 	}
 	jtext_decode(jtext_get(manifest, "id"), &p->key, /* ret_replaced= */ NULL);
-	if (id && (!*id || strlen(id) > ID_MAX || strpbrk(id, " \t\r\n")))
-		return err_set(reterr, ERR_INVALID, "--id: must be 1 to %d bytes without blanks",
-			       ID_MAX);
+	if (id && (!*id || strlen(id) > ID_MAX || strpbrk(id, " \t\r\n:%")))
+		return err_set(reterr, ERR_INVALID, "--id: must be 1 to %d bytes without blanks, "
+			       "':' and '%%'", ID_MAX);
 	if (id) {
 		strcpy(p->id, id);
 	} else {
@@ -186,20 +187,31 @@ read_package(struct cli *cli, struct new_plugin *p, struct err *reterr)
 	return config ? read_config(config, &p->config, reterr) : 0;
 }
 
-static bool
-is_inside(const char *dir, const char *folders)
+/* As a worker looks at it before it starts it. */
+static int
+check_package(struct cli *cli, const struct new_plugin *p, struct err *reterr)
 {
-	while (*folders) {
-		size_t len = strcspn(folders, ":");
-		size_t cut = len;
+	const char *path = getenv("PATH");
+	struct package_rules rules = {
+		.dirs = config_str(cli_config(cli), "plugin.dirs"),
+		.wrapper = config_str(cli_config(cli), "plugin.wrapper"),
+		.path = path ? path : "",
+	};
+	struct package package = { NULL, NULL };
+	int ret = package_open(p->dir, &rules, &package, reterr);
 
-		while (cut > 1 && folders[cut - 1] == '/')
-			cut--;
-		if (strncmp(dir, folders, cut) == 0 && (dir[cut] == '/' || dir[cut] == '\0'))
-			return true;
-		folders += len + (folders[len] == ':');
+	package_release(&package);
+	if (ret == 0)
+		return 0;
+	if (ret == ERR_DENIED)
+		cli_note(cli, "a package's parent folder, '%.*s', may be added to plugin.dirs",
+			 (int)(strrchr(p->dir, '/') - p->dir), p->dir);
+	if (!cli_has(cli, "force")) {
+		err_prefix(reterr, "no worker could run it (--force registers it all the same)");
+		return ret;
 	}
-	return false;
+	cli_note(cli, "no worker here could run it: %s", reterr->text);
+	return 0;
 }
 
 /* Without --id a plugin that is registered with this key is updated. */
@@ -265,21 +277,19 @@ write_package(struct cli *cli, struct cli_redis *redis, const struct new_plugin 
 static int
 add_main(struct cli *cli)
 {
-	const char *dirs = config_str(cli_config(cli), "plugin.dirs");
 	struct new_plugin p = {0};
 	struct cli_redis *redis = NULL;
 	struct err err = { 0 };
 	int ret = read_package(cli, &p, &err);
 
+	if (ret == 0)
+		ret = check_package(cli, &p, &err);
 	if (ret == 0) {
 		redis = cli_redis_new(cli_config(cli), &err);
 		ret = redis ? reuse_id(cli, redis, &p, &err) : (int)err.code;
 	}
 	if (ret == 0)
 		ret = write_package(cli, redis, &p, &err);
-	if (ret == 0 && !is_inside(p.dir, dirs))
-		cli_note(cli, "'%s' is not inside any directory of plugin.dirs (%s), so workers "
-			 "will not start it; set plugin.dirs = %s:%s", p.dir, dirs, dirs, p.dir);
 	cli_redis_free(redis);
 	release_new_plugin(&p);
 	return cli_end(cli, ret < 0 ? cli_fail(cli, &err) : EXIT_DONE);
@@ -384,6 +394,7 @@ static const struct cli_option add_options[] = {
 	{ .name = "id", .value = "ID", .help = "Registry id (default: a new UUID)" },
 	{ .name = "config", .value = "FILE",
 	  .help = "JSON object with a config object for each companyId" },
+	{ .name = "force", .help = "Also when no worker could run it from this folder" },
 	{ .name = NULL },
 };
 
@@ -423,7 +434,9 @@ const struct cli_command plugin_command = {
 	.text = "A package is a folder with a plugin.json {manifest, command}, or with a\n"
 		"package.json whose paperclipPlugin names manifest and worker. ID is the\n"
 		"registry id or the plugin's key. A package that is added again is updated: it\n"
-		"keeps its id, its rank and its status.\n\n"
+		"keeps its id, its rank and its status; one that a worker would refuse is refused\n"
+		"here. A manifest that is a JavaScript module is run, with your rights, to\n"
+		"read it.\n\n"
 		"    envdriver plugin add ./plugins/local --id local\n"
 		"    envdriver plugin ready local\n"
 		"    envdriver plugin list\n",

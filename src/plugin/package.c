@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "package.h"
+#include "envdriver/plugin/package.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -140,6 +140,18 @@ read_json(const char *dir, const char *name, struct buf *out, struct jtext *ret,
 
 /* Programs */
 
+/* A folder can be "executed", too: errno is 0 then. */
+static bool
+is_program(const char *path)
+{
+	struct stat st;
+
+	if (access(path, X_OK) < 0 || stat(path, &st) < 0)
+		return false;
+	errno = 0;
+	return S_ISREG(st.st_mode);
+}
+
 static int
 find_in_path(struct span name, const char *path, struct words *w, struct err *reterr)
 {
@@ -149,7 +161,7 @@ find_in_path(struct span name, const char *path, struct words *w, struct err *re
 		end = strchrnul(path, ':');
 		if ((size_t)snprintf(file, sizeof(file), "%.*s/%.*s", (int)(end - path), path,
 				     SPAN_FMT(name)) < sizeof(file) &&
-		    *file == '/' && access(file, X_OK) == 0)
+		    *file == '/' && is_program(file))
 			return add_word(w, span_of(file), reterr);
 	}
 	return err_set(reterr, ERR_NOTFOUND, "there is no '%.*s' in the worker's PATH",
@@ -178,8 +190,9 @@ program_at(const char *dir, struct span name, const struct package_rules *rules,
 		return err_set(reterr, ERR_DENIED, "its command '%.*s' is not inside any "
 			       "directory of plugin.dirs (%s)", SPAN_FMT(name), rules->dirs);
 	*slash = '/';
-	if (access(path, X_OK) < 0)
-		return err_set(reterr, ERR_NOTFOUND, "cannot run '%s': %s", path, strerror(errno));
+	if (!is_program(path))
+		return err_set(reterr, ERR_NOTFOUND, "cannot run '%s': %s", path,
+			       errno ? strerror(errno) : "it is not a file");
 	return add_word(w, span_of(path), reterr);
 }
 
@@ -195,7 +208,7 @@ add_program(const char *dir, struct span name, const struct package_rules *rules
 		return program_at(dir, name, rules, w, reterr);
 	/* A bare name: the package's own, else one of the system's. */
 	if ((size_t)snprintf(path, sizeof(path), "%s/%.*s", dir, SPAN_FMT(name)) < sizeof(path) &&
-	    access(path, X_OK) == 0)
+	    is_program(path))
 		return add_word(w, span_of(path), reterr);
 	return find_in_path(name, rules->path, w, reterr);
 }
@@ -230,6 +243,7 @@ node_command(const char *dir, struct jtext worker, const struct package_rules *r
 {
 	char path[PATH_MAX], real[PATH_MAX];
 	struct buf name = BUF_INIT;
+	struct stat st;
 	int ret;
 
 	jtext_decode(worker, &name, /* ret_replaced= */ NULL);
@@ -239,6 +253,8 @@ node_command(const char *dir, struct jtext worker, const struct package_rules *r
 	if (!realpath(path, real))
 		return err_set(reterr, ERR_NOTFOUND, "cannot open its worker '%s': %s", path,
 			       strerror(errno));
+	if (stat(real, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(reterr, ERR_INVALID, "its worker '%s' is not a file", path);
 	if (!permitted(real, rules->dirs))
 		return err_set(reterr, ERR_DENIED, "its worker '%s' is not inside any directory "
 			       "of plugin.dirs (%s)", path, rules->dirs);
@@ -280,31 +296,87 @@ own_command(const char *dir, struct jtext command, const struct package_rules *r
 	return ret;
 }
 
+int
+package_describe(const char *dir, struct buf *text, struct jtext *ret, enum package_kind *ret_kind,
+		 struct err *reterr)
+{
+	struct err err = { 0 };
+	int code = read_json(dir, "package.json", text, ret, &err);
+
+	*ret_kind = PACKAGE_NODE;
+	if (code < 0 && code != ERR_NOTFOUND)
+		return err_set(reterr, code, "%s", err.text);
+	if (code == 0 &&
+	    jtext_get(jtext_get(*ret, "paperclipPlugin"), "worker").kind == JTEXT_STRING)
+		return 0;
+	*ret_kind = PACKAGE_COMMAND;
+	buf_reset(text);
+	code = read_json(dir, "plugin.json", text, ret, reterr);
+	if (code == ERR_NOTFOUND)
+		err_set(reterr, code, "'%s' is not a plugin package: it has neither a package.json "
+			"with paperclipPlugin.worker nor a plugin.json", dir);
+	return code;
+}
+
+/* A module's id is not known before it is run: it must at least name the key. */
+static bool
+names_key(struct span text, const char *key)
+{
+	size_t n = strlen(key);
+	const char *p = text.ptr, *end = text.ptr + text.len;
+
+	while (p && (p = memmem(p, (size_t)(end - p), key, n))) {
+		if (p > text.ptr && p + n < end && p[-1] == p[n] && strchr("'\"`", *(p + n)))
+			return true;
+		p++;
+	}
+	return false;
+}
+
+bool
+package_has_key(const char *dir, const char *key)
+{
+	struct buf text = BUF_INIT, file = BUF_INIT, name = BUF_INIT;
+	enum package_kind kind;
+	struct jtext manifest, root;
+	bool ret = false;
+
+	if (package_describe(dir, &text, &root, &kind, /* reterr= */ NULL) < 0)
+		goto out;
+	manifest = jtext_get(kind == PACKAGE_NODE ? jtext_get(root, "paperclipPlugin") : root,
+			     "manifest");
+	if (manifest.kind == JTEXT_STRING) {
+		jtext_decode(manifest, &name, /* ret_replaced= */ NULL);
+		if (name.failed || memchr(name.data, '\0', name.len) ||
+		    read_package_file(dir, name.data, &file, /* reterr= */ NULL) < 0)
+			goto out;
+		if (jtext_check(buf_span(&file), JTEXT_DEPTH_MAX, &manifest, NULL) < 0) {
+			ret = names_key(buf_span(&file), key);
+			goto out;
+		}
+	}
+	ret = jtext_is(jtext_get(manifest, "id"), key);
+out:
+	buf_release(&text);
+	buf_release(&file);
+	buf_release(&name);
+	return ret;
+}
+
 static int
 read_command(const char *dir, const struct package_rules *rules, struct words *w,
 	     struct err *reterr)
 {
 	struct buf text = BUF_INIT;
-	struct jtext root, worker;
-	int ret = read_json(dir, "package.json", &text, &root, reterr);
+	enum package_kind kind;
+	struct jtext root;
+	int ret = package_describe(dir, &text, &root, &kind, reterr);
 
-	if (ret == 0) {
-		worker = jtext_get(jtext_get(root, "paperclipPlugin"), "worker");
-		if (worker.kind == JTEXT_STRING) {
-			ret = node_command(dir, worker, rules, w, reterr);
-			goto out;
-		}
-	} else if (ret != ERR_NOTFOUND) {
-		goto out;
-	}
-	buf_reset(&text);
-	ret = read_json(dir, "plugin.json", &text, &root, reterr);
-	if (ret == 0)
+	if (ret == 0 && kind == PACKAGE_NODE)
+		ret = node_command(dir, jtext_get(jtext_get(root, "paperclipPlugin"), "worker"),
+				   rules, w, reterr);
+	else if (ret == 0)
 		ret = own_command(dir, jtext_get(root, "command"), rules, w, reterr);
-	else if (ret == ERR_NOTFOUND)
-		err_set(reterr, ret, "package '%s' has neither a package.json with "
-			"paperclipPlugin.worker nor a plugin.json", dir);
-out:
 	buf_release(&text);
 	return ret;
 }

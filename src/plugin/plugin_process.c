@@ -7,7 +7,7 @@
 #include "config_push.h"
 #include "envdriver/base/err.h"
 #include "host.h"
-#include "package.h"
+#include "envdriver/plugin/package.h"
 #include "plugin_record.h"
 #include "store.h"
 #include "worker_env.h"
@@ -164,6 +164,16 @@ new_host(struct plugin_process *p, struct err *reterr)
 	return host_new(&p->record->plugin, worker_scope(p->worker), &ops, reterr);
 }
 
+/* What plugin.env has for a key is not for whatever package the registry puts
+ * under it. */
+static const char *
+own_key(const struct plugin_record *record)
+{
+	const char *key = record->plugin.key;
+
+	return record->package && package_has_key(record->package, key) ? key : NULL;
+}
+
 struct plugin_process *
 plugin_process_new(const struct plugin_process_shared *shared, const struct plugin_record *record,
 		   struct worker_report *report, uint64_t *next_id,
@@ -171,7 +181,7 @@ plugin_process_new(const struct plugin_process_shared *shared, const struct plug
 {
 	const struct host_plugin *plugin = &record->plugin;
 	struct plugin_process *p = calloc(1, sizeof(*p));
-	char **env = worker_env_new(shared->config, plugin->id, plugin->key, environ, reterr);
+	char **env = worker_env_new(shared->config, plugin->id, own_key(record), environ, reterr);
 	struct package package = { NULL, NULL };
 	bool started = false;
 

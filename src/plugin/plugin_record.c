@@ -8,7 +8,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/registry/registry.h"
-#include "package.h"
+#include "envdriver/plugin/package.h"
 #include "host_scope.h"
 #include "worker_env.h"
 

@@ -104,8 +104,8 @@ worker_env_new(const struct config *config, const char *plugin_id, const char *p
 	struct buf text = BUF_INIT;
 	char **given = NULL, **env = NULL;
 
-	buf_addf(&text, "plugin.env.%s", plugin_key);
-	one = text.failed ? NULL : config_dynamic(config, text.data);
+	buf_addf(&text, "plugin.env.%s", plugin_key ? plugin_key : "");
+	one = text.failed || !plugin_key ? NULL : config_dynamic(config, text.data);
 	pass_named(&passed, one, /* but= */ NULL, own);
 	pass_named(&passed, all, one, own);
 	given = as_block(&passed);

@@ -19,6 +19,8 @@ enum { WORKER_ENV_LIMITS = 4 };
 
 /*
  * "NAME=value" strings, ended by NULL, in one block that the caller frees.
+ * `plugin_key`: as the package itself says, so that no other one is given what is
+ * meant for it; NULL: it says nothing.
  * Variables named by plugin.env and plugin.env.<pluginKey> are taken from
  * `own`; one that is empty or missing there is left out. They win over the
  * fixed ones, but for PAPERCLIP_PLUGIN_ID.

@@ -722,6 +722,60 @@ def test_plugin_registry(t):
     assert t.cli("plugin", "remove", "fix").returncode == 2
 
 
+@limit(90)
+def test_plugin_add_refuses_what_workers_would(t):
+    """The same code looks at the package; what runs is not replaced but with --force."""
+    base = t.dir / "plugins"
+    manifest = {**t.fixture().manifest, "id": "a.mine"}
+    config = {"plugin.dirs": str(base)}
+
+    def add(*options, folder=base / "a", **files):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name.replace("_", ".")).write_text(text, "utf-8")
+        return t.cli("plugin", "add", folder, "--id", "a", *options, config=config)
+
+    own = json.dumps({"manifest": manifest, "command": ["./run.sh"]})
+    done = add(plugin_json=own)
+    assert done.returncode != 0 and "cannot run" in done.stderr, done
+    (base / "a" / "run.sh").mkdir()
+    done = add()
+    assert done.returncode != 0 and "it is not a file" in done.stderr, done
+    (base / "a" / "run.sh").rmdir()
+    (base / "a" / "run.sh").write_text("#!/bin/sh\n", "ascii")
+    done = add()
+    assert done.returncode != 0 and "Permission denied" in done.stderr, done
+    (base / "a" / "run.sh").chmod(0o755)
+    assert add().returncode == 0
+    before = t.redis.client.hgetall("envdriver:plugin:a")
+    done = add(package_json="{ // a comment")
+    assert done.returncode != 0 and "package.json" in done.stderr, done
+    outside = t.dir / "outside"
+    done = add(folder=outside, plugin_json=own)
+    assert done.returncode != 0 and "plugin.dirs" in done.stderr, done
+    assert t.redis.client.hgetall("envdriver:plugin:a") == before
+    assert add("--force", folder=outside).returncode == 0
+    # Modules as the original reads them.
+    text = json.dumps(manifest)
+    modules = {
+        "prints.mjs": f"console.log('loading'); export default {text}",
+        "stays.mjs": f"setInterval(() => {{}}, 1000); export default {text}",
+        "named.mjs": f"export const manifest = {text}",
+        "exports.cjs": f"exports.manifest = {text}",
+        "esmodule.cjs": "Object.defineProperty(exports, '__esModule', {value: true}); "
+        f"exports.default = {text}",
+    }
+    node = base / "node"
+    node.mkdir()
+    (node / "worker.mjs").write_text("", "ascii")
+    for name, source in modules.items():
+        (node / name).write_text(source, "utf-8")
+        package = {"paperclipPlugin": {"manifest": f"./{name}", "worker": "./worker.mjs"}}
+        done = add(folder=node, package_json=json.dumps(package))
+        assert done.returncode == 0, (name, done)
+        assert json.loads(t.redis.client.hget("envdriver:plugin:a", "manifest")) == manifest, name
+
+
 def test_instances_are_compared(t):
     client = t.redis.client
     t.install(t.fixture(), "fix")

@@ -11,6 +11,7 @@
 #define ENVDRIVER_PLUGIN_PACKAGE_H
 
 #include "envdriver/base/buf.h"
+#include "envdriver/base/jtext.h"
 
 struct err;
 
@@ -28,6 +29,18 @@ struct package_rules {
 	const char *path;	/* the worker's PATH */
 };
 
+enum package_kind {
+	PACKAGE_NODE,		/* package.json, whose paperclipPlugin names worker and manifest */
+	PACKAGE_COMMAND,	/* plugin.json: command and manifest */
+};
+
+/* Which of the two files says what the package is, and what it holds: package.json
+ * when it names a worker, else plugin.json. `text` owns `ret`. */
+int package_describe(const char *dir, struct buf *text, struct jtext *ret,
+		     enum package_kind *ret_kind, struct err *reterr);
+/* The package's own manifest has that id; of one in JavaScript, which is not run
+ * for this: it names it. */
+bool package_has_key(const char *dir, const char *key);
 /* ERR_NOTFOUND, ERR_DENIED or ERR_INVALID say what is wrong with which file. */
 int package_open(const char *folder, const struct package_rules *rules, struct package *ret,
 		 struct err *reterr);
