@@ -206,6 +206,10 @@ const struct config_param config_params[] = {
 	NUMBER(SIZE, "plugin.limit.core", "0", 0, 1024 * GiB,
 	       "Largest core file of a plugin process (RLIMIT_CORE)"),
 
+	{.name = "core.dumps",
+	 .type = CONFIG_BOOL,
+	 .def = "false",
+	 .help = "Whether the worker's memory can be dumped and traced by its own user"},
 	STRING("lock.dir", NULL, 1, TEXT_MAX, wrong_path,
 	       "Folder of the lock that refuses a second worker of one instance.id on this host"),
 	STRING("secrets.dir", NULL, 1, TEXT_MAX, wrong_path,

@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -346,6 +347,19 @@ release_all(struct service *s)
 }
 #endif
 
+/* The memory holds passwords, and plugins run as the same user. The sanitizers
+ * and valgrind look into it themselves. */
+static void
+close_memory(const struct config *config)
+{
+#ifdef ENVDRIVER_TEST
+	(void)config;
+#else
+	if (!config_bool(config, "core.dumps"))
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
 int
 service_run(struct cli *cli, const struct config *config, const struct service_hooks *hooks)
 {
@@ -356,6 +370,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	struct err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
+	close_memory(config);
 	family_start();
 	log_start_writer();
 	/* librdkafka has a dozen threads and more: each would get an arena. */
