@@ -37,7 +37,7 @@ override CPPFLAGS += -Iinclude -iquote src -DENVDRIVER_VERSION='"$(VERSION)"' \
 libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 
 # The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
-folders := base avro redis registry plugin claim kafka command result engine cli client audit \
+folders := base avro redis registry rpc plugin claim kafka command result engine cli client audit \
 	worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
 	config_value crash digest err family findings jtext jtext_text log log_once log_writer \
@@ -47,10 +47,11 @@ avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape sche
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts
 registry := heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
-plugin := channel config_push deadline execlog frame handshake host host_params host_reply \
-	host_scope host_state host_stream limiter managed message_reader package parse_job \
-	plugin_call plugin_process plugin_record rpc scope spawn stderr_pipe stderr_tail store \
-	supervisor supervisor_table worker worker_env worker_record worker_report
+rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe \
+	stderr_tail
+plugin := config_push execlog host host_params host_reply host_scope host_state host_stream \
+	limiter managed package plugin_call plugin_process plugin_record scope store supervisor \
+	supervisor_table worker worker_env worker_record worker_report
 claim := claim claims claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue \

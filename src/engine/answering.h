@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "envdriver/kafka/event.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "envdriver/result/result.h"
 
 struct command;

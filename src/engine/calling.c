@@ -15,7 +15,7 @@
 #include "envdriver/command/command.h"
 #include "envdriver/command/request.h"
 #include "envdriver/kafka/best_effort.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "envdriver/plugin/supervisor.h"
 #include "orphan_record.h"
 #include "orphans.h"

@@ -19,7 +19,7 @@
 #include "envdriver/base/metrics.h"
 #include "envdriver/claim/claims.h"
 #include "envdriver/command/command.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "envdriver/plugin/supervisor.h"
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"

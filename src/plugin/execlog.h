@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "scope.h"
 
 /* Of one notification, in UTF-16 units. */

@@ -16,7 +16,7 @@
 #include "envdriver/base/buf.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/log.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "host_state.h"
 #include "scope.h"
 

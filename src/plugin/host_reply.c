@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 enum { KEEP_MAX = 1 << 20 };	/* a larger line is given back */
 

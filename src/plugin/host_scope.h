@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "envdriver/base/buf.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "host_params.h"
 #include "scope.h"
 

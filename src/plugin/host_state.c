@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "host_params.h"
 #include "host_reply.h"
 

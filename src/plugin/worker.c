@@ -6,9 +6,9 @@
 
 #include "envdriver/base/err.h"
 #include "execlog.h"
-#include "handshake.h"
-#include "spawn.h"
-#include "stderr_pipe.h"
+#include "envdriver/rpc/handshake.h"
+#include "envdriver/rpc/spawn.h"
+#include "envdriver/rpc/stderr_pipe.h"
 
 enum phase {
 	IN_HANDSHAKE,		/* initialize is pending */

@@ -15,8 +15,8 @@
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/jtext.h"
-#include "channel.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/channel.h"
+#include "envdriver/rpc/rpc.h"
 #include "scope.h"
 
 struct err;

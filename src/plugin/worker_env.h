@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-#include "spawn.h"
+#include "envdriver/rpc/spawn.h"
 
 struct config;
 struct err;

@@ -6,7 +6,7 @@
 #include "envdriver/base/utf8.h"
 #include "envdriver/plugin/plugin_event.h"
 #include "host.h"
-#include "spawn.h"
+#include "envdriver/rpc/spawn.h"
 #include "supervisor_table.h"
 #include "worker.h"
 

@@ -15,7 +15,7 @@
 
 #include "answer_read.h"
 #include "answer_reader.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 enum { EXIT_CODE, SIGNAL, TIMED_OUT, STDOUT, STDERR, METADATA, FIELDS, TEXT_MAX = 64 };
 

@@ -10,7 +10,7 @@
 #include "answer_reader.h"
 #include "envdriver/command/command.h"
 #include "envdriver/command/operation.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 /* Metadata lies one level deep in a command's `lease`. */
 enum { METADATA_DEPTH_MAX = JTEXT_DEPTH_MAX - 1 };

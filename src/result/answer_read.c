@@ -5,7 +5,7 @@
 
 #include "answer_reader.h"
 #include "envdriver/command/command.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 /* --- ends without a result --- */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "envdriver/command/command.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "envdriver/result/result.h"
 
 struct span

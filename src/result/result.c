@@ -7,7 +7,7 @@
 #include "envdriver/avro/schema.h"
 #include "envdriver/base/err.h"
 #include "envdriver/command/command.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "result_job.h"
 
 struct result_ctx *

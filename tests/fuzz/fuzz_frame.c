@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes from a plugin's stdout, in reads of any size: lines, messages. */
 #include "envdriver/base/jtext.h"
-#include "plugin/frame.h"
-#include "envdriver/plugin/rpc.h"
+#include "rpc/frame.h"
+#include "envdriver/rpc/rpc.h"
 #include "fuzz.h"
 
 enum { LINE_MAX_BYTES = 256 };

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
-#include "plugin/channel.h"
+#include "envdriver/rpc/channel.h"
 
 enum { CHANNEL_LINE_MAX = 2 << 20 };
 

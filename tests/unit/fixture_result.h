@@ -8,7 +8,7 @@
 
 #include "unit.h"
 
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "envdriver/result/result.h"
 #include "fixture.h"
 

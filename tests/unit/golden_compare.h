@@ -8,7 +8,7 @@
 
 #include "unit.h"
 
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "golden_json.h"
 
 /* Where we differ from the recording, and why. */

@@ -15,7 +15,7 @@
 #include "envdriver/kafka/source.h"
 #include "envdriver/result/deadletter.h"
 #include "fixture_result.h"
-#include "plugin/frame.h"
+#include "rpc/frame.h"
 #include "registry/registry_record.h"
 
 /* What the cases work on, made while there is memory. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "plugin/deadline.h"
+#include "envdriver/rpc/deadline.h"
 #include "alloc_rig.h"
 
 enum { STEPS = 12, MANY = 2000, NONE = -1 };

@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "envdriver/base/clock.h"
-#include "plugin/frame.h"
+#include "rpc/frame.h"
 #include "alloc_rig.h"
 
 #define FFFD "\xef\xbf\xbd"

@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "channel_rig.h"
-#include "plugin/parse_job.h"
+#include "rpc/parse_job.h"
 
 enum { LONG = CHANNEL_LINE_MAX - 100 };
 

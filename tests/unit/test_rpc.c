@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 #define V "\"jsonrpc\":\"2.0\""
 

@@ -3,7 +3,7 @@
 
 #include "plugin/execlog.h"
 #include "plugin/scope.h"
-#include "plugin/stderr_tail.h"
+#include "rpc/stderr_tail.h"
 #include "alloc_rig.h"
 
 #define NOTHING UINT64_MAX

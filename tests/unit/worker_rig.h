@@ -17,7 +17,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "plugin/config_push.h"
-#include "plugin/spawn.h"
+#include "envdriver/rpc/spawn.h"
 #include "plugin/worker.h"
 
 #define V "{\"jsonrpc\":\"2.0\""

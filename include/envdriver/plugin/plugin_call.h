@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 struct plugin_call;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 #include <stddef.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "handshake.h"
+#include "envdriver/rpc/handshake.h"
 
 #include "envdriver/base/jtext.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 enum { METHODS_MAX = 64, NAME_MAX_LEN = 64 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "stderr_pipe.h"
+#include "envdriver/rpc/stderr_pipe.h"
 
 #include <stdlib.h>
 #include <unistd.h>

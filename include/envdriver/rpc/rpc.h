@@ -5,8 +5,8 @@
  *
  * Owns the error codes. Knows nothing of pipes or of time.
  */
-#ifndef ENVDRIVER_PLUGIN_RPC_H
-#define ENVDRIVER_PLUGIN_RPC_H
+#ifndef ENVDRIVER_RPC_RPC_H
+#define ENVDRIVER_RPC_RPC_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,8 +5,8 @@
  *
  * Owns a heap of pointers to them. Knows nothing of clocks.
  */
-#ifndef ENVDRIVER_PLUGIN_DEADLINE_H
-#define ENVDRIVER_PLUGIN_DEADLINE_H
+#ifndef ENVDRIVER_RPC_DEADLINE_H
+#define ENVDRIVER_RPC_DEADLINE_H
 
 #include <stdbool.h>
 #include <stddef.h>

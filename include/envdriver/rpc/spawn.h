@@ -8,8 +8,8 @@
  * dies with us (PR_SET_PDEATHSIG) and cannot gain privileges. What it started
  * ends with it (family.h). Knows nothing of plugins.
  */
-#ifndef ENVDRIVER_PLUGIN_SPAWN_H
-#define ENVDRIVER_PLUGIN_SPAWN_H
+#ifndef ENVDRIVER_RPC_SPAWN_H
+#define ENVDRIVER_RPC_SPAWN_H
 
 #include <stdbool.h>
 #include <stddef.h>

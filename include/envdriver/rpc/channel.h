@@ -8,19 +8,19 @@
  * during a turn of the loop goes out in one write before the loop waits. Knows
  * nothing of processes or companies.
  */
-#ifndef ENVDRIVER_PLUGIN_CHANNEL_H
-#define ENVDRIVER_PLUGIN_CHANNEL_H
+#ifndef ENVDRIVER_RPC_CHANNEL_H
+#define ENVDRIVER_RPC_CHANNEL_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <uv.h>
 
-#include "container_of.h"
+#include "envdriver/base/container_of.h"
 #include "deadline.h"
 #include "envdriver/base/buf.h"
 #include "envdriver/base/hash.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 struct channel;
 struct err;

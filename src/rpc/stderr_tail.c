@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stderr_tail.h"
 
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 enum {
 	/* A UTF-16 unit takes at most 3 bytes of UTF-8. */

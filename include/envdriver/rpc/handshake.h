@@ -5,8 +5,8 @@
  *
  * Owns nothing. Knows nothing of pipes or of time.
  */
-#ifndef ENVDRIVER_PLUGIN_HANDSHAKE_H
-#define ENVDRIVER_PLUGIN_HANDSHAKE_H
+#ifndef ENVDRIVER_RPC_HANDSHAKE_H
+#define ENVDRIVER_RPC_HANDSHAKE_H
 
 #include <stdbool.h>
 

@@ -6,8 +6,8 @@
  * Owns the pipe, the begun line and the tail. A position counts the bytes
  * written to stderr so far. Knows nothing of calls or companies.
  */
-#ifndef ENVDRIVER_PLUGIN_STDERR_PIPE_H
-#define ENVDRIVER_PLUGIN_STDERR_PIPE_H
+#ifndef ENVDRIVER_RPC_STDERR_PIPE_H
+#define ENVDRIVER_RPC_STDERR_PIPE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,8 +6,8 @@
  * line allowed. Knows nothing of JSON, of pipes or of time. What is not UTF-8
  * becomes U+FFFD before a line is handed over, as Node's decoder has it.
  */
-#ifndef ENVDRIVER_PLUGIN_FRAME_H
-#define ENVDRIVER_PLUGIN_FRAME_H
+#ifndef ENVDRIVER_RPC_FRAME_H
+#define ENVDRIVER_RPC_FRAME_H
 
 #include <stdbool.h>
 #include <stddef.h>

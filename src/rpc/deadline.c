@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "deadline.h"
+#include "envdriver/rpc/deadline.h"
 
 #include <stdlib.h>
 

@@ -6,14 +6,14 @@
  * Owns the pipe, the bytes of the begun line, and a long line that a thread
  * parses. Knows nothing of calls or ids.
  */
-#ifndef ENVDRIVER_PLUGIN_MESSAGE_READER_H
-#define ENVDRIVER_PLUGIN_MESSAGE_READER_H
+#ifndef ENVDRIVER_RPC_MESSAGE_READER_H
+#define ENVDRIVER_RPC_MESSAGE_READER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 struct err;
 struct message_reader;

@@ -5,13 +5,13 @@
  *
  * Owns the line's memory. Knows nothing of pipes or calls.
  */
-#ifndef ENVDRIVER_PLUGIN_PARSE_JOB_H
-#define ENVDRIVER_PLUGIN_PARSE_JOB_H
+#ifndef ENVDRIVER_RPC_PARSE_JOB_H
+#define ENVDRIVER_RPC_PARSE_JOB_H
 
 #include <stdbool.h>
 #include <uv.h>
 
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 
 /* From here on it is worth a thread. */
 enum { PARSE_JOB_MIN = 1 << 20 };

@@ -6,8 +6,8 @@
  * Owns the last lines, and counts all bytes so far: a position in stderr is
  * such a count. Knows nothing of companies.
  */
-#ifndef ENVDRIVER_PLUGIN_STDERR_TAIL_H
-#define ENVDRIVER_PLUGIN_STDERR_TAIL_H
+#ifndef ENVDRIVER_RPC_STDERR_TAIL_H
+#define ENVDRIVER_RPC_STDERR_TAIL_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "channel.h"
+#include "envdriver/rpc/channel.h"
 
 #include <inttypes.h>
 #include <stdio.h>
