@@ -44,7 +44,7 @@ base := backoff base64 buf clock config config_load config_mask config_params co
 	metrics nearest redis_url service_link units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
-redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts
+redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
 registry := heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
 rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe \
@@ -60,9 +60,9 @@ kafka := best_effort client client_conf client_error cluster consumer consumer_b
 command := command command_check operation outcome request request_secret
 result := answer answer_config answer_execute answer_lease answer_read answer_reader deadletter \
 	plugin_event_record result result_drivers result_log result_record stored_answer
-engine := answering calling claiming command_log committing core decoding dispatch engine entry held intake \
-	large_output leaving orphan_record orphan_scan orphans partition rebalance redis_watch resolver scheduler sealing shutdown \
-	share stall startup status unread watching window
+engine := answering calling claiming command_log committing core decoding dispatch engine \
+	entry held intake large_output leaving orphan_record orphan_scan orphans partition rebalance \
+	resolver scheduler sealing shutdown share stall startup status unread watching window
 cli := cell cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table layout
 client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read place_offsets \
 	preflight preflight_kafka publish_build reader reader_parse record record_filter \

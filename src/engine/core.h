@@ -26,7 +26,7 @@
 #include "envdriver/kafka/topic.h"
 #include "envdriver/result/result.h"
 #include "partition.h"
-#include "redis_watch.h"
+#include "envdriver/redis/redis_watch.h"
 
 struct best_effort;
 struct claims;

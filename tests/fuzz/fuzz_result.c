@@ -8,7 +8,7 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/command/command.h"
 #include "envdriver/kafka/event.h"
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "envdriver/result/result.h"
 #include "fuzz.h"
 

@@ -2,7 +2,7 @@
 /* The forms that plugins give to the fields of an Execute that ended. */
 #include "unit.h"
 
-#include "envdriver/plugin/rpc.h"
+#include "envdriver/rpc/rpc.h"
 #include "envdriver/result/result.h"
 #include "fixture.h"
 #include "result/answer.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "engine/redis_watch.h"
+#include "envdriver/redis/redis_watch.h"
 #include "envdriver/base/buf.h"
 
 /* What is seen, at what time, and what /readyz says then. */

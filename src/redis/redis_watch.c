@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "redis_watch.h"
+#include "envdriver/redis/redis_watch.h"
 
 #include <stdio.h>
 #include <string.h>

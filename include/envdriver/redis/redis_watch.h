@@ -8,8 +8,8 @@
  * is not permitted ends it, the greeting is): not ready until it stays. Knows
  * nothing of the engine; times are clock_mono_ms.
  */
-#ifndef ENVDRIVER_ENGINE_REDIS_WATCH_H
-#define ENVDRIVER_ENGINE_REDIS_WATCH_H
+#ifndef ENVDRIVER_REDIS_REDIS_WATCH_H
+#define ENVDRIVER_REDIS_REDIS_WATCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
