@@ -40,33 +40,32 @@ libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 folders := base avro redis registry rpc plugin claim kafka command result engine cli client audit \
 	worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
-	config_value crash digest err family findings jtext jtext_text log log_once log_writer \
-	metrics nearest redis_url service_link units utf8
+	config_value crash digest err family findings jtext jtext_text log log_once log_writer metrics \
+	nearest redis_url service_link units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
 registry := heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
-rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe \
-	stderr_tail
+rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe stderr_tail
 plugin := config_push execlog host host_params host_reply host_scope host_state host_stream \
 	limiter managed package plugin_call plugin_process plugin_record scope store supervisor \
 	supervisor_table worker worker_env worker_record worker_report
 claim := claim claims claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
-	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue \
-	consumer_rebalance consumer_state event group_meta offset_metadata offsets produce \
-	publisher publisher_producer publisher_reconcile publisher_thread topic txn
+	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \
+	consumer_state event group_meta offset_metadata offsets produce publisher publisher_producer \
+	publisher_reconcile publisher_thread topic txn
 command := command command_check operation outcome request request_secret
 result := answer answer_config answer_execute answer_lease answer_read answer_reader deadletter \
 	plugin_event_record result result_drivers result_log result_record stored_answer
-engine := answering calling claiming command_log committing core decoding dispatch engine \
-	entry held intake large_output leaving orphan_record orphan_scan orphans partition rebalance \
-	resolver scheduler sealing shutdown share stall startup status unread watching window
+engine := answering calling claiming command_log committing core decoding dispatch engine entry \
+	held intake large_output leaving orphan_record orphan_scan orphans partition rebalance resolver \
+	scheduler sealing shutdown share stall startup status unread watching window
 cli := cell cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table layout
 client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read place_offsets \
-	preflight preflight_kafka publish_build reader reader_parse record record_filter \
-	record_list send topics_plan wait
+	preflight preflight_kafka publish_build reader reader_parse record record_filter record_list send \
+	topics_plan wait
 audit := audit audit_read entries finding id_store ledger outputs report scan
 worker := dev_servers http_peers http_server instance_lock service
 commands := audit config dev drivers exec plugin publish publish_ops replay topics watch worker
@@ -78,16 +77,16 @@ tests/lib := c11_threads fake_plugin
 tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
 	golden_compare golden_json worker_rig $(addprefix test_,alloc answer answer_execute avro_field \
 	avro_json backoff base64 buf cell channel claim cli client_conf client_error clock command \
-	command_check config \
-	config_print deadletter deadline digest entries entry err event exec_output frame golden_pure \
-	group_meta host http_client http_server instance jtext jtext_text ledger limiter log log_once \
-	manifest metrics nearest operation package parse_job plugin_call plugin_event_record \
-	prescan reader_parse redis_url redis_watch registry request request_secret resolver result result_drivers \
-	result_log rpc scheduler schema schema_ids schema_names schema_text scope share \
-	service_link stored_answer supervisor_table txn units window worker worker_end)
+	command_check config config_print deadletter deadline digest entries entry err event exec_output \
+	frame golden_pure group_meta host http_client http_server instance jtext jtext_text ledger \
+	limiter log log_once manifest metrics nearest operation package parse_job plugin_call \
+	plugin_event_record prescan reader_parse redis_url redis_watch registry request request_secret \
+	resolver result result_drivers result_log rpc scheduler schema schema_ids schema_names \
+	schema_text scope share service_link stored_answer supervisor_table txn units window worker \
+	worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
-	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check \
-	redis_rig registry_check supervisor_check supervisor_rig
+	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check redis_rig \
+	registry_check supervisor_check supervisor_rig
 tests/fuzz := replay $(addprefix fuzz_,avro_json claim command config events execlog frame jtext \
 	manifest prescan registry registry_schema result rpc window)
 tests/bench := driver echo kit peer peer_plugin peer_record
