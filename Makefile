@@ -102,7 +102,6 @@ tables := $(BUILD)/tests/unit/fixture_plugins.o
 replay := $(if $(filter-out fuzzer,$(or $(SAN),none)),$(BUILD)/tests/fuzz/replay.o)
 objects := $(BUILD)/src/main.o $(lib_objects) $(BUILD)/tests/golden/call.o $(foreach f,tests/lib \
 	plugins/local tests/unit tests/integration tests/fuzz tests/bench,$(call in,$f,$($f)))
-
 plugin := $(BUILD)/plugins/local/envdriver-local
 package := $(addprefix $(BUILD)/plugins/local/,plugin.json README.md)
 unit_programs := $(patsubst %,$(BUILD)/tests/%,$(filter test_%,$(tests/unit)))
@@ -143,7 +142,6 @@ $(BUILD)/envdriver $(plugin) $(unit_programs) $(check_programs) $(fuzz_programs)
 		$(other_programs): $(if $(filter thread,$(SAN)),$(BUILD)/tests/lib/c11_threads.o)
 	$(call say,LD      $@)
 	$(Q)$(call link,$^)
-
 $(lib): $(lib_objects) $(BUILD)/schema_data.o
 $(rigs): $(call in,tests/unit,$(filter-out test_% %_plugins alloc_rig,$(tests/unit))) $(call in,tests,$\
 	lib/fake_plugin $(addprefix integration/,fake_redis instance_rig redis_rig supervisor_rig))
@@ -153,14 +151,12 @@ $(lib) $(rigs):
 
 $(BUILD)/schema_data.c: scripts/embed-schemas $(schemas:%=schemas/%.avsc)
 	$(Q)mkdir -p $(@D); scripts/embed-schemas $(filter %.avsc,$^) >$@.tmp && mv $@.tmp $@
-
 $(BUILD)/schema_data.o: $(BUILD)/schema_data.c
 $(objects): $(BUILD)/%.o: %.c
 $(objects) $(BUILD)/schema_data.o:
 	$(call say,CC      $<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 -include $(objects:.o=.d)
-
 $(package): $(BUILD)/%: %
 	$(Q)install -D -m 644 $< $@
 
@@ -170,26 +166,21 @@ $(BUILD)/without/%: tests/lib/harness/without.py $(BUILD)/src/main.o $(checks) $
 	$(Q)python3 -B $< $(notdir $(@D)) $@.c
 	$(Q)$(CC) $(addprefix -iquote src/,$(folders)) $(CPPFLAGS) $(CFLAGS) -c -o $@.o $@.c
 	$(Q)$(call link,$@.o $(filter %/$(@F:envdriver=main).o,$^) $(alloc) $(rigs) $(lib))
-
 # What they build and run: tests/lib/harness/targets.py.
 suites := check check-fault check-model check-rdkafka-newest check-thread check-unit \
 	check-valgrind coverage soak soak-long fuzz bench
 $(suites):
 	$(Q)tests/run $@
-
 demo:
 	$(Q)scripts/setup --demo
 	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all
 	$(Q)scripts/demo
-
 lint: all
 	$(Q)scripts/check-deps $(objects:$(BUILD)/%.o=%.c) $(schemas:%=schemas/%.avsc)
 	$(Q)scripts/check-size && scripts/check-docs && scripts/check-tables
 	$(Q)$(if $(SAN),,scripts/check-hardening $(BUILD)/envdriver $(plugin))
-
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
-
 local = $(DESTDIR)$(PREFIX)/lib/envdriver/plugins/local
 install: all
 	install -D -m 755 $(BUILD)/envdriver $(DESTDIR)$(PREFIX)/bin/envdriver
