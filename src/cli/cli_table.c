@@ -159,8 +159,11 @@ add_cell(struct cli_table *t, size_t i, struct span text, bool coloured)
 	buf_release(&cut);
 	if (i + 1 == t->layout.n_shown)
 		return;
-	for (; width < s->width + LAYOUT_GAP; width++)
-		buf_addch(&t->out, ' ');
+	/* One that is wider than its column, which piped tables do not cut, has
+	 * its gap, too. */
+	if (width < s->width)
+		buf_addf(&t->out, "%*s", (int)(s->width - width), "");
+	buf_addf(&t->out, "%*s", LAYOUT_GAP, "");
 }
 
 /* The last cell, on as many lines as it takes. */
