@@ -102,19 +102,6 @@ record_filter_check(const struct cli *cli, struct err *reterr)
 	return 0;
 }
 
-bool
-record_filter_given(const struct cli *cli)
-{
-	static const char *const options[] = {
-		"command", "lease", "environment", "company", "operation", "status",
-	};
-
-	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
-		if (cli_has(cli, options[i]))
-			return true;
-	return false;
-}
-
 static bool
 is_id(const struct cli *cli, const char *option, struct span is)
 {

@@ -87,7 +87,7 @@ calling_trace(const struct entry *e, struct trace *ret)
 	};
 }
 
-struct chosen
+static struct chosen
 calling_chosen(const struct entry *e)
 {
 	struct chosen c = { SPAN_NULL, SPAN_NULL, SPAN_NULL };

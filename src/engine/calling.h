@@ -33,7 +33,6 @@ void calling_close(struct engine *eng, struct entry *e);
 
 /* What the final event says of the call. Both borrow from the entry. */
 void calling_trace(const struct entry *e, struct trace *ret);
-struct chosen calling_chosen(const struct entry *e);
 /* Builds the event of an end without an answer into e->events. Negative: out of
  * memory, which was reported. */
 int calling_fail(struct engine *eng, struct entry *e, const struct outcome *o);

@@ -10,7 +10,7 @@
 #include "scheduler.h"
 #include "window.h"
 
-void
+static void
 partition_free(struct partition *p)
 {
 	if (!p)

@@ -56,8 +56,6 @@ struct partitions {
  * scheduler pushes to `runnable`, borrowed. NULL when out of memory. */
 struct partition *partition_new(const struct assigned *a, int64_t recorded,
 				struct entry_list *runnable);
-/* All entries must have been removed. Accepts NULL. */
-void partition_free(struct partition *p);
 
 /* At the end: entries come in log order. */
 void partition_add(struct partition *p, struct entry *e);

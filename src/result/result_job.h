@@ -75,8 +75,6 @@ bool (*result_record_own(enum topic topic))(const struct result_job *, avro_valu
 int result_record_emit(struct result_job *job, enum topic topic, size_t limit,
 		       struct events *ret);
 
-/* The end of the first `max` bytes of `text`, between two characters. */
-size_t result_log_cut(struct span text, size_t max);
 /* Decides what of each stream is shown; the rest goes out as FINAL records,
  * appended to `ret`, in several sets when they are too much for one. */
 int result_log_final(struct result_job *job, struct events *ret);

@@ -7,6 +7,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/digest.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/utf8.h"
 #include "envdriver/command/command.h"
 #include "result_job.h"
 
@@ -17,18 +18,6 @@ enum {
 };
 
 static const char *const stream_names[RESULT_STREAMS] = { "STDOUT", "STDERR" };
-
-size_t
-result_log_cut(struct span text, size_t max)
-{
-	size_t n = max;
-
-	if (text.len <= max)
-		return text.len;
-	while (n && ((unsigned char)text.ptr[n] & 0xc0) == 0x80)
-		n--;
-	return n;
-}
 
 /* One ExecutionLog record. */
 struct piece {
@@ -77,7 +66,7 @@ emit_stream(struct result_job *job, enum result_stream_id stream, struct events 
 	int r;
 
 	while (rest.len) {
-		p.text = (struct span){ rest.ptr, result_log_cut(rest, piece_max(job->ctx)) };
+		p.text = (struct span){rest.ptr, utf8_cut(rest.ptr, rest.len, piece_max(job->ctx))};
 		p.last = p.text.len == rest.len;
 		/* Full: the rest goes out in a transaction of its own. */
 		if (ret->packed.len + p.text.len + HEAD > job->ctx->limits.set_bytes &&
@@ -108,7 +97,7 @@ result_log_final(struct result_job *job, struct events *ret)
 	for (i = 0; i < RESULT_STREAMS; i++) {
 		struct result_stream *s = &job->streams[i];
 
-		s->shown = result_log_cut(s->text, shown);
+		s->shown = utf8_cut(s->text.ptr, s->text.len, shown);
 		if (s->shown == s->text.len)
 			continue;
 		if (!digest_sha256_hex(s->text, s->sha256))
@@ -134,7 +123,7 @@ result_live(struct result_ctx *ctx, const struct result_live *piece, struct even
 	struct span rest = piece->text;
 
 	while (rest.len) {
-		p.text = (struct span){ rest.ptr, result_log_cut(rest, piece_max(ctx)) };
+		p.text = (struct span){ rest.ptr, utf8_cut(rest.ptr, rest.len, piece_max(ctx)) };
 		p.sequence = *piece->sequence;
 		p.byte_offset = *piece->byte_offset;
 		if (emit_piece(&job, &p, ret) < 0)

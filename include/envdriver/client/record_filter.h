@@ -29,8 +29,6 @@ struct record;
 
 /* ERR_INVALID: a value that no record can have; names the nearest right one. */
 int record_filter_check(const struct cli *cli, struct err *reterr);
-/* Whether one of these options was given. */
-bool record_filter_given(const struct cli *cli);
 /* Whether the record passes them. */
 bool record_wanted(const struct record *r, const struct cli *cli);
 
