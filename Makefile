@@ -37,8 +37,8 @@ override CPPFLAGS += -Iinclude -iquote src -DENVDRIVER_VERSION='"$(VERSION)"' \
 libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 
 # The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
-folders := base avro redis registry rpc plugin claim kafka command result engine cli client audit \
-	worker commands
+folders := base avro redis registry secret rpc plugin claim kafka command result engine cli client \
+	audit worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
 	config_value crash digest err family findings jtext jtext_text log log_once log_writer metrics \
 	nearest redis_url service_link units utf8
@@ -47,6 +47,7 @@ avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape sche
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
 registry := heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
+secret := mask
 rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe stderr_tail
 plugin := config_push execlog host host_params host_reply host_scope host_state host_stream \
 	limiter managed package plugin_call plugin_process plugin_record scope store supervisor \
@@ -79,7 +80,7 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	avro_json backoff base64 buf cell channel claim cli client_conf client_error clock command \
 	command_check config config_print deadletter deadline digest entries entry err event exec_output \
 	frame golden_pure group_meta host http_client http_server instance jtext jtext_text ledger \
-	limiter log log_once manifest metrics nearest operation package parse_job plugin_call \
+	limiter log log_once manifest mask metrics nearest operation package parse_job plugin_call \
 	plugin_event_record prescan reader_parse redis_url redis_watch registry request request_secret \
 	resolver result result_drivers result_log rpc scheduler schema schema_ids schema_names \
 	schema_text scope share service_link stored_answer supervisor_table txn units window worker \
