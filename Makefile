@@ -47,7 +47,7 @@ avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape sche
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
 registry := heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
-secret := mask
+secret := mask secret_file secret_source
 rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe stderr_tail
 plugin := config_push execlog host host_params host_reply host_scope host_state host_stream \
 	limiter managed package plugin_call plugin_process plugin_record scope store supervisor \
@@ -83,8 +83,8 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	limiter log log_once manifest mask metrics nearest operation package parse_job plugin_call \
 	plugin_event_record prescan reader_parse redis_url redis_watch registry request request_secret \
 	resolver result result_drivers result_log rpc scheduler schema schema_ids schema_names \
-	schema_text scope share service_link stored_answer supervisor_table txn units window worker \
-	worker_end)
+	schema_text scope secret_source share service_link stored_answer supervisor_table txn units \
+	window worker worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check redis_rig \
 	registry_check supervisor_check supervisor_rig

@@ -11,17 +11,35 @@ enum { FIRST_CAP = 64 };
 void
 buf_release(struct buf *b)
 {
+	if (b->wipes && b->data)
+		explicit_bzero(b->data, b->cap);
 	free(b->data);
-	*b = (struct buf)BUF_INIT;
+	*b = (struct buf){ .wipes = b->wipes };
 }
 
 void
 buf_reset(struct buf *b)
 {
+	if (b->wipes && b->data)
+		explicit_bzero(b->data, b->cap);
 	b->len = 0;
 	b->failed = false;
 	if (b->data)
 		b->data[0] = '\0';
+}
+
+/* realloc, which would leave behind what it moves. */
+static char *
+move_wiping(struct buf *b, size_t cap)
+{
+	char *data = malloc(cap);
+
+	if (data && b->data) {
+		memcpy(data, b->data, b->len + 1);
+		explicit_bzero(b->data, b->cap);
+		free(b->data);
+	}
+	return data;
 }
 
 bool
@@ -38,7 +56,7 @@ buf_reserve(struct buf *b, size_t more)
 		return true;
 	while (cap < b->len + more + 1)
 		cap *= 2;
-	data = realloc(b->data, cap);
+	data = b->wipes ? move_wiping(b, cap) : realloc(b->data, cap);
 	if (!data) {
 		b->failed = true;
 		return false;
@@ -120,6 +138,6 @@ buf_take(struct buf *b, size_t *ret_len)
 	data = b->data;
 	if (ret_len)
 		*ret_len = b->len;
-	*b = (struct buf)BUF_INIT;
+	*b = (struct buf){ .wipes = b->wipes };
 	return data;
 }

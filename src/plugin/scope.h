@@ -17,13 +17,16 @@
 #include "envdriver/base/buf.h"
 #include "envdriver/base/hash.h"
 
-/* One call; lives in its owner's struct. The first four are set before
+struct mask;
+
+/* One call; lives in its owner's struct. The first five are set before
  * scope_begin and stay as they are until scope_end. */
 struct scope_entry {
 	const char *invocation_id;	/* NULL: the call has no envelope */
 	struct span company;		/* trimmed; empty: none */
 	struct span command_id;
 	bool wants_log;			/* an execute.log route */
+	struct mask *mask;		/* of the secrets in its request; NULL: none */
 
 	bool settled;			/* answered to its caller, still at work */
 	bool latched;			/* its route was closed for good */

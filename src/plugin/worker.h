@@ -86,7 +86,7 @@ struct worker *worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint6
 
 /*
  * One call of a method, on behalf of one company. `rpc.method`,
- * `rpc.timeout_ms`, `rpc.spent_ms`, the first four of `scope` and the functions
+ * `rpc.timeout_ms`, `rpc.spent_ms`, the first five of `scope` and the functions
  * are set by the owner and stay until on_gone.
  */
 struct worker_invocation {

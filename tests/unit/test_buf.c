@@ -153,6 +153,28 @@ test_failed(void **state)
 	buf_release(&b);
 }
 
+static void
+test_wipes(void **state)
+{
+	struct buf b = BUF_WIPES;
+	char *before;
+
+	(void)state;
+	buf_adds(&b, "a secret");
+	before = b.data;
+	buf_reset(&b);
+	assert_ptr_equal(b.data, before);
+	for (size_t i = 0; i < b.cap; i++)
+		assert_int_equal(b.data[i], 0);
+	buf_adds(&b, "another");
+	assert_true(buf_reserve(&b, 1000));
+	assert_string_equal(b.data, "another");
+	buf_adds(&b, " one");
+	assert_string_equal(b.data, "another one");
+	buf_release(&b);
+	assert_true(b.wipes);
+}
+
 static const struct span_row {
 	const char *name;
 	struct span a, b;
@@ -190,7 +212,7 @@ main(void)
 		cmocka_unit_test(test_add),	cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_consume), cmocka_unit_test(test_take),
 		cmocka_unit_test(test_reset),	cmocka_unit_test(test_failed),
-		cmocka_unit_test(test_spans),
+		cmocka_unit_test(test_spans),	cmocka_unit_test(test_wipes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,12 +62,15 @@ struct buf {
 	size_t len;		/* without the NUL */
 	size_t cap;
 	bool failed;		/* an allocation failed: contents unusable */
+	bool wipes;		/* memory is overwritten before it is given back */
 };
 
-#define BUF_INIT { NULL, 0, 0, false }
+#define BUF_INIT { NULL, 0, 0, false, false }
+/* For secrets: nothing of it is left behind, also when it grows. */
+#define BUF_WIPES { NULL, 0, 0, false, true }
 
 void buf_release(struct buf *b);
-/* Empties it, keeps the memory, clears `failed`. */
+/* Empties it, keeps the memory (overwritten, when it wipes), clears `failed`. */
 void buf_reset(struct buf *b);
 /* Makes room for `more` bytes beyond `len`; false when out of memory. */
 bool buf_reserve(struct buf *b, size_t more);
