@@ -41,7 +41,7 @@ folders := base avro redis registry secret rpc plugin claim kafka command result
 	audit worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
 	config_value crash digest err family findings jtext jtext_text log log_once log_writer metrics \
-	nearest redis_url service_link units utf8
+	nearest redis_url semver service_link units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
@@ -50,8 +50,8 @@ registry := heartbeat http_client instance instance_record peers positions proce
 secret := mask secret_file secret_source
 rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe stderr_tail
 plugin := config_push execlog host host_params host_reply host_scope host_state host_stream \
-	limiter managed package plugin_call plugin_process plugin_record scope store supervisor \
-	supervisor_table worker worker_env worker_record worker_report
+	limiter managed package package_files plugin_call plugin_process plugin_record scope store \
+	supervisor supervisor_table worker worker_env worker_record worker_report
 claim := claim claims claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \
@@ -83,8 +83,8 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	limiter log log_once manifest mask metrics nearest operation package parse_job plugin_call \
 	plugin_event_record prescan reader_parse redis_url redis_watch registry request request_secret \
 	resolver result result_drivers result_log rpc scheduler schema schema_ids schema_names \
-	schema_text scope secret_source share service_link stored_answer supervisor_table txn units \
-	window worker worker_end)
+	schema_text scope secret_source semver share service_link stored_answer supervisor_table txn \
+	units window worker worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check redis_rig \
 	registry_check supervisor_check supervisor_rig

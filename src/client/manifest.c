@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/base/semver.h"
 
 enum { NAME_LEN_MAX = 100, TEXT_LEN_MAX = 500, ITEMS_MAX = 200 };
 
@@ -94,38 +95,6 @@ length_of(struct jtext value)
 	while (jtext_iter_next(&it, NULL, &item))
 		n++;
 	return n;
-}
-
-/* MAJOR.MINOR.PATCH, then perhaps -pre.release and +build. */
-static bool
-is_semver(struct span v)
-{
-	size_t i = 0;
-
-	for (int part = 0; part < 3; part++) {
-		size_t start = i;
-
-		while (i < v.len && v.ptr[i] >= '0' && v.ptr[i] <= '9')
-			i++;
-		if (i == start || (part < 2 && (i == v.len || v.ptr[i++] != '.')))
-			return false;
-	}
-	for (const char *sign = "-+"; *sign; sign++) {
-		if (i == v.len || v.ptr[i] != *sign)
-			continue;
-		do {
-			size_t start = ++i;
-
-			while (i < v.len && (v.ptr[i] == '-' ||
-					     (v.ptr[i] >= '0' && v.ptr[i] <= '9') ||
-					     ((v.ptr[i] | 0x20) >= 'a' &&
-					      (v.ptr[i] | 0x20) <= 'z')))
-				i++;
-			if (i == start)
-				return false;
-		} while (i < v.len && v.ptr[i] == '.');
-	}
-	return i == v.len;
 }
 
 static bool
@@ -249,10 +218,30 @@ lists_capability(struct jtext capabilities, const char *name)
 	return false;
 }
 
+/* From which host on it works, in either of two words. */
+static int
+check_minimum(struct jtext manifest, struct buf *text, struct err *reterr)
+{
+	static const char *const names[] = { "minimumHostVersion", "minimumPaperclipVersion" };
+	struct jtext both[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		both[i] = jtext_get(manifest, names[i]);
+		if (both[i].kind != JTEXT_MISSING && !semver_ok(string_of(both[i], text)))
+			return err_set(reterr, ERR_INVALID, "%s: expected MAJOR.MINOR.PATCH",
+				       names[i]);
+	}
+	if (both[0].kind && both[1].kind && !jtext_is(both[0], text->data))
+		return err_set(reterr, ERR_INVALID, "%s: differs from %s", names[0],
+			       names[1]);
+	return 0;
+}
+
 static int
 check_head(struct jtext manifest, struct buf *text, struct err *reterr)
 {
 	struct jtext capabilities = jtext_get(manifest, "capabilities");
+	struct jtext worker = jtext_get(jtext_get(manifest, "entrypoints"), "worker");
 	int64_t version;
 
 	if (manifest.kind != JTEXT_OBJECT)
@@ -264,11 +253,13 @@ check_head(struct jtext manifest, struct buf *text, struct err *reterr)
 			       "and '-'");
 	if (!jtext_int(jtext_get(manifest, "apiVersion"), &version) || version != 1)
 		return err_set(reterr, ERR_INVALID, "apiVersion: expected 1");
-	if (!is_semver(string_of(jtext_get(manifest, "version"), text)))
+	if (!semver_ok(string_of(jtext_get(manifest, "version"), text)))
 		return err_set(reterr, ERR_INVALID, "version: expected MAJOR.MINOR.PATCH");
 	if (capabilities.kind != JTEXT_ARRAY || length_of(capabilities) == 0)
 		return err_set(reterr, ERR_INVALID, "capabilities: expected at least one");
-	return 0;
+	if (worker.kind != JTEXT_MISSING && length_of(worker) == 0)
+		return err_set(reterr, ERR_INVALID, "entrypoints.worker: expected a path");
+	return check_minimum(manifest, text, reterr);
 }
 
 int

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -21,7 +22,7 @@
 #include "envdriver/cli/cli.h"
 #include "envdriver/plugin/package.h"
 
-enum { FILE_MAX = 4 * 1024 * 1024, NODE_MS = 20000, PATH_LEN = 4096 };
+enum { FILE_MAX = 4 * 1024 * 1024, NODE_MS = 20000,  };
 
 enum { OUT_FD = 3 };
 
@@ -75,7 +76,7 @@ start_node(const char *path, int out, pid_t *ret, struct err *reterr)
 	const char *search = getenv("PATH");
 	char *argv[] = { (char *)"node", (char *)"--input-type=module", (char *)"-e",
 			 (char *)script, (char *)path, NULL };
-	char env_path[PATH_LEN];
+	char env_path[PATH_MAX];
 	char *envp[] = { env_path, (char *)"NODE_ENV=production", NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -123,23 +124,6 @@ run_node(const char *path, struct buf *out, struct err *reterr)
 	return ret;
 }
 
-/* The path of `name` in the package; it may not leave the folder. */
-static int
-path_in(const char *dir, struct jtext name, char *ret, struct err *reterr)
-{
-	struct buf text = BUF_INIT;
-	bool fits;
-
-	jtext_decode(name, &text, /* ret_replaced= */ NULL);
-	fits = !text.failed && text.len && memchr(text.data, '\0', text.len) == NULL &&
-	       text.data[0] != '/' && !strstr(text.data, "..") &&
-	       snprintf(ret, PATH_LEN, "%s/%s", dir, text.data) < PATH_LEN;
-	buf_release(&text);
-	if (fits)
-		return 0;
-	return err_set(reterr, ERR_INVALID, "the path of the manifest must be inside the package");
-}
-
 static int
 load_manifest(const char *path, struct buf *out, struct err *reterr)
 {
@@ -154,10 +138,11 @@ load_manifest(const char *path, struct buf *out, struct err *reterr)
 	return ret;
 }
 
-/* The package's member with the manifest or its path, from the file that a worker
- * would take the command from. */
+/* Of the file that a worker would take the command from. `path` is "" when the
+ * manifest lies in it. */
 static int
-find_manifest(const char *dir, struct buf *text, struct jtext *ret, struct err *reterr)
+find_manifest(const char *dir, struct buf *text, char path[PATH_MAX], struct jtext *ret,
+	      struct err *reterr)
 {
 	enum package_kind kind;
 	struct jtext package;
@@ -165,16 +150,11 @@ find_manifest(const char *dir, struct buf *text, struct jtext *ret, struct err *
 
 	if (rc < 0)
 		return rc;
-	if (kind == PACKAGE_NODE) {
-		*ret = jtext_get(jtext_get(package, "paperclipPlugin"), "manifest");
-		return 0;
-	}
-	*ret = jtext_get(package, "manifest");
-	if (jtext_get(package, "command").kind != JTEXT_ARRAY)
+	if (kind == PACKAGE_COMMAND && jtext_get(package, "command").kind != JTEXT_ARRAY)
 		return err_set(reterr, ERR_INVALID,
 			       "%s/plugin.json: command: expected array, got %s", dir,
 			       jtext_kind_name(jtext_get(package, "command").kind));
-	return 0;
+	return package_manifest(dir, package, kind, path, ret, reterr);
 }
 
 int
@@ -182,21 +162,16 @@ manifest_read(const char *dir, struct buf *out, struct err *reterr)
 {
 	struct buf text = BUF_INIT, loaded = BUF_INIT;
 	struct jtext found;
-	char path[PATH_LEN];
-	int ret = find_manifest(dir, &text, &found, reterr);
+	char path[PATH_MAX];
+	int ret = find_manifest(dir, &text, path, &found, reterr);
 
-	if (ret == 0 && found.kind == JTEXT_STRING) {
-		ret = path_in(dir, found, path, reterr);
-		if (ret == 0)
-			ret = load_manifest(path, &loaded, reterr);
+	if (ret == 0 && path[0]) {
+		ret = load_manifest(path, &loaded, reterr);
 		if (ret == 0) {
 			ret = jtext_check(buf_span(&loaded), JTEXT_DEPTH_MAX, &found, reterr);
 			if (ret < 0)
 				err_prefix(reterr, "%s", path);
 		}
-	} else if (ret == 0 && found.kind != JTEXT_OBJECT) {
-		ret = err_set(reterr, ERR_INVALID, "%s: manifest: expected object or path, got %s",
-			      dir, jtext_kind_name(found.kind));
 	}
 	if (ret == 0) {
 		manifest_add_compact(out, found.raw);

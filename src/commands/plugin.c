@@ -198,8 +198,11 @@ check_package(struct cli *cli, const struct new_plugin *p, struct err *reterr)
 		.path = path ? path : "",
 	};
 	struct package package = { NULL, NULL };
-	int ret = package_open(p->dir, &rules, &package, reterr);
+	struct jtext manifest;
+	int ret = jtext_check(buf_span(&p->manifest), JTEXT_DEPTH_MAX, &manifest, reterr);
 
+	if (ret == 0)
+		ret = package_open(p->dir, manifest, &rules, &package, reterr);
 	package_release(&package);
 	if (ret == 0)
 		return 0;
@@ -431,12 +434,12 @@ const struct cli_command plugin_command = {
 	.name = "plugin",
 	.summary = "Manage the plugin registry in Redis",
 	.subs = subs,
-	.text = "A package is a folder with a plugin.json {manifest, command}, or with a\n"
-		"package.json whose paperclipPlugin names manifest and worker. ID is the\n"
-		"registry id or the plugin's key. A package that is added again is updated: it\n"
-		"keeps its id, its rank and its status; one that a worker would refuse is refused\n"
-		"here. A manifest that is a JavaScript module is run, with your rights, to\n"
-		"read it.\n\n"
+	.text = "A package is a folder with a plugin.json {manifest, command}, or a Node package\n"
+		"whose paperclipPlugin names its manifest, or that has a dist/manifest.js. ID is\n"
+		"the registry id or the plugin's key. A package that is added again is updated:\n"
+		"it keeps its id, its rank and its status; one that a worker would refuse is\n"
+		"refused here. A manifest that is a JavaScript module is run, with your rights,\n"
+		"to read it.\n\n"
 		"    envdriver plugin add ./plugins/local --id local\n"
 		"    envdriver plugin ready local\n"
 		"    envdriver plugin list\n",

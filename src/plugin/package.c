@@ -2,7 +2,6 @@
 #include "envdriver/plugin/package.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,8 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
+#include "envdriver/base/semver.h"
+#include "envdriver/rpc/handshake.h"
 
 /* The command, being put together. */
 struct words {
@@ -89,53 +90,6 @@ real_folder(const char *folder, const struct package_rules *rules, char **ret, s
 	}
 	*ret = real;
 	return 0;
-}
-
-/* Reads a file of the package. ERR_NOTFOUND when there is none. */
-static int
-read_package_file(const char *dir, const char *name, struct buf *out, struct err *reterr)
-{
-	char path[PATH_MAX];
-	struct stat st;
-	ssize_t n;
-	int fd, ret = 0;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return err_set(reterr, errno == ENOENT ? ERR_NOTFOUND : ERR_IO,
-			       "cannot open '%s': %s", path, strerror(errno));
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		ret = err_set(reterr, ERR_INVALID, "'%s' is not a file", path);
-	else if (st.st_size > PACKAGE_FILE_MAX)
-		ret = err_set(reterr, ERR_LIMIT, "'%s' is larger than %d bytes", path,
-			      PACKAGE_FILE_MAX);
-	else if (!buf_reserve(out, (size_t)st.st_size))
-		ret = err_nomem(reterr);
-	if (ret == 0) {
-		n = read(fd, out->data, (size_t)st.st_size);
-		if (n < 0)
-			ret = err_set(reterr, ERR_IO, "cannot read '%s': %s", path,
-				      strerror(errno));
-		out->len = n > 0 ? (size_t)n : 0;
-	}
-	close(fd);
-	return ret;
-}
-
-static int
-read_json(const char *dir, const char *name, struct buf *out, struct jtext *ret, struct err *reterr)
-{
-	int code = read_package_file(dir, name, out, reterr);
-
-	if (code < 0)
-		return code;
-	code = jtext_check(buf_span(out), JTEXT_DEPTH_MAX, ret, reterr);
-	if (code == 0 && ret->kind != JTEXT_OBJECT)
-		code = err_set(reterr, ERR_INVALID, "not a JSON object");
-	if (code < 0)
-		err_prefix(reterr, "%s/%s", dir, name);
-	return code;
 }
 
 /* Programs */
@@ -236,19 +190,34 @@ add_wrapper(const struct package_rules *rules, struct words *w, struct err *rete
 
 /* The two kinds of package */
 
-/* package.json: node runs paperclipPlugin.worker. */
+/* What node is to run: the manifest's entrypoints.worker. One without it, which the
+ * original does not take, has package.json's. */
 static int
-node_command(const char *dir, struct jtext worker, const struct package_rules *rules,
-	     struct words *w, struct err *reterr)
+worker_path(const char *dir, struct jtext package, struct jtext manifest, char ret[PATH_MAX],
+	    struct err *reterr)
+{
+	struct jtext name = jtext_get(jtext_get(manifest, "entrypoints"), "worker");
+
+	if (name.kind != JTEXT_STRING)
+		name = jtext_get(jtext_get(package, "paperclipPlugin"), "worker");
+	if (name.kind != JTEXT_STRING)
+		return err_set(reterr, ERR_INVALID, "its manifest names no entrypoints.worker");
+	if (!package_path(dir, name, ret))
+		return err_set(reterr, ERR_INVALID, "the path of its worker, %.*s, must be inside "
+			       "the package", SPAN_FMT(name.raw));
+	return 0;
+}
+
+static int
+node_command(const char *dir, struct jtext package, struct jtext manifest,
+	     const struct package_rules *rules, struct words *w, struct err *reterr)
 {
 	char path[PATH_MAX], real[PATH_MAX];
-	struct buf name = BUF_INIT;
 	struct stat st;
-	int ret;
+	int ret = worker_path(dir, package, manifest, path, reterr);
 
-	jtext_decode(worker, &name, /* ret_replaced= */ NULL);
-	snprintf(path, sizeof(path), "%s/%s", dir, name.failed ? "" : name.data);
-	buf_release(&name);
+	if (ret < 0)
+		return ret;
 	/* The SDK starts only when it is named by its real path. */
 	if (!realpath(path, real))
 		return err_set(reterr, ERR_NOTFOUND, "cannot open its worker '%s': %s", path,
@@ -296,76 +265,34 @@ own_command(const char *dir, struct jtext command, const struct package_rules *r
 	return ret;
 }
 
-int
-package_describe(const char *dir, struct buf *text, struct jtext *ret, enum package_kind *ret_kind,
-		 struct err *reterr)
+/* Plugins say from which host on they work. */
+static int
+check_host(struct jtext manifest, struct err *reterr)
 {
-	struct err err = { 0 };
-	int code = read_json(dir, "package.json", text, ret, &err);
+	struct jtext wanted = jtext_get(manifest, "minimumHostVersion");
+	struct buf text = BUF_INIT;
+	int ret = 0;
 
-	*ret_kind = PACKAGE_NODE;
-	if (code < 0 && code != ERR_NOTFOUND)
-		return err_set(reterr, code, "%s", err.text);
-	if (code == 0 &&
-	    jtext_get(jtext_get(*ret, "paperclipPlugin"), "worker").kind == JTEXT_STRING)
+	if (wanted.kind != JTEXT_STRING)
+		wanted = jtext_get(manifest, "minimumPaperclipVersion");
+	if (wanted.kind != JTEXT_STRING)
 		return 0;
-	*ret_kind = PACKAGE_COMMAND;
-	buf_reset(text);
-	code = read_json(dir, "plugin.json", text, ret, reterr);
-	if (code == ERR_NOTFOUND)
-		err_set(reterr, code, "'%s' is not a plugin package: it has neither a package.json "
-			"with paperclipPlugin.worker nor a plugin.json", dir);
-	return code;
-}
-
-/* A module's id is not known before it is run: it must at least name the key. */
-static bool
-names_key(struct span text, const char *key)
-{
-	size_t n = strlen(key);
-	const char *p = text.ptr, *end = text.ptr + text.len;
-
-	while (p && (p = memmem(p, (size_t)(end - p), key, n))) {
-		if (p > text.ptr && p + n < end && p[-1] == p[n] && strchr("'\"`", *(p + n)))
-			return true;
-		p++;
-	}
-	return false;
-}
-
-bool
-package_has_key(const char *dir, const char *key)
-{
-	struct buf text = BUF_INIT, file = BUF_INIT, name = BUF_INIT;
-	enum package_kind kind;
-	struct jtext manifest, root;
-	bool ret = false;
-
-	if (package_describe(dir, &text, &root, &kind, /* reterr= */ NULL) < 0)
-		goto out;
-	manifest = jtext_get(kind == PACKAGE_NODE ? jtext_get(root, "paperclipPlugin") : root,
-			     "manifest");
-	if (manifest.kind == JTEXT_STRING) {
-		jtext_decode(manifest, &name, /* ret_replaced= */ NULL);
-		if (name.failed || memchr(name.data, '\0', name.len) ||
-		    read_package_file(dir, name.data, &file, /* reterr= */ NULL) < 0)
-			goto out;
-		if (jtext_check(buf_span(&file), JTEXT_DEPTH_MAX, &manifest, NULL) < 0) {
-			ret = names_key(buf_span(&file), key);
-			goto out;
-		}
-	}
-	ret = jtext_is(jtext_get(manifest, "id"), key);
-out:
+	jtext_decode(wanted, &text, /* ret_replaced= */ NULL);
+	if (text.failed)
+		ret = err_nomem(reterr);
+	else if (!semver_ok(buf_span(&text)))
+		ret = err_set(reterr, ERR_INVALID, "its minimumHostVersion '%.64s' is no version",
+			      text.len ? text.data : "");
+	else if (semver_compare(SPAN_LIT(HANDSHAKE_HOST_VERSION), buf_span(&text)) < 0)
+		ret = err_set(reterr, ERR_INVALID, "it requires host version %.64s or newer, "
+			      "and this envdriver stands for " HANDSHAKE_HOST_VERSION, text.data);
 	buf_release(&text);
-	buf_release(&file);
-	buf_release(&name);
 	return ret;
 }
 
 static int
-read_command(const char *dir, const struct package_rules *rules, struct words *w,
-	     struct err *reterr)
+read_command(const char *dir, struct jtext manifest, const struct package_rules *rules,
+	     struct words *w, struct err *reterr)
 {
 	struct buf text = BUF_INIT;
 	enum package_kind kind;
@@ -373,8 +300,7 @@ read_command(const char *dir, const struct package_rules *rules, struct words *w
 	int ret = package_describe(dir, &text, &root, &kind, reterr);
 
 	if (ret == 0 && kind == PACKAGE_NODE)
-		ret = node_command(dir, jtext_get(jtext_get(root, "paperclipPlugin"), "worker"),
-				   rules, w, reterr);
+		ret = node_command(dir, root, manifest, rules, w, reterr);
 	else if (ret == 0)
 		ret = own_command(dir, jtext_get(root, "command"), rules, w, reterr);
 	buf_release(&text);
@@ -382,17 +308,19 @@ read_command(const char *dir, const struct package_rules *rules, struct words *w
 }
 
 int
-package_open(const char *folder, const struct package_rules *rules, struct package *ret,
-	     struct err *reterr)
+package_open(const char *folder, struct jtext manifest, const struct package_rules *rules,
+	     struct package *ret, struct err *reterr)
 {
 	struct words w = { { NULL }, 0 };
 	struct package p = { NULL, NULL };
 	int code = real_folder(folder, rules, &p.dir, reterr);
 
 	if (code == 0)
+		code = check_host(manifest, reterr);
+	if (code == 0)
 		code = add_wrapper(rules, &w, reterr);
 	if (code == 0)
-		code = read_command(p.dir, rules, &w, reterr);
+		code = read_command(p.dir, manifest, rules, &w, reterr);
 	if (code == 0) {
 		p.argv = malloc((w.n + 1) * sizeof(char *));
 		code = p.argv ? 0 : err_nomem(reterr);

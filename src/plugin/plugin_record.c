@@ -121,7 +121,7 @@ plugin_record_open(const struct plugin_record *r, const struct config *config, c
 
 	if (!r->package)
 		return err_set(reterr, ERR_NOTFOUND, "its record names no package");
-	return package_open(r->package, &rules, ret, reterr);
+	return package_open(r->package, r->plugin.manifest, &rules, ret, reterr);
 }
 
 bool

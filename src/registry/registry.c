@@ -36,6 +36,7 @@ struct registry {
 
 static void fetch_item(struct registry *r, struct item *it);
 static void fetch_key(struct registry *r, struct span key, bool again);
+static void fetch_members(struct registry *r);
 
 static struct span
 key_of(struct registry *r, const char *rest, struct span id)
@@ -114,11 +115,7 @@ usable(struct registry *r, const redisReply *reply)
 static void
 warn_once(struct registry *r, struct item *it, const char *what)
 {
-	if (strcmp(it->warned ? it->warned : "", what) == 0)
-		return;
-	free(it->warned);
-	it->warned = strdup(what);
-	if (what[0])
+	if (registry_mirror_note(it, what))
 		log_warn("%splugin:%s in Redis is malformed; the plugin is not ready: %s",
 			 redis_prefix(r->redis), it->id, what);
 }
@@ -139,6 +136,8 @@ take_values(struct registry *r, struct item *it, const redisReply *reply)
 	if (it->record && reply->type == REDIS_REPLY_ARRAY &&
 	    registry_record_same(it->record, values))
 		return;
+	it->absent = reply->type == REDIS_REPLY_ARRAY && !values[REGISTRY_KEY].ptr &&
+		     !values[REGISTRY_STATUS].ptr && !values[REGISTRY_MANIFEST].ptr;
 	if (reply->type == REDIS_REPLY_ERROR)
 		record = registry_record_bad(id, "not a hash", &wrong);
 	else if (r->mirror.bytes + bytes > BYTES_MAX)
@@ -149,7 +148,11 @@ take_values(struct registry *r, struct item *it, const redisReply *reply)
 		redis_fail(r->redis, "out of memory");
 		return;
 	}
-	warn_once(r, it, wrong.text);
+	/* One that was removed is a member for as long as it takes to ask. */
+	if (it->absent)
+		fetch_members(r);
+	else
+		warn_once(r, it, wrong.text);
 	registry_mirror_put(&r->mirror, it, record);
 	if (values[REGISTRY_KEY].len && registry_record_plugin(record)->key[0])
 		fetch_key(r, values[REGISTRY_KEY], /* again= */ false);
@@ -250,12 +253,12 @@ take_members(struct registry *r, const redisReply *reply)
 			redis_fail(r->redis, "out of memory");
 		if (it && (!it->record || r->full))
 			fetch_item(r, it);
+		else if (it && it->absent)
+			warn_once(r, it, "there is no such key");
 	}
 	registry_mirror_sweep(&r->mirror);
 	r->full = false;
 }
-
-static void fetch_members(struct registry *r);
 
 static void
 on_plugin_members(void *arg, const redisReply *reply)
@@ -274,10 +277,8 @@ static void
 fetch_members(struct registry *r)
 {
 	/* One more than REGISTRY_PLUGINS_MAX, to see that there are more. */
-	const struct span argv[] = {
-		SPAN_LIT("ZRANGE"),	key_of(r, "plugins", SPAN_NULL), SPAN_LIT("0"),
-		SPAN_LIT("10000"),	SPAN_LIT("WITHSCORES"),
-	};
+	const struct span argv[] = { SPAN_LIT("ZRANGE"), key_of(r, "plugins", SPAN_NULL),
+				     SPAN_LIT("0"), SPAN_LIT("10000"), SPAN_LIT("WITHSCORES") };
 
 	if (!must_send(r, &r->members))
 		return;
@@ -351,10 +352,8 @@ scan(struct registry *r, struct span cursor)
 	undo_unsent(r, &r->scanning, redis_send(r->redis, on_keys_scanned, r, 6, argv));
 }
 
-/*
- * Keys that no plugin names are found by looking through all of them: a
- * look-up of a key says "there is none" only when they are known.
- */
+/* Keys that no plugin names are found by looking through all of them: a look-up of
+ * a key says "there is none" only when they are known. */
 static void
 scan_all(struct registry *r)
 {

@@ -99,6 +99,16 @@ registry_mirror_put(struct registry_mirror *m, struct item *it, struct registry_
 	release_index(m);
 }
 
+bool
+registry_mirror_note(struct item *it, const char *what)
+{
+	if (strcmp(it->warned ? it->warned : "", what) == 0)
+		return false;
+	free(it->warned);
+	it->warned = strdup(what);
+	return what[0];
+}
+
 void
 registry_mirror_free_item(struct registry_mirror *m, struct item *it)
 {

@@ -31,6 +31,7 @@ struct item {
 	double order;
 	unsigned round;		/* of the ZRANGE that named it last */
 	bool gone;		/* no member any more; a fetch is under way */
+	bool absent;		/* it has no record; whether it is still a member is asked */
 	struct fetch fetch;
 	struct registry_record *record;	/* NULL until fetched */
 	char *warned;		/* the last warning about it */
@@ -71,6 +72,8 @@ void registry_mirror_sweep(struct registry_mirror *m);
 /* Takes the record. */
 void registry_mirror_put(struct registry_mirror *m, struct item *it,
 			 struct registry_record *record);
+/* Keeps what is to be said of it; true when that is something new, and not "". */
+bool registry_mirror_note(struct item *it, const char *what);
 /* One that is `gone`. */
 void registry_mirror_free_item(struct registry_mirror *m, struct item *it);
 

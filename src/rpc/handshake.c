@@ -6,8 +6,6 @@
 
 enum { METHODS_MAX = 64, NAME_MAX_LEN = 64 };
 
-#define HOST_VERSION "2026.916.1"
-
 void
 handshake_add_params(struct buf *out, struct span manifest, const char *instance_id)
 {
@@ -15,7 +13,7 @@ handshake_add_params(struct buf *out, struct span manifest, const char *instance
 	buf_addspan(out, manifest);
 	buf_adds(out, ",\"config\":{},\"instanceInfo\":{\"instanceId\":");
 	jtext_add_string(out, span_of(instance_id));
-	buf_adds(out, ",\"hostVersion\":\"" HOST_VERSION "\","
+	buf_adds(out, ",\"hostVersion\":\"" HANDSHAKE_HOST_VERSION "\","
 		      "\"deploymentMode\":\"local_trusted\","
 		      "\"deploymentExposure\":\"private\"},\"apiVersion\":1,"
 		      "\"databaseNamespace\":null}");

@@ -38,6 +38,17 @@ static const struct row {
 	{ "{\"id\":\"a\",\"apiVersion\":1,\"version\":\"v1.0.0\"}",
 	  "version: expected MAJOR.MINOR.PATCH" },
 	{ "{" HEAD "}", "capabilities: expected at least one" },
+	{ "{" HEAD CAPS ",\"minimumHostVersion\":\"9999.0.0\"}", NULL },
+	{ "{" HEAD CAPS ",\"minimumHostVersion\":\"v1\"}",
+	  "minimumHostVersion: expected MAJOR.MINOR.PATCH" },
+	{ "{" HEAD CAPS ",\"minimumPaperclipVersion\":7}",
+	  "minimumPaperclipVersion: expected MAJOR.MINOR.PATCH" },
+#define OLD(version) ",\"minimumPaperclipVersion\":\"" version "\""
+	{ "{" HEAD CAPS ",\"minimumHostVersion\":\"1.0.0\"" OLD("1.0.1") "}",
+	  "minimumHostVersion: differs from minimumPaperclipVersion" },
+	{ "{" HEAD CAPS ",\"minimumHostVersion\":\"1.0.0\"" OLD("1.0.0") "}", NULL },
+	{ "{" HEAD CAPS ",\"entrypoints\":{\"worker\":\"\"}}",
+	  "entrypoints.worker: expected a path" },
 	{ "{" HEAD ",\"capabilities\":[]}", "capabilities: expected at least one" },
 	{ "{" HEAD ",\"capabilities\":[\"x\"],\"environmentDrivers\":[{" DRIVER "}]}",
 	  "capabilities: environmentDrivers requires environment.drivers.register" },
@@ -112,13 +123,13 @@ static const struct package_row {
 	{ "package.json that is not JSON", "{\"manifest\":{},\"command\":[]}", "{", NULL, NULL,
 	  NULL, "%s/package.json: expected '\"' or '}' at byte 1, got the end" },
 	{ "nothing there", NULL, NULL, NULL, NULL, NULL,
-	  "'%s' is not a plugin package: it has neither a package.json with "
-	  "paperclipPlugin.worker nor a plugin.json" },
+	  "'%s' is not a plugin package: it has neither a package.json with paperclipPlugin, "
+	  "nor one beside a dist/manifest.js, nor a plugin.json" },
 	{ "no command", "{\"manifest\":{}}", NULL, NULL, NULL, NULL,
 	  "%s/plugin.json: command: expected array, got nothing" },
 	{ "no plugin of ours", NULL, "{\"name\":\"x\"}", NULL, NULL, NULL,
-	  "'%s' is not a plugin package: it has neither a package.json with "
-	  "paperclipPlugin.worker nor a plugin.json" },
+	  "'%s' is not a plugin package: it has neither a package.json with paperclipPlugin, "
+	  "nor one beside a dist/manifest.js, nor a plugin.json" },
 	{ "no manifest", "{\"command\":[]}", NULL, NULL, NULL, NULL,
 	  "%s: manifest: expected object or path, got nothing" },
 	{ "out of the folder", "{\"manifest\":\"../m.json\",\"command\":[]}", NULL, NULL, NULL,
@@ -127,7 +138,10 @@ static const struct package_row {
 	{ "absolute", "{\"manifest\":\"/etc/m.json\",\"command\":[]}", NULL, NULL, NULL, NULL,
 	  "the path of the manifest must be inside the package" },
 	{ "not there", "{\"manifest\":\"m.json\",\"command\":[]}", NULL, NULL, NULL, NULL,
-	  "cannot read '%s/m.json': No such file or directory" },
+	  "cannot read its manifest '%s/m.json': No such file or directory (has the package been "
+	  "built?)" },
+	{ "no worker named", NULL, "{\"paperclipPlugin\":{\"manifest\":\"./m.json\"}}", "m.json",
+	  "{\"id\":\"n\"}", "{\"id\":\"n\"}", NULL },
 };
 
 static void

@@ -63,6 +63,45 @@ package_with(const char *name, const char *plugin_json, const char *package_json
 		put(path, package_json, 0644);
 }
 
+static void
+built(const char *name, const char *worker)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/dist", name);
+	folder(path);
+	snprintf(path, sizeof(path), "%s/dist/%s", name, worker);
+	put(path, "", 0644);
+}
+
+static void
+make_node_packages(void)
+{
+	package_with("in/said", NULL, "{\"paperclipPlugin\":{\"manifest\":\"./dist/m.js\"}}");
+	built("in/said", "worker.js");
+	package_with("in/usual", NULL, "{\"name\":\"@acme/usual\",\"exports\":{}}");
+	built("in/usual", "worker.js");
+	put("in/usual/dist/manifest.js", "", 0644);
+	package_with("in/flat", NULL, "{\"paperclipPlugin\":true}");
+	built("in/flat", "worker.cjs");
+	put("in/flat/manifest.js", "", 0644);
+	package_with("in/tools", NULL, "{\"name\":\"tools\"}");
+	package_with("in/both", "{\"command\":[\"./run\"]}",
+		     "{\"paperclipPlugin\":{\"manifest\":\"./m.js\"}}");
+	put("in/both/run", "", 0755);
+	folder("in/node_modules");
+	folder("in/node_modules/@acme");
+	link_to("in/node_modules/@acme/usual", "in/usual");
+	package_with("in/linked", NULL, "{\"name\":\"linked\"}");
+	folder("in/linked/dist");
+	put("in/linked/manifest.js", "", 0644);
+	link_to("in/linked/dist/worker.js", "in/usual/dist/worker.js");
+	package_with("in/strays", NULL, "{\"name\":\"strays\"}");
+	put("in/strays/manifest.js", "", 0644);
+	folder("in/strays/dist");
+	link_to("in/strays/dist/worker.js", "out/tool");
+}
+
 static int
 make_tree(void **state)
 {
@@ -98,6 +137,7 @@ make_tree(void **state)
 	put("in/node/w.mjs", "", 0644);
 	package_with("in/node-out", NULL, "{\"paperclipPlugin\":{\"worker\":\"../../out/tool\"}}");
 	package_with("in/node-none", NULL, "{\"paperclipPlugin\":{\"worker\":\"w.mjs\"}}");
+	make_node_packages();
 	package_with("out/own", "{\"command\":[\"./run\"]}", NULL);
 	link_to("in/link", "out/own");
 	link_to("out/back", "in/own");
@@ -141,7 +181,11 @@ static const struct row {
 	{ "beside, same start", "/in-beside", NULL, ERR_DENIED,
 	  "is not inside any directory of plugin.dirs" },
 	{ "no folder", "/in/gone", NULL, ERR_NOTFOUND, "No such file or directory" },
-	{ "no files", "/in/none", NULL, ERR_NOTFOUND, "has neither a package.json" },
+	{ "no files", "/in/none", NULL, ERR_NOTFOUND, "it has neither a package.json" },
+	{ "package.json of tools", "/in/tools", NULL, ERR_NOTFOUND,
+	  "it has neither a package.json" },
+	{ "plugin.json before a manifest that is named", "/in/both", NULL, 0, "@/in/both/./run" },
+	{ "no worker named", "/in/said", NULL, ERR_INVALID, "names no entrypoints.worker" },
 	{ "no such program", "/in/missing", NULL, ERR_NOTFOUND,
 	  "there is no 'nothing' in the worker's PATH" },
 	{ "program by ..", "/in/away", NULL, ERR_DENIED, "its command '../../out/tool' is "
@@ -154,9 +198,59 @@ static const struct row {
 	  "an element that is not a string" },
 	{ "command is a text", "/in/text", NULL, ERR_INVALID, "command is not an array" },
 	{ "bad JSON", "/in/bad", NULL, ERR_INVALID, "plugin.json: expected a value at byte 11" },
-	{ "worker outside", "/in/node-out", NULL, ERR_DENIED,
-	  "is not inside any directory of plugin.dirs" },
+	{ "worker outside", "/in/node-out", NULL, ERR_INVALID,
+	  "the path of its worker, \"../../out/tool\", must be inside the package" },
 	{ "no worker", "/in/node-none", NULL, ERR_NOTFOUND, "cannot open its worker" },
+};
+
+/* What the manifest says decides which worker runs, and whether it may. */
+static const struct manifest_row {
+	const char *name;
+	const char *folder, *manifest;
+	int code;
+	const char *out;
+} manifest_rows[] = {
+#define WORKER(path) "{\"entrypoints\":{\"worker\":\"" path "\"}}"
+	{ "manifest named, no worker", "/in/said", WORKER("./dist/worker.js"), 0,
+	  "@/bin/node|@/in/said/dist/worker.js" },
+	{ "nothing named", "/in/usual", WORKER("dist/worker.js"), 0,
+	  "@/bin/node|@/in/usual/dist/worker.js" },
+	{ "manifest at the root, CommonJS", "/in/flat", WORKER("./dist/worker.cjs"), 0,
+	  "@/bin/node|@/in/flat/dist/worker.cjs" },
+	{ "package.json names another worker", "/in/node-none", WORKER("./package.json"), 0,
+	  "@/bin/node|@/in/node-none/package.json" },
+	{ "package.json names one that is there", "/in/node", WORKER("./gone.js"), ERR_NOTFOUND,
+	  "cannot open its worker" },
+	{ "a manifest without entry points", "/in/node", "{}", 0, "@/bin/node|@/in/node/w.mjs" },
+	{ "a path with detours", "/in/said", WORKER("./x/.././/dist/./worker.js"), 0,
+	  "@/bin/node|@/in/said/dist/worker.js" },
+	{ "a scoped package of a workspace", "/in/node_modules/@acme/usual",
+	  WORKER("./dist/worker.js"), 0, "@/bin/node|@/in/usual/dist/worker.js" },
+	{ "a worker by a link", "/in/linked", WORKER("./dist/worker.js"), 0,
+	  "@/bin/node|@/in/usual/dist/worker.js" },
+	{ "a worker by a link that leads out", "/in/strays", WORKER("./dist/worker.js"), ERR_DENIED,
+	  "is not inside any directory of plugin.dirs" },
+	{ "out and in again", "/in/said", WORKER("../said/dist/worker.js"), ERR_INVALID,
+	  "must be inside the package" },
+	{ "absolute", "/in/said", WORKER("/bin/sh"), ERR_INVALID, "must be inside the package" },
+	{ "a folder", "/in/said", WORKER("dist"), ERR_INVALID, "is not a file" },
+	{ "the folder itself", "/in/said", WORKER("."), ERR_INVALID, "must be inside the package" },
+	{ "a NUL", "/in/said", WORKER("dist/worker.js\\u0000x"), ERR_INVALID,
+	  "must be inside the package" },
+#define HOST(member, version) "{\"" member "\":\"" version "\"}"
+	{ "an old host will do", "/in/own", HOST("minimumHostVersion", "1.0.0"), 0,
+	  "@/in/own/./run|a b|" },
+	{ "this very host", "/in/own", HOST("minimumHostVersion", "2026.916.1"), 0,
+	  "@/in/own/./run|a b|" },
+	{ "a newer host", "/in/own", HOST("minimumHostVersion", "2026.1001.0"), ERR_INVALID,
+	  "it requires host version 2026.1001.0 or newer, and this envdriver stands for "
+	  "2026.916.1" },
+	{ "in the old word", "/in/own", HOST("minimumPaperclipVersion", "9999.0.0"), ERR_INVALID,
+	  "it requires host version 9999.0.0" },
+	{ "what comes before a release", "/in/own", HOST("minimumHostVersion", "2026.916.1-rc.1"),
+	  0, "@/in/own/./run|a b|" },
+	{ "no version", "/in/own", HOST("minimumHostVersion", "v2"), ERR_INVALID,
+	  "its minimumHostVersion 'v2' is no version" },
 };
 
 /* "a|b" with '@' where the root's name stands. */
@@ -174,37 +268,61 @@ show(const struct package *p, struct buf *out)
 }
 
 static void
+check_open(const char *name, const char *folder_name, struct jtext manifest,
+	   const struct package_rules *rules, int want_code, const char *want)
+{
+	struct package p = { NULL, NULL };
+	struct buf got = BUF_INIT;
+	struct err err = { 0 };
+	char path[PATH_MAX];
+	int code;
+
+	snprintf(path, sizeof(path), "%s%s", root, folder_name);
+	code = package_open(path, manifest, rules, &p, &err);
+	if (code == 0)
+		show(&p, &got);
+	else
+		buf_adds(&got, err.text);
+	if (code != want_code || (code ? !strstr(got.data, want) : strcmp(got.data, want) != 0))
+		fail_msg("%s: %d %s", name, code, got.data);
+	if (code == 0)
+		assert_int_equal(access(p.dir, F_OK), 0);
+	package_release(&p);
+	buf_release(&got);
+}
+
+static void
 test_rows(void **state)
 {
+	const struct jtext none = { JTEXT_MISSING, SPAN_NULL };
 	char dirs[200];
 	struct package_rules rules = { .dirs = dirs, .path = bin };
 
 	(void)state;
 	snprintf(dirs, sizeof(dirs), "/nowhere:%s/in/:", root);
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		const struct row *row = &rows[i];
-		struct package p = { NULL, NULL };
-		struct buf got = BUF_INIT;
-		struct err err = { 0 };
-		char path[PATH_MAX];
-		int code;
-
-		snprintf(path, sizeof(path), "%s%s", root, row->folder);
-		rules.wrapper = row->wrapper;
-		code = package_open(path, &rules, &p, &err);
-		if (code == 0)
-			show(&p, &got);
-		else
-			buf_adds(&got, err.text);
-		if (code != row->code || (code ? !strstr(got.data, row->out) :
-						 strcmp(got.data, row->out) != 0))
-			fail_msg("%s: %d %s", row->name, code, got.data);
-		if (code == 0)
-			assert_int_equal(access(p.dir, F_OK), 0);
-		package_release(&p);
-		buf_release(&got);
+		rules.wrapper = rows[i].wrapper;
+		check_open(rows[i].name, rows[i].folder, none, &rules, rows[i].code, rows[i].out);
 	}
-	assert_int_equal(package_open("in/own", &rules, NULL, NULL), ERR_DENIED);
+	assert_int_equal(package_open("in/own", none, &rules, NULL, NULL), ERR_DENIED);
+}
+
+static void
+test_manifest_rows(void **state)
+{
+	char dirs[200];
+	struct package_rules rules = { .dirs = dirs, .path = bin };
+
+	(void)state;
+	snprintf(dirs, sizeof(dirs), "%s/in", root);
+	for (size_t i = 0; i < COUNT(manifest_rows); i++) {
+		const struct manifest_row *r = &manifest_rows[i];
+		struct jtext manifest;
+
+		assert_int_equal(jtext_check(span_of(r->manifest), JTEXT_DEPTH_MAX, &manifest,
+					     NULL), 0);
+		check_open(r->name, r->folder, manifest, &rules, r->code, r->out);
+	}
 }
 
 static const struct env_row {
@@ -261,6 +379,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_manifest_rows),
 		cmocka_unit_test(test_env),
 	};
 

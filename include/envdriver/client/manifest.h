@@ -5,9 +5,8 @@
  *
  * Owns nothing. Knows nothing of Redis and of running plugins.
  *
- * A package is a folder with plugin.json {manifest: {…} or a path, command:
- * […]}, or with a package.json whose paperclipPlugin names manifest and
- * worker. A manifest in JavaScript is read by running `node`.
+ * Which file of a package holds it: envdriver/plugin/package.h. A manifest in
+ * JavaScript is read by running `node`.
  */
 #ifndef ENVDRIVER_CLIENT_MANIFEST_H
 #define ENVDRIVER_CLIENT_MANIFEST_H

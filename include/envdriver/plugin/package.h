@@ -10,6 +10,9 @@
 #ifndef ENVDRIVER_PLUGIN_PACKAGE_H
 #define ENVDRIVER_PLUGIN_PACKAGE_H
 
+#include <limits.h>
+#include <stdbool.h>
+
 #include "envdriver/base/buf.h"
 #include "envdriver/base/jtext.h"
 
@@ -30,20 +33,30 @@ struct package_rules {
 };
 
 enum package_kind {
-	PACKAGE_NODE,		/* package.json, whose paperclipPlugin names worker and manifest */
+	PACKAGE_NODE,		/* package.json; node runs the manifest's entrypoints.worker */
 	PACKAGE_COMMAND,	/* plugin.json: command and manifest */
 };
 
 /* Which of the two files says what the package is, and what it holds: package.json
- * when it names a worker, else plugin.json. `text` owns `ret`. */
+ * when its paperclipPlugin names a worker, else plugin.json, else a package.json
+ * that names a manifest or has one at its usual place. `text` owns `ret`. */
 int package_describe(const char *dir, struct buf *text, struct jtext *ret,
 		     enum package_kind *ret_kind, struct err *reterr);
+/* Where the manifest of a package that was described lies; `ret_path` is "" when it
+ * is `ret`, in the file itself. The file is there, and inside the package. */
+int package_manifest(const char *dir, struct jtext package, enum package_kind kind,
+		     char ret_path[PATH_MAX], struct jtext *ret, struct err *reterr);
+/* The path that `name` (a JSON string) stands for. False when it is not inside the
+ * package, as its letters have it: what a link leads to is not looked at. */
+bool package_path(const char *dir, struct jtext name, char ret[PATH_MAX]);
 /* The package's own manifest has that id; of one in JavaScript, which is not run
  * for this: it names it. */
 bool package_has_key(const char *dir, const char *key);
-/* ERR_NOTFOUND, ERR_DENIED or ERR_INVALID say what is wrong with which file. */
-int package_open(const char *folder, const struct package_rules *rules, struct package *ret,
-		 struct err *reterr);
+/* `manifest` is the one that its worker will be told, MISSING: none. ERR_NOTFOUND,
+ * ERR_DENIED or ERR_INVALID say what is wrong with which file, or that it asks for
+ * a newer host. */
+int package_open(const char *folder, struct jtext manifest, const struct package_rules *rules,
+		 struct package *ret, struct err *reterr);
 /* Accepts one that was not opened. */
 void package_release(struct package *p);
 

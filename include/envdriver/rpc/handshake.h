@@ -14,6 +14,10 @@
 
 struct rpc_answer;
 
+/* The release of the original whose host we stand for; plugins may ask for one that is
+ * no older (minimumHostVersion). */
+#define HANDSHAKE_HOST_VERSION "2026.916.1"
+
 /* Appends the parameters. `manifest` is a JSON object. */
 void handshake_add_params(struct buf *out, struct span manifest, const char *instance_id);
 /* True when the plugin said yes; its supportedMethods (a JSON array) are then
