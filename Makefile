@@ -57,7 +57,7 @@ kafka := best_effort client client_conf client_error cluster consumer consumer_b
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \
 	consumer_state event group_meta offset_metadata offsets produce publisher publisher_producer \
 	publisher_reconcile publisher_thread topic txn
-command := command command_check operation outcome request request_secret
+command := command command_check operation outcome request request_secret time_limit
 result := answer answer_config answer_execute answer_lease answer_read answer_reader deadletter \
 	plugin_event_record result result_drivers result_log result_record stored_answer
 engine := answering calling claiming command_log committing core decoding dispatch engine entry \
@@ -83,8 +83,8 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	limiter log log_once manifest mask metrics nearest operation package parse_job plugin_call \
 	plugin_event_record prescan reader_parse redis_url redis_watch registry request request_secret \
 	resolver result result_drivers result_log rpc scheduler schema schema_ids schema_names \
-	schema_text scope secret_source semver share service_link stored_answer supervisor_table txn \
-	units window worker worker_end)
+	schema_text scope secret_source semver share service_link stored_answer supervisor_table \
+	time_limit txn units window worker worker_end)
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check redis_rig \
 	registry_check supervisor_check supervisor_rig

@@ -10,7 +10,6 @@
 #include "envdriver/base/nearest.h"
 
 #define KAFKA "kafka."
-#define PLUGIN_ENV "plugin.env."
 
 enum { KEY_MAX = 250, VALUE_MAX = 64 * 1024, EXTRAS_MAX = 1000, HOST_MAX = 64, GONE_MAX = 4 };
 
@@ -21,7 +20,7 @@ struct slot {
 	int64_t num;
 };
 
-/* A kafka.* or plugin.env.* value. */
+/* A kafka.* value, or one of a family. */
 struct extra {
 	char *key;
 	struct slot slot;
@@ -232,6 +231,37 @@ check_text(const char *key, const char *value, struct err *reterr)
 	return 0;
 }
 
+/* Keys that may stand with a name behind them. */
+static const struct config_param *
+family_of(const char *key)
+{
+	static const char *const families[] = { "plugin.env", "plugin.call.timeout" };
+
+	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++) {
+		size_t len = strlen(families[i]);
+
+		if (has_prefix(key, families[i]) && key[len] == '.' && key[len + 1])
+			return &config_params[row_of(families[i])];
+	}
+	return NULL;
+}
+
+static int
+set_of_family(struct config *c, const struct config_param *p, const char *key, const char *value,
+	      const char *where, struct err *reterr)
+{
+	const char *wrong = p->wrong ? p->wrong(value) : NULL;
+	int64_t num;
+
+	if (wrong)
+		return err_set(reterr, ERR_CONFIG, "%s: '%s' %s", key, value, wrong);
+	if (p->type == CONFIG_DURATION && config_value_parse(p, value, &num, reterr) < 0) {
+		err_prefix(reterr, "%s", key);
+		return ERR_CONFIG;
+	}
+	return set_extra(c, key, value, where, reterr);
+}
+
 static int
 set_key(struct config *c, const char *key, const char *value, const char *where,
 	struct err *reterr)
@@ -256,13 +286,8 @@ set_key(struct config *c, const char *key, const char *value, const char *where,
 		if (*p <= ' ' || *p > '~' || p - key == KEY_MAX)
 			return err_set(reterr, ERR_CONFIG, "a key may contain up to %d letters, "
 				       "digits, '.', '_' and '-'", KEY_MAX);
-	if (has_prefix(key, PLUGIN_ENV) && key[strlen(PLUGIN_ENV)]) {
-		const char *wrong = config_params[row_of("plugin.env")].wrong(value);
-
-		if (wrong)
-			return err_set(reterr, ERR_CONFIG, "%s: '%s' %s", key, value, wrong);
-		return set_extra(c, key, value, where, reterr);
-	}
+	if (family_of(key))
+		return set_of_family(c, family_of(key), key, value, where, reterr);
 	if (!has_prefix(key, KAFKA) || !key[strlen(KAFKA)])
 		return unknown_key(key, reterr);
 	refusal = config_refusal(key + strlen(KAFKA));

@@ -172,7 +172,7 @@ const struct config_param config_params[] = {
 	NUMBER(INT, "plugin.max.in.flight", "64", 1, 100000,
 	       "Most concurrent calls to one plugin worker"),
 	NUMBER(DURATION, "plugin.call.timeout", "30s", 1, 7 * DAY,
-	       "Time limit of calls that set none of their own"),
+	       "Time limit of calls that set none; plugin.call.timeout.<pluginKey> for one plugin"),
 	NUMBER(DURATION, "plugin.start.timeout", "15s", 100, HOUR,
 	       "Time limit of a plugin worker's handshake"),
 	NUMBER(DURATION, "plugin.start.wait", "2s", 0, MIN,

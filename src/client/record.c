@@ -103,6 +103,26 @@ of_answer(struct record *r)
 		buf_addspan(&r->summary, avro_field_get_span(&r->value, "cwd"));
 }
 
+/* Which time limit it was (docs/operations.md, "Time limits"). */
+static void
+add_limit(struct record *r, struct span details)
+{
+	struct jtext object, limit, set_by, ms;
+
+	if (!details.ptr || jtext_check(details, JTEXT_DEPTH_MAX, &object, NULL) < 0)
+		return;
+	limit = jtext_get(object, "limit");
+	set_by = jtext_get(object, "setBy");
+	ms = jtext_get(object, "setMs");
+	if (limit.kind != JTEXT_STRING || set_by.kind != JTEXT_STRING || ms.kind != JTEXT_NUMBER)
+		return;
+	buf_adds(&r->summary, " (the limit: ");
+	jtext_decode(limit, &r->summary, NULL);
+	buf_addf(&r->summary, ", %.*sms, set by ", SPAN_FMT(ms.raw));
+	jtext_decode(set_by, &r->summary, NULL);
+	buf_addch(&r->summary, ')');
+}
+
 static void
 of_result(struct record *r)
 {
@@ -115,6 +135,8 @@ of_result(struct record *r)
 		r->code = avro_field_get_span(&error, "code");
 		buf_addf(&r->summary, "%.*s: %.*s", SPAN_FMT(r->code),
 			 SPAN_FMT(avro_field_get_span(&error, "message")));
+		if (span_is(r->code, "TIMEOUT"))
+			add_limit(r, avro_field_get_span(&error, "details"));
 		return;
 	}
 	of_answer(r);

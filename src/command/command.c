@@ -3,8 +3,6 @@
 
 #include <assert.h>
 #include <avro.h>
-#include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
@@ -15,12 +13,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 
-enum {
-	PROBE_TIMEOUT_MS = 120000,
-	GRACE_MS = 30000,		/* for the way there and back */
-	TIMEOUT_MAX_MS = INT_MAX,
-	SPANS_MAX = 16 + OPERATION_FIELDS_MAX,
-};
+enum { SPANS_MAX = 16 + OPERATION_FIELDS_MAX };
 
 /* Namespace of our invocation ids. Must never change: a plugin recognises a
  * repeated call by its id, even when we were upgraded in between. */
@@ -429,46 +422,4 @@ command_json(struct span text, enum jtext_kind kind)
 	while (text.len && strchr(" \t\r\n", text.ptr[text.len - 1]))
 		text.len--;
 	return (struct jtext){ kind, text };
-}
-
-/* A number of the config that counts as a time limit, else 0. */
-static double
-config_ms(const struct command *c, const char *name)
-{
-	struct jtext value = jtext_get(command_config(c), name);
-	double ms;
-
-	if (value.kind != JTEXT_NUMBER || !jtext_double(value, &ms) || !isfinite(ms) || ms <= 0)
-		return 0;
-	return ms;
-}
-
-int64_t
-command_timeout_ms(const struct command *c, int64_t default_ms)
-{
-	double ms = 0;
-
-	switch (c->op->limit) {
-	case LIMIT_NONE:
-		return 0;
-	case LIMIT_DEFAULT:
-		return default_ms;
-	case LIMIT_PROBE:
-		return PROBE_TIMEOUT_MS;
-	case LIMIT_LEASE:
-		ms = fmax(config_ms(c, "timeoutMs"), config_ms(c, "bridgeRequestTimeoutMs"));
-		break;
-	case LIMIT_OWN:
-		if (command_value(c, "timeoutMs")->present)
-			ms = (double)command_value(c, "timeoutMs")->number;
-		else
-			ms = config_ms(c, "timeoutMs");
-		break;
-	case LIMIT_SETUP:
-		ms = config_ms(c, "timeoutMs");
-		break;
-	}
-	if (ms <= 0)
-		return default_ms;
-	return ms >= TIMEOUT_MAX_MS - GRACE_MS ? TIMEOUT_MAX_MS : (int64_t)ms + GRACE_MS;
 }

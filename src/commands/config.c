@@ -15,6 +15,7 @@
 #include "envdriver/client/catalog.h"
 #include "envdriver/client/kafka.h"
 #include "envdriver/client/preflight.h"
+#include "envdriver/command/time_limit.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/kafka/client_conf.h"
 
@@ -148,6 +149,18 @@ check_instances(const struct config *config, const struct findings *f)
 	cli_redis_free(redis);
 }
 
+/* Keys that name operations. */
+static void
+check_time_limits(const struct config *config, const struct findings *f)
+{
+	struct err err = { 0 };
+	struct time_limit_keys *keys = time_limit_keys_new(config, &err);
+
+	if (!keys)
+		findings_add(f, "%s", err.text);
+	time_limit_keys_free(keys);
+}
+
 static int
 check_main(struct cli *cli)
 {
@@ -161,6 +174,7 @@ check_main(struct cli *cli)
 	if (client_conf_assignor(rd_kafka_version(), config_str(config, "assignor"), &err) < 0)
 		findings_add(&f, "%s", err.text);
 	findings_of_config(config, &f);
+	check_time_limits(config, &f);
 	if (!cli_has(cli, "offline")) {
 		preflight_kafka(config, &f);
 		preflight_redis(config, &f);

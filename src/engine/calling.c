@@ -90,7 +90,7 @@ calling_trace(const struct entry *e, struct trace *ret)
 static struct chosen
 calling_chosen(const struct entry *e)
 {
-	struct chosen c = { SPAN_NULL, SPAN_NULL, SPAN_NULL };
+	struct chosen c = { SPAN_NULL, SPAN_NULL, SPAN_NULL, &e->call.limit };
 
 	if (e->call.plugin_id[0])
 		c.plugin_id = span_of(e->call.plugin_id);
@@ -379,7 +379,6 @@ calling_start(struct engine *eng, struct entry *e)
 	}
 	entry_release_raw(e);
 	command_invocation_id(e->cmd, e->call.invocation_id);
-	e->call.limit_ms = command_timeout_ms(e->cmd, eng->limits.call_timeout);
 	e->call.started_at = clock_wall_ms();
 	e->claim.lost = false;
 	r = (struct plugin_request){
@@ -391,7 +390,7 @@ calling_start(struct engine *eng, struct entry *e)
 									    e->cmd->company_id,
 		.invocation_id = e->call.invocation_id,
 		.traceparent = e->cmd->traceparent,
-		.timeout_ms = e->call.limit_ms,
+		.timeout_ms = e->call.limit.ms,
 		.wants_log = e->cmd->op->id == OPERATION_EXECUTE,
 		.command_id = e->cmd->id,
 	};

@@ -39,6 +39,7 @@ struct redis;
 struct registry;
 struct schemas;
 struct supervisor;
+struct time_limit_keys;
 
 struct answering;
 struct calling;
@@ -78,7 +79,7 @@ enum engine_stage {
 /* Settings that are looked at for every command; times in ms. */
 struct engine_limits {
 	size_t in_flight, bytes, batch;
-	int64_t call_timeout, start_wait, commit_interval, handover, revoke_drain;
+	int64_t start_wait, commit_interval, handover, revoke_drain;
 	enum command_log_mode log_commands;
 };
 
@@ -117,6 +118,7 @@ struct engine {
 	uv_loop_t *loop;
 	const struct config *config;
 	struct engine_limits limits;
+	struct time_limit_keys *time_limits;
 	struct engine_events ev;
 	engine_action_fn *const *actions;	/* by enum entry_action */
 	struct engine_handles handles;

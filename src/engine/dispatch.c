@@ -155,6 +155,7 @@ run_resolved(struct engine *eng, struct entry *e, const struct resolved *r)
 	snprintf(e->call.plugin_id, sizeof(e->call.plugin_id), "%s", r->plugin_id);
 	snprintf(e->call.plugin_key, sizeof(e->call.plugin_key), "%s", r->plugin_key);
 	e->call.has_slot = true;
+	e->call.limit = time_limit_of(eng->time_limits, e->cmd, r->plugin_key, r->driver);
 	buf_reset(&e->call.params);
 	if (request_params(e->cmd, r->config_schema, &e->call.params, &o) < 0) {
 		core_release_slot(eng, e);

@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "envdriver/base/buf.h"
+#include "envdriver/command/time_limit.h"
 #include "envdriver/kafka/event.h"
 #include "envdriver/kafka/source.h"
 
@@ -165,7 +166,7 @@ struct entry_call {
 	struct pending_call *pending;	/* running, or NULL */
 	char invocation_id[37];
 	int64_t started_at;		/* wall ms, 0: not called */
-	int64_t limit_ms;
+	struct time_limit limit;	/* .ms is 0 until it is known */
 	int64_t live_sequence[2], live_bytes[2];
 	bool shaping;			/* a thread makes events of the answer */
 	size_t line_bytes;		/* what that needs at the worst */

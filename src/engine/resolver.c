@@ -56,7 +56,7 @@ by_key(const struct registry *registry, struct supervisor *supervisor, const str
 			return RESOLUTION_STARTING;
 		return fail_key(c, CODE_NO_RUNNING_WORKER, "has no running worker.", ret_failure);
 	}
-	*ret = (struct resolved){ p->id, p->key, d->config_schema };
+	*ret = (struct resolved){ p->id, p->key, d->config_schema, d };
 	return RESOLUTION_FOUND;
 }
 
@@ -84,7 +84,7 @@ by_provider(const struct registry *registry, struct supervisor *supervisor,
 
 	for (size_t i = 0; (p = registry_at(registry, i)); i++) {
 		if (offers(p, c->driver_key, &d) && running(supervisor, p->id)) {
-			*ret = (struct resolved){ p->id, p->key, d->config_schema };
+			*ret = (struct resolved){ p->id, p->key, d->config_schema, d };
 			return RESOLUTION_FOUND;
 		}
 	}
@@ -127,8 +127,10 @@ pinned(const struct registry *registry, struct supervisor *supervisor, const str
 		.plugin_id = id,
 		.plugin_key = p && p->key ? p->key : "",
 	};
-	if (d)
+	if (d) {
 		ret->config_schema = d->config_schema;
+		ret->driver = d;
+	}
 	return RESOLUTION_FOUND;
 }
 
@@ -144,4 +146,21 @@ resolver_resolve(const struct registry *registry, struct supervisor *supervisor,
 	if (c->target == COMMAND_TARGET_PROVIDER)
 		return by_provider(registry, supervisor, c, may_start, ret, ret_failure);
 	return by_key(registry, supervisor, c, may_start, ret, ret_failure);
+}
+
+const struct registry_driver *
+resolver_driver(const struct registry *registry, const struct command *c)
+{
+	const struct registry_driver *d = NULL;
+	const struct registry_plugin *p = NULL;
+
+	if (c->pinned_id.ptr)
+		p = registry_by_id(registry, c->pinned_id);
+	else if (c->target == COMMAND_TARGET_DRIVER)
+		p = registry_by_key(registry, c->plugin_key);
+	if (p || c->pinned_id.ptr || c->target != COMMAND_TARGET_PROVIDER)
+		return p ? registry_driver(p, c->driver_key) : NULL;
+	for (size_t i = 0; !d && (p = registry_at(registry, i)); i++)
+		d = registry_driver(p, c->driver_key);
+	return d;
 }

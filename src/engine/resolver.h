@@ -17,6 +17,7 @@
 struct command;
 struct outcome;
 struct registry;
+struct registry_driver;
 struct supervisor;
 
 enum resolution {
@@ -32,11 +33,16 @@ struct resolved {
 	const char *plugin_id;
 	const char *plugin_key;		/* "" when the registry does not know it */
 	struct jtext config_schema;	/* MISSING when unknown */
+	const struct registry_driver *driver;	/* NULL when unknown */
 };
 
 /* `may_start`: workers are started on demand and STARTING may be said. */
 enum resolution resolver_resolve(const struct registry *registry, struct supervisor *supervisor,
 				 const struct command *c, bool may_start, struct resolved *ret,
 				 struct outcome *ret_failure);
+/* The driver that a command means, whether it is ready and runs or not; NULL when
+ * none is known. */
+const struct registry_driver *resolver_driver(const struct registry *registry,
+					      const struct command *c);
 
 #endif

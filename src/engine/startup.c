@@ -378,7 +378,6 @@ read_engine_limits(struct engine *eng)
 		.in_flight = (size_t)config_int(c, "max.in.flight"),
 		.bytes = (size_t)config_int(c, "in.flight.max.bytes"),
 		.batch = (size_t)config_int(c, "transaction.max.records"),
-		.call_timeout = config_int(c, "plugin.call.timeout"),
 		.start_wait = config_int(c, "plugin.start.wait"),
 		.commit_interval = config_int(c, "commit.interval"),
 		.handover = config_int(c, "handover.timeout"),
@@ -458,7 +457,8 @@ startup_new(struct engine *eng, struct err *reterr)
 	eng->startup = calloc(1, sizeof(*eng->startup));
 	if (!eng->startup || !make_topic_names(eng) || !make_stages(eng))
 		return err_nomem(reterr);
-	return make_modules(eng, reterr);
+	eng->time_limits = time_limit_keys_new(eng->config, reterr);
+	return eng->time_limits ? make_modules(eng, reterr) : -1;
 }
 
 void
@@ -476,6 +476,7 @@ startup_free(struct engine *eng)
 	decoding_free(eng);
 	unread_free(eng);
 	schemas_free(eng->schemas);
+	time_limit_keys_free(eng->time_limits);
 	for (int t = 0; t < TOPIC_COUNT; t++)
 		free(eng->topics[t]);
 	if (eng->startup) {

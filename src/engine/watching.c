@@ -11,6 +11,7 @@
 #include "envdriver/command/request.h"
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
+#include "resolver.h"
 
 static void
 holder_dead(struct engine *eng, struct entry *e, const char *why)
@@ -24,7 +25,7 @@ static void
 judge_holder(struct engine *eng, struct entry *e)
 {
 	/* Longer than a reply that the holder has not heard yet can take. */
-	int64_t bound = e->call.limit_ms + eng->limits.handover + ENGINE_STOOD_STILL_MS;
+	int64_t bound = e->call.limit.ms + eng->limits.handover + ENGINE_STOOD_STILL_MS;
 	int64_t now = clock_mono_ms();
 	bool self = strcmp(e->holder.incarnation, instance_incarnation(eng->instance)) == 0;
 
@@ -69,7 +70,12 @@ watching_start(struct engine *eng, struct entry *e)
 {
 	core_release_slot(eng, e);
 	e->holder.waiting_since = clock_mono_ms();
-	e->call.limit_ms = command_timeout_ms(e->cmd, eng->limits.call_timeout);
+	/* Its own look-up may have failed: then the limit of the call that it waits for
+	 * is that of the driver that it means. */
+	if (!e->call.limit.ms)
+		e->call.limit = time_limit_of(eng->time_limits, e->cmd,
+					      e->cmd->plugin_key.ptr ? e->cmd->plugin_key.ptr : "",
+					      resolver_driver(eng->registry, e->cmd));
 	entry_list_push(&eng->lists.waiting, e);
 }
 

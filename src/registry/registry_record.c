@@ -2,6 +2,7 @@
 #include "registry_record.h"
 
 #include <stdint.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
@@ -79,6 +80,19 @@ add_text(struct registry_record *r, struct jtext value)
 	return (int64_t)at;
 }
 
+/* The default that a schema gives to a field, when it counts as a time limit. */
+static double
+default_ms(struct jtext schema, const char *field)
+{
+	struct jtext all = jtext_get(schema, "properties");
+	struct jtext value = jtext_get(jtext_get(all, field), "default");
+	double ms;
+
+	if (value.kind != JTEXT_NUMBER || !jtext_double(value, &ms) || !isfinite(ms) || ms <= 0)
+		return 0;
+	return ms;
+}
+
 struct driver_offsets {
 	int64_t key, name;
 };
@@ -102,6 +116,8 @@ read_driver(struct registry_record *r, struct jtext entry, struct registry_drive
 	ret->sandbox_provider = jtext_is(jtext_get(entry, "kind"), "sandbox_provider");
 	ret->entry = entry;
 	ret->config_schema = schema.kind == JTEXT_OBJECT ? schema : (struct jtext){ 0 };
+	ret->timeout_ms = default_ms(schema, "timeoutMs");
+	ret->bridge_timeout_ms = default_ms(schema, "bridgeRequestTimeoutMs");
 	return 0;
 }
 

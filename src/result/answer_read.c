@@ -5,6 +5,8 @@
 
 #include "answer_reader.h"
 #include "envdriver/command/command.h"
+#include "envdriver/command/time_limit.h"
+#include "envdriver/result/result.h"
 #include "envdriver/rpc/rpc.h"
 
 /* --- ends without a result --- */
@@ -69,6 +71,11 @@ read_end(struct answer_reader *r)
 		buf_addf(&o->message, "Unexpected response format for \"%s\"", reply->method);
 	else
 		jtext_add_repaired(&o->message, span_of(reply->text ? reply->text : ""));
+	if (reply->end == RPC_TIMED_OUT && r->chosen->limit && r->chosen->limit->name) {
+		buf_addch(&o->details, '{');
+		time_limit_add_json(r->chosen->limit, &o->details);
+		buf_addch(&o->details, '}');
+	}
 }
 
 /* --- results --- */

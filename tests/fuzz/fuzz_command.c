@@ -3,12 +3,14 @@
  * the frame of an EnvironmentCommand in front, bit 1 makes the end of the
  * bytes a traceparent header, too. What is taken keeps every limit and can be
  * sent; what is not says why in text that can be published. */
+#include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/base/utf8.h"
 #include "envdriver/command/command.h"
 #include "command/command_check.h"
 #include "envdriver/command/request.h"
+#include "envdriver/command/time_limit.h"
 #include "envdriver/result/result.h"
 #include "fuzz.h"
 
@@ -23,6 +25,18 @@ all_schemas(void)
 		all = schemas_new(NULL);
 	MUST(all);
 	return all;
+}
+
+static const struct time_limit_keys *
+default_limits(void)
+{
+	static struct time_limit_keys *keys;
+	static struct config *config;
+
+	if (!keys && (config = config_new(NULL)))
+		keys = time_limit_keys_new(config, NULL);	/* of the whole process */
+	MUST(keys);
+	return keys;
 }
 
 static void
@@ -71,6 +85,7 @@ see_command(const struct command *c)
 {
 	struct buf key = BUF_INIT;
 	struct reject r = { .reason = REJECT_NOTHING };
+	struct time_limit limit;
 	struct jtext config;
 	char id[37];
 
@@ -92,7 +107,8 @@ see_command(const struct command *c)
 	MUST((key.len == 0) == (c->target == COMMAND_TARGET_NONE));
 	command_invocation_id(c, id);
 	MUST(strlen(id) == 36 && c->expires_at >= -1);
-	MUST(command_timeout_ms(c, 1000) >= 0 && command_timeout_ms(c, 1000) <= INT32_MAX);
+	limit = time_limit_of(default_limits(), c, "p", NULL);
+	MUST(limit.ms >= 0 && limit.ms <= INT32_MAX && (limit.ms > 0) == (limit.name != NULL));
 	MUST(c->bytes > sizeof(*c) && c->bytes < sizeof(*c) + 6 * BYTES_MAX);
 	see_request(c);
 	buf_release(&key);

@@ -117,7 +117,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	static const struct result_limits wide = { 256 * 1024, 1000000, 8 << 20 };
 	static const struct result_limits small = { 16, 4096, 8192 };
-	static const struct chosen chosen = { SPAN_LIT("id"), SPAN_LIT("p"), SPAN_NULL };
+	static const struct chosen chosen = { SPAN_LIT("id"), SPAN_LIT("p"), SPAN_NULL, NULL };
 	struct buf lease = BUF_INIT, stray = BUF_INIT;
 	struct events e = EVENTS_INIT;
 	const struct command *c;

@@ -2,7 +2,7 @@
 #include "fixture_result.h"
 
 const struct result_limits wide = { 256 * 1024, 1000000, 8 * 1024 * 1024 };
-const struct chosen chosen = { SPAN_LIT("pid"), SPAN_LIT("p"), SPAN_NULL };
+const struct chosen chosen = { SPAN_LIT("pid"), SPAN_LIT("p"), SPAN_NULL, NULL };
 const struct chosen nobody = { .plugin_id = SPAN_NULL };
 const struct trace called = {
 	.topic = "environment.commands",

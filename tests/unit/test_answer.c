@@ -310,7 +310,7 @@ compare(const char *name, const struct answer *s, const char *expected)
 static void
 test_answers(void **state)
 {
-	const struct chosen chosen = { SPAN_LIT("id"), SPAN_LIT("p"), SPAN_NULL };
+	const struct chosen chosen = { SPAN_LIT("id"), SPAN_LIT("p"), SPAN_NULL, NULL };
 	const struct row *row;
 	struct answer s;
 
@@ -369,7 +369,7 @@ test_ends(void **state)
 static void
 test_keys_of_a_pinned_plugin(void **state)
 {
-	const struct chosen chosen = { SPAN_LIT("id"), SPAN_LIT("other"), SPAN_NULL };
+	const struct chosen chosen = { SPAN_LIT("id"), SPAN_LIT("other"), SPAN_NULL, NULL };
 	struct command *c = fixture_command(PROBE);
 	struct rpc_answer a = answer_of(c, "{\"result\":{\"ok\":true}}");
 	struct answer s;
@@ -389,7 +389,8 @@ test_keys_of_a_pinned_plugin(void **state)
 static void
 test_sent_config(void **state)
 {
-	const struct chosen chosen = { SPAN_NULL, SPAN_LIT("p"), SPAN_LIT("{\"k\":\"id-1\"}") };
+	const struct chosen chosen = { SPAN_NULL, SPAN_LIT("p"), SPAN_LIT("{\"k\":\"id-1\"}"),
+				       NULL };
 	struct command *c = fixture_command(VALIDATE_S);
 	struct rpc_answer a = answer_of(c, "{\"result\":{\"ok\":true}}");
 	struct answer s;

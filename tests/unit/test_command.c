@@ -120,57 +120,6 @@ test_keys(void **state)
 	}
 }
 
-#define EXECUTE(config, more) "{" DRIVER ",\"config\":" config ",\"operation\":{" \
-	"\"type\":\"Execute\",\"command\":\"a\"," LEASE more "}}"
-#define DESTROY(config) "{" DRIVER ",\"config\":" config ",\"operation\":{" \
-	"\"type\":\"DestroyLease\"}}"
-#define OF(type, config) "{" DRIVER ",\"config\":" config ",\"operation\":{\"type\":\"" type "\"}}"
-
-static const struct time_row {
-	const char *name, *json;
-	int64_t ms;
-} time_rows[] = {
-	{ "validate", OF("ValidateConfig", "{\"timeoutMs\":5}"), 31000 },
-	{ "probe", OF("Probe", "{\"timeoutMs\":5}"), 120000 },
-	{ "list", "{\"operation\":{\"type\":\"ListDrivers\"}}", 0 },
-	{ "resume", "{" DRIVER ",\"config\":{\"timeoutMs\":5},\"operation\":{"
-	  "\"type\":\"ResumeLease\",\"providerLeaseId\":\"l\"}}", 31000 },
-	{ "destroy", DESTROY("{}"), 31000 },
-	{ "destroy, timeoutMs", DESTROY("{\"timeoutMs\":5}"), 30005 },
-	{ "destroy, bridge", DESTROY("{\"bridgeRequestTimeoutMs\":7}"), 30007 },
-	{ "destroy, the larger", DESTROY("{\"timeoutMs\":9,\"bridgeRequestTimeoutMs\":7}"), 30009 },
-	{ "destroy, text does not count", DESTROY("{\"timeoutMs\":\"9\"}"), 31000 },
-	{ "destroy, 0 does not count", DESTROY("{\"timeoutMs\":0}"), 31000 },
-	{ "destroy, less does not count", DESTROY("{\"timeoutMs\":-5}"), 31000 },
-	{ "destroy, not finite", DESTROY("\"{\\\"timeoutMs\\\":1e999}\""), 31000 },
-	{ "destroy, a fraction", DESTROY("{\"timeoutMs\":1500.5}"), 31500 },
-	{ "destroy, for ever", DESTROY("{\"timeoutMs\":1e300}"), 2147483647 },
-	{ "execute", EXECUTE("{}", ""), 31000 },
-	{ "execute, own", EXECUTE("{\"timeoutMs\":5}", ",\"timeoutMs\":300"), 30300 },
-	{ "execute, config", EXECUTE("{\"timeoutMs\":5,\"bridgeRequestTimeoutMs\":50}", ""),
-	  30005 },
-	{ "execute, for ever", EXECUTE("{}", ",\"timeoutMs\":9223372036854775807"), 2147483647 },
-	{ "space around the config", EXECUTE("\" {\\\"timeoutMs\\\":5} \"", ""), 30005 },
-	{ "delete template", "{" DRIVER ",\"config\":{\"timeoutMs\":5},\"operation\":{"
-	  "\"type\":\"DeleteTemplate\",\"templateRef\":\"t\"}}", 30005 },
-};
-
-static void
-test_time_limits(void **state)
-{
-	const struct time_row *row;
-
-	(void)state;
-	EACH(row, time_rows) {
-		struct command *c = fixture_command(row->json);
-		int64_t ms = command_timeout_ms(c, 31000);
-
-		if (ms != row->ms)
-			fail_msg("%s: %lld", row->name, (long long)ms);
-		command_free(c);
-	}
-}
-
 #define TRACE "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 static const struct trace_row {
@@ -378,7 +327,6 @@ main(void)
 		cmocka_unit_test(test_everything_is_read),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_time_limits),
 		cmocka_unit_test(test_traceparent),
 		cmocka_unit_test(test_invocation_id),
 		cmocka_unit_test(test_out_of_memory),

@@ -211,7 +211,7 @@ static void
 run_answered(struct jtext recorded, const struct command *c, int64_t id, struct span params)
 {
 	const struct chosen chosen = { SPAN_LIT("plugin-1"), SPAN_LIT(PLUGIN_KEY),
-				       request_config(params) };
+				       request_config(params), NULL };
 	struct rpc_answer a = { .method = c->op->rpc };
 	struct buf line = BUF_INIT;
 	struct events e = EVENTS_INIT;

@@ -10,7 +10,8 @@
 #define FIXTURE \
 	"{\"id\":\"fixture\",\"environmentDrivers\":[" \
 	"{\"driverKey\":\"a\",\"kind\":\"environment_driver\",\"displayName\":\"A\\u0041\"," \
-	"\"configSchema\":{\"type\":\"object\"}}," \
+	"\"configSchema\":{\"type\":\"object\",\"properties\":{" \
+	"\"timeoutMs\":{\"default\":3600000},\"bridgeRequestTimeoutMs\":{\"default\":0}}}}," \
 	"{\"driverKey\":\"b\\n\",\"kind\":\"sandbox_provider\",\"configSchema\":true}," \
 	"{\"driverKey\":\"a\",\"kind\":\"Sandbox_provider\"}]}"
 
@@ -129,6 +130,9 @@ test_drivers(void **state)
 	assert_int_equal(jtext_get(p->config, "c").kind, JTEXT_OBJECT);
 	assert_string_equal(p->drivers[0].display_name, "AA");
 	assert_int_equal(p->drivers[0].config_schema.kind, JTEXT_OBJECT);
+	assert_true(p->drivers[0].timeout_ms == 3600000);
+	assert_true(p->drivers[0].bridge_timeout_ms == 0);
+	assert_true(p->drivers[1].timeout_ms == 0);
 	assert_false(p->drivers[0].sandbox_provider);
 	assert_string_equal(p->drivers[1].driver_key, "b\n");
 	assert_true(p->drivers[1].sandbox_provider);

@@ -44,9 +44,10 @@ struct config_param {
 	const char *help;	/* one line */
 };
 
-/* Ends with a row whose name is NULL. "plugin.env.<pluginKey>" and
- * "kafka.<anything>" are accepted besides. Values of kafka.*.password and
- * their like, and passwords inside URLs, are secret: printed as ***. */
+/* Ends with a row whose name is NULL. "plugin.env.<name>",
+ * "plugin.call.timeout.<name>" and "kafka.<anything>" are accepted besides. Values
+ * of kafka.*.password and their like, and passwords inside URLs, are secret:
+ * printed as ***. */
 extern const struct config_param config_params[];
 
 /* Keys of earlier versions. They still load, so that an old file starts a new
@@ -98,7 +99,7 @@ struct config_entry {
 	const char *key;
 	const char *value;	/* NULL when unset; secrets are in clear */
 	const char *where;	/* "FILE:LINE", a variable, "-X", or "default" */
-	const struct config_param *param;	/* NULL for kafka.* and plugin.env.* */
+	const struct config_param *param;	/* NULL for those besides the table */
 };
 /* The i-th: those of the table in its order, then the others in the order
  * they were set. False past the last one. Borrowed until a key is set. */

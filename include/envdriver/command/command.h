@@ -122,7 +122,4 @@ void command_provider_key(const struct command *c, struct buf *out);
 /* UUID v5 of the command id, 36 characters and a NUL (docs/engine.md section 2). */
 void command_invocation_id(const struct command *c, char ret[37]);
 
-/* The time limit of the plugin call in ms (docs/operations.md, "Time limits"). */
-int64_t command_timeout_ms(const struct command *c, int64_t default_ms);
-
 #endif

@@ -29,6 +29,9 @@ struct registry_driver {
 	const char *display_name;	/* "" when missing */
 	struct jtext entry;		/* the manifest's entry, as it stands */
 	struct jtext config_schema;	/* MISSING when there is none */
+	/* The schema's defaults of timeoutMs and bridgeRequestTimeoutMs; 0: none that
+	 * counts as a time limit. */
+	double timeout_ms, bridge_timeout_ms;
 };
 
 /* Borrowed until the loop turns. */

@@ -24,6 +24,7 @@ struct registry;
 struct rpc_answer;
 struct schemas;
 struct supervisor;
+struct time_limit;
 
 /* Where the command came from, and when and how it was called (record Trace). */
 struct trace {
@@ -47,6 +48,7 @@ struct chosen {
 	 * (request_config), used when the plugin returns none; ptr NULL: the
 	 * command's. */
 	struct span sent_config;
+	const struct time_limit *limit;	/* of the call; NULL: none was made */
 };
 
 struct result_ctx;
