@@ -37,7 +37,7 @@ override CPPFLAGS += -Iinclude -iquote src -DENVDRIVER_VERSION='"$(VERSION)"' \
 libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 
 # The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
-folders := base avro redis registry secret rpc plugin claim kafka command result engine cli client \
+folders := base avro redis registry secret isolation rpc plugin claim kafka command result engine cli client \
 	audit worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
 	config_value crash digest err family findings jtext jtext_text log log_once log_writer metrics \
@@ -48,6 +48,7 @@ redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts 
 registry := heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
 secret := mask secret_file secret_source
+isolation := jail landlock public_files seccomp
 rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe stderr_tail
 plugin := config_push execlog host host_params host_reply host_scope host_state host_stream \
 	limiter managed package package_files plugin_call plugin_process plugin_record scope store \
@@ -84,7 +85,7 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	plugin_event_record prescan reader_parse redis_url redis_watch registry request request_secret \
 	resolver result result_drivers result_log rpc scheduler schema schema_ids schema_names \
 	schema_text scope secret_source semver share service_link stored_answer supervisor_table \
-	time_limit txn units window worker worker_end)
+	time_limit txn units window worker worker_end jail) jail_tries
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check redis_rig \
 	registry_check supervisor_check supervisor_rig
@@ -116,7 +117,7 @@ unit: $(unit_programs) $(check_programs) $(fuzz_programs) $(other_programs)
 fuzzers: $(fuzz_programs)
 
 $(BUILD)/envdriver: $(BUILD)/src/main.o $(lib)
-$(plugin): $(call in,plugins/local,$(plugins/local))
+$(plugin): $(call in,plugins/local,$(plugins/local)) $(lib)
 $(unit_programs): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(alloc) $(rigs) $(lib)
 $(check_programs): $(BUILD)/tests/%: $(BUILD)/tests/integration/%.o $(alloc) $(rigs) $(lib)
 $(fuzz_programs): $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(replay) $(lib)
@@ -170,8 +171,7 @@ $(BUILD)/without/%: tests/lib/harness/without.py $(BUILD)/src/main.o $(checks) $
 # What they build and run: tests/lib/harness/targets.py.
 suites := check check-fault check-model check-rdkafka-newest check-thread check-unit \
 	check-valgrind coverage soak soak-long fuzz bench
-$(suites):
-	$(Q)tests/run $@
+$(suites): ; $(Q)tests/run $@
 demo:
 	$(Q)scripts/setup --demo
 	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all

@@ -36,6 +36,12 @@
 		if (strcmp((got), (want)) != 0) \
 			fail_msg("%s: got '%s', want '%s'", (name), (got), (want)); \
 	} while (0)
+#define CHECK_INT(name, got, want) \
+	do { \
+		long got_ = (got); \
+		if (got_ != (want)) \
+			fail_msg("%s: got %ld, want %ld", (name), got_, (long)(want)); \
+	} while (0)
 /* Part of a text that must be there. */
 #define CHECK_HAS(name, text, part) \
 	do { \

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * public_files: of a folder such as /etc, what everybody may read. A rule can
+ * only allow, and all that is below a folder at once; so a folder that holds
+ * something that this user may read and others may not (a configuration with
+ * passwords) is granted piece by piece, without it.
+ *
+ * Owns nothing. Follows no links.
+ */
+#ifndef ENVDRIVER_ISOLATION_PUBLIC_FILES_H
+#define ENVDRIVER_ISOLATION_PUBLIC_FILES_H
+
+#include <stdbool.h>
+
+/* Calls for each file, or folder with all that is below it, that may be granted. Stops and
+ * returns what `fn` returned when that is negative; else 0. Reads folders; blocks as
+ * long as that takes. */
+int public_files_each(const char *folder, int (*fn)(void *arg, const char *path), void *arg);
+
+#endif
