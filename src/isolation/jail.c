@@ -129,7 +129,7 @@ grant_system(struct jail *j)
 }
 
 static size_t
-count(const char *const *list)
+count_paths(const char *const *list)
 {
 	size_t n = 0;
 
@@ -142,8 +142,8 @@ static int
 grant_rules(struct jail *j, const struct jail_rules *r)
 {
 	if ((r->system && grant_system(j) < 0) ||
-	    grant_all(j, r->read, count(r->read), LANDLOCK_READ) < 0 ||
-	    grant_all(j, r->write, count(r->write), LANDLOCK_WRITE) < 0)
+	    grant_all(j, r->read, count_paths(r->read), LANDLOCK_READ) < 0 ||
+	    grant_all(j, r->write, count_paths(r->write), LANDLOCK_WRITE) < 0)
 		return -1;
 	for (size_t i = 0; i < r->n_ports; i++)
 		if (landlock_grant_port(j->ruleset, r->ports[i]) < 0)

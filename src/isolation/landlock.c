@@ -92,7 +92,7 @@ landlock_new(int abi, bool ports)
 
 /* A path that cannot be opened by us cannot be by the program either. */
 static bool
-is_absent(int error)
+is_out_of_reach(int error)
 {
 	return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP;
 }
@@ -106,7 +106,7 @@ landlock_grant(int ruleset, int abi, const char *path, enum landlock_grant grant
 
 	a.fd = open(path, O_PATH | O_CLOEXEC);
 	if (a.fd < 0)
-		return is_absent(errno) ? 0 : -1;
+		return is_out_of_reach(errno) ? 0 : -1;
 	if (fstat(a.fd, &st) == 0) {
 		if (!S_ISDIR(st.st_mode))
 			a.allowed &= FS_OF_FILES;

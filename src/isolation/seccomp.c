@@ -122,7 +122,7 @@ static const struct refused {
 };
 
 static void
-step(struct seccomp_filter *f, unsigned code, unsigned k, unsigned yes, unsigned no)
+add_step(struct seccomp_filter *f, unsigned code, unsigned k, unsigned yes, unsigned no)
 {
 	assert(f->n < SECCOMP_STEPS_MAX);
 	f->steps[f->n++] = (struct sock_filter){ (unsigned short)code, (unsigned char)yes,
@@ -130,9 +130,9 @@ step(struct seccomp_filter *f, unsigned code, unsigned k, unsigned yes, unsigned
 }
 
 static void
-end(struct seccomp_filter *f, int error)
+add_end(struct seccomp_filter *f, int error)
 {
-	step(f, BPF_RET | BPF_K,
+	add_step(f, BPF_RET | BPF_K,
 	     error ? SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA) : SECCOMP_RET_ALLOW,
 	     0, 0);
 }
@@ -140,43 +140,43 @@ end(struct seccomp_filter *f, int error)
 static void
 load(struct seccomp_filter *f, size_t where)
 {
-	step(f, LOAD, (unsigned)where, 0, 0);
+	add_step(f, LOAD, (unsigned)where, 0, 0);
 }
 
 /* What was loaded is `value`: that is the end of it. */
 static void
 end_if(struct seccomp_filter *f, unsigned value, int error)
 {
-	step(f, BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
-	end(f, error);
+	add_step(f, BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
+	add_end(f, error);
 }
 
 static void
 end_unless(struct seccomp_filter *f, unsigned value, int error)
 {
-	step(f, BPF_JMP | BPF_JEQ | BPF_K, value, 1, 0);
-	end(f, error);
+	add_step(f, BPF_JMP | BPF_JEQ | BPF_K, value, 1, 0);
+	add_end(f, error);
 }
 
 static void
 end_if_bits(struct seccomp_filter *f, unsigned bits, int error)
 {
-	step(f, BPF_JMP | BPF_JSET | BPF_K, bits, 0, 1);
-	end(f, error);
+	add_step(f, BPF_JMP | BPF_JSET | BPF_K, bits, 0, 1);
+	add_end(f, error);
 }
 
 /* The steps of one call, which end by themselves. Where they begin. */
 static unsigned
 begin_call(struct seccomp_filter *f, unsigned nr)
 {
-	step(f, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 0);
+	add_step(f, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 0);
 	return f->n;
 }
 
 static void
-end_call(struct seccomp_filter *f, unsigned begin)
+end_steps_of(struct seccomp_filter *f, unsigned begin)
 {
-	end(f, 0);
+	add_end(f, 0);
 	assert(f->n - begin < 256);
 	f->steps[begin - 1].jf = (unsigned char)(f->n - begin);
 }
@@ -191,7 +191,7 @@ look_at_namespaces(struct seccomp_filter *f)
 
 		load(f, ARG(0));
 		end_if_bits(f, NAMESPACES | (calls[i] == SYS_unshare ? NEW_TIME : 0), EPERM);
-		end_call(f, begin);
+		end_steps_of(f, begin);
 	}
 }
 
@@ -208,7 +208,7 @@ look_at_sockets(struct seccomp_filter *f, unsigned permits)
 	/* getaddrinfo, getifaddrs. */
 	load(f, ARG(2));
 	end_unless(f, NETLINK_ROUTE, EPROTONOSUPPORT);
-	end_call(f, begin);
+	end_steps_of(f, begin);
 }
 
 /* The priority and the processors of one's own only; and the limit that marks a
@@ -224,36 +224,36 @@ look_at_limits(struct seccomp_filter *f)
 		begin = begin_call(f, scheduling[i]);
 		load(f, ARG(0));
 		end_unless(f, 0, EPERM);
-		end_call(f, begin);
+		end_steps_of(f, begin);
 	}
 	begin = begin_call(f, SYS_setpriority);
 	load(f, ARG(0));
 	end_if(f, PRIO_USER, EPERM);
 	load(f, ARG(1));
 	end_unless(f, 0, EPERM);
-	end_call(f, begin);
+	end_steps_of(f, begin);
 	begin = begin_call(f, SYS_ioprio_set);
 	load(f, ARG(0));
 	end_unless(f, IOPRIO_PROCESS, EPERM);
 	load(f, ARG(1));
 	end_unless(f, 0, EPERM);
-	end_call(f, begin);
+	end_steps_of(f, begin);
 	begin = begin_call(f, SYS_setrlimit);
 	load(f, ARG(0));
 	end_if(f, RLIMIT_LOCKS, EPERM);
-	end_call(f, begin);
+	end_steps_of(f, begin);
 	/* Without new limits it only asks: both words of the pointer are 0. */
 	begin = begin_call(f, SYS_prlimit64);
 	load(f, ARG(2));
-	step(f, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
+	add_step(f, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
 	load(f, ARG_HIGH(2));
-	step(f, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
-	end(f, 0);
+	add_step(f, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
+	add_end(f, 0);
 	load(f, ARG(0));
 	end_unless(f, 0, EPERM);
 	load(f, ARG(1));
 	end_if(f, RLIMIT_LOCKS, EPERM);
-	end_call(f, begin);
+	end_steps_of(f, begin);
 }
 
 /* Typing into a terminal that one only reads. */
@@ -265,13 +265,13 @@ look_at_others(struct seccomp_filter *f)
 	load(f, ARG(1));
 	end_if(f, TIOCSTI, EPERM);
 	end_if(f, TIOCLINUX, EPERM);
-	end_call(f, begin);
+	end_steps_of(f, begin);
 	begin = begin_call(f, SYS_personality);
 	load(f, ARG(0));
 	end_if(f, 0, 0);
 	end_if(f, NO_RANDOMIZE, 0);
 	end_unless(f, ~0u, EPERM);
-	end_call(f, begin);
+	end_steps_of(f, begin);
 }
 
 void
@@ -284,8 +284,8 @@ seccomp_make(struct seccomp_filter *f, unsigned permits)
 	end_unless(f, ARCHITECTURE, ENOSYS);
 	load(f, offsetof(struct seccomp_data, nr));
 #ifdef __x86_64__
-	step(f, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
-	end(f, ENOSYS);
+	add_step(f, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
+	add_end(f, ENOSYS);
 #endif
 	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
 		if (!(refused[i].permit & permits))
@@ -295,7 +295,7 @@ seccomp_make(struct seccomp_filter *f, unsigned permits)
 	look_at_sockets(f, permits);
 	look_at_limits(f);
 	look_at_others(f);
-	end(f, 0);
+	add_end(f, 0);
 }
 
 bool
