@@ -65,27 +65,19 @@ engine := answering calling claiming command_log committing core decoding dispat
 	held intake large_output leaving orphan_record orphan_scan orphans partition rebalance resolver \
 	scheduler sealing shutdown share stall startup status unread watching window
 cli := cell cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table layout
-client := catalog cli_schemas exec_output kafka lease_facts manifest manifest_read place_offsets \
-	preflight preflight_kafka publish_build reader reader_parse record record_filter record_list send \
-	topics_plan wait
+client := catalog cli_schemas exec_output exec_stop kafka lease_facts manifest manifest_read \
+	pickup place_offsets preflight preflight_kafka publish_build reader reader_parse record \
+	record_filter record_list send topics_plan wait
 audit := audit audit_read entries finding id_store ledger outputs report scan
 worker := dev_servers http_peers http_server instance_lock service
-commands := audit config dev drivers exec plugin publish publish_ops replay topics watch worker
+commands := audit config dev drivers exec exec_follow exec_show plugin publish publish_ops replay \
+	topics watch worker
 schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand ExecutionLog \
 	ExecutionResult LeaseResult PluginEvent ProbeResult SetupResult WorkspaceResult
 plugins/local := command config exec job job_io jobs keeper lease lease_calls main probe rpc spawn \
 	text trash wire
 tests/lib := c11_threads fake_plugin
-tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
-	golden_compare golden_json worker_rig $(addprefix test_,alloc answer answer_execute avro_field \
-	avro_json backoff base64 buf cell channel claim cli client_conf client_error clock command \
-	command_check config config_print deadletter deadline digest entries entry err event exec_output \
-	frame golden_pure group_meta host http_client http_server instance jtext jtext_text ledger \
-	limiter log log_once manifest mask metrics nearest operation package parse_job plugin_call \
-	plugin_event_record prescan reader_parse redis_url redis_watch registry request request_secret \
-	resolver result result_drivers result_log rpc scheduler schema schema_ids schema_names \
-	schema_text scope secret_source semver share service_link stored_answer supervisor_table \
-	time_limit txn units window worker worker_end jail) jail_tries
+tests/unit := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c))
 tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check redis_rig \
 	registry_check supervisor_check supervisor_rig

@@ -18,8 +18,6 @@
 #include "envdriver/base/log.h"
 #include "envdriver/base/utf8.h"
 
-enum { LINE_MAX_TEXT = 2048 };
-
 void
 cli_add_safe(struct buf *out, struct span text)
 {
@@ -49,15 +47,18 @@ static void
 line(const struct cli *cli, const char *fmt, va_list ap)
 {
 	struct buf out = BUF_INIT;
-	char text[LINE_MAX_TEXT];
+	char *text = NULL;
+	int len = vasprintf(&text, fmt, ap);
 
-	vsnprintf(text, sizeof(text), fmt, ap);
+	if (len < 0)
+		return;
 	buf_addf(&out, "%s: ", cli_path(cli));
-	cli_add_safe(&out, span_of(text));
+	cli_add_safe(&out, (struct span){ text, (size_t)len });
 	buf_addch(&out, '\n');
 	if (!out.failed)
 		log_line(buf_span(&out));
 	buf_release(&out);
+	free(text);
 }
 
 void
@@ -172,37 +173,47 @@ cli_check_reader(void)
 		end_by_sigpipe();
 }
 
-/* Waits for room, or ends by SIGPIPE, or remembers that output is lost. */
-static void
+/* Waits for room, or remembers that output is lost; false when the reader has
+ * gone. */
+static bool
 handle_failed_write(struct cli *cli)
 {
 	struct pollfd wait = {.fd = STDOUT_FILENO, .events = POLLOUT};
 
 	if (errno == EINTR)
-		return;
+		return true;
 	if (errno == EAGAIN) {
 		(void)poll(&wait, 1, -1);
-		return;
+		return true;
 	}
 	if (errno == EPIPE)
-		end_by_sigpipe();
+		return false;
 	cli_complain(cli, "cannot write to standard output: %s", strerror(errno));
 	cli_output_lost(cli);
+	return true;
+}
+
+bool
+cli_try_write(struct cli *cli, struct span text)
+{
+	while (text.len && !cli_output_is_lost(cli)) {
+		ssize_t n = write(STDOUT_FILENO, text.ptr, text.len);
+
+		if (n < 0 && !handle_failed_write(cli))
+			return false;
+		if (n < 0)
+			continue;
+		text.ptr += n;
+		text.len -= (size_t)n;
+	}
+	return true;
 }
 
 void
 cli_write(struct cli *cli, struct span text)
 {
-	while (text.len && !cli_output_is_lost(cli)) {
-		ssize_t n = write(STDOUT_FILENO, text.ptr, text.len);
-
-		if (n < 0) {
-			handle_failed_write(cli);
-			continue;
-		}
-		text.ptr += n;
-		text.len -= (size_t)n;
-	}
+	if (!cli_try_write(cli, text))
+		end_by_sigpipe();
 }
 
 void

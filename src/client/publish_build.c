@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "envdriver/base/clock.h"
+#include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/units.h"
@@ -71,19 +72,31 @@ add_lease(struct buf *out, const char *option, const char *value, struct err *re
 	return 0;
 }
 
+/* Of a command's input: a command is one record, and its texts are UTF-8. */
 static int
-add_text_or_file(struct buf *out, const char *option, const char *value, struct err *reterr)
+add_input(const struct cli *cli, struct buf *out, const char *option, const char *value,
+	  struct err *reterr)
 {
+	size_t max = (size_t)config_int(cli_config(cli), "command.max.bytes");
 	struct buf file = BUF_INIT;
 	int ret;
 
 	if (value[0] != '@')
 		return add_option_string(out, option, span_of(value), reterr);
-	ret = cli_read(value + 1, FILE_MAX, &file, reterr);
-	if (ret == 0)
-		ret = add_option_string(out, option, buf_span(&file), reterr);
-	else
+	ret = cli_read(value + 1, max, &file, reterr);
+	if (ret == ERR_LIMIT)
+		err_set(reterr, ERR_LIMIT,
+			"--%s: the input has more than %zu bytes, the most that a command may "
+			"have (command.max.bytes); send it in pieces, or let the command fetch "
+			"it",
+			option, max);
+	else if (ret < 0)
 		err_prefix(reterr, "--%s", option);
+	else if (!jtext_utf8_ok(buf_span(&file)))
+		ret = err_set(reterr, ERR_INVALID, "--%s: the input is not UTF-8; send it as "
+			      "base64 and let the command decode it", option);
+	else
+		jtext_add_string(out, buf_span(&file));
 	buf_release(&file);
 	return ret;
 }
@@ -166,9 +179,9 @@ add_field(const struct cli *cli, struct buf *out, const struct cli_option *o, st
 	case PUBLISH_TEXT:
 		return add_option_string(out, o->name, span_of(value), reterr);
 	case PUBLISH_STDIN:
-		return add_text_or_file(out, o->name, value, reterr);
+		return add_input(cli, out, o->name, value, reterr);
 	case PUBLISH_PIPE:
-		return add_text_or_file(out, o->name, "@-", reterr);
+		return add_input(cli, out, o->name, "@-", reterr);
 	case PUBLISH_JSON:
 		return add_json(out, o->name, value, reterr);
 	case PUBLISH_LEASE:
@@ -348,6 +361,9 @@ publish_build(const struct cli *cli, const char *operation, const struct publish
 		ret = add_json(out, "config", config, reterr);
 		if (ret < 0)
 			return ret;
+	} else if (given->config.ptr) {
+		add_name(out, "config");
+		buf_addspan(out, given->config);
 	}
 	ret = add_operation(cli, operation, given->lease, out, reterr);
 	buf_addch(out, '}');

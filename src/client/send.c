@@ -181,7 +181,10 @@ check_command(struct send *s, struct send_command *ret, struct err *reterr)
 	if (!c && why.reason == REJECT_NOTHING)
 		return err_nomem(reterr);
 	if (!c)
-		return err_set(reterr, ERR_INVALID, "%s", why.message);
+		return err_set(reterr,
+			       why.reason == REJECT_TOO_LARGE ? ERR_LIMIT : ERR_INVALID,
+			       why.reason == REJECT_TOO_LARGE ? "%s (command.max.bytes)" : "%s",
+			       why.message);
 	snprintf(ret->id, sizeof(ret->id), "%.*s", SPAN_FMT(c->id));
 	ret->result = c->op->result;
 	buf_addspan(&ret->key, c->ordering_key.ptr ? c->ordering_key : c->id);

@@ -301,7 +301,7 @@ end_publish(struct publish *p, int ret, const struct err *err)
 static int
 make_command(struct publish *p, struct send_command *ret, struct err *reterr)
 {
-	const struct publish_given nothing = { SPAN_NULL, SPAN_NULL, SPAN_NULL, SPAN_NULL };
+	const struct publish_given nothing = { .config = SPAN_NULL };
 	struct send *checker = NULL;
 	struct buf json = BUF_INIT;
 	int rc;
@@ -346,7 +346,7 @@ publish_one(struct cli *cli)
 
 	if (ret == 0)
 		ret = make_command(&p, &command, &err);
-	if (ret == ERR_INVALID) {
+	if (ret == ERR_INVALID || ret == ERR_LIMIT) {
 		cli_schemas_free(p.known);
 		ret = cli_misuse(cli, "%s", err.text);
 	} else {

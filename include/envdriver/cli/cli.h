@@ -109,6 +109,8 @@ bool cli_verbose(const struct cli *cli);
  * process ends by SIGPIPE, as usual; any other failure is reported and
  * remembered: cli_end then turns success into EXIT_TROUBLE. */
 void cli_write(struct cli *cli, struct span text);
+/* The same, but false when the reader has gone away. */
+bool cli_try_write(struct cli *cli, struct span text);
 /* Ends the process by SIGPIPE when the reader of standard output has gone away,
  * as the next write would: for commands that wait long before they write. */
 void cli_check_reader(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lease_facts: what the recorded events of a lease say about it, so that a
- * command for the lease need not name its plugin, company and environment.
+ * command for the lease need not name its plugin, company, environment and config.
  *
  * Owns the texts that it found. Knows nothing of the command line.
  */
@@ -19,18 +19,19 @@ struct schemas;
 struct lease_facts {
 	struct buf lease, target; /* JSON objects; empty: the lease is not recorded */
 	struct buf company, environment;
-	bool gone; /* destroyed, or lost */
+	struct buf config; /* JSON; empty: it has none, or `no_config` */
+	struct buf place;  /* of the command that made the lease, for people */
+	bool no_config;	   /* that command is no longer there, or may not be read */
+	bool gone;	   /* destroyed, or lost */
 };
 
-#define LEASE_FACTS_INIT                                                                           \
-	{                                                                                          \
-		BUF_INIT, BUF_INIT, BUF_INIT, BUF_INIT, false                                      \
-	}
+#define LEASE_FACTS_INIT { .gone = false }
 
-/* Reads all of lease-results, and blocks meanwhile. A lease that is not
- * recorded is no error. The caller releases *ret, also after an error. */
+/* Reads all of lease-results, and with `with_config` the command that made the
+ * lease; blocks meanwhile. A lease that is not recorded is no error. The caller
+ * releases *ret, also after an error. */
 int lease_facts_find(const struct config *config, const struct schemas *schemas, const char *id,
-		     struct lease_facts *ret, struct err *reterr);
+		     bool with_config, struct lease_facts *ret, struct err *reterr);
 void lease_facts_release(struct lease_facts *l);
 
 #endif

@@ -59,6 +59,7 @@ struct publish_given {
 	struct span lease;  /* JSON object; wins over --lease */
 	struct span target; /* JSON object */
 	struct span company, environment;
+	struct span config; /* JSON object */
 };
 
 /* Appends the command of the record `operation` ("Execute"), from the options

@@ -44,8 +44,9 @@ void send_free(struct send *s);
 
 /*
  * Encodes and checks. A missing commandId and issuedAt are filled in; with
- * `new_id` existing ones are replaced. ERR_INVALID names the field. Needs no
- * connection: `s` may come from send_new_checker. The caller releases *ret.
+ * `new_id` existing ones are replaced. ERR_INVALID names the field; ERR_LIMIT: it
+ * has more bytes than command.max.bytes. Needs no connection: `s` may come from
+ * send_new_checker. The caller releases *ret.
  */
 int send_encode(struct send *s, struct span json, bool new_id, struct send_command *ret,
 		struct err *reterr);
