@@ -47,7 +47,7 @@ avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape sche
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
 registry := heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
-secret := mask secret_file secret_source
+secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source
 isolation := jail landlock public_files seccomp
 rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe stderr_tail
 plugin := config_push execlog host host_params host_reply host_scope host_state host_stream \

@@ -7,6 +7,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/hash.h"
 #include "envdriver/base/utf8.h"
+#include "mask_forms.h"
 
 struct value {
 	UT_hash_handle hh;
@@ -18,6 +19,8 @@ struct mask {
 	struct value *values;	/* by their text, in the order they were added */
 	size_t count, bytes;
 	size_t owners;
+	struct mask_forms *forms;	/* of the first `compiled` values; NULL: of none */
+	size_t compiled;
 };
 
 struct mask *
@@ -112,11 +115,42 @@ mask_add_all(struct mask *m, const struct mask *from, struct err *reterr)
 	return ret;
 }
 
+int
+mask_compile(struct mask *m, struct err *reterr)
+{
+	struct mask_forms *f;
+	const struct value *v;
+	bool added = true;
+
+	if (m->compiled == m->count)
+		return 0;
+	f = mask_forms_new();
+	if (!f)
+		return err_nomem(reterr);
+	for (v = m->values; v && added; v = v->hh.next)
+		added = mask_forms_add(f, (struct span){ v->text, v->len });
+	if (!added || !mask_forms_finish(f)) {
+		mask_forms_free(f);
+		return err_nomem(reterr);
+	}
+	mask_forms_free(m->forms);
+	m->forms = f;
+	m->compiled = m->count;
+	return 0;
+}
+
+struct mask_forms *
+mask_forms(const struct mask *m)
+{
+	return m ? m->forms : NULL;
+}
+
 void
 mask_free(struct mask *m)
 {
 	if (!m || --m->owners > 0)
 		return;
+	mask_forms_free(m->forms);
 	while (m->values)
 		free_value(m, m->values);
 	free(m);
