@@ -40,8 +40,8 @@ libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 folders := base avro redis registry secret isolation rpc plugin claim kafka command result engine cli client \
 	audit worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
-	config_value crash digest err family findings jtext jtext_text log log_once log_writer metrics \
-	nearest redis_url semver service_link units utf8
+	config_value crash digest err excerpt family findings jtext jtext_text log log_once \
+	log_writer metrics nearest redis_url semver service_link units utf8
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
@@ -52,7 +52,7 @@ isolation := jail landlock public_files seccomp
 rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe stderr_tail
 plugin := config_push execlog host host_params host_reply host_scope host_state host_stream \
 	limiter managed package package_files plugin_call plugin_process plugin_record scope store \
-	supervisor supervisor_table worker worker_env worker_record worker_report
+	supervisor supervisor_table supervisor_view worker worker_env worker_record worker_report
 claim := claim claims claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \

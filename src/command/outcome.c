@@ -41,6 +41,7 @@ outcome_release(struct outcome *o)
 {
 	buf_release(&o->message);
 	buf_release(&o->details);
+	buf_release(&o->why);
 }
 
 void
@@ -58,6 +59,7 @@ outcome_begin(struct outcome *o, enum outcome_code code)
 	o->may_have_run = row->may_have_run;
 	buf_reset(&o->message);
 	buf_reset(&o->details);
+	buf_reset(&o->why);
 }
 
 void

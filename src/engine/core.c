@@ -4,7 +4,9 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "envdriver/base/config.h"
 #include "envdriver/base/exit.h"
 #include "envdriver/base/log.h"
 #include "envdriver/claim/claims.h"
@@ -162,4 +164,41 @@ void
 core_nomem(struct engine *eng)
 {
 	core_exit(eng, EXIT_AGAIN, "out of memory; nothing is lost, start again");
+}
+
+/* --- what it is told at the start --- */
+
+bool
+core_name_topics(struct engine *eng)
+{
+	const char *prefix = config_str(eng->config, "topic.prefix");
+
+	for (int t = 0; t < TOPIC_COUNT; t++) {
+		struct buf name = BUF_INIT;
+
+		buf_adds(&name, prefix ? prefix : "");
+		buf_adds(&name, topic_name(t));
+		eng->topics[t] = buf_take(&name, NULL);
+		if (!eng->topics[t])
+			return false;
+	}
+	return true;
+}
+
+void
+core_read_limits(struct engine *eng)
+{
+	const struct config *c = eng->config;
+
+	eng->limits = (struct engine_limits){
+		.in_flight = (size_t)config_int(c, "max.in.flight"),
+		.bytes = (size_t)config_int(c, "in.flight.max.bytes"),
+		.batch = (size_t)config_int(c, "transaction.max.records"),
+		.start_wait = config_int(c, "plugin.start.wait"),
+		.start_timeout = config_int(c, "plugin.start.timeout"),
+		.commit_interval = config_int(c, "commit.interval"),
+		.handover = config_int(c, "handover.timeout"),
+		.log_commands = command_log_mode(c),
+		.revoke_drain = config_int(c, "revoke.drain"),
+	};
 }

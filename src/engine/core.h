@@ -68,6 +68,7 @@ enum engine_stage {
 	STAGE_SCHEMAS,		/* our schemas get their ids, when there is a registry */
 	STAGE_PRODUCER,		/* INIT of the producer */
 	STAGE_INSTANCE,		/* is a predecessor alive? */
+	STAGE_PLUGINS,		/* the ready plugins of this host come up */
 	STAGE_RUNNING,
 	STAGE_DRAINING,		/* SIGTERM: calls may end and are published */
 	STAGE_LEAVING,		/* revoke event of the last assignment */
@@ -79,7 +80,7 @@ enum engine_stage {
 /* Settings that are looked at for every command; times in ms. */
 struct engine_limits {
 	size_t in_flight, bytes, batch;
-	int64_t start_wait, commit_interval, handover, revoke_drain;
+	int64_t start_wait, start_timeout, commit_interval, handover, revoke_drain;
 	enum command_log_mode log_commands;
 };
 
@@ -168,6 +169,10 @@ struct engine {
 	struct redis_watch redis_watch;
 	struct engine_why why;
 };
+
+/* From the configuration. False: out of memory. */
+void core_read_limits(struct engine *eng);
+bool core_name_topics(struct engine *eng);
 
 /* One event of the table of entry.c: sets the next state, then does the
  * action. An event that the table does not know in this state is a bug, and

@@ -21,6 +21,9 @@
 #include "resolver.h"
 #include "stall.h"
 
+/* A start that has had its time ends before those that wait for it. */
+enum { START_SLACK_MS = 1000 };
+
 struct dispatch {
 	struct slot_wait *slot_waits;	/* by plugin id */
 	bool slots_changed;		/* a slot may be free: look at them */
@@ -172,9 +175,35 @@ run_resolved(struct engine *eng, struct entry *e, const struct resolved *r)
 static bool
 may_start(struct engine *eng, struct entry *e)
 {
-	if (!e->start_deadline)
-		e->start_deadline = clock_mono_ms() + eng->limits.start_wait;
-	return clock_mono_ms() < e->start_deadline;
+	int64_t now = clock_mono_ms(), start = eng->limits.start_timeout + START_SLACK_MS;
+
+	if (!e->start_deadline) {
+		e->start_deadline = now + eng->limits.start_wait;
+		e->start_limit = e->start_deadline > now + start ? e->start_deadline : now + start;
+	}
+	return now < e->start_deadline;
+}
+
+/* While its worker is coming up it waits as long as a start may take, and when
+ * that has failed once more as long as for one that is down. */
+static bool
+may_wait(struct engine *eng, struct entry *e, bool coming)
+{
+	int64_t now = clock_mono_ms(), down = now + eng->limits.start_wait;
+
+	if (coming)
+		e->start_deadline = e->start_limit;
+	else if (e->start_deadline == e->start_limit && e->start_limit > down)
+		e->start_deadline = down;
+	return now < e->start_deadline;
+}
+
+/* It could not be resolved yet: its turn comes again with each change. */
+static void
+wait_for_start(struct engine *eng, struct entry *e)
+{
+	entry_list_push(&eng->lists.starting, e);
+	core_soon(eng, e->start_deadline ? e->start_deadline - clock_mono_ms() : ENGINE_TICK_MS);
 }
 
 static void
@@ -182,6 +211,7 @@ run_entry(struct engine *eng, struct entry *e)
 {
 	struct resolved r = { 0 };
 	struct outcome o = OUTCOME_INIT;
+	enum resolution way;
 
 	if (!e->part->open) {
 		core_step(eng, e, ON_REVOKED);	/* going: no claim any more */
@@ -199,21 +229,24 @@ run_entry(struct engine *eng, struct entry *e)
 		run_list_drivers(eng, e);
 		return;
 	}
-	switch (resolver_resolve(eng->registry, eng->supervisor, e->cmd, may_start(eng, e), &r,
-				 &o)) {
+	way = resolver_resolve(eng->registry, eng->supervisor, e->cmd, may_start(eng, e), &r, &o);
+	switch (way) {
 	case RESOLUTION_FOUND:
 		run_resolved(eng, e, &r);
 		break;
-	case RESOLUTION_FAILED:
-		end_without_call(eng, e, &o);
-		break;
 	case RESOLUTION_STALE:
 		e->start_deadline = 0;	/* our own wait is not the worker's */
-		/* fall through */
+		wait_for_start(eng, e);
+		break;
 	case RESOLUTION_STARTING:
-		entry_list_push(&eng->lists.starting, e);
-		core_soon(eng, e->start_deadline ? e->start_deadline - clock_mono_ms() :
-						 ENGINE_TICK_MS);
+	case RESOLUTION_DOWN:
+		if (may_wait(eng, e, way == RESOLUTION_STARTING)) {
+			wait_for_start(eng, e);
+			break;
+		}
+		/* fall through */
+	case RESOLUTION_FAILED:
+		end_without_call(eng, e, &o);
 		break;
 	}
 	outcome_release(&o);
@@ -300,12 +333,12 @@ dispatch_plugin_changed(struct engine *eng)
 }
 
 static void
-run_expired(struct engine *eng, struct slot_wait *w)
+run_expired(struct engine *eng, struct entry_list *waiting)
 {
 	int64_t now = clock_wall_ms();
 	struct entry *next;
 
-	for (struct entry *e = entry_list_first(&w->entries); e; e = next) {
+	for (struct entry *e = entry_list_first(waiting); e; e = next) {
 		next = entry_list_next(e);
 		if (e->cmd->expires_at >= 0 && now >= e->cmd->expires_at) {
 			entry_list_remove(e);
@@ -322,7 +355,8 @@ dispatch_tick(struct engine *eng)
 
 	eng->dispatch->slots_changed = true;
 	HASH_ITER(hh, eng->dispatch->slot_waits, w, tmp)
-	run_expired(eng, w);
+	run_expired(eng, &w->entries);
+	run_expired(eng, starting);
 	while (registry_fresh(eng->registry) && starting->n &&
 	       !entry_list_first(starting)->start_deadline)
 		entry_list_push(&eng->lists.runnable, entry_list_pop(starting));

@@ -206,7 +206,8 @@ struct entry {
 	struct events events;		/* the final ones, once READY */
 	bool own;			/* they are an answer of our own token */
 	struct buf lease_id;		/* brought by an AcquireLease */
-	int64_t start_deadline;		/* READ: plugin.start.wait, mono ms, 0: none */
+	int64_t start_deadline;		/* READ: of its wait for a worker, mono ms, 0: none */
+	int64_t start_limit;		/* READ: the latest that this may become */
 	int64_t left_since;		/* LEFT, HANDING: mono ms */
 
 	TAILQ_ENTRY(entry) in_partition;	/* every entry of it, in log order */

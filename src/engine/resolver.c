@@ -14,16 +14,19 @@ running(const struct supervisor *s, const char *id)
 	return supervisor_status(s, id) == WORKER_RUNNING;
 }
 
-/* True when its worker comes up or has been asked to. */
-static bool
-coming_up(struct supervisor *s, const char *id)
+/* The messages of failures are fixed to the letter; why a worker does not run is
+ * told beside them. */
+
+/* A worker that does not run: whether waiting may help. */
+static enum resolution
+look_for_start(struct supervisor *s, const char *id, bool may_start)
 {
-	if (supervisor_status(s, id) == WORKER_STARTING)
-		return true;
-	if (!supervisor_startable(s, id))
-		return false;
-	supervisor_start(s, id);
-	return true;
+	if (!supervisor_coming(s, id)) {
+		if (!may_start || !supervisor_startable(s, id))
+			return RESOLUTION_FAILED;
+		supervisor_start(s, id);
+	}
+	return supervisor_coming(s, id) ? RESOLUTION_STARTING : RESOLUTION_DOWN;
 }
 
 static enum resolution
@@ -41,6 +44,7 @@ by_key(const struct registry *registry, struct supervisor *supervisor, const str
 {
 	const struct registry_plugin *p = registry_by_key(registry, c->plugin_key);
 	const struct registry_driver *d;
+	enum resolution way;
 
 	if (!p || !p->ready)
 		return fail_key(c, CODE_DRIVER_NOT_READY, "is not ready.", ret_failure);
@@ -52,9 +56,10 @@ by_key(const struct registry *registry, struct supervisor *supervisor, const str
 		return RESOLUTION_FAILED;
 	}
 	if (!running(supervisor, p->id)) {
-		if (may_start && coming_up(supervisor, p->id))
-			return RESOLUTION_STARTING;
-		return fail_key(c, CODE_NO_RUNNING_WORKER, "has no running worker.", ret_failure);
+		way = look_for_start(supervisor, p->id, may_start);
+		(void)fail_key(c, CODE_NO_RUNNING_WORKER, "has no running worker.", ret_failure);
+		supervisor_add_why(supervisor, p->id, &ret_failure->why);
+		return way;
 	}
 	*ret = (struct resolved){ p->id, p->key, d->config_schema, d };
 	return RESOLUTION_FOUND;
@@ -80,7 +85,8 @@ by_provider(const struct registry *registry, struct supervisor *supervisor,
 {
 	const struct registry_plugin *p;
 	const struct registry_driver *d;
-	bool wait = false;
+	enum resolution way = RESOLUTION_FAILED, one;
+	const char *down = NULL;
 
 	for (size_t i = 0; (p = registry_at(registry, i)); i++) {
 		if (offers(p, c->driver_key, &d) && running(supervisor, p->id)) {
@@ -89,16 +95,22 @@ by_provider(const struct registry *registry, struct supervisor *supervisor,
 		}
 	}
 	/* None runs: all that could are started at once. */
-	for (size_t i = 0; may_start && (p = registry_at(registry, i)); i++)
-		if (offers(p, c->driver_key, &d) && coming_up(supervisor, p->id))
-			wait = true;
-	if (wait)
-		return RESOLUTION_STARTING;
+	for (size_t i = 0; (p = registry_at(registry, i)); i++) {
+		if (!offers(p, c->driver_key, &d))
+			continue;
+		one = look_for_start(supervisor, p->id, may_start);
+		if (way == RESOLUTION_FAILED || one == RESOLUTION_STARTING)
+			way = one;
+		if (!down || !*supervisor_reason(supervisor, down))
+			down = p->id;
+	}
 	outcome_fail(ret_failure, CODE_PROVIDER_NOT_AVAILABLE,
 		     "Sandbox provider \"%.*s\" is not installed or its plugin worker is not "
 		     "running.",
 		     SPAN_FMT(c->driver_key));
-	return RESOLUTION_FAILED;
+	if (down)
+		supervisor_add_why(supervisor, down, &ret_failure->why);
+	return way;
 }
 
 /* No readiness or declaration check: only its worker counts. */
@@ -109,11 +121,11 @@ pinned(const struct registry *registry, struct supervisor *supervisor, const str
 	const struct registry_plugin *p = registry_by_id(registry, c->pinned_id);
 	const char *id = p ? p->id : c->pinned_id.ptr;	/* NUL-terminated */
 	enum worker_status st = supervisor_status(supervisor, id);
+	enum resolution way;
 	const struct registry_driver *d = p ? registry_driver(p, c->driver_key) : NULL;
 
 	if (st != WORKER_RUNNING && st != WORKER_STARTING) {
-		if (may_start && coming_up(supervisor, id))
-			return RESOLUTION_STARTING;
+		way = look_for_start(supervisor, id, may_start);
 		if (st == WORKER_NONE)
 			outcome_fail(ret_failure, CODE_NO_RUNNING_WORKER,
 				     "No worker registered for plugin \"%s\"", id);
@@ -121,7 +133,8 @@ pinned(const struct registry *registry, struct supervisor *supervisor, const str
 			outcome_fail(ret_failure, CODE_NO_RUNNING_WORKER,
 				     "Cannot call \"%s\" \xe2\x80\x94 worker for \"%s\" is %s",
 				     c->op->rpc, id, supervisor_status_name(st));
-		return RESOLUTION_FAILED;
+		supervisor_add_why(supervisor, id, &ret_failure->why);
+		return way;
 	}
 	*ret = (struct resolved){
 		.plugin_id = id,

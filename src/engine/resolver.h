@@ -23,8 +23,10 @@ struct supervisor;
 enum resolution {
 	RESOLUTION_FOUND,
 	RESOLUTION_FAILED,	/* *ret_failure says how */
-	RESOLUTION_STARTING,	/* fails only for want of a running worker, and one was
-				 * started: ask again until plugin.start.wait is over */
+	/* For both, *ret_failure says what it fails with when it waits no longer: */
+	RESOLUTION_STARTING,	/* its worker is coming up: ask again while that may take */
+	RESOLUTION_DOWN,	/* none is, but one was asked for: ask again until
+				 * plugin.start.wait is over */
 	RESOLUTION_STALE,	/* the registry is not being kept true just now */
 };
 
@@ -36,7 +38,7 @@ struct resolved {
 	const struct registry_driver *driver;	/* NULL when unknown */
 };
 
-/* `may_start`: workers are started on demand and STARTING may be said. */
+/* `may_start`: workers are started on demand, and DOWN may be said. */
 enum resolution resolver_resolve(const struct registry *registry, struct supervisor *supervisor,
 				 const struct command *c, bool may_start, struct resolved *ret,
 				 struct outcome *ret_failure);

@@ -24,6 +24,7 @@
 #include "envdriver/kafka/consumer.h"
 #include "envdriver/kafka/publisher.h"
 #include "envdriver/plugin/supervisor.h"
+#include "envdriver/plugin/supervisor_view.h"
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
 #include "envdriver/registry/registry.h"
@@ -39,6 +40,7 @@
 enum {
 	LOOK_TIMEOUT_MS = 10000,
 	LOOK_AGAIN_MS = 2000,
+	START_SLACK_MS = 500,		/* a start that has had its time has ended by then */
 	RECORD_BYTES = (1 << 20) - 4096,	/* max.message.bytes less head room */
 };
 
@@ -47,6 +49,7 @@ struct startup {
 	struct cluster_job *look;	/* under way; else NULL */
 	int64_t next_look;		/* mono ms */
 	struct buf channel;		/* of hand-overs; Redis borrows it */
+	int64_t plugins_until;		/* mono ms: they are waited for; 0: not known yet */
 };
 
 static const int64_t DAY_MS = 24LL * 3600 * 1000;
@@ -197,6 +200,9 @@ on_plugins_changed(void *arg)
 	if (unread_configured(eng) && eng->stage <= STAGE_SCHEMAS)
 		return;
 	supervisor_sync(eng->supervisor);
+	if (!eng->startup->plugins_until && registry_fresh(eng->registry))
+		eng->startup->plugins_until =
+			clock_mono_ms() + eng->limits.start_timeout + START_SLACK_MS;
 	dispatch_plugin_changed(eng);
 }
 
@@ -286,7 +292,25 @@ on_instance_ready(void *arg)
 	struct engine *eng = arg;
 
 	if (eng->stage == STAGE_INSTANCE)
-		start_consumer(eng);
+		eng->stage = STAGE_PLUGINS;
+	core_again(eng);
+}
+
+/* Who joins the group before its plugins run is given commands that it would
+ * have to fail, and takes them from workers whose plugins do. */
+static void
+wait_for_plugins(struct engine *eng)
+{
+	int64_t left = eng->startup->plugins_until - clock_mono_ms();
+
+	if (!registry_fresh(eng->registry) || !eng->startup->plugins_until)
+		return;
+	if (left > 0 && !supervisor_view_settled(eng->supervisor)) {
+		core_soon(eng, left);
+		return;
+	}
+	supervisor_view_warn_waiting(eng->supervisor);
+	start_consumer(eng);
 }
 
 void
@@ -315,6 +339,9 @@ startup_turn(struct engine *eng)
 		eng->stage = STAGE_INSTANCE;
 		instance_begin(eng->instance);
 		break;
+	case STAGE_PLUGINS:
+		wait_for_plugins(eng);
+		break;
 	default:
 		break;
 	}
@@ -329,6 +356,19 @@ startup_tick(struct engine *eng)
 		redis_watch_see(&eng->redis_watch, redis_up(eng->redis),
 				redis_why_down(eng->redis), clock_mono_ms());
 	startup_turn(eng);
+}
+
+static void
+add_plugins_why(const struct engine *eng, struct buf *out)
+{
+	int64_t left = eng->startup->plugins_until - clock_mono_ms();
+
+	if (eng->stage != STAGE_PLUGINS)
+		return;
+	if (!registry_fresh(eng->registry) || !eng->startup->plugins_until)
+		buf_adds(out, "the registry of plugins is being read\n");
+	else
+		supervisor_view_add_waiting(eng->supervisor, left, out);
 }
 
 void
@@ -348,43 +388,10 @@ startup_why(const struct engine *eng, struct buf *out)
 	unread_why(eng, out);
 	if (eng->stage == STAGE_INSTANCE)
 		buf_adds(out, "checking that no other worker runs under this instance.id\n");
+	add_plugins_why(eng, out);
 }
 
 /* --- made and unmade --- */
-
-static bool
-make_topic_names(struct engine *eng)
-{
-	const char *prefix = config_str(eng->config, "topic.prefix");
-
-	for (int t = 0; t < TOPIC_COUNT; t++) {
-		struct buf name = BUF_INIT;
-
-		buf_adds(&name, prefix ? prefix : "");
-		buf_adds(&name, topic_name(t));
-		eng->topics[t] = buf_take(&name, NULL);
-		if (!eng->topics[t])
-			return false;
-	}
-	return true;
-}
-
-static void
-read_engine_limits(struct engine *eng)
-{
-	const struct config *c = eng->config;
-
-	eng->limits = (struct engine_limits){
-		.in_flight = (size_t)config_int(c, "max.in.flight"),
-		.bytes = (size_t)config_int(c, "in.flight.max.bytes"),
-		.batch = (size_t)config_int(c, "transaction.max.records"),
-		.start_wait = config_int(c, "plugin.start.wait"),
-		.commit_interval = config_int(c, "commit.interval"),
-		.handover = config_int(c, "handover.timeout"),
-		.log_commands = command_log_mode(c),
-		.revoke_drain = config_int(c, "revoke.drain"),
-	};
-}
 
 static bool
 make_stages(struct engine *eng)
@@ -453,9 +460,9 @@ make_modules(struct engine *eng, struct err *reterr)
 int
 startup_new(struct engine *eng, struct err *reterr)
 {
-	read_engine_limits(eng);
+	core_read_limits(eng);
 	eng->startup = calloc(1, sizeof(*eng->startup));
-	if (!eng->startup || !make_topic_names(eng) || !make_stages(eng))
+	if (!eng->startup || !core_name_topics(eng) || !make_stages(eng))
 		return err_nomem(reterr);
 	eng->time_limits = time_limit_keys_new(eng->config, reterr);
 	return eng->time_limits ? make_modules(eng, reterr) : -1;

@@ -14,6 +14,7 @@
 #include "envdriver/base/metrics.h"
 #include "envdriver/kafka/consumer.h"
 #include "envdriver/plugin/supervisor.h"
+#include "envdriver/plugin/supervisor_view.h"
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
 #include "envdriver/registry/registry.h"
@@ -103,6 +104,8 @@ status_ready(const struct engine *eng, struct buf *reasons)
 	if (eng->stage == STAGE_RUNNING && redis_up(eng->redis) && !registry_fresh(eng->registry))
 		add_reason(out, "the registry of plugins is being read");
 	add_partition_reasons(eng, out);
+	if (eng->stage == STAGE_RUNNING)
+		supervisor_view_add_none_running(eng->supervisor, out);
 	ready = out->len == before && eng->stage == STAGE_RUNNING;
 	buf_release(&none);
 	return ready;
@@ -215,6 +218,7 @@ status_json(const struct engine *eng, struct buf *out)
 		 eng->bytes);
 	add_partitions(eng, out);
 	add_workers(eng, out);
+	supervisor_view_add_json(eng->supervisor, out);
 	buf_addch(out, '}');
 	buf_release(&reasons);
 }

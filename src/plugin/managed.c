@@ -52,6 +52,13 @@ dying(const struct managed *m)
 	return m->process && plugin_process_dead(m->process);
 }
 
+/* One that was never started is as a stopped one for those who look. */
+static enum worker_status
+shown_status(const struct managed *m)
+{
+	return m->row.status ? m->row.status : WORKER_STOPPED;
+}
+
 /* The record in Redis, and changes */
 
 void
@@ -60,13 +67,14 @@ managed_publish(struct managed *m)
 	struct worker_record r = {
 		.plugin_id = m->id, .instance_id = m->shared->process.instance_id,
 		.incarnation = m->shared->incarnation,
-		.status = supervisor_status_name(m->row.status),
+		.status = supervisor_status_name(shown_status(m)),
+		.reason = managed_reason(m), .gave_up = m->row.gave_up,
 		.last_crash_at = m->last_crash_at,
 		.consecutive_crashes = supervisor_table_crashes(&m->row, clock_mono_ms()),
 		.total_crashes = m->row.total,
 	};
 
-	if (m->row.status == WORKER_NONE)
+	if (m->row.status == WORKER_NONE && !managed_refused(m))
 		return;
 	if (m->process && !dying(m)) {
 		r.pid = worker_pid(worker_of(m));
@@ -96,9 +104,12 @@ holds_calls(const struct managed *m)
 static void
 status_changed(struct managed *m)
 {
+	struct supervisor_view view;
+
 	managed_publish(m);
+	managed_view(m, &view);
 	if (!holds_calls(m) && m->row.status != WORKER_RUNNING)
-		plugin_calls_refuse_held(m->calls, supervisor_status_name(m->row.status));
+		plugin_calls_refuse_held(m->calls, &view);
 	announce(m);
 }
 
@@ -204,6 +215,7 @@ on_managed_dead(void *arg, const struct worker_end *end)
 	metrics_add(METRIC_PLUGIN_CRASHES, 1);
 	m->last_crash_at = clock_wall_ms();
 	m->again = true;
+	worker_report_failed(&m->report, end, /* why= */ NULL);
 	apply_event(m, end->answered ? SUPERVISOR_FAILED : SUPERVISOR_DIED);
 	worker_report_crashed(&m->report, pid, end, m->next_restart_at);
 }
@@ -239,8 +251,10 @@ spawn(struct managed *m)
 	if (!m->process) {
 		m->last_crash_at = clock_wall_ms();
 		m->again = true;
+		worker_report_failed(&m->report, /* end= */ NULL, err.text);
 		apply_event(m, SUPERVISOR_FAILED);
-		worker_report_not_started(&m->report, err.text, m->next_restart_at);
+		worker_report_crashed(&m->report, /* pid= */ 0, /* end= */ NULL,
+				      m->next_restart_at);
 		return;
 	}
 	m->started_at = clock_wall_ms();
@@ -253,8 +267,10 @@ spawn(struct managed *m)
 static void
 check_package(struct managed *m)
 {
-	if (plugin_record_check(&m->record, m->shared->process.config))
-		worker_report_not_runnable(&m->report, m->record.reason);
+	if (!plugin_record_check(&m->record, m->shared->process.config))
+		return;
+	worker_report_not_runnable(&m->report, m->record.reason);
+	managed_publish(m);
 }
 
 static void
@@ -313,12 +329,16 @@ on_calls_idle(void *arg)
 void
 managed_call(struct managed *m, struct plugin_call *c, struct span params)
 {
-	if (m->row.status == WORKER_RUNNING)
+	struct supervisor_view view;
+
+	if (m->row.status == WORKER_RUNNING) {
 		plugin_call_send(c, m->calls, worker_of(m), params);
-	else if (holds_calls(m))
+	} else if (holds_calls(m)) {
 		plugin_call_hold(c, m->calls, params);
-	else
-		plugin_call_refuse(c, m->id, supervisor_status_name(m->row.status));
+	} else {
+		managed_view(m, &view);
+		plugin_call_refuse(c, &view);
+	}
 }
 
 bool
@@ -349,17 +369,7 @@ managed_slot_give(struct managed *m)
 bool
 managed_supports(const struct managed *m, const char *method)
 {
-	struct jtext_iter it;
-	struct jtext one;
-	struct span key;
-
-	if (m->row.status != WORKER_RUNNING)
-		return false;
-	jtext_iter_init(&it, worker_methods(worker_of(m)));
-	while (jtext_iter_next(&it, &key, &one))
-		if (jtext_is(one, method))
-			return true;
-	return false;
+	return m->row.status == WORKER_RUNNING && plugin_process_supports(m->process, method);
 }
 
 /* Life */
@@ -374,6 +384,37 @@ enum worker_status
 managed_status(const struct managed *m)
 {
 	return m->row.status;
+}
+
+bool
+managed_refused(const struct managed *m)
+{
+	return m->record.ready && !m->record.runnable;
+}
+
+const char *
+managed_reason(const struct managed *m)
+{
+	if (managed_refused(m))
+		return m->record.reason;
+	return m->row.status == WORKER_RUNNING ? "" : m->report.reason;
+}
+
+void
+managed_view(const struct managed *m, struct supervisor_view *ret)
+{
+	*ret = (struct supervisor_view){
+		.id = m->id, .key = m->record.plugin.key,
+		.status = shown_status(m),
+		.wanted = m->row.wanted, .gave_up = m->row.gave_up,
+		.reason = managed_reason(m),
+	};
+}
+
+bool
+managed_coming(const struct managed *m)
+{
+	return supervisor_table_coming(&m->row);
 }
 
 bool
@@ -442,6 +483,7 @@ on_managed_closed(uv_handle_t *t)
 	struct managed *m = t->data;
 
 	plugin_record_release(&m->record);
+	worker_report_release(&m->report);
 	free(m->id);
 	free(m);
 }

@@ -39,6 +39,13 @@ struct managed *managed_new(const struct managed_shared *shared, const char *id)
 /* The plugin's. */
 const char *managed_id(const struct managed *m);
 enum worker_status managed_status(const struct managed *m);
+/* The plugin is ready, and its package cannot be run on this host. */
+bool managed_refused(const struct managed *m);
+/* As supervisor_reason and supervisor_coming have it, and one view of
+ * supervisor_each. */
+const char *managed_reason(const struct managed *m);
+bool managed_coming(const struct managed *m);
+void managed_view(const struct managed *m, struct supervisor_view *ret);
 
 /* Takes over what the registry says now, and does what follows from it; NULL:
  * the plugin is not there any more. */

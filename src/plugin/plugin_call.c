@@ -7,6 +7,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "plugin_calls.h"
+#include "supervisor_table.h"
 #include "worker.h"
 
 enum state {
@@ -29,7 +30,7 @@ struct plugin_call {
 	struct deadline deadline;	/* while HELD */
 	struct buf params;		/* while HELD */
 	struct span traceparent;
-	struct buf text;		/* of the answer while DUE */
+	struct buf text, why;		/* of the answer while DUE */
 	char strings[];
 };
 
@@ -48,6 +49,7 @@ free_now(struct plugin_call *c)
 {
 	buf_release(&c->params);
 	buf_release(&c->text);
+	buf_release(&c->why);
 	free(c);
 }
 
@@ -97,6 +99,8 @@ answer_unsent(struct plugin_call *c, enum rpc_end end)
 		.text = c->text.failed || !c->text.data ? "out of memory" : c->text.data,
 	};
 
+	if (c->why.len && !c->why.failed)
+		a.why = c->why.data;
 	answer(c, &a);
 	/* Nothing was sent, so nothing will come late. */
 	a.end = RPC_NOT_SENT;
@@ -245,10 +249,11 @@ plugin_calls_send_held(struct plugin_calls *cs, struct worker *worker)
 }
 
 void
-plugin_call_refuse(struct plugin_call *c, const char *plugin_id, const char *status)
+plugin_call_refuse(struct plugin_call *c, const struct supervisor_view *how)
 {
+	supervisor_table_add_why(how, &c->why);
 	buf_addf(&c->text, "Cannot call \"%s\" \xe2\x80\x94 worker for \"%s\" is %s",
-		 c->invocation.rpc.method, plugin_id, status);
+		 c->invocation.rpc.method, how->id, supervisor_status_name(how->status));
 	count_out(c);
 	make_due(c);
 }
@@ -261,13 +266,13 @@ plugin_call_refuse_unknown(struct plugin_call *c, const char *plugin_id)
 }
 
 void
-plugin_calls_refuse_held(struct plugin_calls *cs, const char *status)
+plugin_calls_refuse_held(struct plugin_calls *cs, const struct supervisor_view *how)
 {
 	struct plugin_call *c;
 
 	while ((c = TAILQ_FIRST(&cs->held))) {
 		take_held(c);
-		plugin_call_refuse(c, cs->id, status);
+		plugin_call_refuse(c, how);
 	}
 }
 

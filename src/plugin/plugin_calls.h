@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "envdriver/plugin/plugin_call.h"
+#include "envdriver/plugin/supervisor.h"
 
 struct plugin_calls;
 struct worker;
@@ -47,7 +48,7 @@ size_t plugin_calls_count(const struct plugin_calls *cs);
 /* The worker is up: sends what is held. */
 void plugin_calls_send_held(struct plugin_calls *cs, struct worker *worker);
 /* It will not come: refuses what is held. */
-void plugin_calls_refuse_held(struct plugin_calls *cs, const char *status);
+void plugin_calls_refuse_held(struct plugin_calls *cs, const struct supervisor_view *how);
 /* After worker_free. Nothing is called back for what is held. The memory is
  * given back when the loop has turned. Accepts NULL. */
 void plugin_calls_free(struct plugin_calls *cs);
@@ -62,7 +63,7 @@ void plugin_call_send(struct plugin_call *c, struct plugin_calls *cs, struct wor
 /* Until plugin_calls_send_held, within the call's own time limit. */
 void plugin_call_hold(struct plugin_call *c, struct plugin_calls *cs, struct span params);
 /* The plugin's worker has a status in which it cannot be called. */
-void plugin_call_refuse(struct plugin_call *c, const char *plugin_id, const char *status);
+void plugin_call_refuse(struct plugin_call *c, const struct supervisor_view *how);
 /* It has no worker. */
 void plugin_call_refuse_unknown(struct plugin_call *c, const char *plugin_id);
 

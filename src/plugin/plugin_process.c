@@ -214,6 +214,20 @@ plugin_process_worker(struct plugin_process *p)
 }
 
 bool
+plugin_process_supports(const struct plugin_process *p, const char *method)
+{
+	struct jtext_iter it;
+	struct jtext one;
+	struct span key;
+
+	jtext_iter_init(&it, worker_methods(p->worker));
+	while (jtext_iter_next(&it, &key, &one))
+		if (jtext_is(one, method))
+			return true;
+	return false;
+}
+
+bool
 plugin_process_dead(const struct plugin_process *p)
 {
 	return p->dead;

@@ -54,6 +54,8 @@ struct plugin_process *plugin_process_new(const struct plugin_process_shared *sh
 					  struct err *reterr);
 /* To call it and to stop it. */
 struct worker *plugin_process_worker(struct plugin_process *p);
+/* Its supportedMethods contain `method`. */
+bool plugin_process_supports(const struct plugin_process *p, const char *method);
 /* on_dead was called. */
 bool plugin_process_dead(const struct plugin_process *p);
 /* Pushes configs (companyId -> object); a worker that is still being told of

@@ -7,6 +7,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/excerpt.h"
 #include "envdriver/registry/registry.h"
 #include "envdriver/plugin/package.h"
 #include "host_scope.h"
@@ -130,12 +131,14 @@ plugin_record_check(struct plugin_record *r, const struct config *config)
 	char **env = worker_env_new(config, r->plugin.id, r->plugin.key, environ, NULL);
 	struct package package = { NULL, NULL };
 	struct err err = { 0 };
+	char reason[sizeof(r->reason)];
 	bool is_new;
 
 	r->checked_ms = clock_mono_ms();
 	r->runnable = env && plugin_record_open(r, config, env, &package, &err) == 0;
-	is_new = !r->runnable && strcmp(r->reason, err.text) != 0;
-	memcpy(r->reason, err.text, sizeof(r->reason));
+	excerpt_line(reason, sizeof(reason), span_of(env ? err.text : "out of memory"));
+	is_new = !r->runnable && strcmp(r->reason, reason) != 0;
+	memcpy(r->reason, reason, sizeof(r->reason));
 	package_release(&package);
 	free(env);
 	return is_new;

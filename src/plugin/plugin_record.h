@@ -28,7 +28,7 @@ struct plugin_record {
 	int64_t checked_ms;	/* when that was looked at */
 	char *key, *package;
 	struct buf manifest, config;
-	char reason[400];	/* why it cannot be run here; "" when it can */
+	char reason[400];	/* why it cannot be run here, as one line; "" when it can */
 };
 
 /* What an update changed. */

@@ -61,7 +61,7 @@ end_stop(struct supervisor *s)
 			return;
 	s->told = true;
 	for (struct member *m = s->members; m; m = m->hh.next)
-		if (managed_status(m->managed) != WORKER_NONE)
+		if (managed_status(m->managed) != WORKER_NONE || managed_refused(m->managed))
 			worker_record_remove(s->shared.process.redis, managed_id(m->managed),
 					     s->shared.process.instance_id);
 	if (fn)
@@ -185,7 +185,7 @@ void
 supervisor_republish(struct supervisor *s)
 {
 	for (struct member *m = s->members; m; m = m->hh.next)
-		if (managed_status(m->managed) != WORKER_STOPPED)
+		if (managed_status(m->managed) != WORKER_STOPPED || managed_refused(m->managed))
 			managed_publish(m->managed);
 }
 
@@ -197,6 +197,48 @@ supervisor_status(const struct supervisor *s, const char *plugin_id)
 	const struct managed *m = find_managed(s, plugin_id);
 
 	return m ? managed_status(m) : WORKER_NONE;
+}
+
+const char *
+supervisor_reason(const struct supervisor *s, const char *plugin_id)
+{
+	const struct managed *m = find_managed(s, plugin_id);
+
+	return m ? managed_reason(m) : "";
+}
+
+void
+supervisor_add_why(const struct supervisor *s, const char *plugin_id, struct buf *out)
+{
+	const struct managed *m = find_managed(s, plugin_id);
+
+	struct supervisor_view view;
+
+	if (!m)
+		return;
+	managed_view(m, &view);
+	supervisor_table_add_why(&view, out);
+}
+
+bool
+supervisor_coming(const struct supervisor *s, const char *plugin_id)
+{
+	const struct managed *m = find_managed(s, plugin_id);
+
+	return m && !s->shared.stopping && managed_coming(m);
+}
+
+bool
+supervisor_each(const struct supervisor *s, supervisor_view_fn *fn, void *arg)
+{
+	struct supervisor_view view;
+
+	for (const struct member *m = s->members; m; m = m->hh.next) {
+		managed_view(m->managed, &view);
+		if (!fn(arg, &view))
+			return false;
+	}
+	return true;
 }
 
 bool

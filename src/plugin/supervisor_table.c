@@ -141,7 +141,7 @@ series_over(const struct supervisor_row *row, int64_t now)
 static void
 reset_series(struct supervisor_row *row)
 {
-	row->crashes = row->consecutive = 0;
+	row->crashes = row->consecutive = row->failed_starts = 0;
 	row->gave_up = false;
 }
 
@@ -154,6 +154,7 @@ crash(struct supervisor_row *row, const struct supervisor_rules *rules, bool fai
 {
 	if (series_over(row, now))
 		reset_series(row);
+	row->failed_starts += row->status == WORKER_STARTING;
 	row->crashes += !failed;
 	row->consecutive++;
 	row->total++;
@@ -192,6 +193,13 @@ again(struct supervisor_row *row)
 }
 
 static void
+note_up(struct supervisor_row *row, int64_t now)
+{
+	row->up_ms = now;
+	row->failed_starts = 0;
+}
+
+static void
 note_event(struct supervisor_row *row, enum supervisor_event event, int64_t now)
 {
 	if (event == SUPERVISOR_WANTED)
@@ -199,7 +207,7 @@ note_event(struct supervisor_row *row, enum supervisor_event event, int64_t now)
 	else if (event == SUPERVISOR_UNWANTED)
 		row->wanted = false;
 	else if (event == SUPERVISOR_UP)
-		row->up_ms = now;
+		note_up(row, now);
 	else if (event == SUPERVISOR_DIED || event == SUPERVISOR_FAILED)
 		row->stale = false;
 }
@@ -287,4 +295,21 @@ bool
 supervisor_table_startable(const struct supervisor_row *row)
 {
 	return row->wanted && row->status != WORKER_CRASHED;
+}
+
+bool
+supervisor_table_coming(const struct supervisor_row *row)
+{
+	if (row->status == WORKER_STOPPING)
+		return row->wanted;
+	return row->status == WORKER_STARTING &&
+	       row->failed_starts < SUPERVISOR_FAILED_STARTS_MAX;
+}
+
+void
+supervisor_table_add_why(const struct supervisor_view *v, struct buf *out)
+{
+	buf_addf(out, "The worker of plugin \"%s\" is %s%s%s", v->id,
+		 v->gave_up ? "crashed for good" : supervisor_status_name(v->status),
+		 *v->reason ? ": " : "", v->reason);
 }

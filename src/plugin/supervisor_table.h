@@ -18,6 +18,7 @@ enum {
 	SUPERVISOR_BACKOFF_MIN_MS = 1000,
 	SUPERVISOR_BACKOFF_MAX_MS = 300000,
 	SUPERVISOR_CRASHES_MAX = 10,
+	SUPERVISOR_FAILED_STARTS_MAX = 2,	/* from then on nobody waits for the next one */
 	SUPERVISOR_WINDOW_MS = 600000,	/* crashes further apart are not one series */
 };
 
@@ -55,6 +56,7 @@ struct supervisor_row {
 	int crashes;		/* in this series, failed hand-shakes not counted */
 	int consecutive;	/* with failed hand-shakes: what the back-off grows by */
 	int total;
+	int failed_starts;	/* since it last came up, or a new series began */
 	int64_t up_ms;		/* monotonic; when it came up */
 	int64_t last_crash_ms;	/* monotonic; 0: never */
 	int64_t next_restart_ms;	/* monotonic; 0: none is waited for */
@@ -73,7 +75,12 @@ enum supervisor_action supervisor_table_step(struct supervisor_row *row,
 /* How many crashes the record shows now: a worker that has run for
  * SUPERVISOR_WINDOW_MS has none behind it. */
 int supervisor_table_crashes(const struct supervisor_row *row, int64_t now_ms);
+/* It is starting, or makes way for a successor, and has not failed at that more
+ * than once since it last ran. */
+bool supervisor_table_coming(const struct supervisor_row *row);
 /* SUPERVISOR_DEMAND would start it, or it is starting or running. */
 bool supervisor_table_startable(const struct supervisor_row *row);
+/* Appends how a worker is, and why, as one sentence without its stop. */
+void supervisor_table_add_why(const struct supervisor_view *v, struct buf *out);
 
 #endif

@@ -6,7 +6,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/redis/redis.h"
 
-enum { ARGS_MAX = 2 + 2 * 11, NUMBER_LEN = 24 };
+enum { ARGS_MAX = 2 + 2 * 13, NUMBER_LEN = 24 };
 
 /* HSET, being put together. */
 struct fields {
@@ -75,6 +75,8 @@ worker_record_write(struct redis *redis, const struct worker_record *r)
 	add_time_field(&f, "lastCrashAt", r->last_crash_at);
 	add_time_field(&f, "nextRestartAt", r->next_restart_at);
 	add_text_field(&f, "supportedMethods", r->methods);
+	add_text_field(&f, "reason", r->reason[0] ? span_of(r->reason) : SPAN_NULL);
+	add_text_field(&f, "gaveUp", r->gave_up ? SPAN_LIT("true") : SPAN_NULL);
 	if (redis_sendf(redis, NULL, NULL, "MULTI") == 0 &&
 	    redis_sendf(redis, NULL, NULL, "DEL %b", key.data, key.len) == 0 &&
 	    redis_send(redis, NULL, NULL, f.n, f.argv) == 0 &&

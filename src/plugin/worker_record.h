@@ -9,6 +9,7 @@
 #ifndef ENVDRIVER_PLUGIN_WORKER_RECORD_H
 #define ENVDRIVER_PLUGIN_WORKER_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
@@ -24,6 +25,8 @@ struct worker_record {
 	int64_t started_at, last_crash_at, next_restart_at;	/* wall ms */
 	int consecutive_crashes, total_crashes;
 	struct span methods;		/* JSON array; ptr NULL: absent */
+	const char *reason;		/* why it does not run; "": absent */
+	bool gave_up;			/* crashed too often to be started again */
 };
 
 void worker_record_write(struct redis *redis, const struct worker_record *r);

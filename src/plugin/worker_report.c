@@ -2,6 +2,7 @@
 #include "worker_report.h"
 
 #include "envdriver/base/clock.h"
+#include "envdriver/base/excerpt.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/base/utf8.h"
 #include "envdriver/plugin/plugin_event.h"
@@ -38,6 +39,12 @@ worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
 		.events = { .per_second = EVENTS_PER_SECOND,
 			    .bytes_per_second = EVENT_BYTES_PER_SECOND, .burst = BURST_BYTES },
 	};
+}
+
+void
+worker_report_release(struct worker_report *r)
+{
+	buf_release(&r->failure);
 }
 
 /* printf would count all of it, however much there is. Between two characters. */
@@ -180,6 +187,8 @@ worker_report_up(struct worker_report *r, int pid, bool again)
 {
 	struct plugin_event e = life_event(r, again ? "WORKER_RESTARTED" : "WORKER_STARTED", pid);
 
+	buf_reset(&r->failure);
+	r->reason[0] = '\0';
 	log_info("plugin %s: worker %d runs", r->plugin->key, pid);
 	emit_event(r, &e);
 }
@@ -217,35 +226,36 @@ report_crash(struct worker_report *r, struct plugin_event *e, const char *what,
 }
 
 void
+worker_report_failed(struct worker_report *r, const struct worker_end *end, const char *why)
+{
+	struct buf *text = &r->failure;
+
+	buf_reset(text);
+	if (!end)
+		buf_addf(text, "Worker process failed to start: %s", why);
+	else if (end->failure)
+		buf_addf(text, "Worker initialize failed for \"%s\": %s", r->plugin->id,
+			 end->failure);
+	else
+		buf_adds(text, end->text);
+	if (text->failed)
+		buf_reset(text);
+	excerpt_line(r->reason, sizeof(r->reason), buf_span(text));
+}
+
+void
 worker_report_crashed(struct worker_report *r, int pid, const struct worker_end *end,
 		      int64_t next_restart_at)
 {
 	struct plugin_event e = life_event(r, "WORKER_CRASHED", pid);
-	struct buf text = BUF_INIT;
 	char name[16];
 
-	e.exit_code = end->code;
-	e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
-	if (end->failure)
-		buf_addf(&text, "Worker initialize failed for \"%s\": %s", r->plugin->id,
-			 end->failure);
-	else
-		buf_adds(&text, end->text);
-	e.message = text.failed ? span_of(end->text) : buf_span(&text);
-	report_crash(r, &e, text.failed ? end->text : text.data, next_restart_at);
-	buf_release(&text);
-}
-
-void
-worker_report_not_started(struct worker_report *r, const char *why, int64_t next_restart_at)
-{
-	struct plugin_event e = life_event(r, "WORKER_CRASHED", /* pid= */ 0);
-	struct buf text = BUF_INIT;
-
-	buf_addf(&text, "Worker process failed to start: %s", why);
-	e.message = span_of(text.failed ? why : text.data);
+	if (end) {
+		e.exit_code = end->code;
+		e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
+	}
+	e.message = buf_span(&r->failure);
 	report_crash(r, &e, e.message.ptr, next_restart_at);
-	buf_release(&text);
 }
 
 void

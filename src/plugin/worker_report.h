@@ -21,6 +21,8 @@ struct rpc_answer;
 struct supervisor_row;
 struct worker_end;
 
+enum { WORKER_REASON_SIZE = 512 };	/* as it may stand in records, with its NUL */
+
 struct worker_report {
 	/* Borrowed for the report's life. */
 	const struct host_plugin *plugin;
@@ -31,12 +33,16 @@ struct worker_report {
 	struct limiter messages, stderr_lines, events, ignored;
 	size_t n_noise;		/* lines of standard output that were no messages */
 	int64_t noise_at_ms;	/* when one was told, 0: never */
+	struct buf failure;	/* the words of its last end, emptied when it comes up */
+	char reason[WORKER_REASON_SIZE];	/* the same as one bounded line */
 };
 
+/* `r` is released by worker_report_release. */
 void worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
 			const struct supervisor_row *row,
 			void (*on_plugin_event)(void *arg, const struct plugin_event *e),
 			void *arg);
+void worker_report_release(struct worker_report *r);
 
 /* What the plugin writes: to stderr, what was no message (`line` is the line when
  * it was noise, else NULL), what it logs (`meta` is MISSING when there is none),
@@ -54,11 +60,12 @@ void worker_report_config(struct worker_report *r, struct span company,
 void worker_report_starting(struct worker_report *r, int pid);
 void worker_report_up(struct worker_report *r, int pid, bool again);
 void worker_report_stopped(struct worker_report *r, int pid, const struct worker_end *end);
-/* The row is that after the crash. `next_restart_at`: wall ms. */
+/* Keeps why it ended, or (`end` NULL) why no process came to be; nothing is told yet. */
+void worker_report_failed(struct worker_report *r, const struct worker_end *end, const char *why);
+/* Tells that. The row is that after the crash; `end` NULL: no process came to be.
+ * `next_restart_at`: wall ms. */
 void worker_report_crashed(struct worker_report *r, int pid, const struct worker_end *end,
 			   int64_t next_restart_at);
-/* No process came to be. */
-void worker_report_not_started(struct worker_report *r, const char *why, int64_t next_restart_at);
 /* The plugin is ready, and its package cannot be run on this host. */
 void worker_report_not_runnable(struct worker_report *r, const char *why);
 

@@ -76,6 +76,8 @@ read_end(struct answer_reader *r)
 		time_limit_add_json(r->chosen->limit, &o->details);
 		buf_addch(&o->details, '}');
 	}
+	if (reply->why)
+		answer_warn(r->answer, "%s", reply->why);
 }
 
 /* --- results --- */

@@ -221,6 +221,8 @@ result_failed(struct result_ctx *ctx, const struct command *c, const struct chos
 	};
 
 	answer_reset(&ctx->answer);
+	if (o->why.len && !o->why.failed)
+		answer_warn(&ctx->answer, "%s", o->why.data);
 	if (c->target == COMMAND_TARGET_PROVIDER && o->code == CODE_PROVIDER_NOT_AVAILABLE) {
 		if (c->op->id == OPERATION_PROBE) {
 			no_provider(&ctx->answer, c, o);

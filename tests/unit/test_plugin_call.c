@@ -20,7 +20,10 @@ on_answer(void *arg, const struct rpc_answer *a)
 	static const char *const ends[] = { "result", "error", "bad", "timeout", "died", "unsent" };
 	struct bench *b = arg;
 
-	buf_addf(&b->out, "%s: %s;", ends[a->end], a->text);
+	buf_addf(&b->out, "%s: %s", ends[a->end], a->text);
+	if (a->why)
+		buf_addf(&b->out, " (%s)", a->why);
+	buf_addch(&b->out, ';');
 	if (b->free_in_answer)
 		plugin_call_free(b->call);
 }
@@ -64,14 +67,22 @@ static const struct row {
 	  "idle;" },
 	{ "freed while held", "hft", true, "idle;" },
 	{ "the worker does not come", "hRd", true, "idle;wake;unsent: "
-	  CANNOT_CALL "crashed;" },
+	  CANNOT_CALL
+	  "crashed (The worker of plugin \"p1\" is crashed: it broke);" },
 	{ "nothing before it is delivered", "r", false, "wake;" },
-	{ "refused", "rd", true, "wake;unsent: " CANNOT_CALL "stopped;" },
-	{ "delivered once", "rdd", true, "wake;unsent: " CANNOT_CALL "stopped;" },
+	{ "refused", "rd", true, "wake;unsent: " CANNOT_CALL
+	  "stopped (The worker of plugin \"p1\" is stopped);" },
+	{ "delivered once", "rdd", true, "wake;unsent: " CANNOT_CALL
+	  "stopped (The worker of plugin \"p1\" is stopped);" },
 	{ "no worker", "ud", true, "wake;unsent: No worker registered for plugin \"p1\";" },
 	{ "freed while due", "rfd", true, "wake;" },
 	{ "left when all ends", "h", false, "" },
 };
+
+static const struct supervisor_view stopped = { .id = "p1", .status = WORKER_STOPPED,
+					       .reason = "" };
+static const struct supervisor_view crashed = { .id = "p1", .status = WORKER_CRASHED,
+					       .reason = "it broke" };
 
 static void
 do_step(struct bench *b, char step)
@@ -81,13 +92,13 @@ do_step(struct bench *b, char step)
 		plugin_call_hold(b->call, b->calls, SPAN_LIT("{}"));
 		break;
 	case 'r':
-		plugin_call_refuse(b->call, "p1", "stopped");
+		plugin_call_refuse(b->call, &stopped);
 		break;
 	case 'u':
 		plugin_call_refuse_unknown(b->call, "p1");
 		break;
 	case 'R':
-		plugin_calls_refuse_held(b->calls, "crashed");
+		plugin_calls_refuse_held(b->calls, &crashed);
 		break;
 	case 'd':
 		plugin_calls_due_deliver(&b->due);

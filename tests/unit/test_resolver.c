@@ -13,7 +13,7 @@ static struct {
 	bool stale;
 	struct registry_plugin plugins[3];
 	enum worker_status status[3];
-	bool startable[3];
+	bool startable[3], coming[3], comes[3];
 	char started[4];	/* "13": the first and the third */
 } now;
 
@@ -76,11 +76,34 @@ supervisor_startable(const struct supervisor *s, const char *plugin_id)
 	return index_of(plugin_id) >= 0 && now.startable[index_of(plugin_id)];
 }
 
+bool
+supervisor_coming(const struct supervisor *s, const char *plugin_id)
+{
+	(void)s;
+	return index_of(plugin_id) >= 0 && now.coming[index_of(plugin_id)];
+}
+
+/* Of p2, as one that has nothing to say: none. */
+const char *
+supervisor_reason(const struct supervisor *s, const char *plugin_id)
+{
+	(void)s;
+	return index_of(plugin_id) == 1 ? "" : "it is why";
+}
+
+void
+supervisor_add_why(const struct supervisor *s, const char *plugin_id, struct buf *out)
+{
+	(void)s;
+	buf_addf(out, "{\"of\":\"%s\"}", plugin_id);
+}
+
 void
 supervisor_start(struct supervisor *s, const char *plugin_id)
 {
 	(void)s;
 	strncat(now.started, plugin_id + 1, 1);
+	now.coming[index_of(plugin_id)] = now.comes[index_of(plugin_id)];
 }
 
 const char *
@@ -96,8 +119,8 @@ static const struct registry_driver drivers[] = {
 
 /* Plugins p1 to p3 have the keys k1 to k3, and both drivers. Of each: one
  * letter for its record ('r' ready, 'n' not, '-' none), one for its worker
- * ('R' running, 'S' starting, 'C' crashed, '-' none) and '+' when it can be
- * started. */
+ * ('R' running, 'S' starting, 'A' starting after failures, 'C' crashed, '-' none)
+ * and '+' when it can be started, '!' when it can and that is put off. */
 static const struct row {
 	const char *name;
 	const char *plugins[3];
@@ -108,6 +131,7 @@ static const struct row {
 	enum outcome_code code;		/* of a failure */
 	const char *says;
 	const char *started;
+	const char *why;		/* of whose worker it tells */
 } rows[] = {
 	{ "a stale registry says nothing", { "rR" }, "k1", "vm", .stale = true,
 	  .want = RESOLUTION_STALE },
@@ -123,12 +147,19 @@ static const struct row {
 	{ "by key, down: it is started", { "r-+" }, "k1", "vm", .want = RESOLUTION_STARTING,
 	  .started = "1" },
 	{ "by key, starting: it is waited for", { "rS" }, "k1", "vm",
-	  .want = RESOLUTION_STARTING },
-	{ "by key, starting, and the wait is over", { "rS" }, "k1", "vm", .may_not_start = true,
-	  .want = RESOLUTION_FAILED, .code = CODE_NO_RUNNING_WORKER,
-	  .says = "has no running worker." },
+	  .want = RESOLUTION_STARTING, .code = CODE_NO_RUNNING_WORKER,
+	  .says = "has no running worker.", .why = "p1" },
+	{ "by key, starting, whatever the other wait says", { "rS" }, "k1", "vm",
+	  .may_not_start = true, .want = RESOLUTION_STARTING },
+	{ "by key, starting after failures", { "rA+" }, "k1", "vm", .want = RESOLUTION_DOWN,
+	  .started = "1" },
+	{ "by key, starting after failures, and the wait is over", { "rA+" }, "k1", "vm",
+	  .may_not_start = true, .want = RESOLUTION_FAILED, .code = CODE_NO_RUNNING_WORKER,
+	  .says = "has no running worker.", .why = "p1" },
+	{ "by key, down, and its start is put off", { "r-!" }, "k1", "vm", .want = RESOLUTION_DOWN,
+	  .started = "1", .code = CODE_NO_RUNNING_WORKER, .why = "p1" },
 	{ "by key, down and not startable", { "rC" }, "k1", "vm", .want = RESOLUTION_FAILED,
-	  .code = CODE_NO_RUNNING_WORKER, .says = "has no running worker." },
+	  .code = CODE_NO_RUNNING_WORKER, .says = "has no running worker.", .why = "p1" },
 
 	{ "by provider, the first that runs", { "r-+", "rR", "rR" }, .provider = "box",
 	  .want = RESOLUTION_FOUND, .found = "p2" },
@@ -137,6 +168,12 @@ static const struct row {
 	  .says = "\"vm\" is not installed" },
 	{ "by provider, none runs: all are started", { "r-+", "n-+", "r-+" }, .provider = "box",
 	  .want = RESOLUTION_STARTING, .started = "13" },
+	{ "by provider, one comes, the others' starts are put off", { "r-!", "rS", "r-!" },
+	  .provider = "box", .want = RESOLUTION_STARTING, .started = "13",
+	  .code = CODE_PROVIDER_NOT_AVAILABLE, .why = "p1" },
+	{ "by provider, the first that has a reason says it", { "n-", "rC", "rC" },
+	  .provider = "box", .want = RESOLUTION_FAILED, .code = CODE_PROVIDER_NOT_AVAILABLE,
+	  .why = "p3" },
 	{ "by provider, none runs, and the wait is over", { "r-+" }, .provider = "box",
 	  .may_not_start = true, .want = RESOLUTION_FAILED, .code = CODE_PROVIDER_NOT_AVAILABLE,
 	  .says = "its plugin worker is not running" },
@@ -152,7 +189,7 @@ static const struct row {
 	{ "pinned, unknown", { "rR" }, "k1", "vm", .pinned = "p9", .want = RESOLUTION_FAILED,
 	  .code = CODE_NO_RUNNING_WORKER, .says = "No worker registered for plugin \"p9\"" },
 	{ "pinned, crashed", { "rC" }, "k1", "vm", .pinned = "p1", .want = RESOLUTION_FAILED,
-	  .code = CODE_NO_RUNNING_WORKER, .says = "worker for \"p1\" is crashed" },
+	  .code = CODE_NO_RUNNING_WORKER, .says = "worker for \"p1\" is crashed", .why = "p1" },
 };
 
 static void
@@ -173,10 +210,12 @@ set_up(const struct row *row)
 			.n_drivers = COUNT(drivers),
 		};
 		now.status[i] = p[1] == 'R' ? WORKER_RUNNING :
-				p[1] == 'S' ? WORKER_STARTING :
+				p[1] == 'S' || p[1] == 'A' ? WORKER_STARTING :
 				p[1] == 'C' ? WORKER_CRASHED :
 					      WORKER_NONE;
-		now.startable[i] = p[2] == '+';
+		now.startable[i] = p[1] && p[2];
+		now.coming[i] = p[1] == 'S';
+		now.comes[i] = p[1] != 'A' && p[2] == '+';
 	}
 }
 
@@ -198,8 +237,10 @@ run_row(const struct row *row)
 	      resolver_resolve(NULL, NULL, &c, !row->may_not_start, &r, &o) == row->want);
 	if (row->found)
 		CHECK_TEXT(row->name, r.plugin_id, row->found);
-	if (row->want == RESOLUTION_FAILED)
+	if (row->code)
 		CHECK(row->name, o.code == row->code);
+	if (row->why)
+		CHECK_HAS(row->name, o.why.data, row->why);
 	if (row->says)
 		CHECK_HAS(row->name, o.message.data, row->says);
 	CHECK_TEXT(row->name, now.started, row->started ? row->started : "");

@@ -241,6 +241,44 @@ test_failed_for_ever(void **state)
 	assert_true(supervisor_table_startable(&row));
 }
 
+/* A command may wait for a start: not for one that failed twice since it last ran,
+ * and for the successor of one that makes way. */
+static void
+test_coming(void **state)
+{
+	struct supervisor_row row = { 0 };
+	int64_t now = 1000;
+
+	(void)state;
+	assert_false(supervisor_table_coming(&row));
+	for (int round = 0; round < 2; round++) {
+		static const enum supervisor_event ends[] = { SUPERVISOR_FAILED, SUPERVISOR_DIED };
+
+		for (int n = 0; n < 4; n++) {
+			supervisor_table_step(&row, &restart, n || round ? SUPERVISOR_DUE :
+							       SUPERVISOR_WANTED, now, 0);
+			assert_int_equal(row.status, WORKER_STARTING);
+			assert_int_equal(supervisor_table_coming(&row),
+					 n < SUPERVISOR_FAILED_STARTS_MAX);
+			supervisor_table_step(&row, &restart, ends[round], now, 0);
+			assert_false(supervisor_table_coming(&row));
+		}
+		supervisor_table_step(&row, &restart, SUPERVISOR_DUE, now, 0);
+		supervisor_table_step(&row, &restart, SUPERVISOR_UP, now, 0);
+		assert_false(supervisor_table_coming(&row));
+		/* That it crashed while it ran is no failed start. */
+		supervisor_table_step(&row, &restart, SUPERVISOR_DIED, now, 0);
+	}
+	supervisor_table_step(&row, &restart, SUPERVISOR_DUE, now, 0);
+	supervisor_table_step(&row, &restart, SUPERVISOR_UP, now, 0);
+	supervisor_table_step(&row, &restart, SUPERVISOR_CHANGED, now, 0);
+	supervisor_table_step(&row, &restart, SUPERVISOR_IDLE, now, 0);
+	assert_int_equal(row.status, WORKER_STOPPING);
+	assert_true(supervisor_table_coming(&row));
+	supervisor_table_step(&row, &restart, SUPERVISOR_UNWANTED, now, 0);
+	assert_false(supervisor_table_coming(&row));
+}
+
 static void
 test_series_ends(void **state)
 {
@@ -297,6 +335,7 @@ main(void)
 		cmocka_unit_test(test_gives_up),
 		cmocka_unit_test(test_failed_for_ever),
 		cmocka_unit_test(test_demand_is_not_hasty),
+		cmocka_unit_test(test_coming),
 		cmocka_unit_test(test_series_ends),
 		cmocka_unit_test(test_spread),
 	};

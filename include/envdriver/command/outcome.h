@@ -2,7 +2,7 @@
 /*
  * outcome: how a command ended: status, error code, flags, message.
  *
- * Owns its two texts, and the table that gives every error code its status and
+ * Owns its texts, and the table that gives every error code its status and
  * its flags (docs/operations.md, "Outcomes"). A plain value: knows nothing of
  * commands, answers or records.
  */
@@ -48,13 +48,13 @@ struct outcome {
 	bool retryable, may_have_run;
 	struct buf message;
 	struct buf details;	/* JSON object; empty: "{}" */
+	struct buf why;		/* more about it, for a warning; mostly empty */
 };
 
-#define OUTCOME_INIT { .message = BUF_INIT, .details = BUF_INIT }
+#define OUTCOME_INIT { .message = BUF_INIT, .details = BUF_INIT, .why = BUF_INIT }
 /* Frees what is inside; the struct is the caller's. */
 void outcome_release(struct outcome *o);
-/* Fills the status and the flags of a code from the table; message and details
- * are emptied. */
+/* Fills the status and the flags of a code from the table; the texts are emptied. */
 void outcome_begin(struct outcome *o, enum outcome_code code);
 /* The same, with a message. When out of memory, message.failed is set. */
 void outcome_fail(struct outcome *o, enum outcome_code code, const char *fmt, ...)

@@ -62,6 +62,27 @@ void supervisor_sync(struct supervisor *s);
 void supervisor_republish(struct supervisor *s);
 
 enum worker_status supervisor_status(const struct supervisor *s, const char *plugin_id);
+/* Why it does not run, as one line; "" while it runs, or when there is nothing to
+ * say. Borrowed until the loop turns, as all texts here. */
+const char *supervisor_reason(const struct supervisor *s, const char *plugin_id);
+/* Appends the same with the worker's status, for the result of a command that it
+ * cannot serve; nothing when there is no such plugin here. */
+void supervisor_add_why(const struct supervisor *s, const char *plugin_id, struct buf *out);
+/* Its worker is starting, or makes way for its successor, and a command may wait
+ * for it as long as that takes: not one that failed to start twice in a row. */
+bool supervisor_coming(const struct supervisor *s, const char *plugin_id);
+
+struct supervisor_view {
+	const char *id, *key;
+	enum worker_status status;	/* never WORKER_NONE */
+	bool wanted;			/* ready, and its package can be run on this host */
+	bool gave_up;			/* crashed too often */
+	const char *reason;		/* as supervisor_reason */
+};
+/* Of each plugin that is, or was, to run here. False as soon as `fn` says so. */
+typedef bool supervisor_view_fn(void *arg, const struct supervisor_view *view);
+bool supervisor_each(const struct supervisor *s, supervisor_view_fn *fn, void *arg);
+
 /* The live worker's supportedMethods contain `method`. */
 bool supervisor_supports(const struct supervisor *s, const char *plugin_id, const char *method);
 /* A ready plugin whose package is on this host and whose worker did not crash

@@ -56,6 +56,7 @@ struct rpc_answer {
 	struct jtext result;
 	struct jtext code, message, data;	/* of an error; MISSING when absent */
 	const char *text;			/* of a host-made end */
+	const char *why;			/* more about it, for a warning; NULL: nothing */
 	bool repaired;				/* invalid UTF-8 or surrogates were replaced */
 	/* Of a long line, else NULL: what the spans point into. To keep them
 	 * longer, take it, leave NULL here, and free it later. */
