@@ -58,7 +58,7 @@ kafka := best_effort client client_conf client_error cluster consumer consumer_b
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \
 	consumer_state event group_meta offset_metadata offsets produce publisher publisher_producer \
 	publisher_reconcile publisher_thread topic txn
-command := command command_check operation outcome request request_secret time_limit
+command := command command_check operation outcome request request_secret retryable time_limit
 result := answer answer_config answer_execute answer_lease answer_read answer_reader deadletter \
 	plugin_event_record result result_drivers result_log result_record stored_answer
 engine := answering calling claiming command_log committing core decoding dispatch engine entry \

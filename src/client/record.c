@@ -105,7 +105,7 @@ of_answer(struct record *r)
 
 /* Which time limit it was (docs/operations.md, "Time limits"). */
 static void
-add_limit(struct record *r, struct span details)
+add_time_limit(struct record *r, struct span details)
 {
 	struct jtext object, limit, set_by, ms;
 
@@ -136,7 +136,7 @@ of_result(struct record *r)
 		buf_addf(&r->summary, "%.*s: %.*s", SPAN_FMT(r->code),
 			 SPAN_FMT(avro_field_get_span(&error, "message")));
 		if (span_is(r->code, "TIMEOUT"))
-			add_limit(r, avro_field_get_span(&error, "details"));
+			add_time_limit(r, avro_field_get_span(&error, "details"));
 		return;
 	}
 	of_answer(r);

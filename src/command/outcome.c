@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 /* docs/operations.md, "Outcomes". Whether a PLUGIN_ERROR is retryable depends on
- * its code, whether INTERNAL may have run on where it happened. */
+ * what the plugin answered (retryable.h), a RELEASE_UNCONFIRMED on its receipt, and
+ * whether INTERNAL may have run on where it happened. */
 static const struct row {
 	const char *name;
 	enum outcome_status status;
@@ -29,7 +30,7 @@ static const struct row {
 	[CODE_EXPIRED] = { "EXPIRED", OUTCOME_EXPIRED, false, false, 0 },
 	[CODE_INTERRUPTED] = { "INTERRUPTED", OUTCOME_INTERRUPTED, true, true, 0 },
 	[CODE_SECRET_UNRESOLVED] = { "SECRET_UNRESOLVED", OUTCOME_FAILED, false, false, 0 },
-	[CODE_RELEASE_UNCONFIRMED] = { "RELEASE_UNCONFIRMED", OUTCOME_FAILED, true, true, 0 },
+	[CODE_RELEASE_UNCONFIRMED] = { "RELEASE_UNCONFIRMED", OUTCOME_FAILED, false, true, 0 },
 	[CODE_RESULT_TOO_LARGE] = { "RESULT_TOO_LARGE", OUTCOME_FAILED, false, true, 0 },
 	[CODE_OPERATION_NOT_SUPPORTED] = { "OPERATION_NOT_SUPPORTED", OUTCOME_FAILED, false, false,
 					   0 },

@@ -156,6 +156,8 @@ answer_lease_release(struct answer_reader *r)
 	if (read_receipt(r) || !command_value(r->command, "cancelActiveWork")->flag)
 		return;
 	outcome_begin(&r->answer->outcome, CODE_RELEASE_UNCONFIRMED);
+	/* A plugin that gives no receipts gives none the next time. */
+	r->answer->outcome.retryable = answer_given(r->reply->result);
 	buf_adds(message, "Plugin \"");
 	buf_addspan(message, answer_reader_plugin_key(r));
 	buf_adds(message, "\" did not confirm that lease \"");

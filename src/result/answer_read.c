@@ -5,6 +5,7 @@
 
 #include "answer_reader.h"
 #include "envdriver/command/command.h"
+#include "envdriver/command/retryable.h"
 #include "envdriver/command/time_limit.h"
 #include "envdriver/result/result.h"
 #include "envdriver/rpc/rpc.h"
@@ -39,13 +40,14 @@ read_error(struct answer_reader *r)
 		outcome_begin(o, CODE_PLUGIN_ERROR);
 	o->has_rpc_code = integer;
 	o->rpc_code = code;
-	if (o->code == CODE_PLUGIN_ERROR)
-		o->retryable = code == 429 || (code >= 500 && code <= 599);
 	/* As JavaScript prints it, but arrays as JSON. */
 	if (reply->message.kind == JTEXT_OBJECT)
 		buf_adds(&o->message, "[object Object]");
 	else if (reply->message.kind != JTEXT_MISSING)
 		answer_reader_add_text(r, &o->message, "error.message", reply->message);
+	if (o->code == CODE_PLUGIN_ERROR)
+		o->retryable = retryable_error(&(struct retryable_error){
+			reply->code, reply->data, buf_span(&o->message) });
 	if (!integer && reply->code.kind != JTEXT_MISSING)
 		answer_add_member(&o->details, "code", reply->code);
 	if (reply->data.kind != JTEXT_MISSING)

@@ -155,7 +155,7 @@ static const struct row {
 	{ "destroy, no object", DESTROY, "{\"result\":true}", NO_RECEIPT "it is not an object'" },
 	{ "cancel, receipt", CANCEL, "{\"result\":{\"providerLeaseId\":\"l1\","
 	  "\"state\":\"stopped\"}}", "SUCCEEDED receipt 'stopped'" },
-	{ "cancel, none", CANCEL, "{\"result\":null}", "RELEASE_UNCONFIRMED retry run 'Plugin "
+	{ "cancel, none", CANCEL, "{\"result\":null}", "RELEASE_UNCONFIRMED run 'Plugin "
 	  "\"p\" did not confirm that lease \"l1\" was released.'" },
 	{ "cancel, wrong one", CANCEL, "{\"result\":{\"providerLeaseId\":\"l1\"}}",
 	  "RELEASE_UNCONFIRMED retry run 'Plugin \"p\" did not confirm that lease \"l1\" was "
@@ -194,7 +194,7 @@ static const struct row {
 	{ "error", PROBE, "{\"error\":{\"code\":-32002,\"message\":\"m\"}}",
 	  "PLUGIN_ERROR rpc=-32002 run 'm'" },
 	{ "error, codes of ours", PROBE, "{\"error\":{\"code\":-32003,\"message\":\"m\"}}",
-	  "PLUGIN_ERROR rpc=-32003 run 'm'" },
+	  "PLUGIN_ERROR rpc=-32003 retry run 'm'" },
 	{ "error 429", PROBE, "{\"error\":{\"code\":429,\"message\":\"slow\"}}",
 	  "PLUGIN_ERROR rpc=429 retry run 'slow'" },
 	{ "error 499", PROBE, "{\"error\":{\"code\":499}}", "PLUGIN_ERROR rpc=499 run ''" },

@@ -249,7 +249,7 @@ static const struct code_row {
 	{ CODE_EXPIRED, "EXPIRED", false, false },
 	{ CODE_INTERRUPTED, "INTERRUPTED", true, true },
 	{ CODE_SECRET_UNRESOLVED, "SECRET_UNRESOLVED", false, false },
-	{ CODE_RELEASE_UNCONFIRMED, "RELEASE_UNCONFIRMED", true, true },
+	{ CODE_RELEASE_UNCONFIRMED, "RELEASE_UNCONFIRMED", false, true },
 	{ CODE_RESULT_TOO_LARGE, "RESULT_TOO_LARGE", false, true },
 	{ CODE_OPERATION_NOT_SUPPORTED, "OPERATION_NOT_SUPPORTED", false, false },
 	{ CODE_INTERNAL, "INTERNAL", true, false },
