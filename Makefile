@@ -49,10 +49,12 @@ registry := heartbeat http_client instance instance_record peers positions proce
 	registry_mirror registry_record schema_registry
 secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source
 isolation := jail landlock public_files seccomp
-rpc := channel deadline frame handshake message_reader parse_job rpc spawn stderr_pipe stderr_tail
-plugin := config_push execlog host host_params host_reply host_scope host_state host_stream \
+rpc := channel deadline frame handshake message_mask message_reader parse_job rpc spawn \
+	stderr_pipe stderr_tail
+plugin := config_push death execlog host host_params host_reply host_scope host_state host_stream \
 	limiter managed package package_files plugin_call plugin_process plugin_record scope store \
-	supervisor supervisor_table supervisor_view worker worker_env worker_record worker_report
+	supervisor supervisor_table supervisor_view worker worker_env worker_record worker_report \
+	worker_secrets
 claim := claim claims claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \

@@ -32,6 +32,7 @@ struct pending_call {
 	/* While a thread makes events of the answer: */
 	struct entry *shaping;		/* the entry, which may be GONE */
 	enum rpc_end end;
+	bool secret_id;			/* the lease that came has an id that nobody may see */
 	/* What the orphan list needs of a late lease: */
 	struct buf command_id, json;
 	char token[CLAIM_TOKEN_MAX];
@@ -203,6 +204,7 @@ on_late_lease(void *arg, const struct rpc_answer *answer)
 	if (made.ptr)
 		orphans_add(c->engine, &(struct orphan_lease){
 					       .id_json = made,
+					       .is_secret = answer->secret_id.ptr,
 					       .command_id = buf_span(&c->command_id),
 					       .plugin_id = span_of(c->plugin_id),
 					       .plugin_key = span_of(c->plugin_key),
@@ -260,7 +262,7 @@ on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id,
 		if (events) {
 			take_lease(e, lease_id);
 			orphans_add_of(eng, e);
-			orphans_add_stray(eng, e, buf_span(stray));
+			orphans_add_stray(eng, e, buf_span(stray), c->secret_id);
 		}
 		pending_call_free(c);
 		core_close_entry(eng, e);
@@ -270,7 +272,7 @@ on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id,
 		e->events = *events;
 		*events = (struct events)EVENTS_INIT;
 		take_lease(e, lease_id);
-		orphans_add_stray(eng, e, buf_span(stray));
+		orphans_add_stray(eng, e, buf_span(stray), c->secret_id);
 		end_call(eng, c, c->end);
 	}
 }
@@ -318,6 +320,7 @@ on_call_answer(void *arg, const struct rpc_answer *answer)
 		return;
 	}
 	core_release_slot(eng, e);
+	c->secret_id = answer->secret_id.ptr;
 	calling_trace(e, &t);
 	if (start_long_answer(eng, c, &t, answer))
 		return;
@@ -327,7 +330,7 @@ on_call_answer(void *arg, const struct rpc_answer *answer)
 			    &stray) < 0) {
 		core_nomem(eng);
 	} else {
-		orphans_add_stray(eng, e, buf_span(&stray));
+		orphans_add_stray(eng, e, buf_span(&stray), c->secret_id);
 		end_call(eng, c, answer->end);
 	}
 	buf_release(&stray);

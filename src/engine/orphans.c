@@ -63,7 +63,7 @@ static void destroy_directly(struct engine *eng, const struct orphan_lease *l);
 static void
 put_orphan(struct engine *eng, const struct orphan_lease *l)
 {
-	if (l->id_json.len > LISTED_MAX)
+	if (l->id_json.len > LISTED_MAX || l->is_secret)
 		destroy_directly(eng, l);
 	else if (l->call->failed || !claims_orphan(eng->claims, l->command_id, span_of(l->token),
 						   l->id_json, buf_span(l->call)))
@@ -88,7 +88,9 @@ orphans_add(struct engine *eng, const struct orphan_lease *l)
 	};
 	struct jtext id;
 
-	if (jtext_check(l->id_json, RPC_DEPTH_MAX, &id, /* reterr= */ NULL) == 0)
+	if (l->is_secret)
+		buf_adds(&text, "***");
+	else if (jtext_check(l->id_json, RPC_DEPTH_MAX, &id, /* reterr= */ NULL) == 0)
 		orphan_record_add_name(&text, id);
 	n.name = buf_span(&text);
 	log_warn("lease '%.*s' of command '%.*s' has no owner and will be destroyed",
@@ -100,7 +102,7 @@ orphans_add(struct engine *eng, const struct orphan_lease *l)
 }
 
 void
-orphans_add_stray(struct engine *eng, struct entry *e, struct span id_json)
+orphans_add_stray(struct engine *eng, struct entry *e, struct span id_json, bool is_secret)
 {
 	struct buf call = BUF_INIT;
 
@@ -109,6 +111,7 @@ orphans_add_stray(struct engine *eng, struct entry *e, struct span id_json)
 	orphan_record_add_call(&call, e);
 	orphans_add(eng, &(struct orphan_lease){
 				 .id_json = id_json,
+				 .is_secret = is_secret,
 				 .command_id = e->cmd->id,
 				 .plugin_id = span_of(e->call.plugin_id),
 				 .plugin_key = span_of(e->call.plugin_key),
@@ -129,7 +132,7 @@ orphans_add_of(struct engine *eng, struct entry *e)
 	if (json.failed)
 		core_nomem(eng);
 	else
-		orphans_add_stray(eng, e, buf_span(&json));
+		orphans_add_stray(eng, e, buf_span(&json), /* is_secret= */ false);
 	buf_release(&json);
 	buf_reset(&e->lease_id);
 }
@@ -242,8 +245,8 @@ static void
 lose_orphan(struct orphan *o)
 {
 	log_error("lease '%s' of command '%s' could not be destroyed; its id is longer than %d "
-		  "bytes, so it is not tried again", o->lease.data, o->command_id.data,
-		  LISTED_MAX);
+		  "bytes or shows a secret, so it is not tried again", o->lease.data,
+		  o->command_id.data, LISTED_MAX);
 	report(o, "LEASE_ORPHANED", "The plugin did not destroy the lease; it is left alone.");
 }
 
@@ -311,7 +314,7 @@ destroy_lease(struct orphan *o)
 	orphan_free(o);
 }
 
-/* Its id is too long for the list. */
+/* Its id is too long for the list, or secret. */
 static void
 destroy_directly(struct engine *eng, const struct orphan_lease *l)
 {
@@ -335,7 +338,13 @@ destroy_directly(struct engine *eng, const struct orphan_lease *l)
 	if (o->value.failed || o->command_id.failed || !parse_value(o)) {
 		core_nomem(eng);
 		orphan_free(o);
-	} else if (fits) {
+		return;
+	}
+	if (l->is_secret) {
+		buf_reset(&o->lease);
+		buf_adds(&o->lease, "***");
+	}
+	if (fits) {
 		destroy_lease(o);
 	} else {
 		lose_orphan(o);

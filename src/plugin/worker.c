@@ -5,10 +5,12 @@
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
+#include "death.h"
 #include "execlog.h"
 #include "envdriver/rpc/handshake.h"
 #include "envdriver/rpc/spawn.h"
 #include "envdriver/rpc/stderr_pipe.h"
+#include "worker_secrets.h"
 
 enum phase {
 	IN_HANDSHAKE,		/* initialize is pending */
@@ -28,6 +30,7 @@ struct worker {
 	struct spawn *spawn;
 	struct channel *channel;
 	struct stderr_pipe *err;
+	struct worker_secrets *secrets;
 	uv_timer_t timer;
 	bool closing;
 	struct worker_end how;	/* it ends, as far as is known */
@@ -70,6 +73,7 @@ on_invocation_end(struct channel_pending *p, const struct rpc_answer *answer)
 	struct worker_invocation *c = CONTAINER_OF(p, struct worker_invocation, rpc);
 	struct worker *w = c->worker;
 
+	worker_secrets_flush(w->secrets, c, /* cut= */ answer->end > RPC_BAD_RESPONSE);
 	if (answer->end == RPC_TIMED_OUT) {
 		scope_settle(&w->scope, &c->scope);
 		c->on_answer(c, answer);
@@ -95,6 +99,12 @@ on_invocation_late(struct channel_pending *p, const struct rpc_answer *answer)
 }
 
 int
+worker_learn(struct worker *w, const struct mask *values, struct err *reterr)
+{
+	return worker_secrets_add(w->secrets, values, reterr);
+}
+
+int
 worker_invoke(struct worker *w, struct worker_invocation *c, struct span params,
 	      struct span traceparent, struct err *reterr)
 {
@@ -105,6 +115,8 @@ worker_invoke(struct worker *w, struct worker_invocation *c, struct span params,
 
 	if (!w->how.up || w->phase > IN_SHUTDOWN)
 		return err_set(reterr, ERR_CLOSED, "it is not running");
+	if (c->scope.mask && (ret = worker_learn(w, c->scope.mask, reterr)) < 0)
+		return ret;
 	c->worker = w;
 	c->rpc.on_end = on_invocation_end;
 	c->rpc.on_late = on_invocation_late;
@@ -132,20 +144,6 @@ worker_write(struct worker *w, struct span line)
 
 static void enter_phase(struct worker *w, enum phase phase);
 
-static const char *
-exit_text(struct worker *w)
-{
-	char name[16];
-
-	buf_reset(&w->text);
-	buf_adds(&w->text, "Worker process exited (code=");
-	if (w->how.signal)
-		buf_addf(&w->text, "null, signal=%s)", spawn_signal_name(w->how.signal, name));
-	else
-		buf_addf(&w->text, "%d, signal=null)", w->how.code);
-	return w->text.failed ? "Worker process exited" : w->text.data;
-}
-
 /* The words of its death for one call: with what it wrote to stderr, if that
  * can only be about this call's company. */
 static const char *
@@ -153,18 +151,11 @@ death_text(void *arg, struct channel_pending *p)
 {
 	struct worker *w = arg;
 	uint64_t from = 0;
-	struct span excerpt;
 
-	exit_text(w);
 	if (p != &w->initialize && p != &w->shutdown)
 		from = scope_from(&w->scope,
 				  &CONTAINER_OF(p, struct worker_invocation, rpc)->scope);
-	excerpt = stderr_pipe_excerpt(w->err, from);
-	if (excerpt.len) {
-		buf_adds(&w->text, "\n\nWorker stderr:\n");
-		buf_addspan(&w->text, excerpt);
-	}
-	return w->text.failed ? "Worker process exited" : w->text.data;
+	return death_write(&w->text, &w->how, stderr_pipe_excerpt(w->err, from));
 }
 
 /* Ends what the process left behind: lines, calls, the worker itself. */
@@ -180,7 +171,7 @@ end_run(struct worker *w)
 		handshake_add_end(&w->failure, w->how.code, w->n_bad);
 	}
 	w->how.failure = w->how.up ? NULL : buf_span(&w->failure).ptr;
-	w->how.text = exit_text(w);
+	w->how.text = death_write(&w->text, &w->how, SPAN_NULL);
 	/* Before the calls end: the owner of a call that is told of the death
 	 * may ask how things stand, or call again. */
 	w->ev.on_dead(w->ev.arg, &w->how);
@@ -316,7 +307,7 @@ on_worker_notification(void *arg, const struct rpc_message *m)
 		w->ev.on_bad(w->ev.arg, why, SPAN_NULL);
 	} else {
 		c = CONTAINER_OF(chunk.call, struct worker_invocation, scope);
-		c->on_chunk(c, chunk.is_stderr, chunk.text);
+		worker_secrets_chunk(w->secrets, c, chunk.is_stderr, chunk.text);
 	}
 }
 
@@ -447,11 +438,13 @@ worker_free(struct worker *w)
 
 		channel_cancel(w->channel, &i->rpc);
 		scope_end(&w->scope, e, 0);
+		worker_secrets_release(i);
 		i->on_gone(i);
 	}
 	channel_close(w->channel);
 	spawn_close(w->spawn);
 	stderr_pipe_close(w->err);
+	worker_secrets_free(w->secrets);
 	uv_close((uv_handle_t *)&w->timer, on_worker_closed);
 }
 
@@ -460,14 +453,15 @@ static int
 connect_pipes(struct worker *w, uv_loop_t *loop, const int take_fds[3], uint64_t *next_id,
 	      struct err *reterr)
 {
-	struct channel_limits limits = { w->limits.line_max, w->limits.queue_max };
+	const struct mask *mask = worker_secrets_mask(w->secrets);
+	struct channel_limits limits = { w->limits.line_max, w->limits.queue_max, mask };
 	struct channel_events ev = {
 		on_worker_request, on_worker_notification, on_worker_bad, on_worker_broken, w,
 	};
 	struct stderr_pipe_events err_ev = { on_worker_stderr, on_worker_stderr_end, w };
 
 	w->channel = channel_new(loop, take_fds[0], take_fds[1], next_id, &limits, &ev, reterr);
-	w->err = stderr_pipe_new(loop, take_fds[2], &err_ev, reterr);
+	w->err = stderr_pipe_new(loop, take_fds[2], mask, &err_ev, reterr);
 	return w->channel && w->err ? 0 : ERR_IO;
 }
 
@@ -490,7 +484,9 @@ worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint64_t *next_id,
 	*w = (struct worker){ .limits = spec->limits, .ev = *ev, .how.code = -1 };
 	uv_timer_init(loop, &w->timer);
 	w->timer.data = w;
-	w->spawn = spawn_new(loop, &o, on_worker_exit, w, fds, reterr);
+	w->secrets = worker_secrets_new(loop, &w->scope, reterr);
+	if (w->secrets)
+		w->spawn = spawn_new(loop, &o, on_worker_exit, w, fds, reterr);
 	if (!w->spawn || connect_pipes(w, loop, fds, next_id, reterr) < 0 ||
 	    send_initialize(w, spec, reterr) < 0) {
 		worker_free(w);

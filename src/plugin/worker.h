@@ -17,6 +17,7 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/rpc/channel.h"
 #include "envdriver/rpc/rpc.h"
+#include "envdriver/secret/mask.h"
 #include "scope.h"
 
 struct err;
@@ -84,6 +85,8 @@ struct worker_events {
 struct worker *worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint64_t *next_id,
 			  const struct worker_events *ev, struct err *reterr);
 
+enum { WORKER_STREAMS = 2 };	/* of live output */
+
 /*
  * One call of a method, on behalf of one company. `rpc.method`,
  * `rpc.timeout_ms`, `rpc.spent_ms`, the first five of `scope` and the functions
@@ -93,6 +96,7 @@ struct worker_invocation {
 	struct channel_pending rpc;
 	struct scope_entry scope;
 	struct worker *worker;
+	struct mask_stream live[WORKER_STREAMS];	/* what is held back */
 	/* Exactly once. */
 	void (*on_answer)(struct worker_invocation *i, const struct rpc_answer *answer);
 	/* Before on_answer. */
@@ -107,6 +111,10 @@ struct worker_invocation {
 /* Only after on_up. On failure nothing is called back. */
 int worker_invoke(struct worker *w, struct worker_invocation *i, struct span params,
 		struct span traceparent, struct err *reterr);
+/* Secrets that the plugin is about to be given outside a call: what it says is masked
+ * with them from now on. Negative, with the reason, when it cannot be: then it must
+ * not be given them. */
+int worker_learn(struct worker *w, const struct mask *values, struct err *reterr);
 /* Queues a line to the plugin, as far as there is room. */
 void worker_write(struct worker *w, struct span line);
 

@@ -80,6 +80,11 @@ read_lease(struct answer_reader *r)
 
 	if (!answer_reader_fields(r, fields, sizeof(fields) / sizeof(fields[0]), v))
 		return false;
+	if (r->reply->secret_id.ptr) {
+		answer_reader_refuse(r, "result.providerLeaseId", "an id without secrets",
+				     "one that shows a secret which the plugin was given");
+		return false;
+	}
 	if (answer_given(v[0]) && !jtext_is(v[0], "") && !read_lease_id(r, v[0]))
 		return false;
 	r->answer->has_lease = true;
@@ -115,6 +120,7 @@ read_receipt(struct answer_reader *r)
 {
 	const struct command *c = r->command;
 	struct jtext receipt = r->reply->result;
+	struct span secret_id = r->reply->secret_id;
 	struct jtext id = jtext_get(receipt, "providerLeaseId");
 	struct jtext state = jtext_get(receipt, "state");
 	struct buf text = BUF_INIT;
@@ -122,6 +128,8 @@ read_receipt(struct answer_reader *r)
 
 	if (!answer_given(receipt))
 		return false;
+	if (secret_id.ptr)
+		id.raw = secret_id;	/* it is only compared */
 	if (id.kind == JTEXT_STRING)
 		jtext_decode(id, &text, /* ret_replaced= */ NULL);
 	if (receipt.kind != JTEXT_OBJECT)

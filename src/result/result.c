@@ -138,6 +138,8 @@ result_lease_made(const struct rpc_answer *reply)
 
 	if (reply->end != RPC_RESULT && reply->end != RPC_BAD_RESPONSE)
 		return SPAN_NULL;
+	if (reply->secret_id.ptr)
+		return reply->secret_id;
 	return answer_given(id) && !jtext_is(id, "") ? id.raw : SPAN_NULL;
 }
 

@@ -421,7 +421,8 @@ channel_new(uv_loop_t *loop, int take_write_fd, int take_read_fd, uint64_t *next
 	uv_timer_init(loop, &c->timer);
 	uv_idle_init(loop, &c->flush);
 	c->out.data = c->timer.data = c->flush.data = c->write.data = c;
-	c->reader = message_reader_new(loop, take_read_fd, limits->line_max, &reader_ev, reterr);
+	c->reader = message_reader_new(loop, take_read_fd, limits->line_max, limits->mask,
+				       &reader_ev, reterr);
 	ret = uv_pipe_open(&c->out, take_write_fd);
 	if (ret < 0) {
 		close(take_write_fd);

@@ -11,18 +11,25 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/secret/mask.h"
 #include "frame.h"
+#include "message_mask.h"
 #include "parse_job.h"
 
 /* More than a pipe holds: each turn of the loop reads once from each worker,
  * so that none of them holds up the others. */
-enum { READ_SIZE = 128 << 10 };
+enum {
+	READ_SIZE = 128 << 10,
+	KEEP_MASKED = 1 << 20,	/* more is given back after a line */
+};
 
 struct message_reader {
 	uv_pipe_t pipe;
 	struct message_reader_events ev;
 	struct frame *frame;
 	char *buf;
+	const struct mask *mask;
+	struct message_mask masked;	/* what was last read on the loop */
 	uint64_t reads;
 	struct parse_job *job;	/* NULL: none. Meanwhile nothing is read. */
 	struct span rest;	/* of buf: what was read behind the job's line */
@@ -84,7 +91,8 @@ parse_on_thread(struct message_reader *r, struct span line, bool repaired)
 	}
 	job->repaired = repaired;
 	r->job = job;
-	parse_job_start(job, r->pipe.loop, memory, line, on_message_parsed, r);
+	parse_job_start(job, r->pipe.loop, memory, line, mask_forms(r->mask),
+			on_message_parsed, r);
 	return true;
 }
 
@@ -98,10 +106,15 @@ on_message_line(void *arg, struct span line, bool repaired)
 	if (r->closing || parse_on_thread(r, line, repaired))
 		return;
 	rpc_parse(line, &m);
-	if (m.kind == RPC_RESPONSE)
+	message_mask_apply(&r->masked, mask_forms(r->mask), &m);
+	if (m.kind == RPC_RESPONSE) {
 		rpc_read_answer(&m, /* method= */ NULL, &answer);
+		answer.secret_id = r->masked.lease_id;
+	}
 	answer.repaired = repaired;
 	r->ev.on_message(r->ev.arg, &m, &answer);
+	if (r->masked.result.cap + r->masked.error.cap + r->masked.text.cap > KEEP_MASKED)
+		message_mask_release(&r->masked);
 }
 
 static void
@@ -183,6 +196,7 @@ static void
 free_reader(struct message_reader *r)
 {
 	frame_free(r->frame);
+	message_mask_release(&r->masked);
 	free(r->buf);
 	free(r);
 }
@@ -205,7 +219,7 @@ message_reader_close(struct message_reader *r)
 }
 
 struct message_reader *
-message_reader_new(uv_loop_t *loop, int take_fd, size_t line_max,
+message_reader_new(uv_loop_t *loop, int take_fd, size_t line_max, const struct mask *mask,
 		   const struct message_reader_events *ev, struct err *reterr)
 {
 	struct message_reader *r = malloc(sizeof(*r));
@@ -217,7 +231,7 @@ message_reader_new(uv_loop_t *loop, int take_fd, size_t line_max,
 		close(take_fd);
 		return NULL;
 	}
-	*r = (struct message_reader){ .ev = *ev };
+	*r = (struct message_reader){ .ev = *ev, .mask = mask };
 	r->frame = frame_new(FRAME_MESSAGES, line_max, &frame_ev, reterr);
 	r->buf = malloc(READ_SIZE);
 	if (!r->frame || !r->buf) {

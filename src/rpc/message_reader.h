@@ -16,6 +16,7 @@
 #include "envdriver/rpc/rpc.h"
 
 struct err;
+struct mask;
 struct message_reader;
 
 /* Called from the loop. All may close the reader. */
@@ -30,8 +31,10 @@ struct message_reader_events {
 	void *arg;
 };
 
-/* Takes the descriptor, also when it fails. NULL: see reterr. */
+/* Takes the descriptor, also when it fails. What is read is masked with what `mask`
+ * (NULL: nothing) has at that time; it outlives the reader. NULL: see reterr. */
 struct message_reader *message_reader_new(uv_loop_t *loop, int take_fd, size_t line_max,
+					  const struct mask *mask,
 					  const struct message_reader_events *ev,
 					  struct err *reterr);
 /* How often something was read: messages that give the same number were in

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "envdriver/base/buf.h"
+#include "envdriver/secret/mask.h"
 
 struct parse_job *
 parse_job_new(void)
@@ -18,8 +19,25 @@ parse_job_new(void)
 static void
 free_job(struct parse_job *j)
 {
+	message_mask_release(&j->masked);
+	mask_forms_free(j->forms);
 	free(j->memory);
+	free(j->spare);
 	free(j);
+}
+
+/* What a taker of `memory` takes is what the answer points into. */
+static void
+take_masked(struct parse_job *j)
+{
+	bool error = j->answer.end == RPC_ERROR;
+	struct buf *masked = error ? &j->masked.error : &j->masked.result;
+	struct span raw = error ? j->message.error.raw : j->message.result.raw;
+
+	if (!masked->data || raw.ptr != masked->data)
+		return;
+	j->spare = j->memory;
+	j->memory = buf_take(masked, NULL);
 }
 
 static void
@@ -28,8 +46,12 @@ parse_line(uv_work_t *work)
 	struct parse_job *j = work->data;
 
 	rpc_parse(j->line, &j->message);
-	if (j->message.kind == RPC_RESPONSE)
-		rpc_read_answer(&j->message, /* method= */ NULL, &j->answer);
+	message_mask_apply(&j->masked, j->forms, &j->message);
+	if (j->message.kind != RPC_RESPONSE)
+		return;
+	rpc_read_answer(&j->message, /* method= */ NULL, &j->answer);
+	j->answer.secret_id = j->masked.lease_id;
+	take_masked(j);
 }
 
 static void
@@ -49,10 +71,11 @@ on_line_parsed(uv_work_t *work, int status)
 
 void
 parse_job_start(struct parse_job *j, uv_loop_t *loop, char *take_memory, struct span line,
-		void (*on_parsed)(void *arg), void *arg)
+		struct mask_forms *forms, void (*on_parsed)(void *arg), void *arg)
 {
 	j->memory = take_memory;
 	j->line = line;
+	j->forms = mask_forms_share(forms);
 	j->on_parsed = on_parsed;
 	j->arg = arg;
 	j->work.data = j;

@@ -12,16 +12,20 @@
 #include <uv.h>
 
 #include "envdriver/rpc/rpc.h"
+#include "message_mask.h"
 
 /* From here on it is worth a thread. */
 enum { PARSE_JOB_MIN = 1 << 20 };
 
 struct parse_job {
 	char *memory;			/* malloc'ed; a taker leaves NULL here */
+	char *spare;			/* of the line, when the answer lies elsewhere */
 	bool repaired;			/* for its reader */
 	struct rpc_message message;	/* once it is parsed; points into the memory, as does */
 	struct rpc_answer answer;	/* what a response says; without its method */
 
+	struct mask_forms *forms;	/* what the line is masked with */
+	struct message_mask masked;
 	struct span line;
 	uv_work_t work;
 	void (*on_parsed)(void *arg);
@@ -30,10 +34,10 @@ struct parse_job {
 
 /* NULL when out of memory. */
 struct parse_job *parse_job_new(void);
-/* Starts; `line` lies in `take_memory`. `on_parsed` comes from the
+/* Starts; `line` lies in `take_memory`; it is masked with `forms`. `on_parsed` comes from the
  * loop, unless parse_job_free is called before; afterwards the owner frees it. */
 void parse_job_start(struct parse_job *j, uv_loop_t *loop, char *take_memory, struct span line,
-		     void (*on_parsed)(void *arg), void *arg);
+		     struct mask_forms *forms, void (*on_parsed)(void *arg), void *arg);
 /* At any time: one at work ends by itself. Accepts NULL. */
 void parse_job_free(struct parse_job *j);
 

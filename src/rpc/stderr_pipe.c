@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/secret/mask.h"
 #include "frame.h"
 #include "stderr_tail.h"
 
@@ -12,11 +13,17 @@ enum {
 	READ_SIZE = 16 << 10,
 	LINE_LEN_MAX = 16 << 10,
 	DRAIN_READS = 64,
+	HANDLES = 2,
 };
 
 struct stderr_pipe {
 	uv_pipe_t pipe;
+	uv_timer_t timer;	/* while a line is held back */
+	unsigned open;		/* of these two */
 	struct stderr_pipe_events ev;
+	const struct mask *mask;
+	struct mask_stream stream;
+	struct buf masked;
 	struct frame *frame;
 	struct stderr_tail tail;
 	bool ended;
@@ -35,6 +42,33 @@ on_stderr_line(void *arg, struct span line, bool repaired)
 }
 
 static void
+feed_masked(struct stderr_pipe *p, struct span text)
+{
+	frame_feed(p->frame, text.ptr, text.len);
+}
+
+static void
+on_stderr_held(uv_timer_t *t)
+{
+	struct stderr_pipe *p = t->data;
+
+	feed_masked(p, mask_stream_end(&p->stream, mask_forms(p->mask), /* cut= */ false,
+				       &p->masked));
+}
+
+static void
+feed_stderr(struct stderr_pipe *p, const char *data, size_t len)
+{
+	const struct span bytes = { data, len };
+
+	feed_masked(p, mask_stream_add(&p->stream, mask_forms(p->mask), bytes, &p->masked));
+	if (mask_stream_ends_line(&p->stream))
+		uv_timer_start(&p->timer, on_stderr_held, MASK_STREAM_WAIT_MS, 0);
+	else
+		uv_timer_stop(&p->timer);
+}
+
+static void
 on_stderr_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
 {
 	struct stderr_pipe *p = h->data;
@@ -49,7 +83,7 @@ on_stderr_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *data)
 	struct stderr_pipe *p = s->data;
 
 	if (n > 0) {
-		frame_feed(p->frame, data->base, (size_t)n);
+		feed_stderr(p, data->base, (size_t)n);
 	} else if (n < 0) {
 		uv_read_stop(s);
 		p->ended = true;
@@ -72,14 +106,15 @@ stderr_pipe_drain(struct stderr_pipe *p, uint64_t moment)
 		n = read(fd, p->buf, sizeof(p->buf));
 		if (n <= 0)
 			return;
-		frame_feed(p->frame, p->buf, (size_t)n);
+		feed_stderr(p, p->buf, (size_t)n);
 	}
 }
 
 uint64_t
 stderr_pipe_position(const struct stderr_pipe *p)
 {
-	return stderr_tail_end(&p->tail) + frame_partial(p->frame);
+	return stderr_tail_end(&p->tail) +
+	       (frame_partial(p->frame) || mask_stream_holds(&p->stream));
 }
 
 struct span
@@ -99,7 +134,10 @@ stderr_pipe_finish(struct stderr_pipe *p)
 {
 	stderr_pipe_drain(p, 0);
 	uv_read_stop((uv_stream_t *)&p->pipe);
+	uv_timer_stop(&p->timer);
 	p->ended = true;
+	feed_masked(p, mask_stream_end(&p->stream, mask_forms(p->mask), /* cut= */ true,
+				       &p->masked));
 	frame_end(p->frame);
 }
 
@@ -108,32 +146,39 @@ free_pipe(struct stderr_pipe *p)
 {
 	frame_free(p->frame);
 	stderr_tail_release(&p->tail);
+	mask_stream_release(&p->stream);
+	buf_release(&p->masked);
 	free(p);
 }
 
 static void
 on_stderr_closed(uv_handle_t *h)
 {
-	free_pipe(h->data);
+	struct stderr_pipe *p = h->data;
+
+	if (--p->open == 0)
+		free_pipe(p);
 }
 
 void
 stderr_pipe_close(struct stderr_pipe *p)
 {
-	if (p)
-		uv_close((uv_handle_t *)&p->pipe, on_stderr_closed);
+	if (!p)
+		return;
+	uv_close((uv_handle_t *)&p->pipe, on_stderr_closed);
+	uv_close((uv_handle_t *)&p->timer, on_stderr_closed);
 }
 
 struct stderr_pipe *
-stderr_pipe_new(uv_loop_t *loop, int take_fd, const struct stderr_pipe_events *ev,
-		struct err *reterr)
+stderr_pipe_new(uv_loop_t *loop, int take_fd, const struct mask *mask,
+		const struct stderr_pipe_events *ev, struct err *reterr)
 {
 	struct stderr_pipe *p = malloc(sizeof(*p));
 	struct frame_events frame_ev = { on_stderr_line, NULL, p };
 	int ret;
 
 	if (p) {
-		*p = (struct stderr_pipe){ .ev = *ev };
+		*p = (struct stderr_pipe){ .ev = *ev, .mask = mask, .open = HANDLES };
 		p->frame = frame_new(FRAME_TEXT, LINE_LEN_MAX, &frame_ev, reterr);
 	}
 	if (!p || !p->frame) {
@@ -142,8 +187,9 @@ stderr_pipe_new(uv_loop_t *loop, int take_fd, const struct stderr_pipe_events *e
 		free(p);
 		return NULL;
 	}
-	uv_pipe_init(loop, &p->pipe, 0);	/* cannot fail */
-	p->pipe.data = p;
+	uv_pipe_init(loop, &p->pipe, 0);	/* neither can fail */
+	uv_timer_init(loop, &p->timer);
+	p->pipe.data = p->timer.data = p;
 	ret = uv_pipe_open(&p->pipe, take_fd);
 	if (ret < 0)
 		close(take_fd);

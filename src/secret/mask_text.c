@@ -269,6 +269,12 @@ mask_stream_release(struct mask_stream *s)
 	*s = (struct mask_stream){ .in_mask = false };
 }
 
+bool
+mask_stream_ends_line(const struct mask_stream *s)
+{
+	return s->held.len && strchr("\r\n", s->held.data[s->held.len - 1]);
+}
+
 /* Searches `text`, which is all that is held back and what came now. Returns how
  * much of it may go out. */
 static size_t

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "channel_rig.h"
 
+#include "envdriver/secret/mask.h"
+
 static void
 add_answer(struct channel_rig *b, const char *tag, const struct rpc_answer *a)
 {
@@ -66,11 +68,12 @@ on_broken(void *arg)
 void
 channel_rig_begin(struct channel_rig *b, size_t queue_max)
 {
-	struct channel_limits limits = { CHANNEL_LINE_MAX, queue_max };
+	struct mask *mask = mask_new();
+	struct channel_limits limits = { CHANNEL_LINE_MAX, queue_max, mask };
 	struct channel_events ev = { on_request, on_notification, on_bad, on_broken, b };
 	int down[2], up[2];
 
-	*b = (struct channel_rig){ .next_id = 1 };
+	*b = (struct channel_rig){ .next_id = 1, .mask = mask };
 	assert_int_equal(uv_loop_init(&b->loop), 0);
 	assert_int_equal(pipe2(down, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
@@ -87,6 +90,7 @@ channel_rig_end(struct channel_rig *b)
 	channel_close(b->channel);
 	uv_run(&b->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&b->loop), 0);
+	mask_free(b->mask);
 	close(b->from);
 	if (b->to >= 0)
 		close(b->to);

@@ -23,6 +23,7 @@ struct channel_rig {
 	struct channel *channel;
 	int from, to;		/* read what it writes, write what it reads */
 	uint64_t next_id;
+	struct mask *mask;	/* of what it reads; empty */
 	struct buf out;
 };
 

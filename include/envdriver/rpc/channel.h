@@ -24,6 +24,7 @@
 
 struct channel;
 struct err;
+struct mask;
 
 /* How many requests that timed out are kept for their late answers; a new one
  * takes the place of the oldest. */
@@ -67,6 +68,9 @@ struct channel_events {
 struct channel_limits {
 	size_t line_max;	/* of what is read */
 	size_t queue_max;	/* bytes not yet written */
+	/* What is read is masked with what it has at that time; NULL: nothing. It
+	 * outlives the channel. */
+	const struct mask *mask;
 };
 
 /* Takes both descriptors, also when it fails. `next_id` is counted up and

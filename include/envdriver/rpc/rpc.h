@@ -57,6 +57,9 @@ struct rpc_answer {
 	struct jtext code, message, data;	/* of an error; MISSING when absent */
 	const char *text;			/* of a host-made end */
 	const char *why;			/* more about it, for a warning; NULL: nothing */
+	/* The JSON of a providerLeaseId that shows a secret, and is masked in `result`;
+	 * ptr NULL: none does. It must not be told to anyone but the plugin. */
+	struct span secret_id;
 	bool repaired;				/* invalid UTF-8 or surrogates were replaced */
 	/* Of a long line, else NULL: what the spans point into. To keep them
 	 * longer, take it, leave NULL here, and free it later. */

@@ -16,6 +16,7 @@
 #include "envdriver/base/buf.h"
 
 struct err;
+struct mask;
 struct stderr_pipe;
 
 struct stderr_pipe_events {
@@ -26,8 +27,9 @@ struct stderr_pipe_events {
 	void *arg;
 };
 
-/* Takes the descriptor, also when it fails. NULL: see reterr. */
-struct stderr_pipe *stderr_pipe_new(uv_loop_t *loop, int take_fd,
+/* Takes the descriptor, also when it fails. What is read is masked with what `mask`
+ * (NULL: nothing) has at that time; it outlives the pipe. NULL: see reterr. */
+struct stderr_pipe *stderr_pipe_new(uv_loop_t *loop, int take_fd, const struct mask *mask,
 				    const struct stderr_pipe_events *ev, struct err *reterr);
 /* Takes what the pipe holds now, before the loop comes to it. Does not block.
  * `moment` is a number that the caller gives to what belongs together: the pipe

@@ -31,6 +31,7 @@ enum {
 	MASK_BYTES_MAX = 128 << 10,	/* all together */
 	MASK_CHANCE_MAX = 11,		/* so much of a value is in an identifier by chance */
 	MASK_PASSES = 6,		/* ways to read a text */
+	MASK_STREAM_WAIT_MS = 200,
 };
 
 /* NULL when out of memory. */
@@ -98,6 +99,9 @@ mask_stream_holds(const struct mask_stream *s)
 {
 	return s->held.len > 0;
 }
+/* What is held back ends with a line, and goes out when no more comes for a while
+ * (MASK_STREAM_WAIT_MS): a value is seldom cut there, and people wait for lines. */
+bool mask_stream_ends_line(const struct mask_stream *s);
 void mask_stream_release(struct mask_stream *s);
 
 #endif
