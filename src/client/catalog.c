@@ -18,6 +18,8 @@ plugin_release(struct catalog_plugin *p)
 	free(p->package);
 	free(p->text);
 	free(p->workers);
+	free(p->worker);
+	free(p->reason);
 }
 
 void
@@ -107,26 +109,88 @@ plugin_of_key(struct catalog *c, const char *rest, const char **ret_instance)
 	return best;
 }
 
+/* As they are shown; of records that say crashed and gaveUp, the last. */
+static const char *const states[CATALOG_STATES] = {
+	"running", "starting", "backoff", "stopping", "stopped", "crashed", "gave up",
+};
+enum { STATE_CRASHED = CATALOG_STATES - 2, STATE_GAVE_UP };
+
+static void
+count_state(struct catalog_plugin *p, const char *status, bool gave_up)
+{
+	for (int i = 0; i < STATE_GAVE_UP; i++)
+		if (strcmp(status, states[i]) == 0)
+			p->states[i == STATE_CRASHED && gave_up ? STATE_GAVE_UP : i]++;
+}
+
+static int
+append(char **text, const char *comma, const char *a, const char *b, const char *c)
+{
+	struct buf all = BUF_INIT;
+
+	buf_addf(&all, "%s%s%s%s%s", *text, **text ? comma : "", a, b, c);
+	free(*text);
+	*text = buf_take(&all, NULL);
+	return *text ? 0 : ERR_NOMEM;
+}
+
+static const char *
+reply_text(const redisReply *reply, size_t i)
+{
+	return reply->element[i]->type == REDIS_REPLY_STRING ? reply->element[i]->str : "";
+}
+
+/* Its status, reason and gaveUp. */
+static int
+take_worker(struct catalog_plugin *p, const char *instance, const redisReply *record)
+{
+	const char *status = reply_text(record, 0), *reason = reply_text(record, 1);
+	bool runs = strcmp(status, "running") == 0;
+	int ret = 0;
+
+	count_state(p, status, strcmp(reply_text(record, 2), "true") == 0);
+	p->running += runs;
+	if (runs)
+		ret = append(&p->workers, " ", instance, "", "");
+	else if (*reason)
+		ret = append(&p->reason, "; ", instance, ": ", reason);
+	return ret;
+}
+
 static int
 add_worker(void *arg, const char *key)
 {
 	struct workers *w = arg;
 	const char *instance = "";
 	struct catalog_plugin *p = plugin_of_key(w->catalog, key + w->skip, &instance);
-	redisReply *reply = p ? cli_redis_do(w->redis, NULL, "HGET %s status", key) : NULL;
-	struct buf list = BUF_INIT;
+	redisReply *reply = p ? cli_redis_do(w->redis, NULL, "HMGET %s status reason gaveUp", key) :
+				NULL;
+	int ret = 0;
 
 	/* A key that expired meanwhile, or is not a hash, runs nothing. */
-	if (!reply || reply->type != REDIS_REPLY_STRING || strcmp(reply->str, "running") != 0) {
-		freeReplyObject(reply);
-		return 0;
-	}
+	if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3)
+		ret = take_worker(p, instance, reply);
 	freeReplyObject(reply);
-	buf_addf(&list, "%s%s%s", p->workers, p->workers[0] ? " " : "", instance);
-	free(p->workers);
-	p->workers = buf_take(&list, NULL);
-	p->running++;
-	return p->workers ? 0 : ERR_NOMEM;
+	return ret;
+}
+
+/* One worker in a word, several with how many are in each state. */
+static int
+describe_workers(struct catalog_plugin *p)
+{
+	unsigned all = 0;
+	char count[16];
+
+	for (int i = 0; i < CATALOG_STATES; i++)
+		all += p->states[i];
+	for (int i = 0; i < CATALOG_STATES; i++) {
+		snprintf(count, sizeof(count), all > 1 ? " %u" : "", p->states[i]);
+		if (p->states[i] && append(&p->worker, ", ", states[i], count, "") < 0)
+			return ERR_NOMEM;
+	}
+	if (!all && strcmp(p->status, "ready") == 0)
+		return append(&p->worker, "", "none", "", "");
+	return 0;
 }
 
 static int
@@ -142,6 +206,9 @@ find_workers(struct cli_redis *redis, struct catalog *c, struct err *reterr)
 	ret = pattern.failed ? err_nomem(reterr)
 			     : scan_keys(redis, pattern.data, add_worker, &w, reterr);
 	buf_release(&pattern);
+	for (size_t i = 0; ret == 0 && i < c->n; i++)
+		if (describe_workers(&c->plugins[i]) < 0)
+			ret = err_nomem(reterr);
 	return ret;
 }
 
@@ -163,8 +230,11 @@ read_plugin(struct cli_redis *redis, const char *id, struct catalog_plugin *ret,
 	ret->package = hash_field(hash ? hash : &none, "package");
 	ret->text = hash_field(hash ? hash : &none, "manifest");
 	ret->workers = strdup("");
+	ret->worker = strdup("");
+	ret->reason = strdup("");
 	freeReplyObject(hash);
-	if (!ret->id || !ret->key || !ret->status || !ret->package || !ret->text || !ret->workers)
+	if (!ret->id || !ret->key || !ret->status || !ret->package || !ret->text ||
+	    !ret->workers || !ret->worker || !ret->reason)
 		return err_nomem(reterr);
 	if (jtext_check(span_of(ret->text), JTEXT_DEPTH_MAX, &ret->manifest, NULL) < 0 ||
 	    ret->manifest.kind != JTEXT_OBJECT)

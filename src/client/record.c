@@ -123,6 +123,30 @@ add_time_limit(struct record *r, struct span details)
 	buf_addch(&r->summary, ')');
 }
 
+/* How the worker is that a command did not find, and why. */
+static void
+add_worker_why(struct record *r)
+{
+	static const char begin[] = "The worker of plugin ";
+	avro_value_t trace, list, one;
+	struct span text;
+
+	if (!avro_field_open(&r->value, "trace", NULL, &trace) ||
+	    !avro_field_open(&trace, "warnings", NULL, &list))
+		return;
+	for (size_t i = 0; avro_value_get_by_index(&list, i, &one, NULL) == 0; i++) {
+		text = avro_field_span(&one);
+		if (text.len >= sizeof(begin) && memcmp(text.ptr, begin, sizeof(begin) - 1) == 0)
+			buf_addf(&r->summary, " (%.*s)", SPAN_FMT(text));
+	}
+}
+
+static bool
+lacks_worker(struct span code)
+{
+	return span_is(code, "NO_RUNNING_WORKER") || span_is(code, "PROVIDER_NOT_AVAILABLE");
+}
+
 static void
 of_result(struct record *r)
 {
@@ -137,9 +161,13 @@ of_result(struct record *r)
 			 SPAN_FMT(avro_field_get_span(&error, "message")));
 		if (span_is(r->code, "TIMEOUT"))
 			add_time_limit(r, avro_field_get_span(&error, "details"));
+		if (lacks_worker(r->code))
+			add_worker_why(r);
 		return;
 	}
 	of_answer(r);
+	if (r->says_no)
+		add_worker_why(r);
 }
 
 static void

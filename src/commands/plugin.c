@@ -302,9 +302,11 @@ static int
 list_plugins(struct cli *cli, const struct catalog *c)
 {
 	static const struct cli_column columns[] = {
-		{ "pluginId", CLI_TEXT, 0 }, { "pluginKey", CLI_TEXT, 0 },
-		{ "version", CLI_TEXT, 0 }, { "status", CLI_TEXT, 0 },
-		{ "running", CLI_TEXT, 0 }, { "package", CLI_TEXT, 0 }, { NULL, CLI_TEXT, 0 },
+		{ "pluginId", CLI_ID, 0 }, { "pluginKey", CLI_TEXT, 0 },
+		{ "version", CLI_SPARE, 0 }, { "status", CLI_TEXT, 0 },
+		{ "worker", CLI_TEXT, 0 }, { "running", CLI_SPARE, 0 },
+		{ "package", CLI_TAIL | CLI_SPARE, 0 }, { "reason", CLI_PROSE, 0 },
+		{ NULL, CLI_TEXT, 0 },
 	};
 	struct cli_table *table = cli_table_new(cli, columns);
 
@@ -317,7 +319,8 @@ list_plugins(struct cli *cli, const struct catalog *c)
 			jtext_decode(version, &text, /* ret_replaced= */ NULL);
 		cli_table_row(table, (struct span[]){
 			span_of(p->id), span_of(p->key), buf_span(&text), span_of(p->status),
-			span_of(p->workers), span_of(p->package),
+			span_of(p->worker), span_of(p->workers), span_of(p->package),
+			span_of(*p->reason ? p->reason : NULL),
 		});
 		buf_release(&text);
 	}
@@ -439,7 +442,8 @@ const struct cli_command plugin_command = {
 		"the registry id or the plugin's key. A package that is added again is updated:\n"
 		"it keeps its id, its rank and its status; one that a worker would refuse is\n"
 		"refused here. A manifest that is a JavaScript module is run, with your rights,\n"
-		"to read it.\n\n"
+		"to read it. list shows how each plugin's worker is, on all hosts, and why one\n"
+		"does not run.\n\n"
 		"    envdriver plugin add ./plugins/local --id local\n"
 		"    envdriver plugin ready local\n"
 		"    envdriver plugin list\n",

@@ -17,6 +17,8 @@
 struct cli_redis;
 struct err;
 
+enum { CATALOG_STATES = 7 };
+
 struct catalog_plugin {
 	char *id, *key, *status, *package;	/* "" when missing */
 	char *text;				/* the manifest's bytes */
@@ -24,6 +26,9 @@ struct catalog_plugin {
 	struct jtext manifest;			/* MISSING when malformed */
 	size_t running;				/* workers with status "running" */
 	char *workers;				/* their instances, " " between */
+	unsigned states[CATALOG_STATES];	/* of its workers, all instances */
+	char *worker;				/* "running", "running 2, backoff 1", "none", … */
+	char *reason;				/* why it does not run, by instance; "" */
 	bool by_key;				/* plugin-key:<key> leads here */
 };
 
