@@ -48,13 +48,13 @@ redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts 
 registry := heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
 secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source
-isolation := jail landlock public_files seccomp
+isolation := jail landlock public_files seccomp scratch user_tasks
 rpc := channel deadline frame handshake message_mask message_reader parse_job rpc spawn \
 	stderr_pipe stderr_tail
 plugin := config_push death execlog host host_params host_reply host_scope host_state host_stream \
 	limiter managed package package_files plugin_call plugin_process plugin_record scope store \
 	supervisor supervisor_table supervisor_view worker worker_env worker_record worker_report \
-	worker_secrets
+	worker_secrets bundled jail_paths plugin_jail
 claim := claim claims claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \

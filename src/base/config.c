@@ -235,7 +235,10 @@ check_text(const char *key, const char *value, struct err *reterr)
 static const struct config_param *
 family_of(const char *key)
 {
-	static const char *const families[] = { "plugin.env", "plugin.call.timeout" };
+	static const char *const families[] = {
+		"plugin.env", "plugin.call.timeout", "plugin.isolation", "plugin.network",
+		"plugin.connect", "plugin.unix", "plugin.read", "plugin.write",
+	};
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++) {
 		size_t len = strlen(families[i]);
@@ -255,7 +258,8 @@ set_of_family(struct config *c, const struct config_param *p, const char *key, c
 
 	if (wrong)
 		return err_set(reterr, ERR_CONFIG, "%s: '%s' %s", key, value, wrong);
-	if (p->type == CONFIG_DURATION && config_value_parse(p, value, &num, reterr) < 0) {
+	if ((p->type != CONFIG_STRING || p->words) && *value &&
+	    config_value_parse(p, value, &num, reterr) < 0) {
 		err_prefix(reterr, "%s", key);
 		return ERR_CONFIG;
 	}

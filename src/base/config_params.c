@@ -18,11 +18,14 @@
 #define HOUR (60 * MIN)
 #define DAY (24 * HOUR)
 
-enum { TEXT_MAX = 4096, NAME_MAX_LEN = 200, PORT_MAX = 65535 };
+enum { TEXT_MAX = 4096, NAME_MAX_LEN = 200, PORT_MAX = 65535, PORTS_MAX = 64 };
 
 static const char *const assignors[] = { "range", "cooperative-sticky", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 static const char *const commands[] = { "all", "failed", "off", NULL };
+static const char *const isolations[] = { "auto", "strict", "none", NULL };
+static const char *const namespaces[] = { "auto", "none", NULL };
+static const char *const networks[] = { "host", "none", NULL };
 static const char *const formats[] = { "auto", "text", "json", NULL };
 
 static bool
@@ -105,6 +108,23 @@ wrong_names(const char *value)
 		if (!isalnum((unsigned char)*value) && !strchr("_ ,", *value))
 			return "must be a list of variable names separated by spaces";
 	return NULL;
+}
+
+static const char *
+wrong_ports(const char *value)
+{
+	char *end;
+	int n = 0;
+
+	for (; n < PORTS_MAX; value = end + strspn(end, " ,"), n++) {
+		long port = isdigit((unsigned char)*value) ? strtol(value, &end, 10) : 0;
+
+		if (port < 1 || port > PORT_MAX || !strchr(" ,", *end))
+			break;
+		if (!end[strspn(end, " ,")])
+			return NULL;
+	}
+	return "must be a list of up to 64 ports, for example 443,80";
 }
 
 #define STRING(key, d, lo, hi, wrong_fn, text) \
@@ -196,9 +216,37 @@ const struct config_param config_params[] = {
 	STRING("plugin.wrapper", NULL, 1, TEXT_MAX, NULL,
 	       "Command that wraps a plugin's own, as in: bwrap --ro-bind / / --dev /dev"),
 
+	WORD("plugin.isolation", "auto", isolations,
+	     "Landlock and seccomp around plugins: where the kernel has them, strict: or no start"),
+	WORD("plugin.isolation.namespaces", "none", namespaces,
+	     "Namespaces of their own for plugins, by bwrap; auto: when it works here"),
+	WORD("plugin.network", "host", networks, "Network of plugins: the host's, or none"),
+	STRING("plugin.connect", NULL, 1, TEXT_MAX, wrong_ports,
+	       "TCP ports that plugins may connect to, as in 443,80; unset: all"),
+	{.name = "plugin.unix",
+	 .type = CONFIG_BOOL,
+	 .def = "false",
+	 .help = "Whether plugins may use unix sockets (docker.sock, an SSH agent)"},
+	{.name = "plugin.read",
+	 .type = CONFIG_PATHS,
+	 .min = 1,
+	 .max = TEXT_MAX,
+	 .wrong = wrong_paths,
+	 .help = "More files and folders that plugins may read; plugin.read.<pluginKey> for one"},
+	{.name = "plugin.write",
+	 .type = CONFIG_PATHS,
+	 .min = 1,
+	 .max = TEXT_MAX,
+	 .wrong = wrong_paths,
+	 .help = "More files and folders that plugins may write; plugin.write.<pluginKey> for one"},
+	STRING("plugin.data.dir", NULL, 1, TEXT_MAX, wrong_path,
+	       "Folder in which each plugin has one that it may keep files in; unset: none"),
+	STRING("plugin.tmp.dir", NULL, 1, TEXT_MAX, wrong_path,
+	       "Folder for the temporary folders of plugins; unset: TMPDIR, else /tmp"),
+
 	NUMBER(SIZE, "plugin.limit.memory", NULL, 16 * MiB, 1024 * GiB,
 	       "Writable memory of each plugin process (RLIMIT_DATA)"),
-	NUMBER(INT, "plugin.limit.files", NULL, 16, 1000000,
+	NUMBER(INT, "plugin.limit.files", "4096", 16, 1000000,
 	       "Open files of each plugin process (RLIMIT_NOFILE)"),
 	NUMBER(INT, "plugin.limit.processes", NULL, 1, 1000000,
 	       "Processes and threads of the user above which a plugin cannot start more "

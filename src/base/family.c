@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,11 +27,31 @@ enum {
 	ROUNDS_HERE = 3,
 	ROUND_NS = 5000000,
 	FILE_TEXT = 4096,
+	LOOK_MS = 500,		/* how often the keeper counts */
+	LIMITS_MAX = 1024,	/* marks with a limit */
+};
+
+/* What the keeper is told. */
+struct order {
+	uint64_t mark;
+	uint64_t processes_max;	/* 0: end all of them */
+};
+
+struct limit {
+	uint64_t mark, processes_max, found;
 };
 
 static const uint64_t serial_mask = (UINT64_C(1) << SERIAL_BITS) - 1;
 
+/* Of the marks that are in use. */
+struct limits {
+	struct limit at[LIMITS_MAX];
+	size_t n;
+};
+
 static struct {
+	void (*at_start)(void), (*at_end)(void);
+	struct limits limits;	/* of ours, for a keeper that comes later */
 	uint64_t self;		/* the upper bits of our marks, 0: no marks */
 	uint64_t serial;
 	int keeper;		/* what is written here it reads, -1: there is none */
@@ -135,14 +156,95 @@ kill_all(uint64_t self, uint64_t serial, int rounds)
 		nanosleep(&pause, NULL);
 }
 
+/* --- too many --- */
+
+static struct limit *
+find_limit(struct limits *l, uint64_t mark)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->at[i].mark == mark)
+			return &l->at[i];
+	return NULL;
+}
+
+/* 0 takes it away. */
+static void
+set_limit(struct limits *l, uint64_t mark, uint64_t processes_max)
+{
+	struct limit *found = find_limit(l, mark);
+
+	if (found && !processes_max)
+		*found = l->at[--l->n];
+	else if (found)
+		found->processes_max = processes_max;
+	else if (processes_max && l->n < LIMITS_MAX)
+		l->at[l->n++] = (struct limit){ mark, processes_max, 0 };
+}
+
+static void
+end_too_many(struct limits *l, uint64_t self)
+{
+	DIR *proc = l->n ? opendir("/proc") : NULL;
+	const struct dirent *d;
+	struct limit *found;
+
+	for (size_t i = 0; i < l->n; i++)
+		l->at[i].found = 0;
+	while (proc && (d = readdir(proc))) {
+		if (d->d_name[0] < '1' || d->d_name[0] > '9')
+			continue;
+		found = find_limit(l, mark_of(d->d_name));
+		if (found)
+			found->found++;
+	}
+	if (proc)
+		closedir(proc);
+	for (size_t i = 0; i < l->n; i++)
+		if (l->at[i].found > l->at[i].processes_max)
+			kill_all(self, l->at[i].mark & serial_mask, ROUNDS_MAX);
+}
+
 /* --- the keeper --- */
+
+static void
+take_order(struct limits *l, const struct order *order, uint64_t self)
+{
+	set_limit(l, order->mark, order->processes_max);
+	if (!order->processes_max)
+		kill_all(self, order->mark & serial_mask, ROUNDS_MAX);
+}
+
+/* Until its last descriptor is closed: the process is gone. */
+static void
+keep_watch(int from, uint64_t self)
+{
+	struct limits *l = &family.limits;
+	struct pollfd fd = { from, POLLIN, 0 };
+	struct order order;
+	int64_t looked = 0;
+	struct timespec now;
+	ssize_t n = -1;
+
+	while (n != 0) {
+		/* Without limits there is nothing to look at. */
+		n = poll(&fd, 1, l->n ? LOOK_MS : -1) > 0 ? read(from, &order, sizeof(order)) : -1;
+		if (n == (ssize_t)sizeof(order))
+			take_order(l, &order, self);
+		else if (n > 0)
+			break;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec * 1000 + now.tv_nsec / 1000000 - looked < LOOK_MS)
+			continue;
+		end_too_many(l, self);
+		looked = now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	}
+}
 
 static void __attribute__((noreturn))
 keep(int from, uint64_t self)
 {
-	static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
-	uint64_t mark;
-	ssize_t n;
+	static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
+				       SIGCHLD };
 	int null;
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
@@ -156,13 +258,14 @@ keep(int from, uint64_t self)
 			close(fd);
 	syscall(SYS_close_range, STDERR_FILENO + 2, ~0u, 0u);
 	(void)!chdir("/");
-	/* Its last descriptor is closed when the process is gone. */
-	while ((n = read(from, &mark, sizeof(mark))) != 0)
-		if (n == (ssize_t)sizeof(mark))
-			kill_all(self, mark & serial_mask, ROUNDS_MAX);
-		else if (n > 0 || errno != EINTR)
-			break;
+	if (family.at_start && fork() == 0) {
+		family.at_start();
+		_exit(0);
+	}
+	keep_watch(from, self);
 	kill_all(self, /* serial= */ 0, ROUNDS_MAX);
+	if (family.at_end)
+		family.at_end();
 	_exit(0);
 }
 
@@ -211,12 +314,14 @@ choose_self(void)
 }
 
 void
-family_start(void)
+family_start(void (*at_start)(void), void (*at_end)(void))
 {
 	uint64_t self = choose_self();
 
 	if (family.self)
 		return;
+	family.at_start = at_start;
+	family.at_end = at_end;
 	/* The keeper is made first: it must not become our child. */
 	if (self && start_keeper(self))
 		family.self = self;
@@ -226,16 +331,48 @@ family_start(void)
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
+/* Its parent is then the subreaper, us, which reaps it. */
+void
+family_tick(void)
+{
+	struct pollfd fd = { family.keeper, POLLOUT, 0 };
+
+	if (!family.self || (family.keeper >= 0 &&
+			     (poll(&fd, 1, 0) <= 0 || !(fd.revents & (POLLERR | POLLHUP)))))
+		return;
+	if (family.keeper >= 0)
+		close(family.keeper);
+	family.keeper = -1;
+	if (start_keeper(family.self))
+		log_warn("somebody ended the process that ends what plugins leave behind; there "
+			 "is a new one");
+}
+
 /* --- marks --- */
 
-uint64_t
-family_mark(void)
+static bool
+tell_keeper(uint64_t mark, size_t processes_max)
 {
+	const struct order order = { mark, processes_max };
+
+	set_limit(&family.limits, mark, processes_max);
+	return family.keeper >= 0 &&
+	       write(family.keeper, &order, sizeof(order)) == (ssize_t)sizeof(order);
+}
+
+uint64_t
+family_mark(size_t processes_max)
+{
+	uint64_t mark;
+
 	if (!family.self)
 		return 0;
 	if (++family.serial > serial_mask)
 		family.serial = 1;
-	return family.self | family.serial;
+	mark = family.self | family.serial;
+	if (processes_max)
+		tell_keeper(mark, processes_max);
+	return mark;
 }
 
 void
@@ -252,15 +389,8 @@ family_end(uint64_t mark)
 {
 	if (!mark)
 		return;
-	if (family.keeper >= 0 && write(family.keeper, &mark, sizeof(mark)) == sizeof(mark))
-		return;
-	if (family.keeper >= 0 && errno == EPIPE) {
-		log_warn("somebody ended the process that ends what plugins leave behind when "
-			 "this worker is killed");
-		close(family.keeper);
-		family.keeper = -1;
-	}
-	kill_all(family.self, mark & serial_mask, ROUNDS_HERE);
+	if (!tell_keeper(mark, /* processes_max= */ 0))
+		kill_all(family.self, mark & serial_mask, ROUNDS_HERE);
 }
 
 /* --- children --- */

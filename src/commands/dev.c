@@ -22,6 +22,7 @@
 #include "envdriver/cli/cli_redis.h"
 #include "envdriver/client/manifest.h"
 #include "envdriver/commands/commands.h"
+#include "envdriver/plugin/bundled.h"
 #include "envdriver/worker/dev_servers.h"
 #include "envdriver/worker/service.h"
 
@@ -102,32 +103,6 @@ out:
 	return ret;
 }
 
-/* The local provider beside the program, in the build or installed. */
-static bool
-bundled_plugin(char ret[PATH_MAX])
-{
-	static const char *const places[] = { "plugins/local", "../lib/envdriver/plugins/local" };
-	char self[PATH_MAX], probe[PATH_MAX + 16];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (n <= 0)
-		return false;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return false;
-	*slash = '\0';
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		if (snprintf(ret, PATH_MAX, "%s/%s", self, places[i]) >= PATH_MAX)
-			continue;
-		snprintf(probe, sizeof(probe), "%s/plugin.json", ret);
-		if (access(probe, R_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int
 add_plugins(struct dev *d, struct err *reterr)
 {
@@ -141,7 +116,7 @@ add_plugins(struct dev *d, struct err *reterr)
 	for (size_t i = 0; ret == 0 && i < cli_n_args(d->cli); i++)
 		ret = add_plugin(d, redis, cli_arg(d->cli, i), reterr);
 	if (ret == 0 && cli_n_args(d->cli) == 0) {
-		if (bundled_plugin(bundled))
+		if (bundled_find(bundled))
 			ret = add_plugin(d, redis, bundled, reterr);
 		else
 			cli_note(d->cli,

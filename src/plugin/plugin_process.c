@@ -6,8 +6,10 @@
 
 #include "config_push.h"
 #include "envdriver/base/err.h"
+#include "envdriver/isolation/scratch.h"
 #include "host.h"
 #include "envdriver/plugin/package.h"
+#include "plugin_jail.h"
 #include "plugin_record.h"
 #include "store.h"
 #include "worker_env.h"
@@ -21,6 +23,7 @@ struct plugin_process {
 	struct worker *worker;
 	struct host *host;
 	struct config_push push;
+	struct plugin_jail jail;
 	bool dead;
 };
 
@@ -143,11 +146,13 @@ new_worker(struct plugin_process *p, const struct package *package, char **env,
 		.on_end = on_process_over, .arg = p,
 	};
 	struct spawn_limit limits[WORKER_ENV_LIMITS];
+	size_t n_limits = worker_env_limits(p->shared->config, p->jail.processes_max, limits);
 	struct worker_spec spec = {
 		.dir = package->dir, .argv = package->argv, .env = env,
 		.instance_id = p->shared->instance_id,
 		.manifest = buf_span(&p->record->manifest), .limits = p->shared->limits,
-		.rlimits = limits, .n_rlimits = worker_env_limits(p->shared->config, limits),
+		.rlimits = limits, .n_rlimits = n_limits, .jail = p->jail.jail,
+		.processes_max = p->jail.processes_max,
 	};
 
 	return worker_new(p->shared->loop, &spec, next_id, &ev, reterr);
@@ -174,26 +179,39 @@ own_key(const struct plugin_record *record)
 	return record->package && package_has_key(record->package, key) ? key : NULL;
 }
 
+static char **
+new_env(const struct plugin_jail_of *of, const struct plugin_jail *jail, struct err *reterr)
+{
+	const struct worker_env_of env_of = { of->plugin_id, of->plugin_key, jail->tmp,
+					      jail->data };
+
+	return worker_env_new(of->config, &env_of, environ, reterr);
+}
+
 struct plugin_process *
 plugin_process_new(const struct plugin_process_shared *shared, const struct plugin_record *record,
 		   struct worker_report *report, uint64_t *next_id,
 		   const struct plugin_process_events *ev, struct err *reterr)
 {
-	const struct host_plugin *plugin = &record->plugin;
+	const struct plugin_jail_of of = { shared->config, record->plugin.id, own_key(record) };
 	struct plugin_process *p = calloc(1, sizeof(*p));
-	char **env = worker_env_new(shared->config, plugin->id, own_key(record), environ, reterr);
 	struct package package = { NULL, NULL };
 	bool started = false;
+	char **env = NULL;
 
-	if (!p || !env) {
+	if (!p) {
 		err_nomem(reterr);
-		goto out;
+		return NULL;
 	}
 	*p = (struct plugin_process){
 		.shared = shared, .record = record, .report = report, .ev = *ev,
 		.push = { .timeout_ms = shared->push_ms, .on_answer = on_config_answer, .arg = p },
 	};
-	if (plugin_record_open(record, shared->config, env, &package, reterr) < 0)
+	if (plugin_jail_make_folders(&p->jail, &of, reterr) < 0)
+		goto out;
+	env = new_env(&of, &p->jail, reterr);
+	if (!env || plugin_record_open(record, shared->config, env, &package, reterr) < 0 ||
+	    plugin_jail_close(&p->jail, &of, &package, env, reterr) < 0)
 		goto out;
 	p->worker = new_worker(p, &package, env, next_id, reterr);
 	p->host = p->worker ? new_host(p, reterr) : NULL;
@@ -239,6 +257,52 @@ plugin_process_push(struct plugin_process *p, struct jtext configs)
 	config_push_begin(&p->push, p->worker, p->push.busy ? p->record->plugin.config : configs);
 }
 
+const char *
+plugin_process_isolation(const struct plugin_process *p)
+{
+	return p->jail.layers;
+}
+
+/* It may hold more than the loop has time for. */
+struct leftover {
+	uv_work_t work;
+	char *folder;
+};
+
+static void
+remove_leftover(uv_work_t *work)
+{
+	scratch_remove(CONTAINER_OF(work, struct leftover, work)->folder);
+}
+
+static void
+on_leftover_removed(uv_work_t *work, int status)
+{
+	struct leftover *l = CONTAINER_OF(work, struct leftover, work);
+
+	(void)status;
+	free(l->folder);
+	free(l);
+}
+
+static void
+release_jail(struct plugin_process *p)
+{
+	struct leftover *l = calloc(1, sizeof(*l));
+	char *tmp;
+
+	plugin_jail_release(&p->jail, &tmp);
+	if (l && tmp) {
+		l->folder = tmp;
+		if (uv_queue_work(p->shared->loop, &l->work, remove_leftover,
+				  on_leftover_removed) == 0)
+			return;
+	}
+	/* What stays is removed at the end of this process. */
+	free(tmp);
+	free(l);
+}
+
 void
 plugin_process_free(struct plugin_process *p)
 {
@@ -247,5 +311,6 @@ plugin_process_free(struct plugin_process *p)
 	worker_free(p->worker);
 	host_free(p->host);
 	config_push_release(&p->push);
+	release_jail(p);
 	free(p);
 }

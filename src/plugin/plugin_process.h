@@ -56,6 +56,8 @@ struct plugin_process *plugin_process_new(const struct plugin_process_shared *sh
 struct worker *plugin_process_worker(struct plugin_process *p);
 /* Its supportedMethods contain `method`. */
 bool plugin_process_supports(const struct plugin_process *p, const char *method);
+/* The layers around it: "limits,landlock:7,seccomp". */
+const char *plugin_process_isolation(const struct plugin_process *p);
 /* on_dead was called. */
 bool plugin_process_dead(const struct plugin_process *p);
 /* Pushes configs (companyId -> object); a worker that is still being told of

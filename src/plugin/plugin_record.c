@@ -128,7 +128,8 @@ plugin_record_open(const struct plugin_record *r, const struct config *config, c
 bool
 plugin_record_check(struct plugin_record *r, const struct config *config)
 {
-	char **env = worker_env_new(config, r->plugin.id, r->plugin.key, environ, NULL);
+	const struct worker_env_of of = { .plugin_id = r->plugin.id, .plugin_key = r->plugin.key };
+	char **env = worker_env_new(config, &of, environ, NULL);
 	struct package package = { NULL, NULL };
 	struct err err = { 0 };
 	char reason[sizeof(r->reason)];

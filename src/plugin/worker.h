@@ -21,6 +21,7 @@
 #include "scope.h"
 
 struct err;
+struct jail;
 struct spawn_limit;
 struct worker;
 
@@ -49,6 +50,8 @@ struct worker_spec {
 	struct worker_limits limits;
 	const struct spawn_limit *rlimits;
 	size_t n_rlimits;
+	size_t processes_max;	/* as in spawn.h */
+	const struct jail *jail;
 	bool use_sigchld;
 };
 

@@ -7,6 +7,9 @@
 #include "envdriver/base/buf.h"
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
+#include "envdriver/isolation/user_tasks.h"
+
+enum { THREADS_EACH = 4 };	/* of a process, on the average */
 
 static const char *const fixed[] = {
 	"PATH=/usr/local/bin:/usr/bin:/bin",
@@ -65,8 +68,10 @@ names_entry(const char *names, const char *entry)
 	return false;
 }
 
+/* `own_names`: what is set for it in any case. */
 static void
-pass_named(struct list *l, const char *names, const char *but, char *const own[])
+pass_named(struct list *l, const char *names, const char *but, const char *own_names,
+	   char *const own[])
 {
 	struct span name;
 	const char *entry;
@@ -74,7 +79,7 @@ pass_named(struct list *l, const char *names, const char *but, char *const own[]
 	while (names && next_name(&names, &name)) {
 		entry = find_entry(own, name);
 		if (entry && entry[name.len + 1] && !names_entry(but, entry) &&
-		    !span_is(name, "PAPERCLIP_PLUGIN_ID"))
+		    !(own_names && names_entry(own_names, entry)))
 			add_entry(l, entry);
 	}
 }
@@ -95,27 +100,43 @@ as_block(struct list *l)
 	return env;
 }
 
+static void
+add_variable(struct list *l, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	buf_addf(&l->text, "%s=%s", name, value);
+	buf_addch(&l->text, '\0');
+	l->n++;
+}
+
+static const char *
+own_names_of(const struct worker_env_of *of)
+{
+	if (of->data)
+		return "PAPERCLIP_PLUGIN_ID TMPDIR PLUGIN_DATA_DIR";
+	return of->tmp ? "PAPERCLIP_PLUGIN_ID TMPDIR" : "PAPERCLIP_PLUGIN_ID";
+}
+
 char **
-worker_env_new(const struct config *config, const char *plugin_id, const char *plugin_key,
-	       char *const own[], struct err *reterr)
+worker_env_new(const struct config *config, const struct worker_env_of *of, char *const own[],
+	       struct err *reterr)
 {
 	const char *all = config_str(config, "plugin.env"), *one;
 	struct list passed = { BUF_INIT, 0 }, l = { BUF_INIT, 0 };
 	struct buf text = BUF_INIT;
 	char **given = NULL, **env = NULL;
 
-	buf_addf(&text, "plugin.env.%s", plugin_key ? plugin_key : "");
-	one = text.failed || !plugin_key ? NULL : config_dynamic(config, text.data);
-	pass_named(&passed, one, /* but= */ NULL, own);
-	pass_named(&passed, all, one, own);
+	buf_addf(&text, "plugin.env.%s", of->plugin_key ? of->plugin_key : "");
+	one = text.failed || !of->plugin_key ? NULL : config_dynamic(config, text.data);
+	pass_named(&passed, one, /* but= */ NULL, own_names_of(of), own);
+	pass_named(&passed, all, one, own_names_of(of), own);
 	given = as_block(&passed);
 	if (!given || text.failed)
 		goto out;
-	buf_reset(&text);
-	buf_addf(&text, "PAPERCLIP_PLUGIN_ID=%s", plugin_id);
-	if (text.failed)
-		goto out;
-	add_entry(&l, text.data);
+	add_variable(&l, "PAPERCLIP_PLUGIN_ID", of->plugin_id);
+	add_variable(&l, "TMPDIR", of->tmp);
+	add_variable(&l, "PLUGIN_DATA_DIR", of->data);
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
 		if (!find_entry(given, (struct span){ fixed[i], strcspn(fixed[i], "=") }))
 			add_entry(&l, fixed[i]);
@@ -148,7 +169,7 @@ worker_env_get(char *const env[], const char *name)
 static const struct {
 	const char *key;
 	int resource;
-} limit_keys[WORKER_ENV_LIMITS] = {
+} limit_keys[] = {
 	{ "plugin.limit.core", RLIMIT_CORE },
 	{ "plugin.limit.memory", RLIMIT_DATA },
 	{ "plugin.limit.files", RLIMIT_NOFILE },
@@ -156,15 +177,20 @@ static const struct {
 };
 
 size_t
-worker_env_limits(const struct config *config, struct spawn_limit ret[WORKER_ENV_LIMITS])
+worker_env_limits(const struct config *config, size_t processes_max,
+		  struct spawn_limit ret[WORKER_ENV_LIMITS])
 {
 	size_t n = 0;
 
-	for (int i = 0; i < WORKER_ENV_LIMITS; i++) {
+	for (size_t i = 0; i < sizeof(limit_keys) / sizeof(*limit_keys); i++) {
 		int64_t value = config_int(config, limit_keys[i].key);
 
 		if (value > 0 || limit_keys[i].resource == RLIMIT_CORE)
 			ret[n++] = (struct spawn_limit){ limit_keys[i].resource, (uint64_t)value };
 	}
+	/* The kernel compares it with all threads of the user. */
+	if (processes_max && config_int(config, "plugin.limit.processes") == 0)
+		ret[n++] = (struct spawn_limit){ RLIMIT_NPROC, user_tasks_count() +
+						 THREADS_EACH * processes_max };
 	return n;
 }

@@ -23,6 +23,7 @@
 #include "envdriver/base/metrics.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/engine/engine.h"
+#include "envdriver/isolation/scratch.h"
 #include "envdriver/kafka/client.h"
 #include "http_server.h"
 #include "instance_lock.h"
@@ -122,6 +123,7 @@ show_metrics(void *arg, struct buf *out)
 static void
 on_show(uv_timer_t *timer)
 {
+	family_tick();
 	publish_snapshot(timer->data);
 }
 
@@ -360,6 +362,17 @@ close_memory(const struct config *config)
 #endif
 }
 
+/* What plugins leave behind, processes and files, goes when this one ends. */
+static void
+start_family(const struct config *config)
+{
+	struct err err = { 0 };
+
+	if (scratch_start(config_str(config, "plugin.tmp.dir"), &err) < 0)
+		log_warn("plugins get no temporary folder of their own: %s", err.text);
+	family_start(scratch_sweep, scratch_end);
+}
+
 int
 service_run(struct cli *cli, const struct config *config, const struct service_hooks *hooks)
 {
@@ -371,7 +384,7 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 
 	signal(SIGPIPE, SIG_IGN);
 	close_memory(config);
-	family_start();
+	start_family(config);
 	log_start_writer();
 	/* librdkafka has a dozen threads and more: each would get an arena. */
 	(void)mallopt(M_ARENA_MAX, ARENAS);

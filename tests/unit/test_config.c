@@ -188,7 +188,7 @@ test_defaults(void **state)
 	assert_null(config_str(c, "plugin.env"));
 	assert_null(config_str(c, "plugin.wrapper"));
 	assert_int_equal(config_int(c, "plugin.limit.memory"), 0);
-	assert_int_equal(config_int(c, "plugin.limit.files"), 0);
+	assert_int_equal(config_int(c, "plugin.limit.files"), 4096);
 	assert_int_equal(config_int(c, "plugin.limit.processes"), 0);
 	assert_int_equal(config_int(c, "plugin.limit.core"), 0);
 	assert_null(config_str(c, "secrets.dir"));

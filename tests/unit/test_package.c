@@ -350,6 +350,7 @@ test_env(void **state)
 	for (size_t i = 0; i < COUNT(env_rows); i++) {
 		const struct env_row *row = &env_rows[i];
 		struct config *config = config_new(NULL);
+		const struct worker_env_of of = { .plugin_id = "p-1", .plugin_key = "acme.x" };
 		struct buf got = BUF_INIT;
 		char **env;
 
@@ -360,7 +361,7 @@ test_env(void **state)
 		if (row->one)
 			assert_int_equal(config_set(config, "plugin.env.acme.x", row->one, "test",
 				NULL), 0);
-		env = worker_env_new(config, "p-1", "acme.x", (char *const *)row->own, NULL);
+		env = worker_env_new(config, &of, (char *const *)row->own, NULL);
 		assert_non_null(env);
 		for (char **e = env; *e; e++)
 			buf_addf(&got, "%s%s", e == env ? "" : "|", *e);

@@ -21,7 +21,7 @@
 struct err;
 struct jail;
 
-enum { JAIL_PORTS_MAX = 64 };
+enum { JAIL_PORTS_MAX = 64, JAIL_LANDLOCK_PORTS = 4 /* the ABI that limits them */ };
 
 /* What the kernel offers, asked for by system calls; seccomp also needs a
  * processor whose call numbers are known (x86-64, arm64). */

@@ -5,8 +5,9 @@
  *
  * Owns the process until it is reaped. The child has its own session, the
  * environment given, no descriptor but 0 to 2, default signal dispositions,
- * dies with us (PR_SET_PDEATHSIG) and cannot gain privileges. What it started
- * ends with it (family.h). Knows nothing of plugins.
+ * dies with us (PR_SET_PDEATHSIG), cannot gain privileges and is the kernel's
+ * first choice when memory runs out. What it started ends with it (family.h).
+ * Knows nothing of plugins.
  */
 #ifndef ENVDRIVER_RPC_SPAWN_H
 #define ENVDRIVER_RPC_SPAWN_H
@@ -17,6 +18,7 @@
 #include <uv.h>
 
 struct err;
+struct jail;
 struct spawn;
 
 /* What the child and all that it starts may use, as setrlimit has it. Never
@@ -32,6 +34,10 @@ struct spawn_options {
 	const char *dir;	/* becomes the working directory */
 	const struct spawn_limit *limits;
 	size_t n_limits;
+	/* Most processes of it and all that it starts; it is killed when there are more.
+	 * 0: no such limit. */
+	size_t processes_max;
+	const struct jail *jail;	/* entered before the program is run; NULL: none */
 	bool use_sigchld;	/* as if the kernel had no pidfd_open (tests) */
 };
 

@@ -153,6 +153,7 @@ class Case:
             "topic.prefix": self.topics.prefix,
             "redis.url": self.redis.url,
             "plugin.dirs": registry.plugin_dirs(),
+            "plugin.write": str(self.dir),  # where plugins of tests say what they did
         }
 
     def worker(self, instance="w1", config=None, ready=True, **more):
