@@ -54,7 +54,7 @@ rpc := channel deadline frame handshake message_mask message_reader parse_job rp
 plugin := config_push death execlog host host_params host_reply host_scope host_state host_stream \
 	limiter managed package package_files plugin_call plugin_process plugin_record scope store \
 	supervisor supervisor_table supervisor_view worker worker_env worker_record worker_report \
-	worker_secrets bundled jail_paths plugin_jail
+	worker_secrets bundled jail_paths plugin_jail isolation_check
 claim := claim claims claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \

@@ -18,6 +18,7 @@ plugin_release(struct catalog_plugin *p)
 	free(p->package);
 	free(p->text);
 	free(p->workers);
+	free(p->isolation);
 	free(p->worker);
 	free(p->reason);
 }
@@ -140,7 +141,7 @@ reply_text(const redisReply *reply, size_t i)
 	return reply->element[i]->type == REDIS_REPLY_STRING ? reply->element[i]->str : "";
 }
 
-/* Its status, reason and gaveUp. */
+/* Its status, reason, gaveUp and isolation. */
 static int
 take_worker(struct catalog_plugin *p, const char *instance, const redisReply *record)
 {
@@ -152,7 +153,9 @@ take_worker(struct catalog_plugin *p, const char *instance, const redisReply *re
 	p->running += runs;
 	if (runs)
 		ret = append(&p->workers, " ", instance, "", "");
-	else if (*reason)
+	if (runs && ret == 0 && !*p->isolation)
+		ret = append(&p->isolation, "", reply_text(record, 3), "", "");
+	if (!runs && *reason)
 		ret = append(&p->reason, "; ", instance, ": ", reason);
 	return ret;
 }
@@ -163,12 +166,13 @@ add_worker(void *arg, const char *key)
 	struct workers *w = arg;
 	const char *instance = "";
 	struct catalog_plugin *p = plugin_of_key(w->catalog, key + w->skip, &instance);
-	redisReply *reply = p ? cli_redis_do(w->redis, NULL, "HMGET %s status reason gaveUp", key) :
+	redisReply *reply = p ? cli_redis_do(w->redis, NULL, "HMGET %s status reason gaveUp "
+						     "isolation", key) :
 				NULL;
 	int ret = 0;
 
 	/* A key that expired meanwhile, or is not a hash, runs nothing. */
-	if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3)
+	if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 4)
 		ret = take_worker(p, instance, reply);
 	freeReplyObject(reply);
 	return ret;
@@ -231,10 +235,11 @@ read_plugin(struct cli_redis *redis, const char *id, struct catalog_plugin *ret,
 	ret->text = hash_field(hash ? hash : &none, "manifest");
 	ret->workers = strdup("");
 	ret->worker = strdup("");
+	ret->isolation = strdup("");
 	ret->reason = strdup("");
 	freeReplyObject(hash);
 	if (!ret->id || !ret->key || !ret->status || !ret->package || !ret->text ||
-	    !ret->workers || !ret->worker || !ret->reason)
+	    !ret->workers || !ret->worker || !ret->reason || !ret->isolation)
 		return err_nomem(reterr);
 	if (jtext_check(span_of(ret->text), JTEXT_DEPTH_MAX, &ret->manifest, NULL) < 0 ||
 	    ret->manifest.kind != JTEXT_OBJECT)

@@ -18,6 +18,7 @@
 #include "envdriver/command/time_limit.h"
 #include "envdriver/commands/commands.h"
 #include "envdriver/kafka/client_conf.h"
+#include "envdriver/plugin/isolation_check.h"
 
 static void
 print_json(const struct config *c, struct buf *out)
@@ -174,6 +175,7 @@ check_main(struct cli *cli)
 	if (client_conf_assignor(rd_kafka_version(), config_str(config, "assignor"), &err) < 0)
 		findings_add(&f, "%s", err.text);
 	findings_of_config(config, &f);
+	isolation_check(config, &f);
 	check_time_limits(config, &f);
 	if (!cli_has(cli, "offline")) {
 		preflight_kafka(config, &f);

@@ -305,6 +305,7 @@ list_plugins(struct cli *cli, const struct catalog *c)
 		{ "pluginId", CLI_ID, 0 }, { "pluginKey", CLI_TEXT, 0 },
 		{ "version", CLI_SPARE, 0 }, { "status", CLI_TEXT, 0 },
 		{ "worker", CLI_TEXT, 0 }, { "running", CLI_SPARE, 0 },
+		{ "isolation", CLI_SPARE, 0 },
 		{ "package", CLI_TAIL | CLI_SPARE, 0 }, { "reason", CLI_PROSE, 0 },
 		{ NULL, CLI_TEXT, 0 },
 	};
@@ -319,7 +320,8 @@ list_plugins(struct cli *cli, const struct catalog *c)
 			jtext_decode(version, &text, /* ret_replaced= */ NULL);
 		cli_table_row(table, (struct span[]){
 			span_of(p->id), span_of(p->key), buf_span(&text), span_of(p->status),
-			span_of(p->worker), span_of(p->workers), span_of(p->package),
+			span_of(p->worker), span_of(p->workers),
+			span_of(*p->isolation ? p->isolation : NULL), span_of(p->package),
 			span_of(*p->reason ? p->reason : NULL),
 		});
 		buf_release(&text);

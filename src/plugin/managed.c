@@ -80,6 +80,7 @@ managed_publish(struct managed *m)
 		r.pid = worker_pid(worker_of(m));
 		r.started_at = m->started_at;
 		r.methods = worker_methods(worker_of(m)).raw;
+		r.isolation = plugin_process_isolation(m->process);
 	}
 	if (m->row.status == WORKER_BACKOFF)
 		r.next_restart_at = m->next_restart_at;
@@ -194,7 +195,8 @@ on_managed_up(void *arg)
 		return;
 	/* Before any call: the plugin reads its companies' configs first. */
 	plugin_process_push(m->process, m->record.plugin.config);
-	worker_report_up(&m->report, worker_pid(worker_of(m)), m->again);
+	worker_report_up(&m->report, worker_pid(worker_of(m)), m->again,
+			 plugin_process_isolation(m->process));
 	m->again = false;
 	apply_event(m, SUPERVISOR_UP);
 	plugin_calls_send_held(m->calls, worker_of(m));
@@ -406,8 +408,8 @@ managed_view(const struct managed *m, struct supervisor_view *ret)
 	*ret = (struct supervisor_view){
 		.id = m->id, .key = m->record.plugin.key,
 		.status = shown_status(m),
-		.wanted = m->row.wanted, .gave_up = m->row.gave_up,
-		.reason = managed_reason(m),
+		.wanted = m->row.wanted, .gave_up = m->row.gave_up, .reason = managed_reason(m),
+		.isolation = m->process ? plugin_process_isolation(m->process) : "",
 	};
 }
 

@@ -5,6 +5,7 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/log.h"
 #include "envdriver/plugin/supervisor.h"
+#include "worker_report.h"
 
 static bool
 has_settled(void *arg, const struct supervisor_view *v)
@@ -127,6 +128,8 @@ add_view(void *arg, const struct supervisor_view *v)
 		jtext_add_string(out, span_of(v->reason));
 	else
 		buf_adds(out, "null");
+	buf_adds(out, ",\"isolation\":");
+	worker_report_add_layers(v->isolation, out);
 	buf_addch(out, '}');
 	l->comma = ",";
 	return true;

@@ -75,6 +75,7 @@ worker_record_write(struct redis *redis, const struct worker_record *r)
 	add_time_field(&f, "lastCrashAt", r->last_crash_at);
 	add_time_field(&f, "nextRestartAt", r->next_restart_at);
 	add_text_field(&f, "supportedMethods", r->methods);
+	add_text_field(&f, "isolation", r->isolation ? span_of(r->isolation) : SPAN_NULL);
 	add_text_field(&f, "reason", r->reason[0] ? span_of(r->reason) : SPAN_NULL);
 	add_text_field(&f, "gaveUp", r->gave_up ? SPAN_LIT("true") : SPAN_NULL);
 	if (redis_sendf(redis, NULL, NULL, "MULTI") == 0 &&

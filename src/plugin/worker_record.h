@@ -25,6 +25,7 @@ struct worker_record {
 	int64_t started_at, last_crash_at, next_restart_at;	/* wall ms */
 	int consecutive_crashes, total_crashes;
 	struct span methods;		/* JSON array; ptr NULL: absent */
+	const char *isolation;		/* layers around it; NULL: absent */
 	const char *reason;		/* why it does not run; "": absent */
 	bool gave_up;			/* crashed too often to be started again */
 };

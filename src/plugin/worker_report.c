@@ -183,14 +183,36 @@ worker_report_starting(struct worker_report *r, int pid)
 }
 
 void
-worker_report_up(struct worker_report *r, int pid, bool again)
+worker_report_add_layers(const char *layers, struct buf *out)
+{
+	buf_addch(out, '[');
+	while (*layers) {
+		size_t len = strcspn(layers, ",");
+
+		jtext_add_string(out, (struct span){ layers, len });
+		layers += len + (layers[len] == ',');
+		if (*layers)
+			buf_addch(out, ',');
+	}
+	buf_addch(out, ']');
+}
+
+void
+worker_report_up(struct worker_report *r, int pid, bool again, const char *layers)
 {
 	struct plugin_event e = life_event(r, again ? "WORKER_RESTARTED" : "WORKER_STARTED", pid);
+	struct buf details = BUF_INIT;
 
 	buf_reset(&r->failure);
 	r->reason[0] = '\0';
-	log_info("plugin %s: worker %d runs", r->plugin->key, pid);
+	log_info("plugin %s: worker %d runs (%s)", r->plugin->key, pid, layers);
+	buf_adds(&details, "{\"isolation\":");
+	worker_report_add_layers(layers, &details);
+	buf_addch(&details, '}');
+	if (!details.failed)
+		e.details = buf_span(&details);
 	emit_event(r, &e);
+	buf_release(&details);
 }
 
 void

@@ -58,7 +58,9 @@ void worker_report_config(struct worker_report *r, struct span company,
 
 /* Its life. `again`: the start follows a crash. */
 void worker_report_starting(struct worker_report *r, int pid);
-void worker_report_up(struct worker_report *r, int pid, bool again);
+void worker_report_up(struct worker_report *r, int pid, bool again, const char *layers);
+/* "limits,landlock:7" as a JSON array of two strings. */
+void worker_report_add_layers(const char *layers, struct buf *out);
 void worker_report_stopped(struct worker_report *r, int pid, const struct worker_end *end);
 /* Keeps why it ended, or (`end` NULL) why no process came to be; nothing is told yet. */
 void worker_report_failed(struct worker_report *r, const struct worker_end *end, const char *why);

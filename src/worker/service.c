@@ -25,6 +25,7 @@
 #include "envdriver/engine/engine.h"
 #include "envdriver/isolation/scratch.h"
 #include "envdriver/kafka/client.h"
+#include "envdriver/plugin/isolation_check.h"
 #include "http_server.h"
 #include "instance_lock.h"
 
@@ -260,11 +261,12 @@ add_http(const struct service *s, const char *listen, struct buf *out)
 static void
 say_start(const struct service *s, const struct cli *cli, const struct config *config)
 {
-	struct buf files = BUF_INIT, http = BUF_INIT, redis = BUF_INIT;
+	struct buf files = BUF_INIT, http = BUF_INIT, redis = BUF_INIT, layers = BUF_INIT;
 
 	add_files(cli, &files);
 	add_http(s, config_str(config, "http.listen"), &http);
 	config_add_shown(&redis, "redis.url", config_str(config, "redis.url"));
+	isolation_check_add_layers(config, &layers);
 	const struct log_field fields[] = {
 		{ .name = "version", .text = span_of(ENVDRIVER_VERSION) },
 		{ .name = "instance", .text = span_of(config_str(config, "instance.id")) },
@@ -274,6 +276,7 @@ say_start(const struct service *s, const struct cli *cli, const struct config *c
 		{ .name = "kafka",
 		  .text = span_of(config_str(config, "kafka.bootstrap.servers")) },
 		{ .name = "redis", .text = buf_span(&redis) },
+		{ .name = "isolation", .text = buf_span(&layers) },
 		{ .name = "pid", .number = getpid() },
 		{ .name = NULL },
 	};
@@ -282,6 +285,7 @@ say_start(const struct service *s, const struct cli *cli, const struct config *c
 	buf_release(&files);
 	buf_release(&http);
 	buf_release(&redis);
+	buf_release(&layers);
 }
 
 static void
@@ -302,6 +306,7 @@ start_service(struct service *s, const struct cli *cli, const struct config *con
 	int ret;
 
 	findings_of_config(config, &findings);
+	isolation_check(config, &findings);
 	ret = client_conf_assignor(rd_kafka_version(), config_str(config, "assignor"), reterr);
 	if (ret == 0)
 		ret = check_descriptors(reterr);

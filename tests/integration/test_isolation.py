@@ -70,7 +70,14 @@ def test_a_plugin_reaches_nobody_else(t):
     assert got == refused, {k: v for k, v in got.items() if v != refused[k]}
     assert pid_of(t, one) == me and pid_of(t, two) == sibling, "nobody was ended"
     assert worker.process.poll() is None
-    t.verify()
+    events = [e.value for e in t.verify() if e.name == "PluginEvent"]
+    started = [e for e in events if e["type"] == "WORKER_STARTED"]
+    layers = json.loads(worker.get("/status").body)["plugins"][0]["isolation"]
+    assert len(layers) >= 3 and layers[0] == "limits" and layers[2] == "seccomp", layers
+    assert all(json.loads(e["details"]) == {"isolation": layers} for e in started), started
+    assert f"isolation={','.join(layers)}" in worker.stderr().splitlines()[0], worker.stderr()
+    listed = t.cli("plugin", "list", "-o", "wide").stdout
+    assert listed.count(",".join(layers)) == 2, listed
 
 
 @limit(120)

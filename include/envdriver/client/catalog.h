@@ -28,6 +28,7 @@ struct catalog_plugin {
 	char *workers;				/* their instances, " " between */
 	unsigned states[CATALOG_STATES];	/* of its workers, all instances */
 	char *worker;				/* "running", "running 2, backoff 1", "none", … */
+	char *isolation;			/* layers around a running one; "" */
 	char *reason;				/* why it does not run, by instance; "" */
 	bool by_key;				/* plugin-key:<key> leads here */
 };

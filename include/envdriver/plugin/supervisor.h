@@ -78,6 +78,7 @@ struct supervisor_view {
 	bool wanted;			/* ready, and its package can be run on this host */
 	bool gave_up;			/* crashed too often */
 	const char *reason;		/* as supervisor_reason */
+	const char *isolation;		/* layers around it, "limits,landlock:7,seccomp"; or "" */
 };
 /* Of each plugin that is, or was, to run here. False as soon as `fn` says so. */
 typedef bool supervisor_view_fn(void *arg, const struct supervisor_view *view);
