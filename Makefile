@@ -55,14 +55,16 @@ plugin := config_push death execlog host host_params host_reply host_scope host_
 	limiter managed package package_files plugin_call plugin_process plugin_record scope store \
 	supervisor supervisor_table supervisor_view worker worker_env worker_record worker_report \
 	worker_secrets bundled jail_paths plugin_jail isolation_check
-claim := claim claims claims_request claims_scripts claims_wire
+claim := claim claims claims_keys claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \
 	consumer_state event group_meta offset_metadata offsets produce publisher publisher_producer \
 	publisher_reconcile publisher_thread topic txn
-command := command command_check operation outcome request request_secret retryable time_limit
-result := answer answer_config answer_execute answer_lease answer_read answer_reader deadletter \
-	plugin_event_record result result_drivers result_log result_record stored_answer
+command := command command_check operation outcome request request_secret retryable \
+	sync_check time_limit
+result := answer answer_config answer_execute answer_lease answer_read answer_reader answer_setup \
+	answer_workspace deadletter plugin_event_record result result_drivers result_log result_record \
+	stored_answer
 engine := answering calling claiming command_log committing core decoding dispatch engine entry \
 	held intake large_output leaving orphan_record orphan_scan orphans partition rebalance resolver \
 	scheduler sealing shutdown share stall startup status unread watching window
@@ -72,15 +74,16 @@ client := catalog cli_schemas exec_output exec_stop kafka lease_facts manifest m
 	record_filter record_list send topics_plan wait
 audit := audit audit_read entries finding id_store ledger outputs report scan
 worker := dev_servers http_peers http_server instance_lock service
-commands := audit config dev drivers exec exec_follow exec_show plugin publish publish_ops replay \
-	topics watch worker
+commands := audit config credential dev drivers exec exec_follow exec_show plugin publish \
+	publish_ops replay topics watch worker
 schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand ExecutionLog \
 	ExecutionResult LeaseResult PluginEvent ProbeResult SetupResult WorkspaceResult
 plugins/local := command config exec job job_io jobs keeper lease lease_calls main probe rpc spawn \
 	text trash wire
 tests/lib := c11_threads fake_plugin
 tests/unit := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c))
-tests/integration := claims_check claims_life_check fake_redis instance_check instance_judge_check \
+tests/integration := claims_check claims_credential_check claims_life_check fake_redis instance_check \
+	instance_judge_check \
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check redis_rig \
 	registry_check supervisor_check supervisor_rig
 tests/fuzz := replay $(addprefix fuzz_,avro_json claim command config events execlog frame jtext \

@@ -87,9 +87,9 @@ static const struct cli_command help_command = {
 };
 
 static const struct cli_command *const commands[] = {
-	&worker_command,  &dev_command,	   &publish_command, &exec_command,   &watch_command,
-	&replay_command,  &audit_command,  &topics_command,  &plugin_command, &drivers_command,
-	&config_command,  &help_command,   NULL,
+	&worker_command,  &dev_command,	  &publish_command, &exec_command,   &credential_command,
+	&watch_command,	  &replay_command, &audit_command,   &topics_command, &plugin_command,
+	&drivers_command, &config_command, &help_command,    NULL,
 };
 
 static const struct cli_command root = {

@@ -179,6 +179,8 @@ const struct config_param config_params[] = {
 	       "At a stop: time for the remaining calls after that; their answers are handed over"),
 	NUMBER(DURATION, "claim.retention", "24h", MIN, 365 * DAY,
 	       "Time for which a finished command's id is remembered, to detect duplicates"),
+	NUMBER(DURATION, "credential.max.age", "10min", SEC, DAY,
+	       "Longest time for which a credential that a plugin returned waits in Redis"),
 	NUMBER(DURATION, "heartbeat.interval", "5s", 500, 10 * SEC,
 	       "Time between writes of a plugin worker's record in Redis"),
 

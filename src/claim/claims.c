@@ -60,7 +60,7 @@ end_request(struct claims_request *r)
 		r->over = true;
 	}
 	if (r->flying == 0)
-		free(r);
+		claims_request_free(r);
 }
 
 /* Ends the request and calls back. */
@@ -197,9 +197,14 @@ claims_answer(struct claims *c, const struct claims_answer *what, claims_answer_
 	claims_draft_text(d, PART_TOKEN, span_of(what->token));
 	claims_draft_text(d, PART_LEASE, what->lease);
 	claims_draft_started_at(d);
+	if (what->credential.len)
+		claims_draft_credential(d, what->credential);
 	r = claims_request_new(d, KIND_ANSWER, NULL, what->answer);
+	if (what->credential.len)
+		claims_draft_wipe(d);
 	if (!r)
 		return NULL;
+	r->credential_until = what->credential_until;
 	r->attempt = what->attempt;
 	r->fn.answer = fn;
 	return start_request(c, r, arg);

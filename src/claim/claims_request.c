@@ -43,6 +43,23 @@ claims_draft_text(struct claims_draft *d, enum claims_part part, struct span tex
 }
 
 void
+claims_draft_credential(struct claims_draft *d, struct span text)
+{
+	size_t at = d->mem.len;
+
+	d->mem.wipes = true;
+	buf_addspan(&d->mem, text);
+	end_part(d, PART_CREDENTIAL, at);
+}
+
+void
+claims_draft_wipe(struct claims_draft *d)
+{
+	buf_release(&d->mem);
+	d->mem.wipes = false;
+}
+
+void
 claims_draft_started_at(struct claims_draft *d)
 {
 	char text[CLOCK_TEXT_MAX];
@@ -89,4 +106,14 @@ claims_request_new(const struct claims_draft *d, enum claims_kind kind,
 	if (bytes.len)
 		memcpy(r->mem + drafted + topic, bytes.ptr, bytes.len);
 	return r;
+}
+
+void
+claims_request_free(struct claims_request *r)
+{
+	struct span secret = r->part[PART_CREDENTIAL];
+
+	if (secret.len)
+		explicit_bzero((char *)secret.ptr, secret.len);
+	free(r);
 }

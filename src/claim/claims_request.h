@@ -28,7 +28,7 @@ enum claims_kind {
 	KINDS
 };
 
-/* Texts of a request; all but the last three are packed as in a claim. */
+/* Texts of a request; all but the last four are packed as in a claim. */
 enum claims_part {
 	PART_RECORD,
 	PART_TOKEN,
@@ -37,6 +37,7 @@ enum claims_part {
 	PART_STARTED_AT,
 	PART_ID,
 	PART_FIELD,	/* of orphans */
+	PART_CREDENTIAL,
 	PART_BYTES,	/* the answer, the orphan, or what destroying a lease needs */
 	PARTS
 };
@@ -60,6 +61,7 @@ struct claims_request {
 	bool scripted;		/* a claim: as a script, not as a SET */
 	bool call, rerun, answer_lost, acquire, answered;
 	int attempt;
+	int64_t credential_until;	/* wall ms */
 	struct claim_record record;	/* of a claim; topic: into `mem` */
 	char token[CLAIM_TOKEN_MAX];	/* of a claim, as it was given */
 	union claims_fn fn;
@@ -78,6 +80,9 @@ struct claims_draft {
 void claims_draft_begin(struct claims_draft *d, struct span command_id);
 void claims_draft_record(struct claims_draft *d, const struct claim_record *record);
 void claims_draft_text(struct claims_draft *d, enum claims_part part, struct span text);
+/* As it is. The draft is then to be emptied with claims_draft_wipe. */
+void claims_draft_credential(struct claims_draft *d, struct span text);
+void claims_draft_wipe(struct claims_draft *d);
 /* Now, as the time at which the call started. */
 void claims_draft_started_at(struct claims_draft *d);
 /* The field of `orphans`. */
@@ -85,8 +90,10 @@ void claims_draft_field(struct claims_draft *d, struct span token);
 
 /* The request owns copies of the draft's texts, of `record` (may be NULL) and
  * of `bytes`, which may be large and are copied only here. The caller frees it
- * with free. NULL when out of memory, now or while drafting. */
+ * with claims_request_free. NULL when out of memory, now or while drafting. */
 struct claims_request *claims_request_new(const struct claims_draft *d, enum claims_kind kind,
 					  const struct claim_record *record, struct span bytes);
+
+void claims_request_free(struct claims_request *r);
 
 #endif

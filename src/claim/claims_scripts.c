@@ -90,9 +90,10 @@ static const char release_text[] =
 	"return 0\n";
 
 /*
- * answer(token, bytes, lease). KEYS[2] the answer; ARGV[4] instance,
- * [5] incarnation, [6] startedAt, [7] attempt, [8] lease, [9] bytes,
- * [10] channel, [11] command id.
+ * answer(token, bytes, lease). KEYS[2] the answer, [3] the credential, when there
+ * is one; ARGV[4] instance, [5] incarnation, [6] startedAt, [7] attempt, [8]
+ * lease, [9] bytes, [10] channel, [11] command id, [12] the credential, [13]
+ * its expiry in milliseconds.
  */
 static const char answer_text[] =
 	READ WRITE
@@ -102,6 +103,10 @@ static const char answer_text[] =
 	"  if f.record ~= ARGV[1] or f[9] ~= ARGV[2] or\n"
 	"    (f[2] ~= 'calling' and f[2] ~= 'answered') then return f.text end\n"
 	"  instance, incarnation, attempt, at = f[7], f[8], f[10], f[11]\n"
+	"end\n"
+	/* Answered by this token: our own lost reply; it may have been read. */
+	"if KEYS[3] and not (f and f[2] == 'answered') then\n"
+	"  redis.call('SET', KEYS[3], ARGV[12], 'PX', ARGV[13])\n"
 	"end\n"
 	/* Absent: recreated as answered. */
 	"write('answered', instance, incarnation, ARGV[2], attempt, at, ARGV[8])\n"

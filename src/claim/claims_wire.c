@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "claims_wire.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,32 +10,13 @@
 #include "envdriver/base/log.h"
 #include "envdriver/registry/instance.h"
 
-void
-claims_channel(const struct redis *redis, struct buf *out)
-{
-	buf_adds(out, redis_prefix(redis));
-	buf_adds(out, "handover");
-}
-
 static bool
-name_keys(struct claims_wire *w, const struct instance *instance)
+name_holder(struct claims_wire *w, const struct instance *instance)
 {
-	const char *prefix = redis_prefix(w->redis);
-
-	buf_adds(&w->claim_key, prefix);
-	buf_adds(&w->claim_key, "claim:");
-	w->claim_prefix = w->claim_key.len;
-	buf_adds(&w->answer_key, prefix);
-	buf_adds(&w->answer_key, "answer:");
-	w->answer_prefix = w->answer_key.len;
-	buf_adds(&w->orphans_key, prefix);
-	buf_adds(&w->orphans_key, "orphans");
-	claims_channel(w->redis, &w->channel);
 	claim_encode(span_of(instance_id(instance)), &w->holder);
 	w->instance_len = w->holder.len;
 	claim_encode(span_of(instance_incarnation(instance)), &w->holder);
-	return !w->claim_key.failed && !w->answer_key.failed && !w->orphans_key.failed &&
-	       !w->channel.failed && !w->holder.failed;
+	return !w->holder.failed;
 }
 
 bool
@@ -44,7 +26,7 @@ claims_wire_init(struct claims_wire *w, struct redis *redis, const struct instan
 	int i;
 
 	*w = (struct claims_wire){ .redis = redis, .on_reply = on_reply };
-	if (!name_keys(w, instance))
+	if (!claims_keys_init(&w->keys, redis) || !name_holder(w, instance))
 		return false;
 	for (i = 0; i < CLAIMS_SCRIPTS; i++)
 		w->scripts[i] = redis_script(redis, claims_scripts[i]);
@@ -54,10 +36,7 @@ claims_wire_init(struct claims_wire *w, struct redis *redis, const struct instan
 void
 claims_wire_release(struct claims_wire *w)
 {
-	buf_release(&w->claim_key);
-	buf_release(&w->answer_key);
-	buf_release(&w->orphans_key);
-	buf_release(&w->channel);
+	claims_keys_release(&w->keys);
 	buf_release(&w->holder);
 	buf_release(&w->value);
 	buf_release(&w->scratch);
@@ -66,23 +45,15 @@ claims_wire_release(struct claims_wire *w)
 /* --- sending --- */
 
 static struct span
-end_key(struct buf *b, size_t prefix, struct span id)
-{
-	b->len = prefix;
-	buf_addspan(b, id);
-	return buf_span(b);
-}
-
-static struct span
 claim_key(struct claims_wire *w, struct span id)
 {
-	return end_key(&w->claim_key, w->claim_prefix, id);
+	return claims_keys_of(&w->keys.claim, id);
 }
 
 static struct span
 answer_key(struct claims_wire *w, struct span id)
 {
-	return end_key(&w->answer_key, w->answer_prefix, id);
+	return claims_keys_of(&w->keys.answer, id);
 }
 
 static struct span
@@ -107,9 +78,9 @@ holder_incarnation(const struct claims_wire *w)
 static bool
 memory_failed(struct claims_wire *w)
 {
-	bool failed = w->claim_key.failed || w->answer_key.failed || w->value.failed;
+	bool failed = claims_keys_failed(&w->keys) | w->value.failed;
 
-	w->claim_key.failed = w->answer_key.failed = w->value.failed = false;
+	w->value.failed = false;
 	if (failed)
 		redis_fail(w->redis, "out of memory");
 	return failed;
@@ -216,17 +187,25 @@ send_release(struct claims_wire *w, struct claims_request *r)
 static int
 send_answer(struct claims_wire *w, struct claims_request *r)
 {
-	const struct span *p = r->part;
-	char attempt[16];
+	const struct span *p = r->part, secret = p[PART_CREDENTIAL];
+	int64_t left = r->credential_until - clock_wall_ms();
+	char attempt[16], ms[24];
 	struct span argv[] = {
 		claim_key(w, p[PART_ID]), answer_key(w, p[PART_ID]),
+		claims_keys_of(&w->keys.credential, p[PART_ID]),
 		p[PART_RECORD], p[PART_TOKEN], span_of(w->backstop), holder_instance(w),
 		holder_incarnation(w), p[PART_STARTED_AT], { attempt, 0 }, p[PART_LEASE],
-		p[PART_BYTES], buf_span(&w->channel), p[PART_ID],
+		p[PART_BYTES], buf_span(&w->keys.channel), p[PART_ID], secret, { ms, 0 },
 	};
+	const size_t n = sizeof(argv) / sizeof(argv[0]);
 
-	argv[8].len = (size_t)snprintf(attempt, sizeof(attempt), "%d", r->attempt);
-	return send_script(w, r, CLAIMS_SCRIPT_ANSWER, 2, 13, argv);
+	argv[9].len = (size_t)snprintf(attempt, sizeof(attempt), "%d", r->attempt);
+	argv[15].len = (size_t)snprintf(ms, sizeof(ms), "%" PRId64, left > 0 ? left : 1);
+	if (secret.len)
+		return send_script(w, r, CLAIMS_SCRIPT_ANSWER, 3, n, argv);
+	argv[2] = argv[1];
+	argv[1] = argv[0];
+	return send_script(w, r, CLAIMS_SCRIPT_ANSWER, 2, n - 3, argv + 1);
 }
 
 static int
@@ -234,7 +213,7 @@ send_takeover(struct claims_wire *w, struct claims_request *r)
 {
 	const struct span *p = r->part;
 	struct span argv[] = {
-		claim_key(w, p[PART_ID]), answer_key(w, p[PART_ID]), buf_span(&w->orphans_key),
+		claim_key(w, p[PART_ID]), answer_key(w, p[PART_ID]), buf_span(&w->keys.orphans),
 		p[PART_RECORD], p[PART_TOKEN], span_of(w->backstop), holder_instance(w),
 		holder_incarnation(w), p[PART_STARTED_AT], p[PART_NEW_TOKEN], flag(r->rerun),
 		flag(r->answer_lost), p[PART_ID], p[PART_BYTES],
@@ -253,7 +232,7 @@ send_finish(struct claims_wire *w, struct claims_request *r)
 
 	if (r->acquire) {
 		struct span argv[] = {
-			id_key, answer_key(w, p[PART_ID]), buf_span(&w->orphans_key),
+			id_key, answer_key(w, p[PART_ID]), buf_span(&w->keys.orphans),
 			p[PART_RECORD], done, ms, p[PART_LEASE], p[PART_ID], p[PART_BYTES],
 		};
 
@@ -274,7 +253,7 @@ send_settle(struct claims_wire *w, struct claims_request *r)
 	const struct span *p = r->part;
 	struct span done = done_value(w, p[PART_RECORD], p[PART_LEASE]);
 	struct span argv[] = {
-		claim_key(w, p[PART_ID]), answer_key(w, p[PART_ID]), buf_span(&w->orphans_key),
+		claim_key(w, p[PART_ID]), answer_key(w, p[PART_ID]), buf_span(&w->keys.orphans),
 		p[PART_RECORD], p[PART_TOKEN], span_of(w->retention), done, p[PART_LEASE],
 		p[PART_ID], p[PART_BYTES],
 	};
@@ -286,7 +265,7 @@ static int
 send_orphan(struct claims_wire *w, struct claims_request *r)
 {
 	struct span argv[] = {
-		SPAN_LIT("HSET"), buf_span(&w->orphans_key),
+		SPAN_LIT("HSET"), buf_span(&w->keys.orphans),
 		r->part[PART_FIELD], r->part[PART_BYTES],
 	};
 

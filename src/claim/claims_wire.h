@@ -8,6 +8,7 @@
 #ifndef ENVDRIVER_CLAIM_CLAIMS_WIRE_H
 #define ENVDRIVER_CLAIM_CLAIMS_WIRE_H
 
+#include "claims_keys.h"
 #include "claims_request.h"
 #include "claims_scripts.h"
 #include "envdriver/redis/redis.h"
@@ -17,9 +18,7 @@ struct claims_wire {
 	redis_reply_fn *on_reply;	/* of every request, which is its `arg` */
 	int scripts[CLAIMS_SCRIPTS];
 	char retention[24], backstop[24];	/* ms */
-	struct buf claim_key, answer_key;	/* prefix and what was asked last */
-	size_t claim_prefix, answer_prefix;
-	struct buf orphans_key, channel;
+	struct claims_keys keys;
 	struct buf holder;		/* packed instance and incarnation, */
 	size_t instance_len;		/* side by side */
 	struct buf value;		/* a claim that is being sent */

@@ -82,6 +82,50 @@ of_execution(struct record *r)
 }
 
 static void
+of_workspace(struct record *r)
+{
+	avro_value_t operations, item, ingress;
+	int64_t files = 0, bytes = 0, n;
+	size_t count = 0, i;
+
+	if (avro_field_open(&r->value, "ingress", NULL, &ingress)) {
+		buf_addspan(&r->summary, avro_field_get_span(&ingress, "websocketUrl"));
+		return;
+	}
+	if (!avro_field_open(&r->value, "operations", NULL, &operations) ||
+	    avro_value_get_size(&operations, &count) != 0)
+		return;
+	for (i = 0; i < count; i++) {
+		if (avro_value_get_by_index(&operations, i, &item, NULL) != 0)
+			continue;
+		if (avro_field_get_int(&item, "filesTransferred", &n))
+			files += n < INT64_MAX - files ? n : 0;
+		if (avro_field_get_int(&item, "bytesTransferred", &n))
+			bytes += n < INT64_MAX - bytes ? n : 0;
+	}
+	buf_addf(&r->summary, "%lld files, %lld bytes", (long long)files, (long long)bytes);
+}
+
+static void
+of_setup(struct record *r)
+{
+	static const char *const ends[] = { "cancelled", "timed_out", "failed", "missing" };
+	struct span status = avro_field_get_span(&r->value, "status");
+	bool deleted;
+	size_t i;
+
+	for (i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		if (span_is(status, ends[i]))
+			buf_addspan(&r->verdict, status);
+	if (status.ptr)
+		buf_addspan(&r->summary, status);
+	else if (avro_field_has(&r->value, "templateRef"))
+		buf_addspan(&r->summary, avro_field_get_span(&r->value, "templateRef"));
+	else if (avro_field_get_bool(&r->value, "deleted", &deleted))
+		buf_adds(&r->summary, deleted ? "deleted" : "not deleted");
+}
+
+static void
 of_answer(struct record *r)
 {
 	bool ok = true, lost = false;
@@ -92,6 +136,7 @@ of_answer(struct record *r)
 	}
 	(void)avro_field_get_bool(&r->value, "ok", &ok);
 	(void)avro_field_get_bool(&r->value, "leaseLost", &lost);
+	r->credential_key = avro_field_get_span(&r->value, "credentialKey");
 	r->says_no = span_is(r->status, "SUCCEEDED") && (!ok || lost);
 	if (r->says_no)
 		buf_adds(&r->verdict, lost ? "lease lost" : "not ok");
@@ -101,6 +146,10 @@ of_answer(struct record *r)
 		buf_adds(&r->summary, "lease lost");
 	else if (avro_field_has(&r->value, "cwd"))
 		buf_addspan(&r->summary, avro_field_get_span(&r->value, "cwd"));
+	else if (strcmp(schema_name(r->schema), "WorkspaceResult") == 0)
+		of_workspace(r);
+	else if (strcmp(schema_name(r->schema), "SetupResult") == 0)
+		of_setup(r);
 }
 
 /* Which time limit it was (docs/operations.md, "Time limits"). */

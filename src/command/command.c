@@ -8,6 +8,7 @@
 #include <uuid/uuid.h>
 
 #include "command_check.h"
+#include "sync_check.h"
 #include "envdriver/avro/avro_field.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/base/err.h"
@@ -404,6 +405,20 @@ command_invocation_id(const struct command *c, char ret[37])
 
 	uuid_generate_sha1(id, invocation_namespace, c->id.ptr, c->id.len);
 	uuid_unparse_lower(id, ret);
+}
+
+bool
+command_runs_once(const struct command *c)
+{
+	const struct operation_field *f;
+	struct span text;
+
+	for (f = c->op->fields; f->name; f++) {
+		text = c->values[f - c->op->fields].text;
+		if (f->kind == FIELD_SYNC && sync_check_commands(command_json(text, JTEXT_ARRAY)))
+			return true;
+	}
+	return c->op->once;
 }
 
 struct jtext

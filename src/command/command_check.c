@@ -10,6 +10,7 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/utf8.h"
 #include "envdriver/command/command.h"
+#include "sync_check.h"
 
 enum {
 	COMMAND_ID_MAX = 200,
@@ -138,10 +139,22 @@ check_int(struct reject *r, const char *field, const struct operation_field *f, 
 static bool
 check_path(struct reject *r, const char *field, struct span path)
 {
-	if (path.len && path.ptr[0] == '/')
-		return true;
-	command_reject(r, REJECT_INVALID, field, "%s: must start with '/'", field);
-	return false;
+	size_t i;
+
+	if (!path.len || path.ptr[0] != '/') {
+		command_reject(r, REJECT_INVALID, field, "%s: must start with '/'", field);
+		return false;
+	}
+	for (i = 0; i < path.len; i++) {
+		unsigned char ch = (unsigned char)path.ptr[i];
+
+		if (ch > ' ' && ch < 0x7f && !strchr("?#\\", ch))
+			continue;
+		command_reject(r, REJECT_INVALID, field,
+			       "%s: must be the path of a URL, without query and fragment", field);
+		return false;
+	}
+	return true;
 }
 
 static bool
@@ -158,6 +171,7 @@ check_value(struct reject *r, const struct operation_field *f, const struct comm
 	}
 	switch (f->kind) {
 	case FIELD_STRING:
+		return check_length(r, field, v->text, f->filled ? 1 : 0, SIZE_MAX);
 	case FIELD_STRINGS:
 	case FIELD_BOOL:
 		return true;
@@ -173,8 +187,9 @@ check_value(struct reject *r, const struct operation_field *f, const struct comm
 	case FIELD_ENV:
 		return check_json(r, field, v->text, JTEXT_OBJECT, &json) &&
 		       check_env(r, field, json);
-	case FIELD_ARRAY:
-		return check_json(r, field, v->text, JTEXT_ARRAY, &json);
+	case FIELD_SYNC:
+		return check_json(r, field, v->text, JTEXT_ARRAY, &json) &&
+		       sync_check(r, field, json);
 	case FIELD_INT:
 		return check_int(r, field, f, v->number);
 	}

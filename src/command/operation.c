@@ -11,6 +11,8 @@
 #define LEASE { .name = "lease", .kind = FIELD_LEASE, .required = true }
 #define LEASE_ID_OR_NULL { .name = "providerLeaseId", .kind = FIELD_ID, .send_null = true }
 #define TIMEOUT_MS { .name = "timeoutMs", .kind = FIELD_INT, .min = 1, .max = INT64_MAX }
+#define MINUTES(field) { .name = (field), .kind = FIELD_INT, .min = 1, .max = INT32_MAX }
+#define SYNC { .name = "operations", .kind = FIELD_SYNC, .required = true }
 
 /* The fields of each stand in the order of EnvironmentCommand.avsc, which is
  * the order in which they are sent. */
@@ -21,7 +23,6 @@ static const struct operation table[OPERATION_COUNT] = {
 		.rpc = "environmentValidateConfig",
 		.result = TOPIC_CONFIG_RESULTS,
 		.limit = LIMIT_DEFAULT,
-		.supported = true,
 	},
 	[OPERATION_PROBE] = {
 		.id = OPERATION_PROBE,
@@ -29,7 +30,6 @@ static const struct operation table[OPERATION_COUNT] = {
 		.rpc = "environmentProbe",
 		.result = TOPIC_PROBE_RESULTS,
 		.limit = LIMIT_PROBE,
-		.supported = true,
 	},
 	[OPERATION_ACQUIRE_LEASE] = {
 		.id = OPERATION_ACQUIRE_LEASE,
@@ -38,7 +38,7 @@ static const struct operation table[OPERATION_COUNT] = {
 		.result = TOPIC_LEASE_RESULTS,
 		.limit = LIMIT_LEASE,
 		.send_issue_null = true,
-		.supported = true,
+		.end_rpc = "environmentDestroyLease",
 		.fields = {
 			{ .name = "runId", .kind = FIELD_ID, .required = true },
 			TEXT("workspaceMode"),
@@ -57,7 +57,6 @@ static const struct operation table[OPERATION_COUNT] = {
 		.result = TOPIC_LEASE_RESULTS,
 		.limit = LIMIT_DEFAULT,
 		.send_issue_null = true,
-		.supported = true,
 		.lease_key = true,
 		.fields = {
 			{ .name = "providerLeaseId", .kind = FIELD_ID, .required = true,
@@ -72,7 +71,6 @@ static const struct operation table[OPERATION_COUNT] = {
 		.result = TOPIC_LEASE_RESULTS,
 		.limit = LIMIT_LEASE,
 		.send_issue_null = true,
-		.supported = true,
 		.lease_key = true,
 		.fields = {
 			LEASE_ID_OR_NULL,
@@ -87,7 +85,6 @@ static const struct operation table[OPERATION_COUNT] = {
 		.result = TOPIC_LEASE_RESULTS,
 		.limit = LIMIT_LEASE,
 		.send_issue_null = true,
-		.supported = true,
 		.lease_key = true,
 		.fields = {
 			LEASE_ID_OR_NULL,
@@ -100,7 +97,6 @@ static const struct operation table[OPERATION_COUNT] = {
 		.rpc = "environmentRealizeWorkspace",
 		.result = TOPIC_WORKSPACE_RESULTS,
 		.limit = LIMIT_LEASE,
-		.supported = true,
 		.lease_key = true,
 		.fields = {
 			LEASE,
@@ -113,7 +109,6 @@ static const struct operation table[OPERATION_COUNT] = {
 		.rpc = "environmentExecute",
 		.result = TOPIC_EXECUTION_RESULTS,
 		.limit = LIMIT_OWN,
-		.supported = true,
 		.once = true,
 		.lease_key = true,
 		.fields = {
@@ -132,7 +127,6 @@ static const struct operation table[OPERATION_COUNT] = {
 		.name = "ListDrivers",
 		.result = TOPIC_DRIVER_RESULTS,
 		.limit = LIMIT_NONE,
-		.supported = true,
 	},
 	[OPERATION_SYNC_IN] = {
 		.id = OPERATION_SYNC_IN,
@@ -143,7 +137,7 @@ static const struct operation table[OPERATION_COUNT] = {
 		.lease_key = true,
 		.fields = {
 			LEASE,
-			{ .name = "operations", .kind = FIELD_ARRAY, .required = true },
+			SYNC,
 		},
 	},
 	[OPERATION_SYNC_OUT] = {
@@ -155,7 +149,7 @@ static const struct operation table[OPERATION_COUNT] = {
 		.lease_key = true,
 		.fields = {
 			LEASE,
-			{ .name = "operations", .kind = FIELD_ARRAY, .required = true },
+			SYNC,
 		},
 	},
 	[OPERATION_RUNNER_INGRESS_ENDPOINT] = {
@@ -178,11 +172,13 @@ static const struct operation table[OPERATION_COUNT] = {
 		.rpc = "environmentStartInteractiveSetup",
 		.result = TOPIC_SETUP_RESULTS,
 		.limit = LIMIT_SETUP,
+		.end_rpc = "environmentCancelInteractiveSetup",
 		.fields = {
-			{ .name = "sessionId", .kind = FIELD_ID, .required = true },
+			{ .name = "sessionId", .kind = FIELD_ID, .required = true,
+			  .filled = true },
 			TEXT("sourceTemplateRef"),
 			TEXT("sourceTemplateKind"),
-			{ .name = "connectionExpiresInMinutes", .kind = FIELD_INT },
+			MINUTES("connectionExpiresInMinutes"),
 			TEXT("expiresAt"),
 			{ .name = "includeConnectionPayload", .kind = FIELD_BOOL,
 			  .required = true, .keep = true },
@@ -200,7 +196,7 @@ static const struct operation table[OPERATION_COUNT] = {
 			OBJECT("setupMetadata"),
 			{ .name = "includeConnectionPayload", .kind = FIELD_BOOL,
 			  .required = true },
-			{ .name = "connectionExpiresInMinutes", .kind = FIELD_INT },
+			MINUTES("connectionExpiresInMinutes"),
 		},
 	},
 	[OPERATION_CANCEL_INTERACTIVE_SETUP] = {
@@ -222,6 +218,7 @@ static const struct operation table[OPERATION_COUNT] = {
 		.rpc = "environmentCaptureTemplate",
 		.result = TOPIC_SETUP_RESULTS,
 		.limit = LIMIT_OWN,
+		.once = true,
 		.lease_key = true,
 		.fields = {
 			LEASE_ID_OR_NULL,
@@ -239,7 +236,8 @@ static const struct operation table[OPERATION_COUNT] = {
 		.result = TOPIC_SETUP_RESULTS,
 		.limit = LIMIT_SETUP,
 		.fields = {
-			{ .name = "templateRef", .kind = FIELD_STRING, .required = true },
+			{ .name = "templateRef", .kind = FIELD_STRING, .required = true,
+			  .filled = true },
 			TEXT("templateKind"),
 			OBJECT("metadata"),
 			TEXT("reason"),

@@ -98,7 +98,7 @@ add_value(const struct command *c, const struct operation_field *f, const struct
 		break;
 	case FIELD_OBJECT:
 	case FIELD_LEASE:
-	case FIELD_ARRAY:
+	case FIELD_SYNC:
 	case FIELD_STRINGS:
 		jtext_add_flat(out, v->text);
 		break;

@@ -200,6 +200,9 @@ take_result(struct publish *p, struct record_list *list, int64_t left_ms, struct
 	if (isatty(STDOUT_FILENO))
 		cli_progress_clear(&p->progress);
 	record_list_add(list, &r);
+	if (r.credential_key.ptr)
+		cli_note(p->cli, "its credential can be read once: envdriver credential get '%.*s'",
+			 SPAN_FMT(r.credential_key));
 	record_release(&r);
 	return 0;
 }

@@ -38,11 +38,14 @@
 	       "Lifetime of the connection, in minutes")
 #define CONNECTION_PAYLOAD \
 	SWITCH("include-connection-payload", "includeConnectionPayload", \
-	       "Hand over the live credential (never in an event)")
+	       "Hand over the live credential: the result names a key for `credential get`")
 #define REASON TEXT("reason", "reason", "Reason")
 #define NOW \
 	{ .name = "now", .kind = PUBLISH_NOW, \
 	  .help = "Do not wait behind other commands of the lease (empty ordering key)" }
+#define RERUN \
+	{ .name = "rerun-if-interrupted", .kind = PUBLISH_RERUN, \
+	  .help = "Allow another call after a crash in the middle" }
 #define END { .name = NULL }
 
 static const struct cli_option acquire_options[] = {
@@ -93,14 +96,17 @@ static const struct cli_option exec_options[] = {
 	  .help = "Text for standard input; @-: the standard input of this command" },
 	NUMBER("timeout-ms", "timeoutMs", "Time limit of the command, in ms"),
 	SWITCH("bypass-session", "bypassSession", "Run outside the lease's session"),
-	{ .name = "rerun-if-interrupted", .kind = PUBLISH_RERUN,
-	  .help = "Allow another call after a crash in the middle" },
+	RERUN,
 	END,
 };
 
 static const struct cli_option sync_options[] = {
 	LEASE,
-	REQUIRED_JSON("operations", "operations", "Array of sync operations"),
+	REQUIRED_JSON("operations", "operations",
+		      "[{operationId, files: [{sourcePath, targetPath, kind, mode?, exclude?, "
+		      "followSymlinks?, access?, writablePath?}], postUploadCommands?: "
+		      "[{command, cwd?, timeoutMs?}]}]"),
+	RERUN,
 	END,
 };
 
@@ -140,6 +146,7 @@ static const struct cli_option capture_options[] = {
 	TEXT("previous-template-ref", "previousTemplateRef", "Template to be replaced"),
 	TEXT("template-label", "templateLabel", "Label of the template"),
 	NUMBER("timeout-ms", "timeoutMs", "Time limit, in ms"),
+	RERUN,
 	END,
 };
 
@@ -180,8 +187,10 @@ static const struct cli_command *const subs[] = {
 	OPERATION("destroy", "DestroyLease", destroy_options, "Destroy a lease and its resources"),
 	OPERATION("realize", "RealizeWorkspace", realize_options, "Prepare the working folder"),
 	OPERATION("list-drivers", "ListDrivers", NULL, "List the usable sandbox providers"),
-	OPERATION("sync-in", "SyncIn", sync_options, "Copy files into a lease"),
-	OPERATION("sync-out", "SyncOut", sync_options, "Copy files out of a lease"),
+	OPERATION("sync-in", "SyncIn", sync_options,
+		  "Copy files of the worker's host into a lease"),
+	OPERATION("sync-out", "SyncOut", sync_options,
+		  "Copy files of a lease to the worker's host"),
 	OPERATION("runner-ingress", "RunnerIngressEndpoint", ingress_options,
 		  "Get the web socket endpoint of a lease"),
 	OPERATION("start-setup", "StartInteractiveSetup", start_setup_options,

@@ -29,7 +29,7 @@ struct long_answer {
 	struct rpc_answer answer;
 	struct result_ctx *results;
 	struct events events;
-	struct buf lease_id, stray;
+	struct result_brought brought;
 	int ret;
 	STAILQ_ENTRY(long_answer) next;
 };
@@ -53,8 +53,7 @@ long_answer_free(struct long_answer *l)
 {
 	result_ctx_free(l->results);
 	events_release(&l->events);
-	buf_release(&l->lease_id);
-	buf_release(&l->stray);
+	result_brought_release(&l->brought);
 	free(l->memory);
 	uv_sem_destroy(&l->done);
 	free(l);
@@ -67,7 +66,7 @@ make_events(uv_work_t *work)
 	struct long_answer *l = work->data;
 
 	l->ret = result_answered(l->results, l->job.command, &l->job.chosen, &l->job.trace,
-				 &l->answer, &l->events, &l->lease_id, &l->stray);
+				 &l->answer, &l->events, &l->brought);
 	/* Large memory: given back here, which takes its time too. */
 	result_ctx_free(l->results);
 	l->results = NULL;
@@ -96,7 +95,7 @@ on_events_made(uv_work_t *work, int status)
 		STAILQ_REMOVE_HEAD(&a->queue, next);
 		if (!STAILQ_EMPTY(&a->queue))
 			queue_work(STAILQ_FIRST(&a->queue));
-		l->job.fn(l->job.arg, l->ret, &l->events, &l->lease_id, &l->stray);
+		l->job.fn(l->job.arg, l->ret, &l->events, &l->brought);
 	}
 	long_answer_free(l);
 }
@@ -117,6 +116,7 @@ answering_start(struct engine *eng, const struct answering_job *job)
 		return false;
 	}
 	l->engine = eng;
+	l->brought = (struct result_brought)RESULT_BROUGHT_INIT;
 	l->job = *job;
 	l->answer = *job->answer;
 	l->answer.method = job->command->op->rpc;	/* the call's own ends with it */
@@ -143,7 +143,7 @@ answering_free(struct engine *eng)
 		STAILQ_REMOVE_HEAD(&a->queue, next);
 		if (l == first)
 			uv_sem_wait(&l->done);
-		l->job.fn(l->job.arg, 0, /* events= */ NULL, NULL, NULL);
+		l->job.fn(l->job.arg, 0, /* events= */ NULL, /* brought= */ NULL);
 		l->engine = NULL;
 		if (l != first)
 			long_answer_free(l);

@@ -18,10 +18,10 @@ struct command;
 struct engine;
 
 /* What came of it, once for each answering_start that took an answer: `events`
- * and the leases may be emptied by the callee (result_answered). `ret` is negative when memory
- * was short; `events` is NULL when answering_free ended it undone. */
-typedef void answering_fn(void *arg, int ret, struct events *events, struct buf *lease_id,
-			  struct buf *stray);
+ * and `brought` may be emptied by the callee (result_answered). `ret` is negative when
+ * memory was short; both are NULL when answering_free ended it undone. */
+typedef void answering_fn(void *arg, int ret, struct events *events,
+			  struct result_brought *brought);
 
 struct answering_job {
 	const struct command *command;	/* borrowed until `fn` */

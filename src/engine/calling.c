@@ -71,8 +71,8 @@ calling_trace(const struct entry *e, struct trace *ret)
 		NULL,
 	};
 	bool called = e->claim.attempt > 0;
-	/* Of an AcquireLease, result says more. */
-	bool lease = e->cmd && e->cmd->op->id == OPERATION_ACQUIRE_LEASE;
+	/* Of a call that makes a lease, result says more. */
+	bool lease = e->cmd && e->cmd->op->end_rpc;
 
 	*ret = (struct trace){
 		.topic = e->source.topic,
@@ -136,8 +136,13 @@ calling_interrupted(struct engine *eng, struct entry *e)
 	snprintf(e->claim.token, sizeof(e->claim.token), "%s",
 		 e->holder.token ? e->holder.token : "");
 	command_invocation_id(e->cmd, e->call.invocation_id);
-	outcome_fail(&o, CODE_INTERRUPTED,
-		     "Execution was interrupted; it is not known whether the command ran.");
+	if (e->cmd->op->id == OPERATION_EXECUTE)
+		outcome_fail(&o, CODE_INTERRUPTED,
+			     "Execution was interrupted; it is not known whether the command ran.");
+	else
+		outcome_fail(&o, CODE_INTERRUPTED,
+			     "%s was interrupted; it is not known whether it took effect.",
+			     e->cmd->op->name);
 	if (calling_fail(eng, e, &o) == 0)
 		core_publish(eng, e);
 	outcome_release(&o);
@@ -231,23 +236,30 @@ end_call(struct engine *eng, struct pending_call *c, enum rpc_end end)
 		orphans_add_of(eng, e);
 	e->own = true;
 	core_count_bytes(eng, e);
-	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || end != RPC_TIMED_OUT ||
+	if (!e->cmd->op->end_rpc || end != RPC_TIMED_OUT ||
 	    !keep_for_late(eng, c, e))
 		pending_call_free(c);
-	core_step(eng, e, e->lease_id.len ? ON_ENDED_RECORD : ON_ENDED);
+	core_step(eng, e, e->lease_id.len || e->call.credential.len ? ON_ENDED_RECORD : ON_ENDED);
 }
 
+/* What the answer brought is the entry's from here; what no command can name has
+ * no owner. */
 static void
-take_lease(struct entry *e, struct buf *lease_id)
+take_brought(struct pending_call *c, struct entry *e, struct result_brought *brought)
 {
 	buf_release(&e->lease_id);
-	e->lease_id = *lease_id;
-	*lease_id = (struct buf)BUF_INIT;
+	e->lease_id = brought->lease_id;
+	brought->lease_id = (struct buf)BUF_INIT;
+	entry_wipe_credential(e);
+	e->call.credential = brought->credential;
+	e->call.credential_until = brought->credential_until;
+	brought->credential = (struct buf)BUF_WIPES;
+	orphans_add_stray(c->engine, e, buf_span(&brought->stray), c->secret_id);
+	result_brought_release(brought);
 }
 
 static void
-on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id,
-	       struct buf *stray)
+on_long_answer(void *arg, int ret, struct events *events, struct result_brought *brought)
 {
 	struct pending_call *c = arg;
 	struct engine *eng = c->engine;
@@ -260,9 +272,8 @@ on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id,
 	} else if (e->state == ENTRY_GONE) {
 		/* Given up meanwhile: a lease that it brought has no owner. */
 		if (events) {
-			take_lease(e, lease_id);
+			take_brought(c, e, brought);
 			orphans_add_of(eng, e);
-			orphans_add_stray(eng, e, buf_span(stray), c->secret_id);
 		}
 		pending_call_free(c);
 		core_close_entry(eng, e);
@@ -271,8 +282,7 @@ on_long_answer(void *arg, int ret, struct events *events, struct buf *lease_id,
 		events_release(&e->events);
 		e->events = *events;
 		*events = (struct events)EVENTS_INIT;
-		take_lease(e, lease_id);
-		orphans_add_stray(eng, e, buf_span(stray), c->secret_id);
+		take_brought(c, e, brought);
 		end_call(eng, c, c->end);
 	}
 }
@@ -308,7 +318,7 @@ on_call_answer(void *arg, const struct rpc_answer *answer)
 	struct pending_call *c = arg;
 	struct engine *eng = c->engine;
 	struct entry *e = c->entry;
-	struct buf stray = BUF_INIT;
+	struct result_brought brought = RESULT_BROUGHT_INIT;
 	struct chosen chosen;
 	struct trace t;
 
@@ -326,14 +336,13 @@ on_call_answer(void *arg, const struct rpc_answer *answer)
 		return;
 	chosen = calling_chosen(e);
 	events_reset(&e->events);
-	if (result_answered(eng->results, e->cmd, &chosen, &t, answer, &e->events, &e->lease_id,
-			    &stray) < 0) {
+	if (result_answered(eng->results, e->cmd, &chosen, &t, answer, &e->events, &brought) < 0) {
+		result_brought_release(&brought);
 		core_nomem(eng);
 	} else {
-		orphans_add_stray(eng, e, buf_span(&stray), c->secret_id);
+		take_brought(c, e, &brought);
 		end_call(eng, c, answer->end);
 	}
-	buf_release(&stray);
 }
 
 static void
@@ -370,7 +379,7 @@ calling_start(struct engine *eng, struct entry *e)
 	const struct plugin_call_events ev = {
 		.on_answer = on_call_answer,
 		.on_chunk = on_call_output,
-		.on_late = e->cmd->op->id == OPERATION_ACQUIRE_LEASE ? on_late_lease : NULL,
+		.on_late = e->cmd->op->end_rpc ? on_late_lease : NULL,
 		.arg = calloc(1, sizeof(struct pending_call)),
 	};
 	struct pending_call *c = ev.arg;
@@ -425,6 +434,6 @@ calling_close(struct engine *eng, struct entry *e)
 	c->entry = NULL;
 	if (e->call.shaping)
 		return;		/* on_long_answer has both */
-	if (e->cmd->op->id != OPERATION_ACQUIRE_LEASE || !keep_for_late(eng, c, e))
+	if (!e->cmd->op->end_rpc || !keep_for_late(eng, c, e))
 		pending_call_free(c);
 }

@@ -230,7 +230,7 @@ claiming_fetch(struct engine *eng, struct entry *e)
 static bool
 may_rerun(const struct entry *e)
 {
-	return !e->cmd->op->once || e->cmd->rerun;
+	return e->cmd->rerun || !command_runs_once(e->cmd);
 }
 
 static void
@@ -317,6 +317,7 @@ on_answer_recorded(void *arg, enum claims_recorded how)
 	e->claim.request = NULL;
 	e->claim.recording = false;
 	eng->recording--;
+	entry_wipe_credential(e);	/* Redis has it, or nobody is to have it */
 	crash_at(e->state == ENTRY_HANDING ? "handed" : "recorded");
 	if (how == CLAIMS_PUBLISHED)
 		buf_reset(&e->lease_id);	/* its reader's, no orphan */
@@ -337,6 +338,8 @@ claiming_record(struct engine *eng, struct entry *e)
 		.attempt = e->claim.attempt,
 		.answer = events_packed(&e->events),
 		.lease = buf_span(&e->lease_id),
+		.credential = buf_span(&e->call.credential),
+		.credential_until = e->call.credential_until,
 	};
 
 	crash_at(e->state == ENTRY_HANDING ? "handing" : "recording");
@@ -381,7 +384,7 @@ claiming_finish(struct engine *eng, struct entry *e)
 		.token = answer_token(e),
 		.lease = buf_span(&e->lease_id),
 		.answered = e->claim.answered,
-		.acquire = e->cmd && e->cmd->op->id == OPERATION_ACQUIRE_LEASE,
+		.acquire = e->cmd && e->cmd->op->end_rpc,
 	};
 	struct buf call = BUF_INIT;
 

@@ -139,6 +139,7 @@ struct engine {
 	struct best_effort *best_effort;
 	struct result_ctx *results;
 	struct result_limits result_limits;
+	struct buf credential_prefix;	/* of result_limits */
 	char *topics[TOPIC_COUNT];	/* full names */
 
 	struct startup *startup;

@@ -108,17 +108,6 @@ expire_entry(struct engine *eng, struct entry *e)
 }
 
 static void
-refuse_unsupported(struct engine *eng, struct entry *e)
-{
-	struct outcome o = OUTCOME_INIT;
-
-	outcome_fail(&o, CODE_OPERATION_NOT_SUPPORTED,
-		     "Operation %s is not supported by this version.", e->cmd->op->name);
-	end_without_call(eng, e, &o);
-	outcome_release(&o);
-}
-
-static void
 run_list_drivers(struct engine *eng, struct entry *e)
 {
 	struct trace t;
@@ -219,10 +208,6 @@ run_entry(struct engine *eng, struct entry *e)
 	}
 	if (e->cmd->expires_at >= 0 && clock_wall_ms() >= e->cmd->expires_at) {
 		expire_entry(eng, e);
-		return;
-	}
-	if (!e->cmd->op->supported) {
-		refuse_unsupported(eng, e);
 		return;
 	}
 	if (!e->cmd->op->rpc) {

@@ -342,6 +342,7 @@ engine_free(struct engine *eng)
 	close_entries(eng, &eng->lists.left);
 	close_entries(eng, &eng->lists.handing);
 	answering_free(eng);
+	buf_release(&eng->credential_prefix);
 	calling_free_late(eng);
 	orphans_free(eng);
 	close_partitions(eng);

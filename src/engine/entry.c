@@ -165,6 +165,12 @@ entry_release_raw(struct entry *e)
 }
 
 void
+entry_wipe_credential(struct entry *e)
+{
+	buf_release(&e->call.credential);
+}
+
+void
 entry_free(struct entry *e)
 {
 	if (!e)
@@ -176,6 +182,7 @@ entry_free(struct entry *e)
 	events_release(&e->events);
 	buf_release(&e->lease_id);
 	buf_release(&e->call.params);
+	entry_wipe_credential(e);
 	free(e->holder.token);
 	free(e->holder.instance);
 	free(e->holder.incarnation);

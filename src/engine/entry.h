@@ -169,6 +169,8 @@ struct entry_call {
 	struct time_limit limit;	/* .ms is 0 until it is known */
 	int64_t live_sequence[2], live_bytes[2];
 	bool shaping;			/* a thread makes events of the answer */
+	struct buf credential;		/* of the answer, until it is in Redis; wipes */
+	int64_t credential_until;	/* wall ms */
 	size_t line_bytes;		/* what that needs at the worst */
 };
 
@@ -205,7 +207,7 @@ struct entry {
 	struct entry_commit commit;
 	struct events events;		/* the final ones, once READY */
 	bool own;			/* they are an answer of our own token */
-	struct buf lease_id;		/* brought by an AcquireLease */
+	struct buf lease_id;		/* brought by a call that makes a lease */
 	int64_t start_deadline;		/* READ: of its wait for a worker, mono ms, 0: none */
 	int64_t start_limit;		/* READ: the latest that this may become */
 	int64_t left_since;		/* LEFT, HANDING: mono ms */
@@ -221,6 +223,8 @@ struct entry *entry_new(void);
 void entry_free(struct entry *e);
 /* The raw record is needed no longer (it will not be a dead letter). */
 void entry_release_raw(struct entry *e);
+/* The live credential that its answer brought leaves memory. */
+void entry_wipe_credential(struct entry *e);
 /* The holder of the claim that was met; false when out of memory. */
 bool entry_set_holder(struct entry *e, struct span token, struct span instance,
 		      struct span incarnation, int attempt);

@@ -31,12 +31,40 @@ orphan_record_add_call(struct buf *out, const struct entry *e)
 	add_member(out, "driverKey", e->cmd->driver_key);
 	buf_addf(out, ",\"provider\":%s",
 		 e->cmd->target == COMMAND_TARGET_PROVIDER ? "true" : "false");
+	if (e->cmd->op->id == OPERATION_START_INTERACTIVE_SETUP)
+		buf_adds(out, ",\"session\":true");
 	add_member(out, "companyId", e->cmd->company_id);
 	add_member(out, "environmentId", e->cmd->environment_id);
 	add_member(out, "issueId", e->cmd->issue_id);
 	buf_adds(out, ",\"config\":");
 	jtext_add_flat(out, e->cmd->config);
 	buf_addch(out, '}');
+}
+
+static void
+add_raw(struct buf *out, const char *name, struct jtext object)
+{
+	struct jtext v = jtext_get(object, name);
+
+	buf_addf(out, ",\"%s\":", name);
+	if (v.kind == JTEXT_MISSING)
+		buf_adds(out, "null");
+	else
+		jtext_add_flat(out, v.raw);
+}
+
+void
+orphan_record_add_params(struct buf *out, struct jtext call, struct jtext id, bool session)
+{
+	buf_adds(out, "{\"driverKey\":");
+	jtext_add_flat(out, jtext_get(call, "driverKey").raw);
+	add_raw(out, "companyId", call);
+	add_raw(out, "environmentId", call);
+	add_raw(out, "issueId", call);
+	add_raw(out, "config", call);
+	buf_adds(out, ",\"providerLeaseId\":");
+	jtext_add_flat(out, id.raw);
+	buf_adds(out, session ? ",\"reason\":\"failed\"}" : "}");
 }
 
 void

@@ -16,6 +16,9 @@ struct entry;
 /* Appends what destroying a lease of this command needs, as JSON. Secrets stay
  * references: the config is the command's own. */
 void orphan_record_add_call(struct buf *out, const struct entry *e);
+/* Appends the params of the call that destroys the lease `id`, or cancels its
+ * set-up session, from what orphan_record_add_call wrote. */
+void orphan_record_add_params(struct buf *out, struct jtext call, struct jtext id, bool session);
 /* Appends a lease's id, of any kind, as text; cut when no command can name it
  * for its length. */
 void orphan_record_add_name(struct buf *out, struct jtext id);

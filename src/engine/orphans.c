@@ -51,6 +51,7 @@ struct orphan {
 	struct buf command_id, plugin_id, plugin_key, company_id;
 	struct buf lease;	/* for people, and to compare with a claim's */
 	struct jtext id, call;	/* in value */
+	bool session;		/* of a set-up: cancelled, where the plugin can */
 	struct plugin_call *running;
 	LIST_ENTRY(orphan) next;	/* among the direct ones, which have no field */
 };
@@ -182,6 +183,7 @@ parse_value(struct orphan *o)
 		return false;
 	o->call = jtext_get(value, "call");
 	o->id = jtext_get(value, "lease");
+	o->session = jtext_get(o->call, "session").kind == JTEXT_TRUE;
 	orphan_record_add_name(&o->lease, o->id);
 	add_orphan_text(o->call, "pluginId", &o->plugin_id);
 	add_orphan_text(o->call, "pluginKey", &o->plugin_key);
@@ -250,11 +252,19 @@ lose_orphan(struct orphan *o)
 	report(o, "LEASE_ORPHANED", "The plugin did not destroy the lease; it is left alone.");
 }
 
+static void destroy_lease(struct orphan *o);
+
 static void
 on_lease_destroyed(void *arg, const struct rpc_answer *answer)
 {
 	struct orphan *o = arg;
 
+	if (o->session && rpc_is_not_implemented(answer)) {
+		o->session = false;	/* destroyed, then */
+		plugin_call_free(o->running);
+		destroy_lease(o);
+		return;
+	}
 	if (answer->end == RPC_RESULT) {
 		log_info("lease '%s' of command '%s' is destroyed", o->lease.data,
 			 o->command_id.data);
@@ -270,36 +280,17 @@ on_lease_destroyed(void *arg, const struct rpc_answer *answer)
 }
 
 static void
-add_raw(struct buf *out, const char *name, struct jtext object)
-{
-	struct jtext v = jtext_get(object, name);
-
-	buf_addf(out, ",\"%s\":", name);
-	if (v.kind == JTEXT_MISSING)
-		buf_adds(out, "null");
-	else
-		jtext_add_flat(out, v.raw);
-}
-
-static void
 destroy_lease(struct orphan *o)
 {
 	const struct plugin_call_events ev = { .on_answer = on_lease_destroyed, .arg = o };
 	struct buf params = BUF_INIT;
 	struct plugin_request r;
 
-	buf_adds(&params, "{\"driverKey\":");
-	jtext_add_flat(&params, jtext_get(o->call, "driverKey").raw);
-	add_raw(&params, "companyId", o->call);
-	add_raw(&params, "environmentId", o->call);
-	add_raw(&params, "issueId", o->call);
-	add_raw(&params, "config", o->call);
-	buf_adds(&params, ",\"providerLeaseId\":");
-	jtext_add_flat(&params, o->id.raw);
-	buf_addch(&params, '}');
+	orphan_record_add_params(&params, o->call, o->id, o->session);
 	r = (struct plugin_request){
 		.plugin_id = o->plugin_id.data,
-		.method = "environmentDestroyLease",
+		.method = o->session ? "environmentCancelInteractiveSetup"
+				     : "environmentDestroyLease",
 		.params = buf_span(&params),
 		.company_id = buf_span(&o->company_id),
 		.timeout_ms = CALL_MS,

@@ -442,6 +442,7 @@ make_modules(struct engine *eng, struct err *reterr)
 		.inline_bytes = (size_t)config_int(eng->config, "execution.inline.limit"),
 		.record_bytes = RECORD_BYTES,
 		.set_bytes = ENGINE_BATCH_BYTES,
+		.credential_ms = config_int(eng->config, "credential.max.age"),
 	};
 	if (!(eng->schemas = schemas_new(reterr)) || unread_new(eng, reterr) < 0 ||
 	    decoding_new(eng, reterr) < 0 || make_redis(eng, reterr) < 0)
@@ -449,6 +450,10 @@ make_modules(struct engine *eng, struct err *reterr)
 	eng->supervisor = supervisor_new(eng->loop, eng->config, eng->registry, eng->redis,
 					 instance_id(eng->instance),
 					 instance_incarnation(eng->instance), &plugin_ev, reterr);
+	claims_credential_prefix(eng->redis, &eng->credential_prefix);
+	if (eng->credential_prefix.failed)
+		return err_nomem(reterr);
+	eng->result_limits.credential_prefix = eng->credential_prefix.data;
 	eng->results = result_ctx_new(eng->schemas, instance_id(eng->instance),
 				      eng->result_limits, reterr);
 	if (!eng->supervisor || !eng->results)

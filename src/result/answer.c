@@ -8,6 +8,7 @@
 enum {
 	KEEP_MAX = 1024 * 1024,		/* a larger buf is given back */
 	WARNING_MAX = 300,
+	WARNINGS_MAX = 50,		/* a result must hold them all */
 };
 
 void
@@ -51,6 +52,7 @@ void
 answer_init(struct answer *a)
 {
 	*a = (struct answer){ .outcome = OUTCOME_INIT };
+	a->texts[ANSWER_CREDENTIAL].wipes = true;
 }
 
 void
@@ -61,6 +63,7 @@ answer_release(struct answer *a)
 	outcome_release(&a->outcome);
 	buf_release(&a->warnings.bytes);
 	buf_release(&a->config_warnings.bytes);
+	buf_release(&a->header_names.bytes);
 	for (i = 0; i < ANSWER_SLOTS; i++)
 		buf_release(&a->texts[i]);
 }
@@ -75,8 +78,12 @@ answer_clear_fields(struct answer *a)
 		reset_buf(&a->texts[i]);
 	}
 	reset_list(&a->config_warnings);
+	reset_list(&a->header_names);
 	a->metadata = a->config = SPAN_NULL;
+	a->synced = (struct jtext){ JTEXT_MISSING, SPAN_NULL };
+	a->credential_until = 0;
 	a->ok = a->has_lease = a->lease_lost = a->has_exit_code = a->timed_out = false;
+	a->has_deleted = a->deleted = false;
 }
 
 void
@@ -98,7 +105,8 @@ answer_failed(const struct answer *a)
 		if (a->texts[i].failed)
 			return true;
 	return a->outcome.message.failed || a->outcome.details.failed ||
-	       a->warnings.bytes.failed || a->config_warnings.bytes.failed;
+	       a->warnings.bytes.failed || a->config_warnings.bytes.failed ||
+	       a->header_names.bytes.failed;
 }
 
 struct span
@@ -113,6 +121,10 @@ answer_warn(struct answer *a, const char *fmt, ...)
 	char text[WARNING_MAX];
 	va_list ap;
 
+	if (a->warnings.count == WARNINGS_MAX)
+		answer_list_add(&a->warnings, SPAN_LIT("further warnings are left out"));
+	if (a->warnings.count >= WARNINGS_MAX)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);

@@ -32,6 +32,13 @@ enum answer_slot {
 	ANSWER_EXPIRES_AT,
 	ANSWER_RECEIPT_STATE,	/* set: the receipt counts */
 	ANSWER_CWD,
+	ANSWER_URL,
+	ANSWER_GENERATION,
+	ANSWER_STATUS,
+	ANSWER_CONNECTION,	/* JSON: the summary of a connection */
+	ANSWER_TEMPLATE_REF,
+	ANSWER_TEMPLATE_KIND,
+	ANSWER_CREDENTIAL,	/* JSON: a live credential, which no event may hold */
 	ANSWER_SIGNAL,
 	ANSWER_STDOUT,
 	ANSWER_STDERR,
@@ -42,16 +49,21 @@ struct answer {
 	struct outcome outcome;
 	struct answer_list warnings;	/* for trace.warnings */
 	struct answer_list config_warnings;
+	struct answer_list header_names;
 	bool has[ANSWER_SLOTS];
 	struct buf texts[ANSWER_SLOTS];
 	struct span metadata;		/* JSON; ptr NULL: missing or null, here and below */
 	struct span config;		/* JSON */
+	struct jtext synced;		/* an array that was checked; kind MISSING: none */
+	int64_t credential_until;	/* wall ms, as the plugin says; 0: it does not */
 	bool ok;			/* probe: what it found */
 	bool has_lease;
 	bool lease_lost;
 	bool has_exit_code;
 	int32_t exit_code;
 	bool timed_out;
+	bool has_deleted;
+	bool deleted;
 };
 
 /* All fields at their defaults, no memory. */

@@ -15,16 +15,18 @@
 /* Metadata lies one level deep in a command's `lease`. */
 enum { METADATA_DEPTH_MAX = JTEXT_DEPTH_MAX - 1 };
 
-/* The id as later commands name it, which must be the one that the plugin
- * knows: a number is its text; a string that cannot be kept as it is, or is longer than
- * a command's may be, is no id. */
-static bool
-read_lease_id(struct answer_reader *r, struct jtext id)
+bool
+answer_lease_id(struct answer_reader *r, struct jtext id)
 {
 	struct buf *text = &r->answer->texts[ANSWER_LEASE_ID];
 	bool replaced = false;
 	char expected[48], got[48];
 
+	if (r->reply->secret_id.ptr) {
+		answer_reader_refuse(r, "result.providerLeaseId", "an id without secrets",
+				     "one that shows a secret which the plugin was given");
+		return false;
+	}
 	if (id.kind == JTEXT_NUMBER)
 		buf_addspan(text, id.raw);
 	else
@@ -80,12 +82,7 @@ read_lease(struct answer_reader *r)
 
 	if (!answer_reader_fields(r, fields, sizeof(fields) / sizeof(fields[0]), v))
 		return false;
-	if (r->reply->secret_id.ptr) {
-		answer_reader_refuse(r, "result.providerLeaseId", "an id without secrets",
-				     "one that shows a secret which the plugin was given");
-		return false;
-	}
-	if (answer_given(v[0]) && !jtext_is(v[0], "") && !read_lease_id(r, v[0]))
+	if (answer_given(v[0]) && !jtext_is(v[0], "") && !answer_lease_id(r, v[0]))
 		return false;
 	r->answer->has_lease = true;
 	check_metadata(r->answer, v[1]);

@@ -33,8 +33,7 @@ read_error(struct answer_reader *r)
 	bool integer;
 
 	integer = reply->code.kind == JTEXT_NUMBER && jtext_int(reply->code, &code);
-	if (integer && (code == RPC_CODE_METHOD_NOT_IMPLEMENTED ||
-			code == RPC_CODE_METHOD_NOT_FOUND))
+	if (rpc_is_not_implemented(reply))
 		outcome_begin(o, CODE_METHOD_NOT_IMPLEMENTED);
 	else
 		outcome_begin(o, CODE_PLUGIN_ERROR);
@@ -134,25 +133,6 @@ read_probe(struct answer_reader *r)
 	add_probe_details(r, v[2], v[3], &a->texts[ANSWER_DETAILS]);
 }
 
-static void
-read_workspace(struct answer_reader *r)
-{
-	static const struct answer_field fields[] = {
-		{ "cwd", ANSWER_IS(JTEXT_STRING), JTEXT_STRING },
-		{ "metadata", 0, JTEXT_OBJECT },
-	};
-	struct jtext v[ANSWER_FIELDS_MAX];
-
-	if (!answer_reader_fields(r, fields, sizeof(fields) / sizeof(fields[0]), v))
-		return;
-	if (v[0].kind == JTEXT_STRING)
-		answer_reader_decode(r, ANSWER_CWD, "cwd", v[0]);
-	else
-		answer_warn(r->answer, "the plugin answered %s without \"cwd\"",
-			    r->reply->method);
-	r->answer->metadata = answer_json(v[1]);
-}
-
 static void (*const by_operation[OPERATION_COUNT])(struct answer_reader *) = {
 	[OPERATION_VALIDATE_CONFIG] = answer_config_validate,
 	[OPERATION_PROBE] = read_probe,
@@ -160,8 +140,16 @@ static void (*const by_operation[OPERATION_COUNT])(struct answer_reader *) = {
 	[OPERATION_RESUME_LEASE] = answer_lease_resume,
 	[OPERATION_RELEASE_LEASE] = answer_lease_release,
 	[OPERATION_DESTROY_LEASE] = answer_lease_destroy,
-	[OPERATION_REALIZE_WORKSPACE] = read_workspace,
+	[OPERATION_REALIZE_WORKSPACE] = answer_workspace_realize,
 	[OPERATION_EXECUTE] = answer_execute,
+	[OPERATION_SYNC_IN] = answer_workspace_sync,
+	[OPERATION_SYNC_OUT] = answer_workspace_sync,
+	[OPERATION_RUNNER_INGRESS_ENDPOINT] = answer_workspace_ingress,
+	[OPERATION_START_INTERACTIVE_SETUP] = answer_setup_session,
+	[OPERATION_GET_INTERACTIVE_SETUP] = answer_setup_session,
+	[OPERATION_CANCEL_INTERACTIVE_SETUP] = answer_setup_cancel,
+	[OPERATION_CAPTURE_TEMPLATE] = answer_setup_capture,
+	[OPERATION_DELETE_TEMPLATE] = answer_setup_delete,
 };
 
 void

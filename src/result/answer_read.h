@@ -9,6 +9,10 @@
 #ifndef ENVDRIVER_RESULT_ANSWER_READ_H
 #define ENVDRIVER_RESULT_ANSWER_READ_H
 
+#include <stdbool.h>
+
+#include "envdriver/base/jtext.h"
+
 struct answer;
 struct answer_reader;
 struct chosen;
@@ -21,13 +25,26 @@ struct rpc_answer;
 void answer_read(struct answer *a, const struct command *c, const struct chosen *chosen,
 		 const struct rpc_answer *reply);
 
+/* The id of a lease as later commands name it, which must be the one that the
+ * plugin knows: a number is its text; a string that cannot be kept as it is, or is
+ * longer than a command's may be, is no id: false, with a BAD_RESPONSE. Not for
+ * the empty string. */
+bool answer_lease_id(struct answer_reader *r, struct jtext id);
+
 /* The readers of results that have files of their own: answer_config.c,
- * answer_lease.c, answer_execute.c. */
+ * answer_lease.c, answer_workspace.c, answer_setup.c, answer_execute.c. */
 void answer_config_validate(struct answer_reader *r);
 void answer_lease_acquire(struct answer_reader *r);
 void answer_lease_resume(struct answer_reader *r);
 void answer_lease_release(struct answer_reader *r);
 void answer_lease_destroy(struct answer_reader *r);
+void answer_workspace_realize(struct answer_reader *r);
+void answer_workspace_sync(struct answer_reader *r);
+void answer_workspace_ingress(struct answer_reader *r);
+void answer_setup_session(struct answer_reader *r);
+void answer_setup_cancel(struct answer_reader *r);
+void answer_setup_capture(struct answer_reader *r);
+void answer_setup_delete(struct answer_reader *r);
 void answer_execute(struct answer_reader *r);
 
 #endif

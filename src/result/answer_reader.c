@@ -9,6 +9,8 @@
 #include "envdriver/rpc/rpc.h"
 #include "envdriver/result/result.h"
 
+enum { CREDENTIAL_MAX = 64 << 10 };
+
 struct span
 answer_reader_plugin_key(const struct answer_reader *r)
 {
@@ -89,6 +91,23 @@ answer_reader_decode(struct answer_reader *r, enum answer_slot slot, const char 
 {
 	r->answer->has[slot] = true;
 	answer_reader_add_text(r, &r->answer->texts[slot], name, value);
+}
+
+bool
+answer_reader_credential(struct answer_reader *r, const char *path, struct jtext value)
+{
+	struct buf *out = &r->answer->texts[ANSWER_CREDENTIAL];
+	char expected[48], got[48];
+
+	if (value.raw.len > CREDENTIAL_MAX) {
+		snprintf(expected, sizeof(expected), "at most %d bytes", CREDENTIAL_MAX);
+		snprintf(got, sizeof(got), "%zu", value.raw.len);
+		answer_reader_refuse(r, path, expected, got);
+		return false;
+	}
+	buf_addspan(out, value.raw);
+	r->answer->has[ANSWER_CREDENTIAL] = true;
+	return true;
 }
 
 void

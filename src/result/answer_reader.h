@@ -50,6 +50,9 @@ void answer_reader_add_text(struct answer_reader *r, struct buf *out, const char
 /* The same, into a slot. */
 void answer_reader_decode(struct answer_reader *r, enum answer_slot slot, const char *name,
 			  struct jtext value);
+/* A live credential leaves the answer: it is kept apart from what is published.
+ * False, with a BAD_RESPONSE for `path`, when it is too large. */
+bool answer_reader_credential(struct answer_reader *r, const char *path, struct jtext value);
 /* Appends `Plugin environment driver "K"` or `Sandbox provider "P"`. */
 void answer_reader_add_subject(const struct answer_reader *r, struct buf *out);
 /* The key of the plugin that replied. */

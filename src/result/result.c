@@ -7,6 +7,7 @@
 #include "envdriver/avro/schema.h"
 #include "envdriver/base/err.h"
 #include "envdriver/command/command.h"
+#include "envdriver/kafka/event.h"
 #include "envdriver/rpc/rpc.h"
 #include "result_job.h"
 
@@ -43,6 +44,7 @@ result_ctx_free(struct result_ctx *ctx)
 			avro_value_decref(&ctx->records[i].value);
 	buf_release(&ctx->encoded);
 	buf_release(&ctx->text);
+	buf_release(&ctx->credential_key);
 	answer_release(&ctx->answer);
 	free(ctx->instance_id);
 	free(ctx);
@@ -121,14 +123,47 @@ or_empty(struct span s)
 	return s.ptr ? s : SPAN_LIT("");
 }
 
+void
+result_brought_release(struct result_brought *b)
+{
+	buf_release(&b->lease_id);
+	buf_release(&b->stray);
+	buf_release(&b->credential);
+	b->credential_until = 0;
+}
+
 static int
 keep_span(struct span text, struct buf *ret)
 {
-	if (!ret)
-		return 0;
 	buf_reset(ret);
 	buf_addspan(ret, or_empty(text));
 	return ret->failed ? ERR_NOMEM : 0;
+}
+
+/* The credential goes where the event says, and stays there no longer than it is
+ * of use. */
+static int
+keep_credential(struct result_job *job, struct result_brought *ret)
+{
+	struct result_ctx *ctx = job->ctx;
+	struct answer *a = &ctx->answer;
+	struct span secret = answer_text(a, ANSWER_CREDENTIAL);
+	int64_t now = job->trace->finished_at, until = now + ctx->limits.credential_ms;
+
+	if (!secret.ptr || a->outcome.status != OUTCOME_SUCCEEDED || !ctx->limits.credential_prefix)
+		return 0;
+	if (a->credential_until && a->credential_until <= now) {
+		answer_warn(a, "the credential has expired already: it is not handed over");
+		return 0;
+	}
+	ret->credential_until = a->credential_until && a->credential_until < until ?
+					a->credential_until : until;
+	buf_reset(&ctx->credential_key);
+	buf_adds(&ctx->credential_key, ctx->limits.credential_prefix);
+	buf_addspan(&ctx->credential_key, job->command->id);
+	job->credential_key = buf_span(&ctx->credential_key);
+	buf_addspan(&ret->credential, secret);
+	return ctx->credential_key.failed || ret->credential.failed ? ERR_NOMEM : 0;
 }
 
 struct span
@@ -143,14 +178,46 @@ result_lease_made(const struct rpc_answer *reply)
 	return answer_given(id) && !jtext_is(id, "") ? id.raw : SPAN_NULL;
 }
 
+/* A lease that the call made is somebody's to end; that of another one is only
+ * named. */
+static int
+keep_lease(struct result_job *job, const struct rpc_answer *reply, struct result_brought *ret)
+{
+	struct answer *a = &job->ctx->answer;
+	const struct operation *op = job->command->op;
+	const struct trace *t = job->trace;
+	struct span id = answer_text(a, ANSWER_LEASE_ID), stray;
+
+	if (!op->end_rpc) {
+		if (!job->lease_id.ptr)
+			job->lease_id = id;
+		return 0;
+	}
+	stray = id.ptr ? SPAN_NULL : result_lease_made(reply);
+	if (stray.ptr)
+		answer_warn(a, "no command can name the lease that the plugin acquired: "
+			       "it is destroyed");
+	/* docs/engine.md section 1, P4 (no lease is forgotten). */
+	if (t->attempt > 1 && t->invocation_id)
+		answer_warn(a, "attempt %d of this %s: an earlier one, with the same invocation "
+			       "id %s, may have left a lease behind", t->attempt, op->name,
+			    t->invocation_id);
+	if (keep_span(id, &ret->lease_id) < 0 || keep_span(stray, &ret->stray) < 0)
+		return ERR_NOMEM;
+	job->lease_id = id.ptr ? buf_span(&ret->lease_id) : SPAN_NULL;
+	return 0;
+}
+
 int
 result_answered(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
 		const struct trace *t, const struct rpc_answer *reply, struct events *ret,
-		struct buf *ret_lease_id, struct buf *ret_stray)
+		struct result_brought *ret_brought)
 {
 	struct answer *a = &ctx->answer;
 	struct trace trace = *t;
-	struct span acquired = SPAN_NULL, stray = SPAN_NULL;
+	struct result_brought unwanted = RESULT_BROUGHT_INIT;
+	struct result_brought *brought = ret_brought ? ret_brought : &unwanted;
+	int ret_code = ERR_NOMEM;
 	struct result_job job = {
 		.ctx = ctx,
 		.command = c,
@@ -169,27 +236,19 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	}
 	answer_reset(a);
 	answer_read(a, c, chosen, reply);
-	if (c->op->id == OPERATION_ACQUIRE_LEASE) {
-		acquired = answer_text(a, ANSWER_LEASE_ID);
-		job.lease_id = acquired;
-		stray = acquired.ptr ? SPAN_NULL : result_lease_made(reply);
-		if (stray.ptr)
-			answer_warn(a, "no command can name the lease that the plugin acquired: "
-				       "it is destroyed");
-		/* docs/engine.md section 1, P4 (no lease is forgotten). */
-		if (trace.attempt > 1 && trace.invocation_id)
-			answer_warn(a, "attempt %d of this AcquireLease: an earlier one, with the "
-				       "same invocation id %s, may have left a lease behind",
-				    trace.attempt, trace.invocation_id);
-	}
-	job.streams[RESULT_STDOUT].text = or_empty(answer_text(a, ANSWER_STDOUT));
-	job.streams[RESULT_STDERR].text = or_empty(answer_text(a, ANSWER_STDERR));
+	result_brought_release(brought);
 	/* Kept first: RESULT_TOO_LARGE empties the answer. */
-	if (keep_span(acquired, ret_lease_id) < 0 || keep_span(stray, ret_stray) < 0)
-		return ERR_NOMEM;
-	if (acquired.ptr && ret_lease_id)
-		job.lease_id = buf_span(ret_lease_id);
-	return result_publish(&job, ret);
+	if (keep_lease(&job, reply, brought) == 0 && keep_credential(&job, brought) == 0) {
+		job.streams[RESULT_STDOUT].text = or_empty(answer_text(a, ANSWER_STDOUT));
+		job.streams[RESULT_STDERR].text = or_empty(answer_text(a, ANSWER_STDERR));
+		ret_code = result_publish(&job, ret);
+	}
+	if (ret_code == 0 && !events_succeeded(ret))
+		buf_release(&brought->credential);	/* RESULT_TOO_LARGE names no key */
+	buf_reset(&a->texts[ANSWER_CREDENTIAL]);
+	a->has[ANSWER_CREDENTIAL] = false;
+	result_brought_release(&unwanted);
+	return ret_code;
 }
 
 /* docs/operations.md, "Resolution": there is no such provider. */

@@ -32,6 +32,7 @@ struct result_ctx {
 	struct result_record records[TOPIC_COUNT];
 	struct buf encoded;
 	struct buf text;		/* scratch */
+	struct buf credential_key;
 	struct answer answer;
 };
 
@@ -57,6 +58,7 @@ struct result_job {
 	/* Writes the record's own fields; NULL: they keep their defaults. */
 	bool (*own)(const struct result_job *job, avro_value_t *record);
 	const void *arg;		/* of `own` */
+	struct span credential_key;	/* ptr NULL: the answer brought none */
 	size_t too_large, limit;	/* set with ERR_LIMIT */
 };
 

@@ -214,11 +214,87 @@ write_config(const struct result_job *job, avro_value_t *record)
 	       add_list(record, "warnings", &job->answer->config_warnings);
 }
 
+/* One item of a sync's answer, which was checked. */
+static bool
+write_synced(const struct result_job *job, struct jtext item, avro_value_t *operations)
+{
+	struct buf *text = &job->ctx->text;
+	avro_value_t operation;
+	int64_t files = 0, bytes = 0;
+
+	(void)jtext_int(jtext_get(item, "filesTransferred"), &files);
+	(void)jtext_int(jtext_get(item, "bytesTransferred"), &bytes);
+	buf_reset(text);
+	jtext_decode(jtext_get(item, "operationId"), text, /* ret_replaced= */ NULL);
+	return !text->failed && avro_field_append(operations, &operation) &&
+	       avro_field_set_span(&operation, "operationId", buf_span(text)) &&
+	       avro_field_set_int(&operation, "filesTransferred", files) &&
+	       avro_field_set_int(&operation, "bytesTransferred", bytes);
+}
+
+static bool
+write_all_synced(const struct result_job *job, avro_value_t *record)
+{
+	struct jtext_iter it;
+	struct jtext item;
+	avro_value_t operations;
+
+	if (job->answer->synced.kind != JTEXT_ARRAY)
+		return true;
+	if (!avro_field_enter(record, "operations", NULL, &operations))
+		return false;
+	jtext_iter_init(&it, job->answer->synced);
+	while (jtext_iter_next(&it, /* ret_key= */ NULL, &item))
+		if (!write_synced(job, item, &operations))
+			return false;
+	return true;
+}
+
+static bool
+write_ingress(const struct result_job *job, avro_value_t *record)
+{
+	const struct answer *a = job->answer;
+	avro_value_t ingress;
+
+	return !a->has[ANSWER_URL] ||
+	       (avro_field_enter(record, "ingress", NULL, &ingress) &&
+		avro_field_set_text(&ingress, "kind", "authenticated_websocket") &&
+		avro_field_set_span(&ingress, "websocketUrl", answer_text(a, ANSWER_URL)) &&
+		add_list(&ingress, "secretHeaderNames", &a->header_names) &&
+		avro_field_set_span(&ingress, "generation", answer_text(a, ANSWER_GENERATION)));
+}
+
 static bool
 write_workspace(const struct result_job *job, avro_value_t *record)
 {
 	return avro_field_set_span(record, "cwd", answer_text(job->answer, ANSWER_CWD)) &&
-	       avro_field_set_span(record, "metadata", job->answer->metadata);
+	       avro_field_set_span(record, "metadata", job->answer->metadata) &&
+	       write_all_synced(job, record) && write_ingress(job, record) &&
+	       avro_field_set_span(record, "credentialKey", job->credential_key);
+}
+
+static bool
+write_setup(const struct result_job *job, avro_value_t *record)
+{
+	static const struct {
+		const char *field;
+		enum answer_slot slot;
+	} texts[] = {
+		{ "status", ANSWER_STATUS },
+		{ "connectionSummary", ANSWER_CONNECTION },
+		{ "expiresAt", ANSWER_EXPIRES_AT },
+		{ "templateRef", ANSWER_TEMPLATE_REF },
+		{ "templateKind", ANSWER_TEMPLATE_KIND },
+	};
+	const struct answer *a = job->answer;
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (!avro_field_set_span(record, texts[i].field, answer_text(a, texts[i].slot)))
+			return false;
+	return avro_field_set_span(record, "credentialKey", job->credential_key) &&
+	       (!a->has_deleted || avro_field_set_bool(record, "deleted", a->deleted)) &&
+	       avro_field_set_span(record, "metadata", a->metadata);
 }
 
 bool (*result_record_own(enum topic topic))(const struct result_job *, avro_value_t *)
@@ -229,6 +305,7 @@ bool (*result_record_own(enum topic topic))(const struct result_job *, avro_valu
 		[TOPIC_EXECUTION_RESULTS] = write_execution,
 		[TOPIC_CONFIG_RESULTS] = write_config,
 		[TOPIC_WORKSPACE_RESULTS] = write_workspace,
+		[TOPIC_SETUP_RESULTS] = write_setup,
 	};
 
 	return writers[topic];

@@ -100,6 +100,16 @@ rpc_truthy(struct jtext value)
 	}
 }
 
+bool
+rpc_is_not_implemented(const struct rpc_answer *answer)
+{
+	int64_t code = 0;
+
+	return answer->end == RPC_ERROR && answer->code.kind == JTEXT_NUMBER &&
+	       jtext_int(answer->code, &code) &&
+	       (code == RPC_CODE_METHOD_NOT_IMPLEMENTED || code == RPC_CODE_METHOD_NOT_FOUND);
+}
+
 void
 rpc_read_answer(const struct rpc_message *m, const char *method, struct rpc_answer *ret)
 {

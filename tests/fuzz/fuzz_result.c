@@ -30,6 +30,15 @@ static const char *const texts[] = {
 	DRIVER "{\"type\":\"DestroyLease\",\"providerLeaseId\":\"l\"}}",
 	DRIVER "{\"type\":\"RealizeWorkspace\"," LEASE ",\"workspace\":{}}}",
 	DRIVER "{\"type\":\"Execute\"," LEASE ",\"command\":\"sh\"}}",
+	DRIVER "{\"type\":\"SyncIn\"," LEASE ",\"operations\":[{\"operationId\":\"a\","
+	       "\"files\":[]}]}}",
+	DRIVER "{\"type\":\"RunnerIngressEndpoint\"," LEASE ",\"port\":1,\"path\":\"/\"}}",
+	DRIVER "{\"type\":\"StartInteractiveSetup\",\"sessionId\":\"s\","
+	       "\"includeConnectionPayload\":true}}",
+	DRIVER "{\"type\":\"GetInteractiveSetup\"}}",
+	DRIVER "{\"type\":\"CancelInteractiveSetup\"}}",
+	DRIVER "{\"type\":\"CaptureTemplate\"}}",
+	DRIVER "{\"type\":\"DeleteTemplate\",\"templateRef\":\"t\"}}",
 };
 
 enum { N_TEXTS = sizeof(texts) / sizeof(*texts), SMALL = 0x80 };
@@ -115,10 +124,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.invocation_id = "i", .call_token = "inc.1", .received_at = 1000,
 		.started_at = 2000, .finished_at = 3000,
 	};
-	static const struct result_limits wide = { 256 * 1024, 1000000, 8 << 20 };
-	static const struct result_limits small = { 16, 4096, 8192 };
+	static const struct result_limits wide = { 256 * 1024, 1000000, 8 << 20,
+						   "envdriver:credential:", 60000 };
+	static const struct result_limits small = { 16, 4096, 8192,
+						    "envdriver:credential:", 60000 };
 	static const struct chosen chosen = { SPAN_LIT("id"), SPAN_LIT("p"), SPAN_NULL, NULL };
-	struct buf lease = BUF_INIT, stray = BUF_INIT;
+	struct result_brought brought = RESULT_BROUGHT_INIT;
 	struct events e = EVENTS_INIT;
 	const struct command *c;
 	struct result_ctx *ctx;
@@ -136,13 +147,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		/* For one input: what it keeps between calls would look leaked. */
 		ctx = result_ctx_new(all.schemas, "host-a", data[0] & SMALL ? small : wide, NULL);
 		MUST(ctx);
-		MUST(result_answered(ctx, c, &chosen, &trace, &answer, &e, &lease, &stray) == 0);
+		MUST(result_answered(ctx, c, &chosen, &trace, &answer, &e, &brought) == 0);
 		result_ctx_free(ctx);
 		MUST(e.count >= 1);
 		read_events(&e);
 	}
 	events_release(&e);
-	buf_release(&lease);
-	buf_release(&stray);
+	result_brought_release(&brought);
 	return 0;
 }

@@ -34,7 +34,6 @@ NOT_CHOSEN = (
     "DRIVER_NOT_DECLARED",
     "NO_RUNNING_WORKER",
     "PROVIDER_NOT_AVAILABLE",
-    "OPERATION_NOT_SUPPORTED",
 )
 
 # Errors that the host makes itself, by their text.
@@ -100,6 +99,8 @@ def reference(call, found, recording):
         chosen = False
     pinned = target.get("pluginId") or None
     lease = lease_id(given) or ((found.get("lease") or {}).get("providerLeaseId"))
+    if call.operation == "StartInteractiveSetup" and error is None:
+        lease = call.outcome["result"].get("providerLeaseId")
     return {
         "commandId": given["commandId"],
         "operation": call.operation,
@@ -267,6 +268,37 @@ def drivers(result, call, recording):
     }
 
 
+def sync(result, call, recording):
+    return {"operations": (result or {}).get("operations")}
+
+
+def credential_key(call):
+    """Where what no event may hold waits for whoever asked."""
+    return f"envdriver:credential:{call.command['commandId']}"
+
+
+def ingress(result, call, recording):
+    headers = result["secretHeaders"]
+    found = {k: result[k] for k in ("kind", "websocketUrl", "generation")}
+    found["secretHeaderNames"] = [h["name"] for h in headers]
+    return {"ingress": found, "credentialKey": credential_key(call) if headers else None}
+
+
+SETUP = ("status", "connectionSummary", "expiresAt", "metadata")
+TEMPLATE = ("templateRef", "templateKind", "deleted", "metadata")
+
+
+def setup(result, call, recording):
+    """The payload of a connection is in no event; its key only when it was asked for."""
+    asked = call.command["operation"].get("includeConnectionPayload", False)
+    key = credential_key(call) if asked and result.get("connectionPayload") else None
+    return {**{k: result.get(k) for k in SETUP}, "credentialKey": key}
+
+
+def template(result, call, recording):
+    return {k: result.get(k) for k in TEMPLATE}
+
+
 RESULTS = {
     "Probe": any_probe,
     "ValidateConfig": validate,
@@ -277,4 +309,12 @@ RESULTS = {
     "RealizeWorkspace": realize,
     "Execute": execute,
     "ListDrivers": drivers,
+    "SyncIn": sync,
+    "SyncOut": sync,
+    "RunnerIngressEndpoint": ingress,
+    "StartInteractiveSetup": setup,
+    "GetInteractiveSetup": setup,
+    "CancelInteractiveSetup": setup,
+    "CaptureTemplate": template,
+    "DeleteTemplate": template,
 }

@@ -15,7 +15,7 @@ def first_answer(call, recording):
     return recording.answer_of(call.request) if call.request else None
 
 
-NOT_NULL = ("ValidateConfig", "Probe", "AcquireLease", "RealizeWorkspace", "Execute")
+NULL_IS_FINE = ("ResumeLease", "ReleaseLease", "DestroyLease")
 TYPES = {
     "ok": ("boolean",),
     "cwd": ("string",),
@@ -65,7 +65,7 @@ def bad_response(recording, plan, wanted):
 
 def wrong_in(operation, result):
     if result is None:
-        return "result: expected object, got null" if operation in NOT_NULL else None
+        return "result: expected object, got null" if operation not in NULL_IS_FINE else None
     if not isinstance(result, dict):
         return f"result: expected object, got {kind(result)}" if operation in FIELDS else None
     for name in FIELDS.get(operation, ()):
@@ -134,33 +134,6 @@ def crashes_count(recording, plan, wanted):
     return True
 
 
-# --- what this version does not do ---
-
-LATER = (
-    "SyncIn",
-    "SyncOut",
-    "RunnerIngressEndpoint",
-    "StartInteractiveSetup",
-    "GetInteractiveSetup",
-    "CancelInteractiveSetup",
-    "CaptureTemplate",
-    "DeleteTemplate",
-)
-
-
-def not_supported(recording, plan, wanted):
-    changed = False
-    for i, call in enumerate(plan.calls):
-        if call.command and call.operation in LATER:
-            text = f"Operation {call.operation} is not supported by this version."
-            kind = ("OPERATION_NOT_SUPPORTED", None, False, False)
-            call.request = None
-            fail(wanted, i, call, expect.error_of(kind, text), recording)
-            wanted.stdin, wanted.stdout = [], []
-            changed = True
-    return changed
-
-
 # (what, why, cases known to fall under it)
 TABLE = (
     (
@@ -184,18 +157,6 @@ TABLE = (
         crashes_count,
         "A worker that was started again has its crashes behind it only after ten minutes.",
         ("lifecycle.crash_then_auto_restart",),
-    ),
-    (
-        not_supported,
-        "Operations of a later version: OPERATION_NOT_SUPPORTED, and no call.",
-        (
-            "sync_in.ok",
-            "sync_out.ok",
-            "runner_ingress.ok",
-            "interactive_setup.start",
-            "interactive_setup.cancel_missing",
-            "template.capture",
-        ),
     ),
 )
 

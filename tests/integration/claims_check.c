@@ -187,7 +187,8 @@ start(enum op op)
 	const struct span id = SPAN_LIT(ID);
 	const struct claims_claim asked = { id, &record, "T", op != CLAIM_NO_CALL, SPAN_LIT("EV") };
 	const struct span lease = op == ANSWER ? SPAN_LIT("L1") : SPAN_LIT("L0%");
-	const struct claims_answer answer = { id, &record, "T", 5, SPAN_LIT("A1"), lease };
+	const struct claims_answer answer = { id, &record, "T", 5, SPAN_LIT("A1"), lease, SPAN_NULL,
+					      0 };
 
 	if (op == CLAIM_CALL || op == CLAIM_NO_CALL) {
 		claims_claim(claims, &asked, on_claim, NULL);

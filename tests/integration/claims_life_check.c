@@ -97,7 +97,8 @@ claim(struct span id, const char *token, claims_claim_fn *fn, void *arg)
 static void
 answer(void)
 {
-	const struct claims_answer what = { SPAN_LIT(ID), &record, "T", 1, SPAN_LIT("A1"), { 0 } };
+	const struct claims_answer what = { SPAN_LIT(ID), &record, "T", 1, SPAN_LIT("A1"), { 0 },
+					    { 0 }, 0 };
 
 	claims_answer(claims, &what, on_answer, NULL);
 }
@@ -155,7 +156,7 @@ test_bytes(void **state)
 	const struct span id = { "x\0|%\r\n", 6 };
 	const struct claims_claim asked = { id, &odd, "T", true, SPAN_NULL };
 	const struct claims_answer told = { id, &odd, "T", 1, { "\0\xff", 2 },
-					    SPAN_LIT("l|%\xc3\xa4") };
+					    SPAN_LIT("l|%\xc3\xa4"), SPAN_NULL, 0 };
 	const struct claims_finish ended = { id, &odd, NULL, SPAN_LIT("m"), true, true, SPAN_NULL };
 
 	(void)state;

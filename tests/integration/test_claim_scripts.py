@@ -38,6 +38,10 @@ def test_claims_life(_=None):
     check("claims_life_check")
 
 
+def test_claims_credential(_=None):
+    check("claims_credential_check")
+
+
 def test_registry(_=None):
     check("registry_check")
 

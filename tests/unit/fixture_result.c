@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture_result.h"
 
-const struct result_limits wide = { 256 * 1024, 1000000, 8 * 1024 * 1024 };
+const struct result_limits wide = { 256 * 1024, 1000000, 8 * 1024 * 1024,
+				    "envdriver:credential:", 60000 };
 const struct chosen chosen = { SPAN_LIT("pid"), SPAN_LIT("p"), SPAN_NULL, NULL };
 const struct chosen nobody = { .plugin_id = SPAN_NULL };
 const struct trace called = {

@@ -90,7 +90,7 @@ golden_command_of(const struct golden_function *f, struct jtext input)
 	struct buf json = BUF_INIT;
 	struct command *c;
 
-	if (!op || !op->supported)
+	if (!op)
 		return NULL;
 	if (!f->provider && !f->source)
 		config = jtext_get(config, "driverConfig");
@@ -105,7 +105,7 @@ golden_command_of(const struct golden_function *f, struct jtext input)
 		struct jtext value = jtext_get(source, field->name);
 
 		if (field->kind == FIELD_OBJECT || field->kind == FIELD_LEASE ||
-		    field->kind == FIELD_ENV || field->kind == FIELD_ARRAY)
+		    field->kind == FIELD_ENV || field->kind == FIELD_SYNC)
 			add_json_text(&json, field->name, value);
 		else
 			add_raw(&json, field->name, value);

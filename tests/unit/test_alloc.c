@@ -196,13 +196,13 @@ answered(const struct command *c, struct jtext result, struct result_limits limi
 	struct rpc_answer a = fixture_answer(c, result);
 	struct outcome o = OUTCOME_INIT;
 	struct events e = EVENTS_INIT;
-	struct buf id = BUF_INIT;
+	struct result_brought brought = RESULT_BROUGHT_INIT;
 	int64_t sequence = 0, at = 0;
 	int ret = ERR_NOMEM;
 
 	if (!ctx)
 		return false;
-	ret = result_answered(ctx, c, &chosen, &called, &a, &e, &id, NULL);
+	ret = result_answered(ctx, c, &chosen, &called, &a, &e, &brought);
 	assert_true(ret == ERR_NOMEM || (ret == 0 && e.count > 0));
 	outcome_fail(&o, CODE_TIMEOUT, "no answer in %d ms", 5);
 	if (ret == 0)
@@ -221,7 +221,7 @@ answered(const struct command *c, struct jtext result, struct result_limits limi
 	assert_true(ret == 0 || ret == ERR_NOMEM);
 	outcome_release(&o);
 	events_release(&e);
-	buf_release(&id);
+	result_brought_release(&brought);
 	result_ctx_free(ctx);
 	return ret == 0;
 }
@@ -230,7 +230,7 @@ answered(const struct command *c, struct jtext result, struct result_limits limi
 static bool
 use_result(void)
 {
-	return answered(execute, answer_json, (struct result_limits){ 100, 10000, 8000 });
+	return answered(execute, answer_json, (struct result_limits){ 100, 10000, 8000, NULL, 0 });
 }
 
 static bool
@@ -243,7 +243,7 @@ use_result_lease(void)
 static bool
 use_result_too_large(void)
 {
-	return answered(acquire, lease_json, (struct result_limits){ 100, 1000, 8000 });
+	return answered(acquire, lease_json, (struct result_limits){ 100, 1000, 8000, NULL, 0 });
 }
 
 static bool

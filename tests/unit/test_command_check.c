@@ -84,6 +84,83 @@ static const struct invalid_row {
 	  ",\"command\":\"a\",\"timeoutMs\":0}}", "operation.timeoutMs", "0 is less than 1" },
 	{ "operations is an object", "{" DRIVER ",\"operation\":{\"type\":\"SyncIn\"," LEASE
 	  ",\"operations\":\"{}\"}}", "operation.operations", "expected array, got object" },
+	{ "sync", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [{\"sourcePath\": \"/a\","
+	  " \"targetPath\": \"/b\", \"kind\": \"file\", \"mode\": 384}]}]}}",
+	  NULL, NULL },
+	{ "sync with all", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [],"
+	  " \"postUploadCommands\": [{\"command\": \"x\", \"cwd\": \"/\", \"timeoutMs\": 1}]}]}}",
+	  NULL, NULL },
+	{ "sync of nothing", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[]}}",
+	  NULL, NULL },
+	{ "sync of null", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[null]}}",
+	  "operation.operations[0]", "expected object, got null" },
+	{ "sync without id", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"files\": []}]}}",
+	  "operation.operations[0].operationId", "expected string, got nothing" },
+	{ "sync with an empty id", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"\", \"files\": []}]}}",
+	  "operation.operations[0].operationId", "must not be empty" },
+	{ "sync without files", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\"}]}}",
+	  "operation.operations[0].files", "expected array, got nothing" },
+	{ "sync, file is text", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [\"x\"]}]}}",
+	  "operation.operations[0].files[0]", "expected object, got string" },
+	{ "sync, relative path", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [{\"sourcePath\": \"a\","
+	  " \"targetPath\": \"/b\", \"kind\": \"file\"}]}]}}",
+	  "operation.operations[0].files[0].sourcePath", "must start with '/'" },
+	{ "sync, NUL in a path", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [{\"sourcePath\": \"/a\","
+	  " \"targetPath\": \"/\\u0000\", \"kind\": \"file\"}]}]}}",
+	  "operation.operations[0].files[0].targetPath", "must not contain NUL" },
+	{ "sync, a link", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [{\"sourcePath\": \"/a\","
+	  " \"targetPath\": \"/b\", \"kind\": \"link\"}]}]}}",
+	  "operation.operations[0].files[0].kind", "expected \"file\" or \"directory\"" },
+	{ "sync, mode", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [{\"sourcePath\": \"/a\","
+	  " \"targetPath\": \"/b\", \"kind\": \"file\", \"mode\": 4096}]}]}}",
+	  "operation.operations[0].files[0].mode", "expected an integer from 0 to 4095" },
+	{ "sync, exclude", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [{\"sourcePath\": \"/a\","
+	  " \"targetPath\": \"/b\", \"kind\": \"file\", \"exclude\": [1]}]}]}}",
+	  "operation.operations[0].files[0].exclude", "expected strings, got number" },
+	{ "sync, links", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [{\"sourcePath\": \"/a\","
+	  " \"targetPath\": \"/b\", \"kind\": \"file\", \"followSymlinks\": \"no\"}]}]}}",
+	  "operation.operations[0].files[0].followSymlinks", "expected boolean, got string" },
+	{ "sync, nulls", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [{\"sourcePath\": \"/a\","
+	  " \"targetPath\": \"/b\", \"kind\": \"file\", \"mode\": null, \"exclude\": null,"
+	  " \"access\": null}]}]}}",
+	  NULL, NULL },
+	{ "sync, command", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [],"
+	  " \"postUploadCommands\": [{\"command\": \"\"}]}]}}",
+	  "operation.operations[0].postUploadCommands[0].command", "must not be empty" },
+	{ "sync, no time", "{" DRIVER ",\"operation\":{\"type\":\"SyncOut\"," LEASE
+	  ",\"operations\":[{\"operationId\": \"o\", \"files\": [],"
+	  " \"postUploadCommands\": [{\"command\": \"x\", \"timeoutMs\": 0}]}]}}",
+	  "operation.operations[0].postUploadCommands[0].timeoutMs",
+	  "expected an integer from 1 to" },
+	{ "path with a query", "{" DRIVER ",\"operation\":{\"type\":"
+	  "\"RunnerIngressEndpoint\"," LEASE
+	  ",\"port\":1,\"path\":\"/a?b\"}}", "operation.path", "without query and fragment" },
+	{ "path with a blank", "{" DRIVER ",\"operation\":{\"type\":"
+	  "\"RunnerIngressEndpoint\"," LEASE
+	  ",\"port\":1,\"path\":\"/a b\"}}", "operation.path", "the path of a URL" },
+	{ "no session", "{" DRIVER ",\"operation\":{\"type\":\"StartInteractiveSetup\","
+	  "\"sessionId\":\"\"}}", "operation.sessionId", "empty" },
+	{ "no minutes", "{" DRIVER ",\"operation\":{\"type\":\"GetInteractiveSetup\","
+	  "\"connectionExpiresInMinutes\":0}}", "operation.connectionExpiresInMinutes",
+	  "0 is not in the range 1 to" },
+	{ "no template", "{" DRIVER ",\"operation\":{\"type\":\"DeleteTemplate\","
+	  "\"templateRef\":\"\"}}", "operation.templateRef", "empty" },
 	{ "port 0", "{" DRIVER ",\"operation\":{\"type\":\"RunnerIngressEndpoint\"," LEASE
 	  ",\"port\":0,\"path\":\"/\"}}", "operation.port", "0 is not in the range 1 to 65535" },
 	{ "port 65536", "{" DRIVER ",\"operation\":{\"type\":\"RunnerIngressEndpoint\"," LEASE

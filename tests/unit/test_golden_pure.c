@@ -191,7 +191,7 @@ run_unsent(struct jtext recorded, const struct command *c)
 	struct events e = EVENTS_INIT;
 
 	if (made_by_host(jtext_get(recorded, "error"), &line, &a)) {
-		assert_int_equal(result_answered(results, c, &nobody, &called, &a, &e, NULL, NULL),
+		assert_int_equal(result_answered(results, c, &nobody, &called, &a, &e, NULL),
 					 0);
 	} else if (c->target == COMMAND_TARGET_PROVIDER) {
 		outcome_fail(&o, CODE_PROVIDER_NOT_AVAILABLE, "Sandbox provider \"%s\" is not "
@@ -217,7 +217,7 @@ run_answered(struct jtext recorded, const struct command *c, int64_t id, struct 
 	struct events e = EVENTS_INIT;
 
 	if (find_answer(recorded, id, &line, &a)) {
-		assert_int_equal(result_answered(results, c, &chosen, &called, &a, &e, NULL, NULL),
+		assert_int_equal(result_answered(results, c, &chosen, &called, &a, &e, NULL),
 					 0);
 		compare_counted(recorded, &e);
 	} else {
@@ -396,7 +396,8 @@ read_file(const char *path, struct buf *out)
 static void
 test_recorded_cases(void **state)
 {
-	const struct result_limits limits = { 256 * 1024, 1024 * 1024, 8 * 1024 * 1024 };
+	const struct result_limits limits = { 256 * 1024, 1024 * 1024, 8 * 1024 * 1024,
+					      NULL, 0 };
 
 	(void)state;
 	read_file(MANIFEST, &manifest_text);

@@ -74,25 +74,25 @@ static const struct row {
 	const char *name;
 	enum operation_limit limit;
 	enum topic result;
-	bool issue_null, supported;
+	bool issue_null, once, lease;
 } rows[] = {
-	{ "ValidateConfig",	LIMIT_DEFAULT,	TOPIC_CONFIG_RESULTS,		false, true },
-	{ "Probe",		LIMIT_PROBE,	TOPIC_PROBE_RESULTS,		false, true },
-	{ "AcquireLease",	LIMIT_LEASE,	TOPIC_LEASE_RESULTS,		true, true },
-	{ "ResumeLease",	LIMIT_DEFAULT,	TOPIC_LEASE_RESULTS,		true, true },
-	{ "ReleaseLease",	LIMIT_LEASE,	TOPIC_LEASE_RESULTS,		true, true },
-	{ "DestroyLease",	LIMIT_LEASE,	TOPIC_LEASE_RESULTS,		true, true },
-	{ "RealizeWorkspace",	LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS,	false, true },
-	{ "Execute",		LIMIT_OWN,	TOPIC_EXECUTION_RESULTS,	false, true },
-	{ "ListDrivers",	LIMIT_NONE,	TOPIC_DRIVER_RESULTS,		false, true },
-	{ "SyncIn",		LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS,	false, false },
-	{ "SyncOut",		LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS,	false, false },
-	{ "RunnerIngressEndpoint", LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS,	false, false },
-	{ "StartInteractiveSetup", LIMIT_SETUP,	TOPIC_SETUP_RESULTS,		false, false },
-	{ "GetInteractiveSetup", LIMIT_SETUP,	TOPIC_SETUP_RESULTS,		false, false },
-	{ "CancelInteractiveSetup", LIMIT_SETUP, TOPIC_SETUP_RESULTS,		false, false },
-	{ "CaptureTemplate",	LIMIT_OWN,	TOPIC_SETUP_RESULTS,		false, false },
-	{ "DeleteTemplate",	LIMIT_SETUP,	TOPIC_SETUP_RESULTS,		false, false },
+	{ "ValidateConfig",	LIMIT_DEFAULT,	TOPIC_CONFIG_RESULTS, false, false, false },
+	{ "Probe",		LIMIT_PROBE,	TOPIC_PROBE_RESULTS, false, false, false },
+	{ "AcquireLease",	LIMIT_LEASE,	TOPIC_LEASE_RESULTS, true, false, true },
+	{ "ResumeLease",	LIMIT_DEFAULT,	TOPIC_LEASE_RESULTS, true, false, false },
+	{ "ReleaseLease",	LIMIT_LEASE,	TOPIC_LEASE_RESULTS, true, false, false },
+	{ "DestroyLease",	LIMIT_LEASE,	TOPIC_LEASE_RESULTS, true, false, false },
+	{ "RealizeWorkspace",	LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS, false, false, false },
+	{ "Execute",		LIMIT_OWN,	TOPIC_EXECUTION_RESULTS, false, true, false },
+	{ "ListDrivers",	LIMIT_NONE,	TOPIC_DRIVER_RESULTS, false, false, false },
+	{ "SyncIn",		LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS, false, false, false },
+	{ "SyncOut",		LIMIT_LEASE,	TOPIC_WORKSPACE_RESULTS, false, false, false },
+	{ "RunnerIngressEndpoint", LIMIT_LEASE, TOPIC_WORKSPACE_RESULTS, false, false, false },
+	{ "StartInteractiveSetup", LIMIT_SETUP, TOPIC_SETUP_RESULTS, false, false, true },
+	{ "GetInteractiveSetup", LIMIT_SETUP, TOPIC_SETUP_RESULTS, false, false, false },
+	{ "CancelInteractiveSetup", LIMIT_SETUP, TOPIC_SETUP_RESULTS, false, false, false },
+	{ "CaptureTemplate",	LIMIT_OWN,	TOPIC_SETUP_RESULTS, false, true, false },
+	{ "DeleteTemplate",	LIMIT_SETUP,	TOPIC_SETUP_RESULTS, false, false, false },
 };
 
 static void
@@ -114,8 +114,8 @@ test_rows(void **state)
 		CHECK(row->name, op->limit == row->limit);
 		CHECK(row->name, op->result == row->result);
 		CHECK(row->name, op->send_issue_null == row->issue_null);
-		CHECK(row->name, op->supported == row->supported);
-		CHECK(row->name, op->once == (op->id == OPERATION_EXECUTE));
+		CHECK(row->name, op->once == row->once);
+		CHECK(row->name, !!op->end_rpc == row->lease);
 		CHECK(row->name, op->lease_key == lease);
 		snprintf(rpc, sizeof(rpc), "environment%s", row->name);
 		if (op->limit == LIMIT_NONE)

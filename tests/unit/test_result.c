@@ -22,7 +22,7 @@ test_a_probe_to_the_byte(void **state)
 
 	(void)state;
 	t.warnings = warnings;
-	assert_int_equal(result_answered(ctx, c, &chosen, &t, &a, &e, NULL, NULL), 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &t, &a, &e, NULL), 0);
 	fixture_print_events(&e, &text);
 	assert_string_equal(text.data,
 		"probe-results env\n"
@@ -51,6 +51,10 @@ test_a_probe_to_the_byte(void **state)
 	result_ctx_free(NULL);
 }
 
+#define INGRESS DRIVER "{\"type\":\"RunnerIngressEndpoint\"," LEASE ",\"port\":1,\"path\":\"/r\"}}"
+#define START DRIVER "{\"type\":\"StartInteractiveSetup\",\"sessionId\":\"s\"," \
+	"\"includeConnectionPayload\":true}}"
+
 static const struct row {
 	const char *name, *command, *result;
 	const char *topic_and_key;
@@ -75,6 +79,36 @@ static const struct row {
 	  "{\"cwd\":\"/w\",\"metadata\":{ }}", "workspace-results l1\n",
 	  "\"cwd\":\"/w\",\"metadata\":\"{ }\",\"operations\":null,\"ingress\":null,"
 	  "\"credentialKey\":null}" },
+	{ "sync", DRIVER "{\"type\":\"SyncIn\"," LEASE ",\"operations\":[]}}",
+	  "{\"operations\":[{\"operationId\":\"\\u2603\",\"filesTransferred\":2}]}",
+	  "workspace-results l1\n",
+	  "\"cwd\":null,\"metadata\":null,\"operations\":[{\"operationId\":\"\xe2\x98\x83\","
+	  "\"filesTransferred\":2,\"bytesTransferred\":0}],\"ingress\":null,"
+	  "\"credentialKey\":null}" },
+	{ "ingress", INGRESS, "{\"kind\":\"authenticated_websocket\",\"websocketUrl\":"
+	  "\"wss://h/r\",\"secretHeaders\":[{\"name\":\"x-a\",\"value\":\"topsecret\"}],"
+	  "\"generation\":7}", "workspace-results l1\n",
+	  "\"cwd\":null,\"metadata\":null,\"operations\":null,"
+	  "\"ingress\":{\"kind\":\"authenticated_websocket\",\"websocketUrl\":\"wss://h/r\","
+	  "\"secretHeaderNames\":[\"x-a\"],\"generation\":\"7\"},"
+	  "\"credentialKey\":\"envdriver:credential:c1\"}" },
+	{ "start", START, "{\"providerLeaseId\":\"l\",\"status\":\"starting\","
+	  "\"connectionSummary\":{\"type\":\"ssh\"},\"connectionPayload\":{\"token\":"
+	  "\"topsecret\"},\"expiresAt\":\"2030\",\"metadata\":{}}", "setup-results env\n",
+	  "\"status\":\"starting\",\"connectionSummary\":\"{\\\"type\\\":\\\"ssh\\\"}\","
+	  "\"credentialKey\":\"envdriver:credential:c1\",\"expiresAt\":\"2030\","
+	  "\"templateRef\":null,\"templateKind\":null,\"deleted\":null,\"metadata\":\"{}\"}" },
+	{ "start, expired", START, "{\"status\":\"starting\",\"connectionPayload\":{\"expiresAt\":"
+	  "\"1970-01-01T00:00:03Z\",\"token\":\"topsecret\"}}", "setup-results env\n",
+	  "\"warnings\":[\"the credential has expired already: it is not handed over\"]},"
+	  "\"status\":\"starting\",\"connectionSummary\":null,\"credentialKey\":null," },
+	{ "capture", DRIVER "{\"type\":\"CaptureTemplate\"}}",
+	  "{\"templateRef\":\"t\",\"templateKind\":\"image\"}", "setup-results env\n",
+	  "\"status\":null,\"connectionSummary\":null,\"credentialKey\":null,"
+	  "\"expiresAt\":null,\"templateRef\":\"t\",\"templateKind\":\"image\","
+	  "\"deleted\":null,\"metadata\":null}" },
+	{ "delete", DRIVER "{\"type\":\"DeleteTemplate\",\"templateRef\":\"t\"}}",
+	  "{\"deleted\":true}", "setup-results env\n", "\"templateKind\":null,\"deleted\":true," },
 	{ "execute", EXECUTE, "{\"exitCode\":1,\"signal\":null,\"timedOut\":false,"
 	  "\"stdout\":\"a\\u2603\\u0000\",\"stderr\":\"\",\"metadata\":1.0}",
 	  "execution-results l1\n",
@@ -116,17 +150,64 @@ test_own_fields(void **state)
 		struct events e = EVENTS_INIT;
 		struct buf text = BUF_INIT;
 
-		CHECK(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL,
-							   NULL) == 0);
+		CHECK(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL) == 0);
 		CHECK(row->name, e.count == 1);
 		fixture_print_events(&e, &text);
 		CHECK_HAS(row->name, text.data, row->topic_and_key);
 		CHECK_HAS(row->name, text.data, row->fields);
+		CHECK(row->name, !strstr(text.data, "topsecret"));
 		buf_release(&text);
 		events_release(&e);
 		command_free(c);
 	}
 	result_ctx_free(ctx);
+}
+
+/* It goes to whoever stores it, and no longer than it is of use. */
+static void
+test_credential(void **state)
+{
+	struct result_ctx *ctx = fixture_ctx(wide);
+	struct result_limits small = wide, none = wide;
+	struct command *c = fixture_command(START);
+	struct rpc_answer a = fixture_answer(c, fixture_json(
+		"{\"providerLeaseId\":\"l\",\"status\":\"starting\",\"connectionPayload\":"
+		"{\"token\":\"topsecret\"}}"));
+	struct result_brought brought = RESULT_BROUGHT_INIT;
+	struct events e = EVENTS_INIT;
+
+	(void)state;
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &brought), 0);
+	assert_string_equal(brought.credential.data, "{\"token\":\"topsecret\"}");
+	assert_string_equal(brought.lease_id.data, "l");
+	assert_int_equal(brought.credential_until, called.finished_at + wide.credential_ms);
+	a.result = fixture_json("{\"status\":\"starting\",\"connectionPayload\":{\"expiresAt\":"
+				"\"1970-01-01T00:00:04Z\"}}");
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &brought), 0);
+	assert_int_equal(brought.credential_until, 4000);
+	a.result = fixture_json("{\"status\":\"starting\"}");
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &brought), 0);
+	assert_int_equal(brought.credential.len, 0);
+	result_ctx_free(ctx);
+
+	/* No event names it. */
+	a.result = fixture_json("{\"status\":\"starting\",\"connectionPayload\":{},"
+				"\"metadata\":{\"a\":\"0123456789\"}}");
+	small.record_bytes = 100;
+	ctx = fixture_ctx(small);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &brought), 0);
+	assert_false(events_succeeded(&e));
+	assert_int_equal(brought.credential.len, 0);
+	result_ctx_free(ctx);
+	none.credential_prefix = NULL;
+	ctx = fixture_ctx(none);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &brought), 0);
+	assert_true(events_succeeded(&e));
+	assert_int_equal(brought.credential.len, 0);
+	result_ctx_free(ctx);
+	result_brought_release(&brought);
+	events_release(&e);
+	command_free(c);
 }
 
 static void
@@ -136,24 +217,25 @@ test_acquired_lease_is_named(void **state)
 	struct command *c = fixture_command(ACQUIRE);
 	struct rpc_answer a = fixture_answer(c, fixture_json("{\"providerLeaseId\":\"new\"}"));
 	struct events e = EVENTS_INIT;
-	struct buf id = BUF_INIT, text = BUF_INIT;
+	struct result_brought brought = RESULT_BROUGHT_INIT;
+	struct buf text = BUF_INIT;
 	struct trace again = called;
 
 	(void)state;
-	buf_adds(&id, "old");
+	buf_adds(&brought.lease_id, "old");
 	again.attempt = 2;
-	assert_int_equal(result_answered(ctx, c, &chosen, &again, &a, &e, &id, NULL), 0);
-	assert_string_equal(id.data, "new");
+	assert_int_equal(result_answered(ctx, c, &chosen, &again, &a, &e, &brought), 0);
+	assert_string_equal(brought.lease_id.data, "new");
 	fixture_print_events(&e, &text);
 	CHECK_HAS("id", text.data, "\"providerLeaseId\":\"new\"},\"outcome\"");
 	CHECK_HAS("warning", text.data,
 		"\"warnings\":[\"attempt 2 of this AcquireLease: an earlier "
 				      "one, with the same invocation id " UUID);
 	a.result = fixture_json("null");
-	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id, NULL), 0);
-	assert_int_equal(id.len, 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &brought), 0);
+	assert_int_equal(brought.lease_id.len, 0);
 	buf_release(&text);
-	buf_release(&id);
+	result_brought_release(&brought);
 	events_release(&e);
 	command_free(c);
 	result_ctx_free(ctx);
@@ -285,7 +367,7 @@ test_not_sent(void **state)
 	struct buf text = BUF_INIT;
 
 	(void)state;
-	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL, NULL), 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL), 0);
 	fixture_print_events(&e, &text);
 	CHECK_HAS("not sent", text.data, "\"code\":\"NO_RUNNING_WORKER\"");
 	CHECK_HAS("not sent", text.data, "\"attempt\":0,\"invocationId\":null,\"callToken\":null");
@@ -302,6 +384,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_probe_to_the_byte),
 		cmocka_unit_test(test_own_fields),
+		cmocka_unit_test(test_credential),
 		cmocka_unit_test(test_acquired_lease_is_named),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_codes),

@@ -171,8 +171,7 @@ test_large_output(void **state)
 		add_output(&err, row->err);
 		result_of(&json, buf_span(&out), buf_span(&err));
 		a = fixture_answer(c, fixture_json(json.data));
-		CHECK(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL,
-							   NULL) == 0);
+		CHECK(row->name, result_answered(ctx, c, &chosen, &called, &a, &e, NULL) == 0);
 		check_output(row, &e, buf_span(&out), buf_span(&err));
 	}
 	events_release(&e);
@@ -201,9 +200,11 @@ expect_too_large(const char *name, const struct events *e, const char *message, 
 static void
 test_record_too_large(void **state)
 {
-	struct result_ctx *ctx = fixture_ctx((struct result_limits){ 1 << 18, 20000, 1 << 23 });
+	struct result_ctx *ctx = fixture_ctx((struct result_limits){ 1 << 18, 20000, 1 << 23,
+								  NULL, 0 });
 	struct command *c = fixture_command(ACQUIRE);
-	struct buf json = BUF_INIT, text = BUF_INIT, id = BUF_INIT, stray = BUF_INIT;
+	struct result_brought brought = RESULT_BROUGHT_INIT;
+	struct buf json = BUF_INIT, text = BUF_INIT;
 	struct events e = EVENTS_INIT;
 	struct rpc_answer a;
 
@@ -212,12 +213,12 @@ test_record_too_large(void **state)
 	add_output(&json, 20000);
 	buf_adds(&json, "\"}}");
 	a = fixture_answer(c, fixture_json(json.data));
-	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id, NULL), 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &brought), 0);
 	expect_too_large("metadata", &e, " bytes exceeds the limit of 20000.", &text);
 	CHECK_HAS("metadata", text.data, "lease-results new\n");
 	CHECK_HAS("metadata", text.data, "\"lease\":null");
-	assert_string_equal(id.data, "new");
-	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL, NULL), 0);
+	assert_string_equal(brought.lease_id.data, "new");
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL), 0);
 	expect_too_large("no buf", &e, " exceeds", &text);
 	CHECK_HAS("no buf", text.data, "lease-results new\n");
 
@@ -226,15 +227,15 @@ test_record_too_large(void **state)
 	add_output(&json, 20000);
 	buf_adds(&json, "\"}");
 	a = fixture_answer(c, fixture_json(json.data));
-	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id, &stray), 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &brought), 0);
 	buf_reset(&text);
 	fixture_print_events(&e, &text);
 	CHECK_HAS("id", text.data, "lease-results c1\n");
 	CHECK_HAS("id", text.data, "error-code=BAD_RESPONSE\n");
 	CHECK_HAS("id", text.data, "providerLeaseId: expected at most 1024 bytes, got 20000.");
 	CHECK_HAS("id", text.data, "no command can name the lease that the plugin acquired");
-	assert_int_equal(id.len, 0);
-	assert_int_equal(stray.len, 20002);
+	assert_int_equal(brought.lease_id.len, 0);
+	assert_int_equal(brought.stray.len, 20002);
 
 	buf_reset(&json);
 	buf_addch(&json, '"');
@@ -242,13 +243,12 @@ test_record_too_large(void **state)
 	buf_addch(&json, '"');
 	a = (struct rpc_answer){ .end = RPC_ERROR, .method = c->op->rpc };
 	a.message = fixture_json(json.data);
-	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &id, NULL), 0);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, &brought), 0);
 	expect_too_large("message", &e, " exceeds", &text);
 	events_release(&e);
 	buf_release(&json);
 	buf_release(&text);
-	buf_release(&stray);
-	buf_release(&id);
+	result_brought_release(&brought);
 	command_free(c);
 	result_ctx_free(ctx);
 }
@@ -324,14 +324,14 @@ test_out_of_memory(void **state)
 	result_of(&json, buf_span(&text), SPAN_LIT("e"));
 	a = fixture_answer(c, fixture_json(json.data));
 	for (n = 0; ret < 0 && n < 500; n++) {
-		struct result_limits small = { 100, 10000, 1000000 };
+		struct result_limits small = { 100, 10000, 1000000, NULL, 0 };
 		struct result_ctx *ctx;
 
 		fail_at = n;
 		alloc_replace(failing_realloc);
 		ctx = result_ctx_new(fixture_schemas(), "host-a", small, NULL);
 		if (ctx)
-			ret = result_answered(ctx, c, &chosen, &called, &a, &e, NULL, NULL);
+			ret = result_answered(ctx, c, &chosen, &called, &a, &e, NULL);
 		alloc_replace(NULL);
 		result_ctx_free(ctx);
 	}

@@ -15,14 +15,13 @@ make_answers(struct result_ctx *ctx)
 	struct buf text = BUF_INIT;
 	struct rpc_answer a = fixture_answer(probe, fixture_json("{\"ok\":true}"));
 
-	assert_int_equal(result_answered(ctx, probe, &chosen, &called, &a, &answer, NULL, NULL), 0);
+	assert_int_equal(result_answered(ctx, probe, &chosen, &called, &a, &answer, NULL), 0);
 	buf_adds(&text, "{\"exitCode\":0,\"timedOut\":false,\"stderr\":\"\",\"stdout\":\"");
 	for (int i = 0; i < 300 * 1024; i++)
 		buf_addch(&text, 'x');
 	buf_adds(&text, "\"}");
 	a = fixture_answer(execute, fixture_json(text.data));
-	assert_int_equal(result_answered(ctx, execute, &chosen, &called, &a, &large, NULL,
-					 NULL), 0);
+	assert_int_equal(result_answered(ctx, execute, &chosen, &called, &a, &large, NULL), 0);
 	assert_int_equal(large.count, 2);
 	outcome_fail(&o, CODE_EXPIRED, "too late");
 	assert_int_equal(result_failed(ctx, probe, &chosen, &not_called, &o, &failed), 0);

@@ -76,6 +76,10 @@ struct claims_answer {
 	int attempt;
 	struct span answer;		/* the packed events */
 	struct span lease;		/* empty: none */
+	/* What the events only name: it is written in the same step, under a key
+	 * of its own (claims_credential_prefix), until then, wall ms. Empty: none. */
+	struct span credential;
+	int64_t credential_until;
 };
 enum claims_recorded {
 	CLAIMS_ACCEPTED,	/* recorded */
@@ -150,6 +154,10 @@ void claims_reassert(struct claims *c, struct span command_id, const struct clai
  */
 bool claims_orphan(struct claims *c, struct span command_id, struct span token,
 		   struct span lease_json, struct span destroy);
+
+/* Appends what stands before the command id in the key of its credential:
+ * redis_prefix + "credential:". */
+void claims_credential_prefix(const struct redis *redis, struct buf *out);
 
 /* No callback comes for this request any more, and it is not repeated; what was
  * sent may still take effect. Accepts NULL. */

@@ -33,10 +33,11 @@ struct record {
 	 * lease that is lost. */
 	bool says_no;
 	/* What people should read in place of SUCCEEDED, when there is more to
-	 * say: "not ok", "lease lost", "exit 3", "SIGKILL"; else empty. */
+	 * say: "not ok", "lease lost", "exit 3", "SIGKILL", "missing"; else empty. */
 	struct buf verdict;
 	struct span code;	/* of the error, or the dead letter's reason */
 	struct span token;	/* callToken */
+	struct span credential_key;
 	struct buf lease, summary;
 	struct buf why;
 };

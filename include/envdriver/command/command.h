@@ -122,4 +122,8 @@ void command_provider_key(const struct command *c, struct buf *out);
 /* UUID v5 of the command id, 36 characters and a NUL (docs/engine.md section 2). */
 void command_invocation_id(const struct command *c, char ret[37]);
 
+/* P3: called twice only when the command allows it. Commands that a sync runs
+ * count like those of an Execute. */
+bool command_runs_once(const struct command *c);
+
 #endif

@@ -41,11 +41,11 @@ enum { OPERATION_FIELDS_MAX = 8, OPERATION_ID_MAX = 1024 };
 enum field_kind {
 	FIELD_STRING,
 	FIELD_ID,		/* a string of at most OPERATION_ID_MAX bytes */
-	FIELD_PATH,		/* a string that starts with '/' */
+	FIELD_PATH,		/* the path of a URL: starts with '/', no query */
 	FIELD_OBJECT,		/* JSON text, an object */
 	FIELD_LEASE,		/* JSON text, an object with providerLeaseId */
 	FIELD_ENV,		/* JSON text, an object of strings and secret references */
-	FIELD_ARRAY,		/* JSON text, an array */
+	FIELD_SYNC,		/* JSON text, an array of sync operations */
 	FIELD_STRINGS,		/* Avro array of strings, held as JSON text */
 	FIELD_BOOL,
 	FIELD_INT,		/* int or long */
@@ -79,8 +79,10 @@ struct operation {
 	enum topic result;
 	enum operation_limit limit;
 	bool send_issue_null;	/* issueId goes out as null when there is none */
-	bool supported;		/* false: FAILED OPERATION_NOT_SUPPORTED */
 	bool once;		/* P3: called twice only when the command allows it */
+	/* Its answer brings a lease (P4), and this ends one that nobody owns;
+	 * NULL: it brings none. */
+	const char *end_rpc;
 	bool lease_key;		/* its lease orders it by default (docs/decisions.md D7) */
 	struct operation_field fields[OPERATION_FIELDS_MAX + 1];	/* ends with a NULL name */
 };

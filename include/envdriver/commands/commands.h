@@ -16,6 +16,7 @@ int dev_main(struct cli *cli);
 
 extern const struct cli_command publish_command;
 extern const struct cli_command exec_command;
+extern const struct cli_command credential_command;
 extern const struct cli_command watch_command;
 extern const struct cli_command replay_command;
 extern const struct cli_command audit_command;

@@ -57,7 +57,25 @@ struct result_limits {
 	size_t inline_bytes;	/* execution.inline.limit, each of stdout and stderr */
 	size_t record_bytes;	/* what a topic takes: 1 MiB less head room */
 	size_t set_bytes;	/* log records that are committed together: 8 MiB */
+	/* Before the command id in the key of a credential; must outlive the
+	 * context. NULL: nobody keeps them, so none is named. */
+	const char *credential_prefix;
+	int64_t credential_ms;	/* credential.max.age */
 };
+
+/* What an answer brought besides its events. To be emptied with
+ * result_brought_release. */
+struct result_brought {
+	struct buf lease_id;	/* of the lease that it made, for the claim and the orphan list */
+	/* Instead, as JSON of any kind and length, an id that no command can
+	 * name: that lease is to be ended. */
+	struct buf stray;
+	/* JSON: what is to stand under the event's credentialKey, until then. */
+	struct buf credential;
+	int64_t credential_until;	/* wall ms */
+};
+#define RESULT_BROUGHT_INIT { BUF_INIT, BUF_INIT, BUF_WIPES, 0 }
+void result_brought_release(struct result_brought *b);
 
 struct result_ctx *result_ctx_new(const struct schemas *schemas, const char *instance_id,
 				  struct result_limits limits, struct err *reterr);
@@ -67,17 +85,14 @@ void result_ctx_free(struct result_ctx *ctx);
  * Turns a plugin's reply into events: FINAL log records when the output is
  * large, then the result. `ret` is emptied first; records beyond set_bytes are
  * sets before it, and the result is its last event. There is always exactly one
- * result: one that would be too large becomes RESULT_TOO_LARGE. `ret_lease_id`
- * (may be NULL) gets the id of the lease that an AcquireLease brought, for the
- * claim and the orphan list. `ret_stray` (may be NULL) gets instead, as JSON of
- * any kind and length, an id that no command can name: that lease is to be
- * destroyed. Negative only when out of memory.
+ * result: one that would be too large becomes RESULT_TOO_LARGE. `ret_brought`
+ * (may be NULL) is emptied first. Negative only when out of memory.
  */
 int result_answered(struct result_ctx *ctx, const struct command *c, const struct chosen *chosen,
 		    const struct trace *t, const struct rpc_answer *reply, struct events *ret,
-		    struct buf *ret_lease_id, struct buf *ret_stray);
-/* The JSON of the lease's id in the reply to an AcquireLease, of whatever kind
- * it is; ptr NULL: there is none. Borrowed from the reply. */
+		    struct result_brought *ret_brought);
+/* The JSON of the lease's id in the reply to a call that makes one, of whatever
+ * kind it is; ptr NULL: there is none. Borrowed from the reply. */
 struct span result_lease_made(const struct rpc_answer *reply);
 
 /* An end without a reply: resolution failed, expired, interrupted, too large. A

@@ -85,6 +85,8 @@ enum {
  * takes for false (null, "", 0) beside or without a result is
  * RPC_BAD_RESPONSE; one that is not an object has no code, message and data. */
 void rpc_read_answer(const struct rpc_message *m, const char *method, struct rpc_answer *ret);
+/* An error that says that there is no such method. */
+bool rpc_is_not_implemented(const struct rpc_answer *answer);
 
 /* What JavaScript takes for true. */
 bool rpc_truthy(struct jtext value);
