@@ -27,6 +27,7 @@ enum {
 	ROUNDS_HERE = 3,
 	ROUND_NS = 5000000,
 	FILE_TEXT = 4096,
+	KEEPER_FDS = STDERR_FILENO + 1,	/* it has two above the standard ones */
 	LOOK_MS = 500,		/* how often the keeper counts */
 	LIMITS_MAX = 1024,	/* marks with a limit */
 };
@@ -55,10 +56,11 @@ static struct {
 	uint64_t self;		/* the upper bits of our marks, 0: no marks */
 	uint64_t serial;
 	int keeper;		/* what is written here it reads, -1: there is none */
+	int told;		/* and what it wrote */
 	pid_t *expected;
 	size_t n, cap;
 	bool incomplete;	/* `expected` is: nothing is reaped */
-} family = { .keeper = -1 };
+} family = { .keeper = -1, .told = -1 };
 
 /* --- who bears a mark --- */
 
@@ -182,7 +184,7 @@ set_limit(struct limits *l, uint64_t mark, uint64_t processes_max)
 }
 
 static void
-end_too_many(struct limits *l, uint64_t self)
+end_too_many(struct limits *l, int tell, uint64_t self)
 {
 	DIR *proc = l->n ? opendir("/proc") : NULL;
 	const struct dirent *d;
@@ -199,9 +201,12 @@ end_too_many(struct limits *l, uint64_t self)
 	}
 	if (proc)
 		closedir(proc);
-	for (size_t i = 0; i < l->n; i++)
-		if (l->at[i].found > l->at[i].processes_max)
-			kill_all(self, l->at[i].mark & serial_mask, ROUNDS_MAX);
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->at[i].found <= l->at[i].processes_max)
+			continue;
+		kill_all(self, l->at[i].mark & serial_mask, ROUNDS_MAX);
+		(void)!write(tell, &l->at[i], sizeof(l->at[i]));
+	}
 }
 
 /* --- the keeper --- */
@@ -216,7 +221,7 @@ take_order(struct limits *l, const struct order *order, uint64_t self)
 
 /* Until its last descriptor is closed: the process is gone. */
 static void
-keep_watch(int from, uint64_t self)
+keep_watch(int from, int tell, uint64_t self)
 {
 	struct limits *l = &family.limits;
 	struct pollfd fd = { from, POLLIN, 0 };
@@ -235,13 +240,13 @@ keep_watch(int from, uint64_t self)
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if (now.tv_sec * 1000 + now.tv_nsec / 1000000 - looked < LOOK_MS)
 			continue;
-		end_too_many(l, self);
+		end_too_many(l, tell, self);
 		looked = now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	}
 }
 
 static void __attribute__((noreturn))
-keep(int from, uint64_t self)
+keep(int from, int tell, uint64_t self)
 {
 	static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
 				       SIGCHLD };
@@ -251,18 +256,21 @@ keep(int from, uint64_t self)
 		signal(ignored[i], SIG_IGN);
 	setsid();
 	prctl(PR_SET_NAME, "envdriver-keep", 0, 0, 0);
-	from = dup2(from, STDERR_FILENO + 1);
+	from = fcntl(from, F_DUPFD, KEEPER_FDS + 2);
+	tell = fcntl(tell, F_DUPFD, KEEPER_FDS + 2);
+	from = dup2(from, KEEPER_FDS);
+	tell = dup2(tell, KEEPER_FDS + 1);
 	null = open("/dev/null", O_RDWR);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		if (null < 0 || dup2(null, fd) < 0)
 			close(fd);
-	syscall(SYS_close_range, STDERR_FILENO + 2, ~0u, 0u);
+	syscall(SYS_close_range, KEEPER_FDS + 2, ~0u, 0u);
 	(void)!chdir("/");
 	if (family.at_start && fork() == 0) {
 		family.at_start();
 		_exit(0);
 	}
-	keep_watch(from, self);
+	keep_watch(from, tell, self);
 	kill_all(self, /* serial= */ 0, ROUNDS_MAX);
 	if (family.at_end)
 		family.at_end();
@@ -273,28 +281,31 @@ keep(int from, uint64_t self)
 static bool
 start_keeper(uint64_t self)
 {
-	int fds[2];
-	pid_t pid;
+	int to[2] = { -1, -1 }, back[2] = { -1, -1 };
+	pid_t pid = -1;
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return false;
-	pid = fork();
+	if (pipe2(to, O_CLOEXEC) == 0 && pipe2(back, O_CLOEXEC | O_NONBLOCK) == 0 &&
+	    fcntl(to[1], F_SETFL, O_NONBLOCK) == 0)
+		pid = fork();
 	if (pid == 0) {
 		pid = fork();
 		if (pid == 0) {
-			close(fds[1]);
-			keep(fds[0], self);
+			close(to[1]);
+			keep(to[0], back[1], self);
 		}
 		_exit(pid < 0);
 	}
-	close(fds[0]);
-	if (pid < 0 || fcntl(fds[1], F_SETFL, O_NONBLOCK) < 0) {
-		close(fds[1]);
+	close(to[0]);
+	close(back[1]);
+	if (pid < 0) {
+		close(to[1]);
+		close(back[0]);
 		return false;
 	}
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	family.keeper = fds[1];
+	family.keeper = to[1];
+	family.told = back[0];
 	return true;
 }
 
@@ -331,18 +342,32 @@ family_start(void (*at_start)(void), void (*at_end)(void))
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
+static void
+hear_keeper(void)
+{
+	struct limit one;
+
+	while (family.told >= 0 && read(family.told, &one, sizeof(one)) == (ssize_t)sizeof(one))
+		log_error("a plugin had %llu processes, more than the %llu that it may have "
+			  "(plugin.limit.processes): all of them were ended",
+			  (unsigned long long)one.found, (unsigned long long)one.processes_max);
+}
+
 /* Its parent is then the subreaper, us, which reaps it. */
 void
 family_tick(void)
 {
 	struct pollfd fd = { family.keeper, POLLOUT, 0 };
 
+	hear_keeper();
 	if (!family.self || (family.keeper >= 0 &&
 			     (poll(&fd, 1, 0) <= 0 || !(fd.revents & (POLLERR | POLLHUP)))))
 		return;
-	if (family.keeper >= 0)
+	if (family.keeper >= 0) {
 		close(family.keeper);
-	family.keeper = -1;
+		close(family.told);
+	}
+	family.keeper = family.told = -1;
 	if (start_keeper(family.self))
 		log_warn("somebody ended the process that ends what plugins leave behind; there "
 			 "is a new one");

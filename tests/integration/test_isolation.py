@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+from harness import commands, without_call
 from harness.case import limit
 from harness.hostile import Hostile
 from harness.process import wait_until
@@ -16,7 +17,7 @@ KEY = "hostile.envdriver"
 
 def reached(t, plugin, *tries, **top):
     """{the words of a try: what came of it}"""
-    config = {"reach": [list(one) for one in tries]}
+    config = {"reach": [[str(word) for word in one] for one in tries]}
     [event] = t.topics.wait(t.topics.publish(plugin.command(config=config, **top)))
     assert event.status == "SUCCEEDED", event.plain
     found = json.loads(event.value["summary"])
@@ -108,3 +109,158 @@ def test_a_plugin_has_what_it_needs(t):
     worker.kill()
     wait_until(lambda: not os.listdir(t.dir / "tmp"), 10, "the keeper removes what is left")
     t.verify()
+
+
+# What Node plugins do, one after another; each says its name when it worked.
+NODE = """
+const { Worker } = require('worker_threads'), net = require('net'), fs = require('fs');
+const dns = require('dns').promises, { execFile, fork } = require('child_process');
+const os = require('os'), http = require('http'), done = [];
+const says = (name) => done.push(name);
+const promise = (start) => new Promise((yes, no) => start(yes, no));
+// The fixture gives its commands no variables: those of the plugin itself.
+const own = fs.readFileSync(`/proc/${process.ppid}/environ`, 'utf8').split('\\0');
+process.env.TMPDIR = own.find((v) => v.startsWith('TMPDIR=')).slice(7);
+(async () => {
+  await dns.lookup('localhost'); says('dns');
+  const server = http.createServer((q, a) => a.end('hello'));
+  await promise((yes) => server.listen(0, '127.0.0.1', yes)); says('listen');
+  const url = `http://127.0.0.1:${server.address().port}/`;
+  if (await (await fetch(url)).text() === 'hello') says('fetch');
+  server.closeAllConnections(); server.close();
+  await promise((yes, no) => execFile('git', ['--version'], (e) => e ? no(e) : yes()));
+  says('child');
+  const file = `${os.tmpdir()}/child.js`;
+  fs.writeFileSync(file, "process.on('message', (m) => { process.send(m); process.exit(); })");
+  const child = fork(file);
+  child.send({ a: 1 });
+  await promise((yes) => child.on('message', yes)); says('fork');
+  await promise((yes, no) => new Worker('require("worker_threads")', { eval: true })
+    .on('exit', yes).on('error', no)); says('thread');
+  fs.mkdtempSync(`${os.tmpdir()}/x`); says('tmp');
+  os.networkInterfaces(); os.cpus(); os.userInfo(); says('os');
+  await WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])); says('wasm');
+  require('tls').createSecureContext(); says('tls');
+  console.log(done.join(' '));
+})().catch((e) => { console.log(done.join(' '), e); process.exit(1); });
+"""
+
+
+@limit(120)
+def test_a_node_plugin_runs_unchanged(t):
+    """The plugin on the SDK, and in it what such plugins do."""
+    t.install(t.fixture())
+    worker = t.worker()
+    fields = {"command": "node", "args": ["-e", NODE], "timeoutMs": 60000}
+    fields["lease"] = {"providerLeaseId": "lease-1"}
+    [probe, event] = t.topics.wait(
+        t.topics.publish(commands.command("Probe"), commands.command("Execute", fields))
+    )
+    assert probe.status == "SUCCEEDED", probe.plain
+    said = event.value["stdout"] + event.value["stderr"]
+    assert said.split() == "dns listen fetch child fork thread tmp os wasm tls".split(), said
+    assert "seccomp" in worker.get("/status").body
+    t.verify()
+
+
+@limit(120)
+def test_keys_for_one_plugin(t):
+    """They are for the package whose own manifest has that id, and for no other."""
+    one, two = Hostile(t), Hostile(t, "hostile.second")
+    given = t.dir / "given"
+    given.mkdir()
+    (given / "file").write_text("text")
+    redis = t.redis.url.removeprefix("unix://")
+    config = {"plugin.write": "", f"plugin.read.{KEY}": str(given), f"plugin.unix.{KEY}": "true"}
+    worker = t.worker(config={**config, "plugin.connect": "1", f"plugin.read.{two.id}": str(given)})
+    tries = [["read", str(given / "file")], ["write", str(given / "file")], ["unix", redis]]
+    tries += [["tcp", worker.port]]
+    got = list(reached(t, one, *tries).values())
+    assert got[:2] == ["reached 4", "EACCES"] and got[2] in ("reached", "ENOENT"), got
+    assert got[3] == "EACCES", got
+    assert list(reached(t, two, *tries).values()) == ["EACCES"] * 4
+    worker.terminate()
+    worker.config |= {f"plugin.connect.{KEY}": str(worker.port), "plugin.connect": ""}
+    worker.config |= {f"plugin.isolation.{KEY}": "none"}
+    worker.start().wait_ready()
+    t.wait_plugins(worker)
+    assert reached(t, one, ["read", worker.config_path]) != {f"read {worker.config_path}": "EACCES"}
+    worker.terminate()
+    del worker.config[f"plugin.isolation.{KEY}"]
+    worker.config[f"plugin.network.{KEY}"] = "none"
+    worker.start().wait_ready()
+    t.wait_plugins(worker)
+    assert list(reached(t, one, *tries[2:]).values())[1] == "EACCES"
+    assert list(reached(t, two, *tries[3:]).values()) == ["reached"]
+    t.verify()
+
+
+@limit(120)
+def test_a_kernel_that_has_less(t):
+    """auto does with what there is and says so, strict does not start a plugin."""
+    plugin = Hostile(t)
+    config = {"plugin.isolation": "strict"}
+    old = without_call.before(without_call.LANDLOCK)
+    worker = t.worker(config=config, before=old, ready=False)
+    reason = "plugin.isolation is strict, and this system has no Landlock: Function not implemented"
+    wait_until(lambda: reason in worker.stderr(), 30, worker.stderr)
+    missing = "plugin.isolation: a layer is missing on this host (Landlock: Function not implemented)"
+    assert missing in worker.stderr()
+    key = f"envdriver:worker:{plugin.id}:w1"
+    wait_until(lambda: reason in (t.redis.client.hget(key, "reason") or ""), 10, "the reason")
+    worker.terminate()
+    worker.config["plugin.isolation"] = "auto"
+    worker.start().wait_ready()
+    t.wait_plugins(worker)
+    assert json.loads(worker.get("/status").body)["plugins"][0]["isolation"] == ["limits", "seccomp"]
+    assert reached(t, plugin, ["namespace"], ["read", worker.config_path])["namespace"] == "EPERM"
+    worker.terminate()
+    worker.before = without_call.before(without_call.SECCOMP)
+    worker.start().wait_ready()
+    t.wait_plugins(worker)
+    got = json.loads(worker.get("/status").body)["plugins"][0]["isolation"]
+    assert got[0] == "limits" and len(got) == 2 and got[1].startswith("landlock:"), got
+    t.verify()
+
+
+@limit(120)
+def test_strays_and_swarms(t):
+    """Whatever a plugin does to its keeper and however many it becomes."""
+    plugin = Hostile(t)
+    worker = t.worker(config={f"plugin.isolation.{KEY}": "none"})
+    got = reached(t, plugin, ["kill_keeper"])
+    assert got["kill_keeper"].startswith("reached ["), got
+    wait_until(lambda: "there is a new one" in worker.stderr(), 10, worker.stderr)
+    hidden = t.dir / "hidden"
+    t.topics.wait(t.topics.publish(plugin.command(config={"hide": str(hidden)})))
+    pid = int(wait_until(lambda: hidden.exists() and hidden.read_text(), 5, "it hides"))
+    worker.kill()
+    wait_until(lambda: not alive(pid), 10, "the new keeper ends what the worker left")
+    del worker.config[f"plugin.isolation.{KEY}"]
+    worker.start().wait_ready(40)
+    t.wait_plugins(worker)
+    before = pid_of(t, plugin)
+    [event] = t.topics.wait(t.topics.publish(plugin.command(config={"reach": [["fork_bomb"]]})))
+    assert event.error["code"] == "WORKER_UNAVAILABLE", event.plain
+    wait_until(lambda: pid_of(t, plugin) != before, 20, "it is started again")
+    wait_until(lambda: "processes, more than the 512" in worker.stderr(), 5, worker.stderr)
+    wait_until(lambda: sum(1 for _ in plugin_processes()) < 20, 10, "no process of it is left")
+    t.verify()
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def plugin_processes():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"hostile.py" in line and alive(pid):
+            yield int(pid)
