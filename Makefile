@@ -37,8 +37,8 @@ override CPPFLAGS += -Iinclude -iquote src -DENVDRIVER_VERSION='"$(VERSION)"' \
 libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 
 # The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
-folders := base avro redis registry secret isolation rpc plugin claim kafka command result engine cli client \
-	audit worker commands
+folders := base avro redis registry secret isolation rpc package plugin claim kafka command result \
+	engine cli client audit worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
 	config_value crash digest err excerpt family findings jtext jtext_text log log_once \
 	log_writer metrics nearest redis_url semver service_link units utf8
@@ -51,10 +51,11 @@ secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source
 isolation := jail landlock public_files seccomp scratch user_tasks
 rpc := channel deadline frame handshake message_mask message_reader parse_job rpc spawn \
 	stderr_pipe stderr_tail
-plugin := config_push death execlog host host_params host_reply host_scope host_state host_stream \
-	limiter managed package package_files plugin_call plugin_process plugin_record scope store \
-	supervisor supervisor_table supervisor_view worker worker_env worker_record worker_report \
-	worker_secrets bundled jail_paths plugin_jail isolation_check
+package := package package_digest package_files pin_check
+plugin := bundled config_push death execlog host host_params host_reply host_scope host_state \
+	host_stream isolation_check jail_paths limiter managed plugin_call plugin_jail plugin_process \
+	plugin_record runs scope store supervisor supervisor_table supervisor_view worker worker_env \
+	worker_record worker_report worker_secrets
 claim := claim claims claims_keys claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \
@@ -74,8 +75,8 @@ client := catalog cli_schemas exec_output exec_stop kafka lease_facts manifest m
 	record_filter record_list send topics_plan wait
 audit := audit audit_read entries finding id_store ledger outputs report scan
 worker := dev_servers http_peers http_server instance_lock service
-commands := audit config credential dev drivers exec exec_follow exec_show plugin publish \
-	publish_ops replay topics watch worker
+commands := audit config credential dev drivers exec exec_follow exec_show plugin plugin_add \
+	plugin_store publish publish_ops replay topics watch worker
 schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand ExecutionLog \
 	ExecutionResult LeaseResult PluginEvent ProbeResult SetupResult WorkspaceResult
 plugins/local := command config exec job job_io jobs keeper lease lease_calls main probe rpc spawn \

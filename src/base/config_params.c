@@ -199,6 +199,8 @@ const struct config_param config_params[] = {
 	       "Time limit of a plugin worker's start, and of the waits for it"),
 	NUMBER(DURATION, "plugin.start.wait", "2s", 0, MIN,
 	       "Longest wait of a command while its plugin's worker is down and not starting"),
+	NUMBER(DURATION, "plugin.drain.timeout", "1h", 0, 7 * DAY,
+	       "How long a worker that another one has replaced may take for its last calls"),
 	{.name = "plugin.restart",
 	 .type = CONFIG_BOOL,
 	 .def = "true",

@@ -20,7 +20,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/cli/cli.h"
-#include "envdriver/plugin/package.h"
+#include "envdriver/package/package.h"
 
 enum { FILE_MAX = 4 * 1024 * 1024, NODE_MS = 20000,  };
 

@@ -22,6 +22,8 @@ static enum resolution
 look_for_start(struct supervisor *s, const char *id, bool may_start)
 {
 	if (!supervisor_coming(s, id)) {
+		if (may_start && supervisor_left(s, id))
+			return RESOLUTION_DOWN;
 		if (!may_start || !supervisor_startable(s, id))
 			return RESOLUTION_FAILED;
 		supervisor_start(s, id);
@@ -46,8 +48,11 @@ by_key(const struct registry *registry, struct supervisor *supervisor, const str
 	const struct registry_driver *d;
 	enum resolution way;
 
-	if (!p || !p->ready)
-		return fail_key(c, CODE_DRIVER_NOT_READY, "is not ready.", ret_failure);
+	if (!p || !p->ready) {
+		(void)fail_key(c, CODE_DRIVER_NOT_READY, "is not ready.", ret_failure);
+		return p && may_start && supervisor_left(supervisor, p->id) ? RESOLUTION_DOWN :
+									      RESOLUTION_FAILED;
+	}
 	d = registry_driver(p, c->driver_key);
 	if (!d) {
 		outcome_fail(ret_failure, CODE_DRIVER_NOT_DECLARED,
@@ -66,10 +71,8 @@ by_key(const struct registry *registry, struct supervisor *supervisor, const str
 }
 
 static bool
-offers(const struct registry_plugin *p, struct span provider, const struct registry_driver **ret)
+declares(const struct registry_plugin *p, struct span provider, const struct registry_driver **ret)
 {
-	if (!p->ready)
-		return false;
 	for (size_t i = 0; i < p->n_drivers; i++) {
 		*ret = &p->drivers[i];
 		if ((*ret)->sandbox_provider && span_is(provider, (*ret)->driver_key))
@@ -89,15 +92,20 @@ by_provider(const struct registry *registry, struct supervisor *supervisor,
 	const char *down = NULL;
 
 	for (size_t i = 0; (p = registry_at(registry, i)); i++) {
-		if (offers(p, c->driver_key, &d) && running(supervisor, p->id)) {
+		if (p->ready && declares(p, c->driver_key, &d) && running(supervisor, p->id)) {
 			*ret = (struct resolved){ p->id, p->key, d->config_schema, d };
 			return RESOLUTION_FOUND;
 		}
 	}
 	/* None runs: all that could are started at once. */
 	for (size_t i = 0; (p = registry_at(registry, i)); i++) {
-		if (!offers(p, c->driver_key, &d))
+		if (!declares(p, c->driver_key, &d))
 			continue;
+		if (!p->ready) {
+			if (may_start && supervisor_left(supervisor, p->id))
+				way = way == RESOLUTION_FAILED ? RESOLUTION_DOWN : way;
+			continue;
+		}
 		one = look_for_start(supervisor, p->id, may_start);
 		if (way == RESOLUTION_FAILED || one == RESOLUTION_STARTING)
 			way = one;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "envdriver/plugin/package.h"
+#include "envdriver/package/package.h"
 
 enum { LINE_MAX_READ = 512, LINKS_MAX = 4 };
 

@@ -6,12 +6,12 @@
 
 #include "envdriver/base/backoff.h"
 #include "envdriver/base/clock.h"
-#include "envdriver/base/err.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/registry/registry.h"
 #include "plugin_calls.h"
 #include "plugin_process.h"
 #include "plugin_record.h"
+#include "runs.h"
 #include "worker_record.h"
 #include "worker_report.h"
 
@@ -24,32 +24,20 @@ struct managed {
 	struct plugin_record record;
 	struct worker_report report;
 
-	struct plugin_process *process;	/* NULL: none */
-	uint64_t next_id;	/* of requests, over all processes */
-	bool spawn_after;	/* once the dead one's calls have ended, the next is started */
+	struct runs runs;
+	unsigned begun, running;	/* the record's program at the last start; that called */
 	bool again;		/* this start follows a crash */
-	int64_t started_at, last_crash_at, next_restart_at;	/* wall ms */
+	int64_t last_crash_at, next_restart_at;	/* wall ms */
 	uv_timer_t timer;	/* back-off */
 
-	struct plugin_calls *calls;
-	size_t slots;
-	bool slot_refused;
+	struct plugin_calls *held;	/* for a hand-shake; its slots are those of all calls */
 	bool changed;		/* not taken yet */
 };
-
-static void spawn(struct managed *m);
 
 static struct worker *
 worker_of(const struct managed *m)
 {
-	return plugin_process_worker(m->process);
-}
-
-/* The process is dead, its calls are being ended. */
-static bool
-dying(const struct managed *m)
-{
-	return m->process && plugin_process_dead(m->process);
+	return plugin_process_worker(m->runs.current);
 }
 
 /* One that was never started is as a stopped one for those who look. */
@@ -59,7 +47,7 @@ shown_status(const struct managed *m)
 	return m->row.status ? m->row.status : WORKER_STOPPED;
 }
 
-/* The record in Redis, and changes */
+/* What is shown */
 
 void
 managed_publish(struct managed *m)
@@ -76,11 +64,11 @@ managed_publish(struct managed *m)
 
 	if (m->row.status == WORKER_NONE && !managed_refused(m))
 		return;
-	if (m->process && !dying(m)) {
+	if (m->runs.current) {
 		r.pid = worker_pid(worker_of(m));
-		r.started_at = m->started_at;
+		r.started_at = plugin_process_started_at(m->runs.current);
 		r.methods = worker_methods(worker_of(m)).raw;
-		r.isolation = plugin_process_isolation(m->process);
+		r.isolation = plugin_process_isolation(m->runs.current);
 	}
 	if (m->row.status == WORKER_BACKOFF)
 		r.next_restart_at = m->next_restart_at;
@@ -110,7 +98,7 @@ status_changed(struct managed *m)
 	managed_publish(m);
 	managed_view(m, &view);
 	if (!holds_calls(m) && m->row.status != WORKER_RUNNING)
-		plugin_calls_refuse_held(m->calls, &view);
+		plugin_calls_refuse_held(m->held, &view);
 	announce(m);
 }
 
@@ -133,11 +121,22 @@ wait_for_restart(struct managed *m)
 	uv_timer_start(&m->timer, on_backoff_over, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
+/* Who has a slot is about to call, unless all is to end. */
 static void
-step_if_idle(struct managed *m)
+on_managed_idle(void *arg)
 {
-	if (plugin_calls_count(m->calls) == 0)
+	struct managed *m = arg;
+
+	if (runs_idle(&m->runs) && (m->shared->stopping || plugin_calls_slots(m->held) == 0))
 		apply_event(m, SUPERVISOR_IDLE);
+}
+
+static void
+start_run(struct managed *m, void begin(struct runs *r))
+{
+	uv_timer_stop(&m->timer);
+	m->begun = m->record.program;
+	begin(&m->runs);
 }
 
 static void
@@ -147,26 +146,31 @@ act(struct managed *m, enum supervisor_action action)
 	case SUPERVISOR_NOTHING:
 		break;
 	case SUPERVISOR_SPAWN:
-		uv_timer_stop(&m->timer);
-		m->spawn_after = dying(m);
-		if (!m->spawn_after)
-			spawn(m);
+		start_run(m, runs_begin);
+		break;
+	case SUPERVISOR_RENEW:
+		start_run(m, runs_begin_next);
 		break;
 	case SUPERVISOR_WAIT:
 		wait_for_restart(m);
 		break;
+	case SUPERVISOR_PROMOTE:
+		runs_promote(&m->runs);
+		break;
+	case SUPERVISOR_ADOPT:
+		runs_adopt(&m->runs);
+		break;
 	case SUPERVISOR_DRAIN:
-		step_if_idle(m);
+		uv_timer_stop(&m->timer);
+		runs_drop_next(&m->runs);
+		on_managed_idle(m);
 		break;
 	case SUPERVISOR_LADDER:
-		m->spawn_after = false;
-		worker_stop(worker_of(m));
+		runs_stop(&m->runs);
 		break;
 	case SUPERVISOR_REST:
 	case SUPERVISOR_GIVE_UP:
 		uv_timer_stop(&m->timer);
-		/* One that was asked for and has not begun. */
-		m->spawn_after = false;
 		break;
 	default:
 		assert(!"an event that cannot be in this state");
@@ -177,14 +181,15 @@ static void
 apply_event(struct managed *m, enum supervisor_event event)
 {
 	enum worker_status before = m->row.status;
+	enum supervisor_action action = supervisor_table_step(&m->row, &m->shared->rules, event,
+							      clock_mono_ms(), backoff_dice());
 
-	act(m, supervisor_table_step(&m->row, &m->shared->rules, event, clock_mono_ms(),
-				     backoff_dice()));
-	if (m->row.status != before)
+	act(m, action);
+	if (m->row.status != before || action == SUPERVISOR_PROMOTE)
 		status_changed(m);
 }
 
-/* The process */
+/* Processes */
 
 static void
 on_managed_up(void *arg)
@@ -194,32 +199,52 @@ on_managed_up(void *arg)
 	if (m->row.status != WORKER_STARTING)
 		return;
 	/* Before any call: the plugin reads its companies' configs first. */
-	plugin_process_push(m->process, m->record.plugin.config);
+	plugin_process_push(m->runs.current, m->record.plugin.config);
 	worker_report_up(&m->report, worker_pid(worker_of(m)), m->again,
-			 plugin_process_isolation(m->process));
+			 plugin_process_isolation(m->runs.current));
 	m->again = false;
+	m->running = m->begun;
 	apply_event(m, SUPERVISOR_UP);
-	plugin_calls_send_held(m->calls, worker_of(m));
-	step_if_idle(m);
+	plugin_calls_send_held(m->held, plugin_process_calls(m->runs.current), worker_of(m));
 }
 
 static void
-on_managed_dead(void *arg, const struct worker_end *end)
+on_next_up(void *arg)
 {
 	struct managed *m = arg;
-	int pid = worker_pid(worker_of(m));
+
+	m->running = m->begun;
+	apply_event(m, SUPERVISOR_NEXT_UP);
+}
+
+static void
+on_managed_down(void *arg, int pid, const struct worker_end *end, const char *why)
+{
+	struct managed *m = arg;
 
 	if (m->row.status == WORKER_STOPPING) {
 		apply_event(m, SUPERVISOR_DIED);
-		worker_report_stopped(&m->report, pid, end);
+		if (end)
+			worker_report_stopped(&m->report, pid, end);
 		return;
 	}
-	metrics_add(METRIC_PLUGIN_CRASHES, 1);
+	metrics_add(METRIC_PLUGIN_CRASHES, end ? 1 : 0);
 	m->last_crash_at = clock_wall_ms();
 	m->again = true;
-	worker_report_failed(&m->report, end, /* why= */ NULL);
-	apply_event(m, end->answered ? SUPERVISOR_FAILED : SUPERVISOR_DIED);
+	worker_report_failed(&m->report, end, why);
+	apply_event(m, !end || end->answered ? SUPERVISOR_FAILED : SUPERVISOR_DIED);
 	worker_report_crashed(&m->report, pid, end, m->next_restart_at);
+}
+
+static void
+on_next_down(void *arg, int pid, const struct worker_end *end, const char *why)
+{
+	struct managed *m = arg;
+
+	apply_event(m, SUPERVISOR_NEXT_FAILED);
+	worker_report_not_renewed(&m->report, pid, end, why,
+				  m->row.renewal == RENEWAL_WAITING ? m->next_restart_at : 0);
+	managed_publish(m);
 }
 
 static void
@@ -227,41 +252,7 @@ on_managed_over(void *arg)
 {
 	struct managed *m = arg;
 
-	plugin_process_free(m->process);
-	m->process = NULL;
 	m->shared->wake(m->shared->arg);
-	if (m->spawn_after) {
-		m->spawn_after = false;
-		spawn(m);
-		managed_publish(m);
-	} else if (m->row.status == WORKER_STOPPING) {
-		/* Its successor was called off before it came to be. */
-		apply_event(m, SUPERVISOR_DIED);
-	}
-}
-
-static void
-spawn(struct managed *m)
-{
-	const struct plugin_process_events ev = {
-		on_managed_up, on_managed_dead, on_managed_over, m,
-	};
-	struct err err = { 0 };
-
-	m->process = plugin_process_new(&m->shared->process, &m->record, &m->report, &m->next_id,
-					&ev, &err);
-	if (!m->process) {
-		m->last_crash_at = clock_wall_ms();
-		m->again = true;
-		worker_report_failed(&m->report, /* end= */ NULL, err.text);
-		apply_event(m, SUPERVISOR_FAILED);
-		worker_report_crashed(&m->report, /* pid= */ 0, /* end= */ NULL,
-				      m->next_restart_at);
-		return;
-	}
-	m->started_at = clock_wall_ms();
-	metrics_add(METRIC_PLUGIN_STARTS, 1);
-	worker_report_starting(&m->report, worker_pid(worker_of(m)));
 }
 
 /* The registry */
@@ -275,16 +266,26 @@ check_package(struct managed *m)
 	managed_publish(m);
 }
 
+/* One that runs goes on when what is to follow it cannot be run. */
+static bool
+can_run(const struct managed *m)
+{
+	return m->record.runnable || m->row.status == WORKER_RUNNING;
+}
+
 static void
 want(struct managed *m)
 {
-	bool wanted = m->record.ready && m->record.runnable && !m->shared->stopping;
+	bool wanted = m->record.ready && can_run(m) && !m->shared->stopping;
 
 	if (wanted == m->row.wanted)
 		return;
 	if (wanted)
 		apply_event(m, SUPERVISOR_CHANGED);
 	apply_event(m, wanted ? SUPERVISOR_WANTED : SUPERVISOR_UNWANTED);
+	/* It was stopping, and runs on; meanwhile it may have become another one. */
+	if (m->row.status == WORKER_RUNNING && m->running != m->record.program)
+		apply_event(m, SUPERVISOR_CHANGED);
 }
 
 void
@@ -294,18 +295,14 @@ managed_update(struct managed *m, const struct registry_plugin *p)
 	struct buf configs = BUF_INIT;
 	unsigned changes = plugin_record_update(&m->record, p, &configs);
 
-	if (changes & PLUGIN_RECORD_CONFIG && m->row.status == WORKER_RUNNING && configs.len &&
-	    !configs.failed)
-		plugin_process_push(m->process,
-				    (struct jtext){ JTEXT_OBJECT, buf_span(&configs) });
+	runs_refresh(&m->runs, m->row.status == WORKER_RUNNING,
+		     configs.failed ? SPAN_NULL : buf_span(&configs));
 	buf_release(&configs);
-	if (m->record.ready) {
-		if (!was_ready || changes & PLUGIN_RECORD_PROGRAM || !m->record.runnable)
-			check_package(m);
-		if (changes & PLUGIN_RECORD_PROGRAM && m->row.wanted && m->record.runnable)
-			apply_event(m, SUPERVISOR_CHANGED);
-		step_if_idle(m);
-	}
+	if (m->record.ready &&
+	    (!was_ready || changes & PLUGIN_RECORD_PROGRAM || !m->record.runnable))
+		check_package(m);
+	if (changes & PLUGIN_RECORD_PROGRAM && m->row.wanted && can_run(m))
+		apply_event(m, SUPERVISOR_CHANGED);
 	want(m);
 }
 
@@ -322,21 +319,15 @@ managed_startable(struct managed *m)
 
 /* Calls and slots */
 
-static void
-on_calls_idle(void *arg)
-{
-	apply_event(arg, SUPERVISOR_IDLE);
-}
-
 void
 managed_call(struct managed *m, struct plugin_call *c, struct span params)
 {
 	struct supervisor_view view;
 
-	if (m->row.status == WORKER_RUNNING) {
-		plugin_call_send(c, m->calls, worker_of(m), params);
+	if (m->row.status == WORKER_RUNNING || (m->row.draining && m->runs.current)) {
+		plugin_call_send(c, plugin_process_calls(m->runs.current), worker_of(m), params);
 	} else if (holds_calls(m)) {
-		plugin_call_hold(c, m->calls, params);
+		plugin_call_hold(c, m->held, params);
 	} else {
 		managed_view(m, &view);
 		plugin_call_refuse(c, &view);
@@ -346,32 +337,24 @@ managed_call(struct managed *m, struct plugin_call *c, struct span params)
 bool
 managed_slot_take(struct managed *m)
 {
-	if (m->row.status == WORKER_NONE)
-		return false;
-	if (m->slots >= m->shared->slots_max) {
-		m->slot_refused = true;
-		return false;
-	}
-	m->slots++;
-	return true;
+	return m->row.status != WORKER_NONE &&
+	       plugin_calls_slot_take(m->held, m->shared->slots_max);
 }
 
 void
 managed_slot_give(struct managed *m)
 {
-	if (m->slots == 0)
-		return;
-	m->slots--;
-	if (!m->slot_refused || m->slots >= m->shared->slots_max)
-		return;
-	m->slot_refused = false;
-	announce(m);
+	bool missed = plugin_calls_slot_give(m->held, m->shared->slots_max);
+
+	on_managed_idle(m);
+	if (missed)
+		announce(m);
 }
 
 bool
 managed_supports(const struct managed *m, const char *method)
 {
-	return m->row.status == WORKER_RUNNING && plugin_process_supports(m->process, method);
+	return m->row.status == WORKER_RUNNING && plugin_process_supports(m->runs.current, method);
 }
 
 /* Life */
@@ -397,9 +380,7 @@ managed_refused(const struct managed *m)
 const char *
 managed_reason(const struct managed *m)
 {
-	if (managed_refused(m))
-		return m->record.reason;
-	return m->row.status == WORKER_RUNNING ? "" : m->report.reason;
+	return managed_refused(m) ? m->record.reason : m->report.reason;
 }
 
 void
@@ -409,7 +390,7 @@ managed_view(const struct managed *m, struct supervisor_view *ret)
 		.id = m->id, .key = m->record.plugin.key,
 		.status = shown_status(m),
 		.wanted = m->row.wanted, .gave_up = m->row.gave_up, .reason = managed_reason(m),
-		.isolation = m->process ? plugin_process_isolation(m->process) : "",
+		.isolation = m->runs.current ? plugin_process_isolation(m->runs.current) : "",
 	};
 }
 
@@ -417,6 +398,12 @@ bool
 managed_coming(const struct managed *m)
 {
 	return supervisor_table_coming(&m->row);
+}
+
+bool
+managed_left(const struct managed *m)
+{
+	return m->record.left_ms && clock_mono_ms() - m->record.left_ms < m->shared->return_ms;
 }
 
 bool
@@ -431,14 +418,14 @@ managed_take_change(struct managed *m)
 bool
 managed_process(const struct managed *m)
 {
-	return m->process || m->spawn_after;
+	return runs_any(&m->runs);
 }
 
 bool
 managed_over(const struct managed *m)
 {
-	return !m->record.listed && !m->process && plugin_calls_count(m->calls) == 0 &&
-	       m->slots == 0;
+	return !m->record.listed && !runs_any(&m->runs) && plugin_calls_count(m->held) == 0 &&
+	       plugin_calls_slots(m->held) == 0;
 }
 
 void
@@ -452,21 +439,33 @@ managed_stop(struct managed *m, bool now)
 {
 	if (m->row.wanted)
 		apply_event(m, SUPERVISOR_UNWANTED);
-	if (now)
+	if (now) {
 		apply_event(m, SUPERVISOR_NOW);
+		runs_stop_old(&m->runs);
+	}
+}
+
+void
+managed_tick(struct managed *m)
+{
+	runs_tick(&m->runs);
 }
 
 struct managed *
 managed_new(const struct managed_shared *shared, const char *id)
 {
 	struct managed *m = malloc(sizeof(*m));
+	const struct runs_events ev = {
+		on_managed_up, on_next_up, on_managed_down, on_next_down, on_managed_idle,
+		on_managed_over, m,
+	};
 
 	if (!m)
 		return NULL;
-	*m = (struct managed){ .shared = shared, .next_id = 1, .id = strdup(id) };
-	m->calls = plugin_calls_new(shared->process.loop, m->id, on_calls_idle, m);
-	if (!m->id || !m->calls) {
-		plugin_calls_free(m->calls);
+	*m = (struct managed){ .shared = shared, .id = strdup(id) };
+	m->held = plugin_calls_new(shared->process.loop, m->id, /* on_idle= */ NULL, NULL);
+	if (!m->id || !m->held) {
+		plugin_calls_free(m->held);
 		free(m->id);
 		free(m);
 		return NULL;
@@ -474,6 +473,7 @@ managed_new(const struct managed_shared *shared, const char *id)
 	plugin_record_init(&m->record, m->id);
 	worker_report_init(&m->report, &m->record.plugin, &m->row, shared->on_plugin_event,
 			   shared->arg);
+	runs_init(&m->runs, &shared->process, &m->record, &m->report, &ev);
 	uv_timer_init(shared->process.loop, &m->timer);
 	m->timer.data = m;
 	return m;
@@ -493,8 +493,7 @@ on_managed_closed(uv_handle_t *t)
 void
 managed_free(struct managed *m)
 {
-	plugin_process_free(m->process);
-	m->process = NULL;
-	plugin_calls_free(m->calls);
+	runs_release(&m->runs);
+	plugin_calls_free(m->held);
 	uv_close((uv_handle_t *)&m->timer, on_managed_closed);
 }

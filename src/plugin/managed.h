@@ -4,8 +4,8 @@
  * started, called, given its configs, stopped and started again as the table
  * (supervisor_table.h) has it.
  *
- * Owns the worker process, the host side of it, the copy of its registry
- * record, its calls and its record in Redis. Knows nothing of other plugins.
+ * Owns the worker processes, the copy of its registry record, its calls and its
+ * record in Redis. Knows nothing of other plugins.
  */
 #ifndef ENVDRIVER_PLUGIN_MANAGED_H
 #define ENVDRIVER_PLUGIN_MANAGED_H
@@ -27,6 +27,7 @@ struct managed_shared {
 	char *incarnation;
 	struct supervisor_rules rules;
 	size_t slots_max;	/* plugin.max.in.flight */
+	int64_t return_ms;	/* plugin.start.wait, for one that is not ready any more */
 	bool stopping;		/* nothing is started any more */
 	/* Something changed: managed_take_change, managed_process. */
 	void (*wake)(void *arg);
@@ -41,10 +42,11 @@ const char *managed_id(const struct managed *m);
 enum worker_status managed_status(const struct managed *m);
 /* The plugin is ready, and its package cannot be run on this host. */
 bool managed_refused(const struct managed *m);
-/* As supervisor_reason and supervisor_coming have it, and one view of
+/* As supervisor_reason, _coming and _left have it, and one view of
  * supervisor_each. */
 const char *managed_reason(const struct managed *m);
 bool managed_coming(const struct managed *m);
+bool managed_left(const struct managed *m);
 void managed_view(const struct managed *m, struct supervisor_view *ret);
 
 /* Takes over what the registry says now, and does what follows from it; NULL:
@@ -73,6 +75,8 @@ bool managed_take_change(struct managed *m);
 bool managed_process(const struct managed *m);
 /* Stops it when it has no call; with `now`, at once. */
 void managed_stop(struct managed *m, bool now);
+/* To be called every few seconds. */
+void managed_tick(struct managed *m);
 /* Kills what runs; nothing is called back any more. The memory is given back
  * when the loop has turned. */
 void managed_free(struct managed *m);

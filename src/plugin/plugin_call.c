@@ -38,7 +38,8 @@ struct plugin_calls {
 	const char *id;
 	void (*on_idle)(void *arg);
 	void *arg;
-	size_t count;
+	size_t count, slots;
+	bool slot_refused;
 	struct plugin_call_list held;
 	struct deadlines deadlines;
 	uv_timer_t timer;
@@ -66,8 +67,9 @@ end_plugin_call(struct plugin_call *c)
 static void
 count_in(struct plugin_call *c, struct plugin_calls *cs)
 {
-	if (!c->calls)
-		cs->count++;
+	if (c->calls)
+		c->calls->count--;
+	cs->count++;
 	c->calls = cs;
 }
 
@@ -77,7 +79,7 @@ count_out(struct plugin_call *c)
 	struct plugin_calls *cs = c->calls;
 
 	c->calls = NULL;
-	if (cs && --cs->count == 0)
+	if (cs && --cs->count == 0 && cs->on_idle)
 		cs->on_idle(cs->arg);
 }
 
@@ -237,13 +239,14 @@ on_held_timer(uv_timer_t *t)
 }
 
 void
-plugin_calls_send_held(struct plugin_calls *cs, struct worker *worker)
+plugin_calls_send_held(struct plugin_calls *from, struct plugin_calls *to,
+		       struct worker *worker)
 {
 	struct plugin_call *c;
 
-	while ((c = TAILQ_FIRST(&cs->held))) {
+	while ((c = TAILQ_FIRST(&from->held))) {
 		take_held(c);
-		plugin_call_send(c, cs, worker, buf_span(&c->params));
+		plugin_call_send(c, to, worker, buf_span(&c->params));
 		buf_release(&c->params);
 	}
 }
@@ -341,6 +344,35 @@ size_t
 plugin_calls_count(const struct plugin_calls *cs)
 {
 	return cs->count;
+}
+
+size_t
+plugin_calls_slots(const struct plugin_calls *cs)
+{
+	return cs->slots;
+}
+
+bool
+plugin_calls_slot_take(struct plugin_calls *cs, size_t max)
+{
+	if (cs->slots >= max) {
+		cs->slot_refused = true;
+		return false;
+	}
+	cs->slots++;
+	return true;
+}
+
+bool
+plugin_calls_slot_give(struct plugin_calls *cs, size_t max)
+{
+	bool missed;
+
+	if (cs->slots > 0)
+		cs->slots--;
+	missed = cs->slot_refused && cs->slots < max;
+	cs->slot_refused = cs->slot_refused && !missed;
+	return missed;
 }
 
 static void

@@ -39,14 +39,20 @@ void plugin_calls_due_deliver(struct plugin_calls_due *d);
 void plugin_calls_due_release(struct plugin_calls_due *d);
 
 /* NULL when out of memory. `id` is the plugin's, for texts; it outlives the
- * calls. `on_idle` is called when the last call that was held or sent has
+ * calls. `on_idle` (may be NULL) is called when the last call that was held or sent has
  * been answered. */
 struct plugin_calls *plugin_calls_new(uv_loop_t *loop, const char *id, void (*on_idle)(void *arg),
 				      void *arg);
 /* How many are held, or sent and not answered. */
 size_t plugin_calls_count(const struct plugin_calls *cs);
-/* The worker is up: sends what is held. */
-void plugin_calls_send_held(struct plugin_calls *cs, struct worker *worker);
+/* Slots limit how many who are about to call, or call, there are at a time. */
+size_t plugin_calls_slots(const struct plugin_calls *cs);
+bool plugin_calls_slot_take(struct plugin_calls *cs, size_t max);
+/* True when one was refused and may be had now. */
+bool plugin_calls_slot_give(struct plugin_calls *cs, size_t max);
+/* The worker is up: sends what is held; from then on it is among `to`. */
+void plugin_calls_send_held(struct plugin_calls *from, struct plugin_calls *to,
+			    struct worker *worker);
 /* It will not come: refuses what is held. */
 void plugin_calls_refuse_held(struct plugin_calls *cs, const struct supervisor_view *how);
 /* After worker_free. Nothing is called back for what is held. The memory is

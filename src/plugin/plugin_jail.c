@@ -12,7 +12,7 @@
 #include "envdriver/isolation/jail.h"
 #include "envdriver/isolation/scratch.h"
 #include "envdriver/plugin/bundled.h"
-#include "envdriver/plugin/package.h"
+#include "envdriver/package/package.h"
 #include "jail_paths.h"
 
 enum { PROCESSES_MAX = 512, KEY_SIZE = 300, FOLDER_MODE = 0700 };

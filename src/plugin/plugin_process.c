@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include "config_push.h"
+#include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/isolation/scratch.h"
 #include "host.h"
-#include "envdriver/plugin/package.h"
+#include "envdriver/package/package.h"
+#include "plugin_calls.h"
 #include "plugin_jail.h"
 #include "plugin_record.h"
 #include "store.h"
@@ -22,8 +24,13 @@ struct plugin_process {
 	struct plugin_process_events ev;
 	struct worker *worker;
 	struct host *host;
+	struct host_plugin plugin;	/* as the record was when it was started */
+	struct buf manifest;
+	struct plugin_calls *calls;
 	struct config_push push;
 	struct plugin_jail jail;
+	int64_t started_at;	/* wall ms */
+	int64_t retire_at;	/* mono ms; 0: it is called, or starting */
 	bool dead;
 };
 
@@ -34,7 +41,7 @@ on_process_up(void *arg)
 {
 	struct plugin_process *p = arg;
 
-	p->ev.on_up(p->ev.arg);
+	p->ev.on_up(p->ev.arg, p);
 }
 
 static void
@@ -77,7 +84,7 @@ on_process_dead(void *arg, const struct worker_end *end)
 	p->dead = true;
 	config_push_end(&p->push);
 	host_end(p->host);
-	p->ev.on_dead(p->ev.arg, end);
+	p->ev.on_dead(p->ev.arg, p, end);
 }
 
 static void
@@ -85,7 +92,15 @@ on_process_over(void *arg)
 {
 	struct plugin_process *p = arg;
 
-	p->ev.on_over(p->ev.arg);
+	p->ev.on_over(p->ev.arg, p);
+}
+
+static void
+on_process_idle(void *arg)
+{
+	struct plugin_process *p = arg;
+
+	p->ev.on_idle(p->ev.arg, p);
 }
 
 /* What the host side does */
@@ -121,7 +136,7 @@ on_host_state(void *arg, enum host_state_op op, struct span company, struct span
 {
 	struct plugin_process *p = arg;
 
-	return store_ask(p->shared->store, p->record->plugin.id, op, company, field, value, done,
+	return store_ask(p->shared->store, p->plugin.id, op, company, field, value, done,
 			 token);
 }
 
@@ -150,7 +165,7 @@ new_worker(struct plugin_process *p, const struct package *package, char **env,
 	struct worker_spec spec = {
 		.dir = package->dir, .argv = package->argv, .env = env,
 		.instance_id = p->shared->instance_id,
-		.manifest = buf_span(&p->record->manifest), .limits = p->shared->limits,
+		.manifest = buf_span(&p->manifest), .limits = p->shared->limits,
 		.rlimits = limits, .n_rlimits = n_limits, .jail = p->jail.jail,
 		.processes_max = p->jail.processes_max,
 	};
@@ -166,7 +181,7 @@ new_host(struct plugin_process *p, struct err *reterr)
 		.state = on_host_state, .state_value_max = p->shared->state_value_max, .arg = p,
 	};
 
-	return host_new(&p->record->plugin, worker_scope(p->worker), &ops, reterr);
+	return host_new(&p->plugin, worker_scope(p->worker), &ops, reterr);
 }
 
 /* What plugin.env has for a key is not for whatever package the registry puts
@@ -206,7 +221,15 @@ plugin_process_new(const struct plugin_process_shared *shared, const struct plug
 	*p = (struct plugin_process){
 		.shared = shared, .record = record, .report = report, .ev = *ev,
 		.push = { .timeout_ms = shared->push_ms, .on_answer = on_config_answer, .arg = p },
+		.plugin = record->plugin, .started_at = clock_wall_ms(),
 	};
+	buf_addspan(&p->manifest, record->plugin.manifest.raw);
+	p->plugin.manifest.raw = buf_span(&p->manifest);
+	p->calls = plugin_calls_new(shared->loop, record->plugin.id, on_process_idle, p);
+	if (p->manifest.failed || !p->calls) {
+		err_nomem(reterr);
+		goto out;
+	}
 	if (plugin_jail_make_folders(&p->jail, &of, reterr) < 0)
 		goto out;
 	env = new_env(&of, &p->jail, reterr);
@@ -229,6 +252,37 @@ struct worker *
 plugin_process_worker(struct plugin_process *p)
 {
 	return p->worker;
+}
+
+struct plugin_calls *
+plugin_process_calls(struct plugin_process *p)
+{
+	return p->calls;
+}
+
+int64_t
+plugin_process_started_at(const struct plugin_process *p)
+{
+	return p->started_at;
+}
+
+void
+plugin_process_retire(struct plugin_process *p, int64_t until)
+{
+	p->retire_at = until;
+}
+
+bool
+plugin_process_overdue(const struct plugin_process *p, int64_t now)
+{
+	return p->retire_at && now >= p->retire_at;
+}
+
+void
+plugin_process_refresh(struct plugin_process *p)
+{
+	p->plugin.key = p->record->plugin.key;
+	p->plugin.config = p->record->plugin.config;
 }
 
 bool
@@ -312,5 +366,7 @@ plugin_process_free(struct plugin_process *p)
 	host_free(p->host);
 	config_push_release(&p->push);
 	release_jail(p);
+	plugin_calls_free(p->calls);
+	buf_release(&p->manifest);
 	free(p);
 }

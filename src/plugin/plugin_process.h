@@ -16,6 +16,7 @@
 #include "worker.h"
 
 struct config;
+struct plugin_calls;
 struct plugin_process;
 struct plugin_record;
 struct redis;
@@ -30,21 +31,25 @@ struct plugin_process_shared {
 	char *instance_id;
 	struct worker_limits limits;
 	int64_t push_ms;	/* the time limit of a config */
+	int64_t drain_ms;	/* what an older one has for its last calls */
 	struct store *store;
 	size_t state_value_max;
 };
 
 struct plugin_process_events {
 	/* The hand-shake is done: it can be called. */
-	void (*on_up)(void *arg);
+	void (*on_up)(void *arg, struct plugin_process *p);
 	/* It is gone; its calls end now. Once. */
-	void (*on_dead)(void *arg, const struct worker_end *end);
+	void (*on_dead)(void *arg, struct plugin_process *p, const struct worker_end *end);
 	/* They have ended. Once, last; only this one may free it. */
-	void (*on_over)(void *arg);
+	void (*on_over)(void *arg, struct plugin_process *p);
+	/* The last of its calls has been answered. */
+	void (*on_idle)(void *arg, struct plugin_process *p);
 	void *arg;
 };
 
-/* Starts the package that the record names. The record and the report are
+/* Starts the package that the record names; it keeps the manifest that it was started
+ * with. The record and the report are
  * borrowed for its life; `next_id` is counted up and outlives it. NULL: nothing
  * runs. Reads the package; blocks as long as that takes. */
 struct plugin_process *plugin_process_new(const struct plugin_process_shared *shared,
@@ -54,6 +59,14 @@ struct plugin_process *plugin_process_new(const struct plugin_process_shared *sh
 					  struct err *reterr);
 /* To call it and to stop it. */
 struct worker *plugin_process_worker(struct plugin_process *p);
+/* Those that were sent to it. */
+struct plugin_calls *plugin_process_calls(struct plugin_process *p);
+int64_t plugin_process_started_at(const struct plugin_process *p);	/* wall ms */
+/* Another one takes the calls from now on; it may take until then (mono ms) to end. */
+void plugin_process_retire(struct plugin_process *p, int64_t until);
+bool plugin_process_overdue(const struct plugin_process *p, int64_t now);
+/* The record has changed: what it lent is taken anew. */
+void plugin_process_refresh(struct plugin_process *p);
 /* Its supportedMethods contain `method`. */
 bool plugin_process_supports(const struct plugin_process *p, const char *method);
 /* The layers around it: "limits,landlock:7,seccomp". */

@@ -9,7 +9,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/excerpt.h"
 #include "envdriver/registry/registry.h"
-#include "envdriver/plugin/package.h"
+#include "envdriver/package/package.h"
 #include "host_scope.h"
 #include "worker_env.h"
 
@@ -94,6 +94,10 @@ plugin_record_update(struct plugin_record *r, const struct registry_plugin *p,
 	unsigned changes = 0;
 
 	r->listed = p;
+	if (p && p->ready)
+		r->left_ms = 0;
+	else if (r->ready)
+		r->left_ms = clock_mono_ms();
 	r->ready = p && p->ready;
 	if (!r->ready)
 		return 0;
@@ -103,6 +107,10 @@ plugin_record_update(struct plugin_record *r, const struct registry_plugin *p,
 		changes = PLUGIN_RECORD_PROGRAM;
 	if (replace_text(&r->key, p->key))
 		changes = PLUGIN_RECORD_PROGRAM;
+	if (replace_text(&r->digest, p->digest) | replace_text(&r->pin, p->pin) |
+	    replace_text(&r->generation, p->generation))
+		changes = PLUGIN_RECORD_PROGRAM;
+	r->program += changes == PLUGIN_RECORD_PROGRAM;
 	r->plugin.key = r->key ? r->key : "";
 	r->plugin.manifest = object_of(&r->manifest);
 	if (update_config(r, p->config, ret_configs))
@@ -152,4 +160,7 @@ plugin_record_release(struct plugin_record *r)
 	buf_release(&r->config);
 	free(r->package);
 	free(r->key);
+	free(r->digest);
+	free(r->pin);
+	free(r->generation);
 }

@@ -25,15 +25,18 @@ struct plugin_record {
 	bool listed;		/* it is in the registry, */
 	bool ready;		/* and ready */
 	bool runnable;		/* its package can be run here */
+	unsigned program;	/* counts what it had a worker run */
+	int64_t left_ms;	/* mono: when it was ready last; 0: it is, or never was */
 	int64_t checked_ms;	/* when that was looked at */
 	char *key, *package;
+	char *digest, *pin, *generation;	/* NULL when absent */
 	struct buf manifest, config;
 	char reason[400];	/* why it cannot be run here, as one line; "" when it can */
 };
 
 /* What an update changed. */
 enum {
-	PLUGIN_RECORD_PROGRAM = 1,	/* manifest, package or key: what runs is stale */
+	PLUGIN_RECORD_PROGRAM = 1,	/* what runs is stale, or is to be started anew */
 	PLUGIN_RECORD_CONFIG = 2,	/* the config of some company */
 };
 

@@ -119,7 +119,11 @@ on_managed_event(void *arg, const struct plugin_event *e)
 static void
 on_heartbeat(uv_timer_t *timer)
 {
-	supervisor_republish(timer->data);
+	struct supervisor *s = timer->data;
+
+	supervisor_republish(s);
+	for (struct member *m = s->members; m; m = m->hh.next)
+		managed_tick(m->managed);
 }
 
 /* The registry */
@@ -226,6 +230,14 @@ supervisor_coming(const struct supervisor *s, const char *plugin_id)
 	const struct managed *m = find_managed(s, plugin_id);
 
 	return m && !s->shared.stopping && managed_coming(m);
+}
+
+bool
+supervisor_left(const struct supervisor *s, const char *plugin_id)
+{
+	const struct managed *m = find_managed(s, plugin_id);
+
+	return m && !s->shared.stopping && managed_left(m);
 }
 
 bool
@@ -361,12 +373,14 @@ set_shared(struct managed_shared *shared, uv_loop_t *loop, const struct config *
 		.loop = loop, .config = config, .redis = redis,
 		.limits = worker_limits_default,
 		.push_ms = config_int(config, "plugin.call.timeout"),
+		.drain_ms = config_int(config, "plugin.drain.timeout"),
 		.state_value_max = (size_t)config_int(config, "plugin.state.value.max.bytes"),
 	};
 	shared->process.limits.start_ms = config_int(config, "plugin.start.timeout");
 	shared->process.limits.line_max = (size_t)config_int(config, "plugin.line.max.bytes");
 	shared->process.limits.log_max = (uint64_t)config_int(config, "plugin.log.max.bytes");
 	shared->slots_max = (size_t)config_int(config, "plugin.max.in.flight");
+	shared->return_ms = config_int(config, "plugin.start.wait");
 	shared->rules.restart = config_bool(config, "plugin.restart");
 }
 

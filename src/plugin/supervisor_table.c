@@ -23,7 +23,10 @@ supervisor_status_name(enum worker_status s)
 enum special {
 	PLAIN,
 	IF_WANTED,	/* only when it is wanted; else nothing */
-	MARK_STALE,
+	BEGIN_RENEWAL,
+	IF_RENEWAL_WAITS,	/* ... for its next try */
+	RENEWED,
+	RENEWAL_FAILED,
 	RETRY,		/* a failed hand-shake: back-off, for ever */
 	CRASH,		/* counted: back-off, or give up */
 	RESET,		/* the series begins anew */
@@ -54,31 +57,37 @@ static const struct cell table[][SUPERVISOR_EVENTS] = {
 		[SUPERVISOR_DUE] = NONE,
 		[SUPERVISOR_IDLE] = NONE,
 		[SUPERVISOR_NOW] = NONE,
+		[SUPERVISOR_NEXT_UP] = BAD,
+		[SUPERVISOR_NEXT_FAILED] = BAD,
 	},
 	[WORKER_STARTING] = {
 		[SUPERVISOR_WANTED] = NONE,
 		[SUPERVISOR_UNWANTED] = { SUPERVISOR_LADDER, WORKER_STOPPING, PLAIN },
 		[SUPERVISOR_DEMAND] = NONE,
-		[SUPERVISOR_CHANGED] = { SUPERVISOR_NOTHING, WORKER_NONE, MARK_STALE },
+		/* Nobody has been called yet: the other one is started at once. */
+		[SUPERVISOR_CHANGED] = { SUPERVISOR_LADDER, WORKER_STOPPING, RESET },
 		[SUPERVISOR_UP] = { SUPERVISOR_NOTHING, WORKER_RUNNING, PLAIN },
 		[SUPERVISOR_FAILED] = { SUPERVISOR_WAIT, WORKER_BACKOFF, RETRY },
 		[SUPERVISOR_DIED] = { SUPERVISOR_WAIT, WORKER_BACKOFF, CRASH },
 		[SUPERVISOR_DUE] = NONE,
 		[SUPERVISOR_IDLE] = NONE,
 		[SUPERVISOR_NOW] = NONE,
+		[SUPERVISOR_NEXT_UP] = BAD,
+		[SUPERVISOR_NEXT_FAILED] = BAD,
 	},
 	[WORKER_RUNNING] = {
 		[SUPERVISOR_WANTED] = NONE,
 		[SUPERVISOR_UNWANTED] = { SUPERVISOR_DRAIN, WORKER_STOPPING, BEGIN_STOP },
 		[SUPERVISOR_DEMAND] = NONE,
-		[SUPERVISOR_CHANGED] = { SUPERVISOR_NOTHING, WORKER_NONE, MARK_STALE },
+		[SUPERVISOR_CHANGED] = { SUPERVISOR_RENEW, WORKER_NONE, BEGIN_RENEWAL },
 		[SUPERVISOR_UP] = BAD,
 		[SUPERVISOR_FAILED] = BAD,
 		[SUPERVISOR_DIED] = { SUPERVISOR_WAIT, WORKER_BACKOFF, CRASH },
-		[SUPERVISOR_DUE] = NONE,
-		/* Only a stale one: see supervisor_table_step. */
-		[SUPERVISOR_IDLE] = { SUPERVISOR_LADDER, WORKER_STOPPING, PLAIN },
+		[SUPERVISOR_DUE] = { SUPERVISOR_RENEW, WORKER_NONE, IF_RENEWAL_WAITS },
+		[SUPERVISOR_IDLE] = NONE,
 		[SUPERVISOR_NOW] = NONE,
+		[SUPERVISOR_NEXT_UP] = { SUPERVISOR_PROMOTE, WORKER_NONE, RENEWED },
+		[SUPERVISOR_NEXT_FAILED] = { SUPERVISOR_WAIT, WORKER_NONE, RENEWAL_FAILED },
 	},
 	[WORKER_STOPPING] = {
 		[SUPERVISOR_WANTED] = { SUPERVISOR_NOTHING, WORKER_RUNNING, RESUME },
@@ -92,6 +101,8 @@ static const struct cell table[][SUPERVISOR_EVENTS] = {
 		[SUPERVISOR_DUE] = NONE,
 		[SUPERVISOR_IDLE] = { SUPERVISOR_LADDER, WORKER_NONE, PLAIN },
 		[SUPERVISOR_NOW] = { SUPERVISOR_LADDER, WORKER_NONE, PLAIN },
+		[SUPERVISOR_NEXT_UP] = BAD,
+		[SUPERVISOR_NEXT_FAILED] = BAD,
 	},
 	[WORKER_CRASHED] = {
 		[SUPERVISOR_WANTED] = NONE,
@@ -104,6 +115,8 @@ static const struct cell table[][SUPERVISOR_EVENTS] = {
 		[SUPERVISOR_DUE] = NONE,
 		[SUPERVISOR_IDLE] = NONE,
 		[SUPERVISOR_NOW] = NONE,
+		[SUPERVISOR_NEXT_UP] = BAD,
+		[SUPERVISOR_NEXT_FAILED] = BAD,
 	},
 	[WORKER_BACKOFF] = {
 		[SUPERVISOR_WANTED] = NONE,
@@ -116,6 +129,8 @@ static const struct cell table[][SUPERVISOR_EVENTS] = {
 		[SUPERVISOR_DUE] = { SUPERVISOR_SPAWN, WORKER_STARTING, PLAIN },
 		[SUPERVISOR_IDLE] = NONE,
 		[SUPERVISOR_NOW] = NONE,
+		[SUPERVISOR_NEXT_UP] = BAD,
+		[SUPERVISOR_NEXT_FAILED] = BAD,
 	},
 };
 
@@ -145,6 +160,18 @@ reset_series(struct supervisor_row *row)
 	row->gave_up = false;
 }
 
+/* It is gone, and its successor is on its way. */
+static enum supervisor_action
+adopt(struct supervisor_row *row, int64_t now)
+{
+	row->renewal = RENEWAL_NONE;
+	row->status = WORKER_STARTING;
+	row->total++;
+	row->last_crash_ms = now;
+	row->next_restart_ms = 0;
+	return SUPERVISOR_ADOPT;
+}
+
 /* Unlike the original, a worker that came up and dies at once counts on; and
  * a failed hand-shake is tried again for ever, because what it waits for (a
  * licence server, say) may come back. */
@@ -154,6 +181,9 @@ crash(struct supervisor_row *row, const struct supervisor_rules *rules, bool fai
 {
 	if (series_over(row, now))
 		reset_series(row);
+	if (row->renewal == RENEWAL_STARTING)
+		return adopt(row, now);
+	row->renewal = RENEWAL_NONE;
 	row->failed_starts += row->status == WORKER_STARTING;
 	row->crashes += !failed;
 	row->consecutive++;
@@ -166,6 +196,18 @@ crash(struct supervisor_row *row, const struct supervisor_rules *rules, bool fai
 	}
 	row->status = WORKER_BACKOFF;
 	row->next_restart_ms = now + restart_delay(row->consecutive, dice);
+	return SUPERVISOR_WAIT;
+}
+
+/* The one that runs goes on; without restarts, until the record changes again. */
+static enum supervisor_action
+renewal_failed(struct supervisor_row *row, const struct supervisor_rules *rules, int64_t now,
+	       double dice)
+{
+	row->renewal = rules->restart ? RENEWAL_WAITING : RENEWAL_NONE;
+	if (!rules->restart)
+		return SUPERVISOR_NOTHING;
+	row->next_restart_ms = now + restart_delay(++row->renewals, dice);
 	return SUPERVISOR_WAIT;
 }
 
@@ -187,7 +229,7 @@ too_early(struct supervisor_row *row, int64_t now, enum supervisor_action *ret)
 static enum supervisor_action
 again(struct supervisor_row *row)
 {
-	row->draining = row->stale = false;
+	row->draining = false;
 	row->status = row->wanted ? WORKER_STARTING : WORKER_STOPPED;
 	return row->wanted ? SUPERVISOR_SPAWN : SUPERVISOR_REST;
 }
@@ -206,21 +248,19 @@ note_event(struct supervisor_row *row, enum supervisor_event event, int64_t now)
 		row->wanted = true;
 	else if (event == SUPERVISOR_UNWANTED)
 		row->wanted = false;
-	else if (event == SUPERVISOR_UP)
+	else if (event == SUPERVISOR_UP || event == SUPERVISOR_NEXT_UP)
 		note_up(row, now);
-	else if (event == SUPERVISOR_DIED || event == SUPERVISOR_FAILED)
-		row->stale = false;
 }
 
 /* An event that the state itself does not tell apart. */
 static bool
-passes(const struct supervisor_row *row, enum supervisor_event event)
+passes(const struct supervisor_row *row, enum supervisor_event event, enum special special)
 {
-	if (event == SUPERVISOR_IDLE)
-		return row->status == WORKER_STOPPING ? row->draining : row->stale;
-	if (event == SUPERVISOR_NOW)
+	if (event == SUPERVISOR_IDLE || event == SUPERVISOR_NOW || special == RESUME)
 		return row->draining;
-	return true;
+	if (special == IF_RENEWAL_WAITS)
+		return row->renewal == RENEWAL_WAITING;
+	return special != IF_WANTED || row->wanted;
 }
 
 static enum supervisor_action
@@ -232,16 +272,21 @@ do_step(struct supervisor_row *row, const struct supervisor_rules *rules,
 	const struct cell *c = &table[row->status ? row->status : WORKER_STOPPED][event];
 
 	note_event(row, event, now_ms);
-	if (!passes(row, event))
+	if (!passes(row, event, c->special))
 		return SUPERVISOR_NOTHING;
 	switch (c->special) {
-	case IF_WANTED:
-		if (!row->wanted)
-			return SUPERVISOR_NOTHING;
+	case BEGIN_RENEWAL:
+		row->renewals = 0;
+		/* fall through */
+	case IF_RENEWAL_WAITS:
+		row->renewal = RENEWAL_STARTING;
 		break;
-	case MARK_STALE:
-		row->stale = true;
+	case RENEWED:
+		row->renewal = RENEWAL_NONE;
+		reset_series(row);
 		break;
+	case RENEWAL_FAILED:
+		return renewal_failed(row, rules, now_ms, dice);
 	case RETRY:
 	case CRASH:
 		return crash(row, rules, c->special == RETRY, now_ms, dice);
@@ -255,18 +300,19 @@ do_step(struct supervisor_row *row, const struct supervisor_rules *rules,
 			return later;
 		break;
 	case RESUME:
-		if (!row->draining)
-			return SUPERVISOR_NOTHING;
 		row->draining = false;
 		break;
 	case BEGIN_STOP:
 		row->draining = true;
 		break;
+	case IF_WANTED:
 	case PLAIN:
 		break;
 	}
 	if (c->action == SUPERVISOR_LADDER)
 		row->draining = false;
+	else if (c->action == SUPERVISOR_DRAIN)
+		row->renewal = RENEWAL_NONE;
 	if (c->action != SUPERVISOR_NOTHING)
 		row->next_restart_ms = 0;
 	if (c->next)

@@ -26,13 +26,16 @@ enum supervisor_event {
 	SUPERVISOR_WANTED,	/* the plugin is ready and its package is here */
 	SUPERVISOR_UNWANTED,	/* it is not (any more), or we are to stop */
 	SUPERVISOR_DEMAND,	/* a command wants it now */
-	SUPERVISOR_CHANGED,	/* another manifest, package or readiness in the registry */
+	SUPERVISOR_CHANGED,	/* another manifest, package or readiness in the registry, or
+				 * it is to be started anew */
 	SUPERVISOR_UP,		/* the hand-shake is done */
 	SUPERVISOR_FAILED,	/* it was not, by a process that lived or never came to be */
 	SUPERVISOR_DIED,	/* the process is gone */
 	SUPERVISOR_DUE,		/* the back-off is over */
 	SUPERVISOR_IDLE,	/* no call is left */
 	SUPERVISOR_NOW,		/* stop without waiting for calls */
+	SUPERVISOR_NEXT_UP,	/* the hand-shake of a successor is done */
+	SUPERVISOR_NEXT_FAILED,	/* a successor is gone, or did not come to be */
 	SUPERVISOR_EVENTS,
 };
 
@@ -40,17 +43,28 @@ enum supervisor_action {
 	SUPERVISOR_NOTHING = 1,	/* 0 would be a hole in the table */
 	SUPERVISOR_SPAWN,	/* start a process (a waiting back-off is over) */
 	SUPERVISOR_WAIT,	/* until next_restart_ms, then SUPERVISOR_DUE */
-	SUPERVISOR_DRAIN,	/* take no new calls; SUPERVISOR_IDLE when none is left */
+	SUPERVISOR_DRAIN,	/* take no new calls; SUPERVISOR_IDLE when none is left. No
+				 * successor either */
 	SUPERVISOR_LADDER,	/* the stop ladder, now */
+	SUPERVISOR_RENEW,	/* start a successor, in place of one that is starting */
+	SUPERVISOR_PROMOTE,	/* the successor is called; the other ends with its last call */
+	SUPERVISOR_ADOPT,	/* the other is gone: the successor is the one that is starting */
 	SUPERVISOR_REST,	/* no process, and none is to come: a timer is off */
 	SUPERVISOR_GIVE_UP,	/* as REST, after a series of crashes */
 	SUPERVISOR_BAD,		/* cannot happen */
 };
 
+enum supervisor_renewal {
+	RENEWAL_NONE,
+	RENEWAL_STARTING,	/* a successor is starting */
+	RENEWAL_WAITING,	/* the next try is waited for: next_restart_ms */
+};
+
 struct supervisor_row {
 	enum worker_status status;
 	bool wanted;
-	bool stale;		/* runs what is not in the registry any more */
+	enum supervisor_renewal renewal;	/* of one that is RUNNING */
+	int renewals;		/* tries of it that failed */
 	bool draining;		/* STOPPING, and calls are still running */
 	bool gave_up;
 	int crashes;		/* in this series, failed hand-shakes not counted */

@@ -236,6 +236,8 @@ report_crash(struct worker_report *r, struct plugin_event *e, const char *what,
 	if (e->will_restart)
 		log_error("plugin %s: %s; restart in %lld ms", r->plugin->key, what,
 			  (long long)(next_restart_at - clock_wall_ms()));
+	else if (r->row->status == WORKER_STARTING)
+		log_error("plugin %s: %s; its successor is starting", r->plugin->key, what);
 	else
 		log_error("plugin %s: %s; not restarting it", r->plugin->key, what);
 	emit_event(r, e);
@@ -278,6 +280,54 @@ worker_report_crashed(struct worker_report *r, int pid, const struct worker_end 
 	}
 	e.message = buf_span(&r->failure);
 	report_crash(r, &e, e.message.ptr, next_restart_at);
+}
+
+void
+worker_report_old_ended(struct worker_report *r, int pid, const struct worker_end *end)
+{
+	struct plugin_event e = life_event(r, "WORKER_CRASHED", pid);
+	char name[16];
+
+	if (end->asked) {
+		worker_report_stopped(r, pid, end);
+		return;
+	}
+	metrics_add(METRIC_PLUGIN_CRASHES, 1);
+	e.exit_code = end->code;
+	e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
+	e.message = span_of(end->text);
+	log_error("plugin %s: worker %d, which was being replaced: %s", r->plugin->key, pid,
+		  end->text);
+	emit_event(r, &e);
+}
+
+void
+worker_report_renewed(struct worker_report *r, int pid, int old_pid)
+{
+	log_info("plugin %s: worker %d takes over from %d", r->plugin->key, pid, old_pid);
+}
+
+void
+worker_report_not_renewed(struct worker_report *r, int pid, const struct worker_end *end,
+			  const char *why, int64_t again_at)
+{
+	struct plugin_event e = life_event(r, "WORKER_CRASHED", pid);
+	char name[16];
+
+	worker_report_failed(r, end, why);
+	if (end) {
+		e.exit_code = end->code;
+		e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
+	}
+	e.message = buf_span(&r->failure);
+	e.will_restart = again_at;
+	e.next_restart_at = again_at;
+	log_error("plugin %s: the new worker did not start, and the old one goes on: %s",
+		  r->plugin->key, e.message.ptr ? e.message.ptr : "");
+	if (again_at)
+		log_info("plugin %s: the next try is in %lld ms", r->plugin->key,
+			 (long long)(again_at - clock_wall_ms()));
+	emit_event(r, &e);
 }
 
 void

@@ -68,6 +68,14 @@ void worker_report_failed(struct worker_report *r, const struct worker_end *end,
  * `next_restart_at`: wall ms. */
 void worker_report_crashed(struct worker_report *r, int pid, const struct worker_end *end,
 			   int64_t next_restart_at);
+/* One that was being replaced: it stopped, or (not asked to) it died with its calls. */
+void worker_report_old_ended(struct worker_report *r, int pid, const struct worker_end *end);
+/* A successor is called from now on. */
+void worker_report_renewed(struct worker_report *r, int pid, int old_pid);
+/* It did not come up, and the one that runs goes on; `again_at`: wall ms, 0: it is not
+ * tried again. Its reason is kept until another one comes up. */
+void worker_report_not_renewed(struct worker_report *r, int pid, const struct worker_end *end,
+			       const char *why, int64_t again_at);
 /* The plugin is ready, and its package cannot be run on this host. */
 void worker_report_not_runnable(struct worker_report *r, const char *why);
 

@@ -25,6 +25,9 @@ static const struct field {
 	[REGISTRY_MANIFEST] = { "manifest", true, true },
 	[REGISTRY_PACKAGE] = { "package", false, false },
 	[REGISTRY_CONFIG] = { "config", false, true },
+	[REGISTRY_DIGEST] = { "packageDigest", false, false },
+	[REGISTRY_PIN] = { "packagePin", false, false },
+	[REGISTRY_GENERATION] = { "generation", false, false },
 };
 
 const char *
@@ -245,6 +248,9 @@ read_all(struct registry_record *r, struct err *reterr)
 	p->manifest = json[REGISTRY_MANIFEST];
 	p->config = json[REGISTRY_CONFIG];
 	p->package = r->values[REGISTRY_PACKAGE].ptr;
+	p->digest = r->values[REGISTRY_DIGEST].ptr;
+	p->pin = r->values[REGISTRY_PIN].ptr;
+	p->generation = r->values[REGISTRY_GENERATION].ptr;
 	return 0;
 }
 

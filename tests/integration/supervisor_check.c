@@ -182,33 +182,52 @@ test_gives_up(void **state)
 	buf_reset(&sup.events);
 }
 
+/* The new worker first; the old one ends with its last call. */
 static void
 test_changed_manifest(void **state)
 {
-	struct test_call t = { 0 };
+	struct test_call slow = { 0 }, t = { 0 };
 	char pid[16];
 
 	(void)state;
 	sup_add_plugin("p7", "\"init\",\"expect\",\"configChanged\",\"reply\",\"null\",\"expect\","
 		"\"slow\","
-			 "\"sleep\",\"300\",\"reply\",\"1\",\"echo\"");
+			 "\"sleep\",\"1500\",\"reply\",\"1\",\"echo\"");
 	sup_await("p7", WORKER_RUNNING);
 	sup_await_record("p7", "status", "running");
 	snprintf(pid, sizeof(pid), "%s", sup_record("p7", "pid"));
-	sup_call(&t, "p7", "slow", 5000);
+	sup_call(&slow, "p7", "slow", 5000);
+	rig_run(&sup.redis, 50);
 	sup_make_package("p7", ECHOES);
 	rig_ask(&sup.redis, "HSET envdriver:plugin:p7 manifest %s", "{\"n\":2}");
-	/* Not before its call has ended. */
-	sup_expect_answer(&t, "result 1;");
-	assert_string_equal(sup_record("p7", "pid"), pid);
-	sup_await("p7", WORKER_STOPPING);
-	/* A call meanwhile waits for the successor. */
+	for (int i = 0; i < 100 && strcmp(sup_record("p7", "pid"), pid) == 0; i++)
+		rig_run(&sup.redis, 10);
+	assert_int_equal(supervisor_status(sup.supervisor, "p7"), WORKER_RUNNING);
 	sup_call(&t, "p7", "environmentProbe", 5000);
 	sup_expect_answer(&t, "result {};");
 	assert_string_not_equal(sup_record("p7", "pid"), pid);
-	sup_expect_events("p7", "WORKER_STARTING\nWORKER_STARTED\nWORKER_STOPPED "
-		"code=0\nWORKER_STARTING\n"
-		       "WORKER_STARTED\n");
+	sup_expect_answer(&slow, "result 1;");
+	for (int i = 0; i < 100 && !strstr(sup.events.data, "WORKER_STOPPED"); i++)
+		rig_run(&sup.redis, 20);
+	sup_expect_events("p7", "WORKER_STARTING\nWORKER_STARTED\nWORKER_STARTING\n"
+			  "WORKER_STARTED\nWORKER_STOPPED code=0\n");
+	/* One that does not come up leaves the other where it is, and says why. */
+	snprintf(pid, sizeof(pid), "%s", sup_record("p7", "pid"));
+	sup_make_package("p7", "\"exit\",\"3\"");
+	rig_ask(&sup.redis, "HSET envdriver:plugin:p7 generation 1");
+	for (int i = 0; i < 100 && !*supervisor_reason(sup.supervisor, "p7"); i++)
+		rig_run(&sup.redis, 20);
+	assert_non_null(strstr(supervisor_reason(sup.supervisor, "p7"), "code=3"));
+	sup_call(&t, "p7", "environmentProbe", 5000);
+	sup_expect_answer(&t, "result {};");
+	assert_string_equal(sup_record("p7", "pid"), pid);
+	assert_int_equal(supervisor_status(sup.supervisor, "p7"), WORKER_RUNNING);
+	/* The next try finds it mended. */
+	sup_make_package("p7", ECHOES);
+	for (int i = 0; i < 200 && *supervisor_reason(sup.supervisor, "p7"); i++)
+		rig_run(&sup.redis, 20);
+	assert_string_equal(supervisor_reason(sup.supervisor, "p7"), "");
+	assert_string_not_equal(sup_record("p7", "pid"), pid);
 }
 
 static void

@@ -776,6 +776,78 @@ def test_plugin_add_refuses_what_workers_would(t):
         assert json.loads(t.redis.client.hget("envdriver:plugin:a", "manifest")) == manifest, name
 
 
+@limit(90)
+def test_plugin_digest_reload_and_restart(t):
+    """The digest of a package's files decides whether there is anything to run anew."""
+    folder = t.dir / "plugins" / "a"
+    (folder / "lib" / "empty").mkdir(parents=True)
+    (folder / ".git").mkdir()
+    manifest = {**t.fixture().manifest, "id": "a.mine"}
+    package = {"manifest": manifest, "command": ["./run.sh"]}
+    (folder / "plugin.json").write_text(json.dumps(package), "utf-8")
+    (folder / "run.sh").write_text("#!/bin/sh\n", "ascii")
+    (folder / "run.sh").chmod(0o755)
+    (folder / "lib" / "a.js").write_text("1", "ascii")
+    (folder / "link").symlink_to("lib/a.js")
+    client, config = t.redis.client, {"plugin.dirs": str(folder.parent)}
+
+    def cli(*arguments, code=0):
+        done = t.cli("plugin", *arguments, config=config)
+        assert done.returncode == code, done
+        return done
+
+    def digest():
+        return cli("digest", folder).stdout.strip()
+
+    def record(field):
+        return client.hget("envdriver:plugin:a", field)
+
+    def done(*arguments):
+        [row] = lines(cli(*arguments).stdout)
+        return row["done"]
+
+    changes = {
+        "contents": lambda: (folder / "lib" / "a.js").write_text("2", "ascii"),
+        "a new file": lambda: (folder / "lib" / "b.js").write_text("", "ascii"),
+        "another name": lambda: (folder / "lib" / "b.js").rename(folder / "lib" / "c.js"),
+        "a right": lambda: (folder / "lib" / "c.js").chmod(0o755),
+        "a link": lambda: ((folder / "link").unlink(), (folder / "link").symlink_to("lib/c.js")),
+        "one file less": lambda: (folder / "lib" / "c.js").unlink(),
+    }
+    seen = [digest()]
+    for name, change in changes.items():
+        change()
+        seen.append(digest())
+        assert seen[-1] not in seen[:-1], name
+    for change in (
+        lambda: (folder / ".git" / "HEAD").write_text("x", "ascii"),
+        lambda: (folder / "run.sh").touch(),
+        lambda: (folder / "lib" / "empty").rmdir(),
+    ):
+        change()
+        assert digest() == seen[-1]
+    assert done("add", folder, "--id", "a") == "added"
+    assert (record("packageDigest"), record("packagePin")) == (digest(), None)
+    assert done("reload", "a.mine") == "unchanged"
+    assert done("reload", "a", "--pin") == "updated"
+    (folder / "lib" / "a.js").write_text("3", "ascii")
+    assert done("add", folder) == "updated"
+    assert record("packageDigest") == record("packagePin") == digest()
+    assert done("reload", "a", "--no-pin") == "updated"
+    assert record("packagePin") is None
+    cli("restart", "a")
+    cli("restart", "a.mine")
+    assert record("generation") == "2"
+    client.hset("envdriver:plugin:a", "generation", "by hand")
+    cli("restart", "a")
+    assert record("generation") == "1"
+    (folder / "plugin.json").write_text(json.dumps({**package, "manifest": t.fixture().manifest}))
+    assert "is that of 'fixture.envdriver' now" in cli("reload", "a", code=2).stderr
+    cli("reload", "b", code=2)
+    cli("restart", "b", code=2)
+    cli("digest", t.dir / "gone", code=2)
+
+
 def test_instances_are_compared(t):
     client = t.redis.client
     t.install(t.fixture(), "fix")

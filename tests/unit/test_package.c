@@ -7,7 +7,7 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/package.h"
+#include "envdriver/package/package.h"
 #include "plugin/worker_env.h"
 
 /* A tree of files: root/in is permitted, root/out is not. */

@@ -13,7 +13,7 @@ static struct {
 	bool stale;
 	struct registry_plugin plugins[3];
 	enum worker_status status[3];
-	bool startable[3], coming[3], comes[3];
+	bool startable[3], coming[3], comes[3], left[3];
 	char started[4];	/* "13": the first and the third */
 } now;
 
@@ -83,6 +83,13 @@ supervisor_coming(const struct supervisor *s, const char *plugin_id)
 	return index_of(plugin_id) >= 0 && now.coming[index_of(plugin_id)];
 }
 
+bool
+supervisor_left(const struct supervisor *s, const char *plugin_id)
+{
+	(void)s;
+	return index_of(plugin_id) >= 0 && now.left[index_of(plugin_id)];
+}
+
 /* Of p2, as one that has nothing to say: none. */
 const char *
 supervisor_reason(const struct supervisor *s, const char *plugin_id)
@@ -118,7 +125,7 @@ static const struct registry_driver drivers[] = {
 };
 
 /* Plugins p1 to p3 have the keys k1 to k3, and both drivers. Of each: one
- * letter for its record ('r' ready, 'n' not, '-' none), one for its worker
+ * letter for its record ('r' ready, 'n' not, 'l' not any more, '-' none), one for its worker
  * ('R' running, 'S' starting, 'A' starting after failures, 'C' crashed, '-' none)
  * and '+' when it can be started, '!' when it can and that is put off. */
 static const struct row {
@@ -142,6 +149,10 @@ static const struct row {
 	  .code = CODE_DRIVER_NOT_READY, .says = "\"k2:vm\" is not ready." },
 	{ "by key, not ready", { "nR" }, "k1", "vm", .want = RESOLUTION_FAILED,
 	  .code = CODE_DRIVER_NOT_READY, .says = "is not ready." },
+	{ "by key, not ready any more: it may come back", { "lR" }, "k1", "vm",
+	  .want = RESOLUTION_DOWN, .code = CODE_DRIVER_NOT_READY, .says = "is not ready." },
+	{ "by key, not ready any more, and the wait is over", { "lR" }, "k1", "vm",
+	  .may_not_start = true, .want = RESOLUTION_FAILED, .code = CODE_DRIVER_NOT_READY },
 	{ "by key, another driver", { "rR" }, "k1", "zz", .want = RESOLUTION_FAILED,
 	  .code = CODE_DRIVER_NOT_DECLARED, .says = "does not declare environment driver \"zz\"" },
 	{ "by key, down: it is started", { "r-+" }, "k1", "vm", .want = RESOLUTION_STARTING,
@@ -180,6 +191,15 @@ static const struct row {
 	{ "by provider, not ready though it runs", { "nR" }, .provider = "box",
 	  .want = RESOLUTION_FAILED, .code = CODE_PROVIDER_NOT_AVAILABLE },
 
+	{ "by provider, not ready any more: it may come back", { "n-", "l-" }, .provider = "box",
+	  .want = RESOLUTION_DOWN, .code = CODE_PROVIDER_NOT_AVAILABLE },
+	{ "by provider, another one serves meanwhile", { "l-", "rR" }, .provider = "box",
+	  .want = RESOLUTION_FOUND, .found = "p2" },
+	{ "by provider, not ready any more, and the wait is over", { "l-" }, .provider = "box",
+	  .may_not_start = true, .want = RESOLUTION_FAILED, .code = CODE_PROVIDER_NOT_AVAILABLE },
+
+	{ "pinned, not ready any more", { "l-+" }, "k1", "vm", .pinned = "p1",
+	  .want = RESOLUTION_DOWN, .code = CODE_NO_RUNNING_WORKER },
 	{ "pinned, only its worker counts", { "nR" }, "k2", "zz", .pinned = "p1",
 	  .want = RESOLUTION_FOUND, .found = "p1" },
 	{ "pinned, a starting worker is called", { "rS" }, "k1", "vm", .pinned = "p1",
@@ -213,6 +233,7 @@ set_up(const struct row *row)
 				p[1] == 'S' || p[1] == 'A' ? WORKER_STARTING :
 				p[1] == 'C' ? WORKER_CRASHED :
 					      WORKER_NONE;
+		now.left[i] = p[0] == 'l';
 		now.startable[i] = p[1] && p[2];
 		now.coming[i] = p[1] == 'S';
 		now.comes[i] = p[1] != 'A' && p[2] == '+';

@@ -23,6 +23,8 @@ test_complete(void **state)
 		{ SUPERVISOR_UP, { true, false, true, false, true, true, true } },
 		{ SUPERVISOR_FAILED, { true, false, true, false, true, true, true } },
 		{ SUPERVISOR_DIED, { true, false, false, false, true, true, true } },
+		{ SUPERVISOR_NEXT_UP, { true, true, false, true, true, true, true } },
+		{ SUPERVISOR_NEXT_FAILED, { true, true, false, true, true, true, true } },
 	};
 
 	(void)state;
@@ -52,6 +54,7 @@ struct step {
 
 #define START { SUPERVISOR_WANTED, SUPERVISOR_SPAWN, WORKER_STARTING }
 #define UP { SUPERVISOR_UP, SUPERVISOR_NOTHING, WORKER_RUNNING }
+#define RENEW { SUPERVISOR_CHANGED, SUPERVISOR_RENEW, WORKER_RUNNING }
 #define DIES { SUPERVISOR_DIED, SUPERVISOR_WAIT, WORKER_BACKOFF }
 #define DUE { SUPERVISOR_DUE, SUPERVISOR_SPAWN, WORKER_STARTING }
 
@@ -99,17 +102,35 @@ static const struct story {
 	  { SUPERVISOR_DUE, SUPERVISOR_NOTHING, WORKER_STOPPED }, START } },
 	{ "changed in back-off", &restart, { START, DIES,
 	  { SUPERVISOR_CHANGED, SUPERVISOR_SPAWN, WORKER_STARTING } } },
-	{ "changed while idle", &restart, { START, UP,
-	  { SUPERVISOR_CHANGED, SUPERVISOR_NOTHING, WORKER_RUNNING },
-	  { SUPERVISOR_IDLE, SUPERVISOR_LADDER, WORKER_STOPPING },
-	  { SUPERVISOR_DIED, SUPERVISOR_SPAWN, WORKER_STARTING }, UP,
-	  { SUPERVISOR_IDLE, SUPERVISOR_NOTHING, WORKER_RUNNING } } },
+	{ "changed while it runs", &restart, { START, UP, RENEW,
+	  { SUPERVISOR_IDLE, SUPERVISOR_NOTHING, WORKER_RUNNING },
+	  { SUPERVISOR_NEXT_UP, SUPERVISOR_PROMOTE, WORKER_RUNNING },
+	  { SUPERVISOR_IDLE, SUPERVISOR_NOTHING, WORKER_RUNNING },
+	  { SUPERVISOR_DUE, SUPERVISOR_NOTHING, WORKER_RUNNING }, DIES, DUE } },
+	{ "changed twice", &restart, { START, UP, RENEW, RENEW,
+	  { SUPERVISOR_NEXT_UP, SUPERVISOR_PROMOTE, WORKER_RUNNING } } },
+	{ "the successor does not start", &restart, { START, UP, RENEW,
+	  { SUPERVISOR_NEXT_FAILED, SUPERVISOR_WAIT, WORKER_RUNNING },
+	  { SUPERVISOR_IDLE, SUPERVISOR_NOTHING, WORKER_RUNNING },
+	  { SUPERVISOR_DUE, SUPERVISOR_RENEW, WORKER_RUNNING },
+	  { SUPERVISOR_NEXT_FAILED, SUPERVISOR_WAIT, WORKER_RUNNING }, RENEW,
+	  { SUPERVISOR_NEXT_UP, SUPERVISOR_PROMOTE, WORKER_RUNNING } } },
+	{ "no restart, and the successor does not start", &no_restart, { START, UP, RENEW,
+	  { SUPERVISOR_NEXT_FAILED, SUPERVISOR_NOTHING, WORKER_RUNNING },
+	  { SUPERVISOR_DUE, SUPERVISOR_NOTHING, WORKER_RUNNING }, RENEW } },
+	{ "it dies while its successor starts", &restart, { START, UP, RENEW,
+	  { SUPERVISOR_DIED, SUPERVISOR_ADOPT, WORKER_STARTING }, UP, DIES } },
+	{ "it dies while the next try is waited for", &restart, { START, UP, RENEW,
+	  { SUPERVISOR_NEXT_FAILED, SUPERVISOR_WAIT, WORKER_RUNNING }, DIES, DUE, UP,
+	  { SUPERVISOR_DUE, SUPERVISOR_NOTHING, WORKER_RUNNING } } },
+	{ "stopped while its successor starts", &restart, { START, UP, RENEW,
+	  { SUPERVISOR_UNWANTED, SUPERVISOR_DRAIN, WORKER_STOPPING },
+	  { SUPERVISOR_WANTED, SUPERVISOR_NOTHING, WORKER_RUNNING },
+	  { SUPERVISOR_DUE, SUPERVISOR_NOTHING, WORKER_RUNNING }, DIES } },
 	{ "changed while starting", &restart, { START,
-	  { SUPERVISOR_CHANGED, SUPERVISOR_NOTHING, WORKER_STARTING }, UP,
-	  { SUPERVISOR_IDLE, SUPERVISOR_LADDER, WORKER_STOPPING } } },
-	{ "changed, then it crashed", &restart, { START, UP,
-	  { SUPERVISOR_CHANGED, SUPERVISOR_NOTHING, WORKER_RUNNING }, DIES, DUE, UP,
-	  { SUPERVISOR_IDLE, SUPERVISOR_NOTHING, WORKER_RUNNING } } },
+	  { SUPERVISOR_CHANGED, SUPERVISOR_LADDER, WORKER_STOPPING },
+	  { SUPERVISOR_CHANGED, SUPERVISOR_NOTHING, WORKER_STOPPING },
+	  { SUPERVISOR_DIED, SUPERVISOR_SPAWN, WORKER_STARTING }, UP } },
 	{ "no restart", &no_restart, { START, UP,
 	  { SUPERVISOR_DIED, SUPERVISOR_REST, WORKER_CRASHED },
 	  { SUPERVISOR_DEMAND, SUPERVISOR_NOTHING, WORKER_CRASHED },
@@ -271,8 +292,9 @@ test_coming(void **state)
 	}
 	supervisor_table_step(&row, &restart, SUPERVISOR_DUE, now, 0);
 	supervisor_table_step(&row, &restart, SUPERVISOR_UP, now, 0);
+	supervisor_table_step(&row, &restart, SUPERVISOR_DIED, now, 0);
+	supervisor_table_step(&row, &restart, SUPERVISOR_DUE, now, 0);
 	supervisor_table_step(&row, &restart, SUPERVISOR_CHANGED, now, 0);
-	supervisor_table_step(&row, &restart, SUPERVISOR_IDLE, now, 0);
 	assert_int_equal(row.status, WORKER_STOPPING);
 	assert_true(supervisor_table_coming(&row));
 	supervisor_table_step(&row, &restart, SUPERVISOR_UNWANTED, now, 0);

@@ -5,7 +5,7 @@
  *
  * Owns nothing. Knows nothing of Redis and of running plugins.
  *
- * Which file of a package holds it: envdriver/plugin/package.h. A manifest in
+ * Which file of a package holds it: envdriver/package/package.h. A manifest in
  * JavaScript is read by running `node`.
  */
 #ifndef ENVDRIVER_CLIENT_MANIFEST_H

@@ -6,9 +6,9 @@
  *
  * Owns the managed workers. The rules are a pure table (supervisor_table.h):
  * state x event -> action, next state, with the clock passed in. Writes the
- * worker records with heartbeats to Redis. A running worker whose manifest or
- * package changed in the registry is restarted as soon as it has no call;
- * calls go on meanwhile. SIGPIPE must be ignored. Knows nothing of commands,
+ * worker records with heartbeats to Redis. When what a running worker is made of
+ * changes in the registry, a successor is started beside it and takes the calls; the
+ * old one ends with its last call. SIGPIPE must be ignored. Knows nothing of commands,
  * Kafka or claims.
  */
 #ifndef ENVDRIVER_PLUGIN_SUPERVISOR_H
@@ -71,6 +71,8 @@ void supervisor_add_why(const struct supervisor *s, const char *plugin_id, struc
 /* Its worker is starting, or makes way for its successor, and a command may wait
  * for it as long as that takes: not one that failed to start twice in a row. */
 bool supervisor_coming(const struct supervisor *s, const char *plugin_id);
+/* It was ready until less than plugin.start.wait ago: it may be so again. */
+bool supervisor_left(const struct supervisor *s, const char *plugin_id);
 
 struct supervisor_view {
 	const char *id, *key;

@@ -42,7 +42,10 @@ struct registry_plugin {
 	bool ready;
 	double order;
 	struct jtext manifest;		/* MISSING when malformed */
-	const char *package;		/* NULL when absent */
+	const char *package;		/* NULL when absent, as the next three */
+	const char *digest;		/* of the package's files, as who wrote it saw them */
+	const char *pin;		/* the only digest that may be run */
+	const char *generation;		/* another one: what runs is to be started anew */
 	struct jtext config;		/* companyId -> object; MISSING when absent */
 	const struct registry_driver *drivers;
 	size_t n_drivers;

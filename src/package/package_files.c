@@ -3,7 +3,7 @@
  * package_files: which files of a package's folder say what it is, and what they
  * hold. Apart from package.c, which makes of it a command to run.
  */
-#include "envdriver/plugin/package.h"
+#include "envdriver/package/package.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@ static const char *const usual[] = { "dist/manifest.js", "manifest.js" };
 
 /* Reads a file. ERR_NOTFOUND when there is none. */
 static int
-read_file(const char *path, struct buf *out, struct err *reterr)
+read_package_file(const char *path, struct buf *out, struct err *reterr)
 {
 	struct stat st;
 	ssize_t n;
@@ -55,7 +55,7 @@ read_json(const char *dir, const char *name, struct buf *out, struct jtext *ret,
 	int code;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	code = read_file(path, out, reterr);
+	code = read_package_file(path, out, reterr);
 	if (code < 0)
 		return code;
 	code = jtext_check(buf_span(out), JTEXT_DEPTH_MAX, ret, reterr);
@@ -226,7 +226,7 @@ package_has_key(const char *dir, const char *key)
 	    package_manifest(dir, root, kind, path, &manifest, /* reterr= */ NULL) < 0)
 		goto out;
 	if (path[0]) {
-		if (read_file(path, &file, /* reterr= */ NULL) < 0)
+		if (read_package_file(path, &file, /* reterr= */ NULL) < 0)
 			goto out;
 		if (jtext_check(buf_span(&file), JTEXT_DEPTH_MAX, &manifest, NULL) < 0) {
 			ret = names_key(buf_span(&file), key);

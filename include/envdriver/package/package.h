@@ -7,18 +7,22 @@
  * on the host: the folder, and what it names by a path, must really lie inside
  * one of plugin.dirs. Reads a few small files; blocks as long as these take.
  */
-#ifndef ENVDRIVER_PLUGIN_PACKAGE_H
-#define ENVDRIVER_PLUGIN_PACKAGE_H
+#ifndef ENVDRIVER_PACKAGE_PACKAGE_H
+#define ENVDRIVER_PACKAGE_PACKAGE_H
 
 #include <limits.h>
 #include <stdbool.h>
 
 #include "envdriver/base/buf.h"
+#include "envdriver/base/digest.h"
 #include "envdriver/base/jtext.h"
 
 struct err;
 
 enum { PACKAGE_FILE_MAX = 1 << 20, PACKAGE_ARGS_MAX = 64 };
+
+#define PACKAGE_DIGEST_PREFIX "sha256:"
+enum { PACKAGE_DIGEST_SIZE = sizeof(PACKAGE_DIGEST_PREFIX) - 1 + DIGEST_HEX_SIZE };
 
 struct package {
 	char *dir;		/* without links */
@@ -57,6 +61,10 @@ bool package_has_key(const char *dir, const char *key);
  * a newer host. */
 int package_open(const char *folder, struct jtext manifest, const struct package_rules *rules,
 		 struct package *ret, struct err *reterr);
+/* Of all files below the folder, but those in a .git: their paths, contents, whether
+ * they may be executed, and where links lead. Two packages have the same only when
+ * they have the same files. Blocks for as long as it takes to read them. */
+int package_digest(const char *dir, char ret[PACKAGE_DIGEST_SIZE], struct err *reterr);
 /* Accepts one that was not opened. */
 void package_release(struct package *p);
 

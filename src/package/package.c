@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "envdriver/plugin/package.h"
+#include "envdriver/package/package.h"
 
 #include <errno.h>
 #include <limits.h>
