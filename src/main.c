@@ -62,11 +62,11 @@ static const struct cli_command dev_command = {
 	.summary = "Try plugins in a worker with its own Kafka and Redis; nothing is kept",
 	.args = "[PLUGIN-DIR...]",
 	.max_args = -1,
-	.service = true,
 	.options = dev_options,
 	.text = "Starts a mock Kafka cluster inside the process, a private redis-server, and a\n"
 		"worker with the plugins in the given folders (default: the bundled local\n"
-		"provider). Prints the addresses for other commands.\n\n"
+		"provider). Says when they run, or why not, and prints the addresses for other\n"
+		"commands. Logs warnings only; -X log.level=info shows more, and what plugins log.\n\n"
 		"    envdriver dev ./my-plugin\n",
 	.run = dev_main,
 };

@@ -32,6 +32,10 @@ extern char **environ;
 
 enum { TOKEN_BYTES = 16 };
 
+static const char where_dev[] = "envdriver dev";
+static const char http_hint[] = "--no-http does without it, -X http.listen=127.0.0.1:0 takes "
+				"another port";
+
 struct dev {
 	struct cli *cli;
 	struct config *config;
@@ -39,6 +43,17 @@ struct dev {
 	struct buf dirs;	/* absolute, ':' between */
 	size_t n_plugins;
 };
+
+static bool
+is_default(const struct config *config, const char *key)
+{
+	struct config_entry e;
+
+	for (size_t i = 0; config_entry(config, i, &e); i++)
+		if (strcmp(e.key, key) == 0)
+			return strcmp(e.where, "default") == 0;
+	return true;
+}
 
 /* --- plugins --- */
 
@@ -95,7 +110,7 @@ add_plugin(struct dev *d, struct cli_redis *redis, const char *dir, struct err *
 	jtext_decode(jtext_get(object, "id"), &key, /* ret_replaced= */ NULL);
 	ret = write_plugin(redis, buf_span(&key), buf_span(&manifest), path, ++d->n_plugins,
 			   reterr);
-	buf_addf(&d->dirs, ":%s", path);
+	buf_addf(&d->dirs, "%s:", path);
 out:
 	buf_release(&manifest);
 	buf_release(&key);
@@ -112,7 +127,8 @@ add_plugins(struct dev *d, struct err *reterr)
 
 	if (!redis)
 		return reterr->code;
-	buf_adds(&d->dirs, config_str(d->config, "plugin.dirs"));
+	if (!is_default(d->config, "plugin.dirs"))
+		buf_addf(&d->dirs, "%s:", config_str(d->config, "plugin.dirs"));
 	for (size_t i = 0; ret == 0 && i < cli_n_args(d->cli); i++)
 		ret = add_plugin(d, redis, cli_arg(d->cli, i), reterr);
 	if (ret == 0 && cli_n_args(d->cli) == 0) {
@@ -126,8 +142,10 @@ add_plugins(struct dev *d, struct err *reterr)
 	cli_redis_free(redis);
 	if (ret == 0 && d->dirs.failed)
 		ret = err_nomem(reterr);
-	return ret < 0 ? ret : config_set(d->config, "plugin.dirs", d->dirs.data, "envdriver dev",
-					  reterr);
+	if (ret < 0 || d->dirs.len == 0)
+		return ret;
+	d->dirs.data[--d->dirs.len] = '\0';	/* the last ':' */
+	return config_set(d->config, "plugin.dirs", d->dirs.data, where_dev, reterr);
 }
 
 /* --- set up --- */
@@ -146,27 +164,30 @@ configure_token(struct dev *d, struct err *reterr)
 		return err_set(reterr, ERR_IO, "cannot read random bytes: %s", strerror(errno));
 	for (int i = 0; i < TOKEN_BYTES; i++)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-	return config_set(d->config, "command.token", text, "envdriver dev", reterr);
+	return config_set(d->config, "command.token", text, where_dev, reterr);
 }
 
 static int
 configure_servers(struct dev *d, struct err *reterr)
 {
-	static const char *const where = "envdriver dev";
 	int ret;
 
-	ret = config_set(d->config, "kafka.bootstrap.servers", dev_servers_kafka(d->servers), where,
-			 reterr);
+	ret = config_set(d->config, "kafka.bootstrap.servers", dev_servers_kafka(d->servers),
+			 where_dev, reterr);
 	if (ret == 0)
-		ret = config_set(d->config, "redis.url", dev_servers_redis(d->servers), where,
+		ret = config_set(d->config, "redis.url", dev_servers_redis(d->servers), where_dev,
+				 reterr);
+	/* With the folder it goes, whatever ends us. */
+	if (ret == 0 && is_default(d->config, "lock.dir"))
+		ret = config_set(d->config, "lock.dir", dev_servers_folder(d->servers), where_dev,
 				 reterr);
 	/* The mock answers a fetch that found nothing only when the wait is
 	 * over, even when something arrives meanwhile. */
 	if (ret == 0)
-		ret = config_set(d->config, "kafka.fetch.wait.max.ms", FETCH_WAIT_MS, where,
+		ret = config_set(d->config, "kafka.fetch.wait.max.ms", FETCH_WAIT_MS, where_dev,
 				 reterr);
 	if (ret == 0 && !config_str(d->config, "http.listen") && !cli_has(d->cli, "no-http"))
-		ret = config_set(d->config, "http.listen", "127.0.0.1:9464", where, reterr);
+		ret = config_set(d->config, "http.listen", "127.0.0.1:9464", where_dev, reterr);
 	return ret < 0 ? ret : configure_token(d, reterr);
 }
 
@@ -195,13 +216,25 @@ write_env(struct dev *d, const char *path, struct err *reterr)
 	return 0;
 }
 
+/* A line for each. */
 static void
-on_service_ready(void *arg)
+note_plugins(struct cli *cli, const char *lines)
+{
+	for (size_t len; *lines; lines += len + (lines[len] == '\n')) {
+		len = strcspn(lines, "\n");
+		if (len)
+			cli_note(cli, "%.*s", (int)len, lines);
+	}
+}
+
+static void
+on_dev_open(void *arg, const char *plugins)
 {
 	struct dev *d = arg;
 	const char *env = cli_flag(d->cli, "env-file");
 	struct err err = { 0 };
 
+	note_plugins(d->cli, plugins);
 	if (env && write_env(d, env, &err) < 0)
 		log_error("%s", err.text);
 	cli_note(d->cli, "ready; nothing is kept. In another shell:");
@@ -216,10 +249,12 @@ on_service_ready(void *arg)
 }
 
 static void
-on_service_end(void *arg)
+on_dev_end(void *arg)
 {
 	struct dev *d = arg;
 
+	/* Clients that are still there would tell of it. */
+	log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	dev_servers_stop(d->servers);
 	d->servers = NULL;
 }
@@ -228,7 +263,9 @@ int
 dev_main(struct cli *cli)
 {
 	struct dev d = { .cli = cli };
-	const struct service_hooks hooks = {on_service_ready, on_service_end, &d};
+	const struct service_hooks hooks = {
+		.on_open = on_dev_open, .on_end = on_dev_end, .arg = &d, .http_hint = http_hint,
+	};
 	struct err err = { 0 };
 	int ret;
 

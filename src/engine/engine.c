@@ -31,6 +31,7 @@
 #include "envdriver/base/metrics.h"
 #include "envdriver/command/command.h"
 #include "envdriver/kafka/best_effort.h"
+#include "envdriver/plugin/supervisor_view.h"
 #include "envdriver/redis/redis.h"
 #include "held.h"
 #include "intake.h"
@@ -277,6 +278,12 @@ bool
 engine_ready(const struct engine *eng, struct buf *reasons)
 {
 	return status_ready(eng, reasons);
+}
+
+void
+engine_plugins(const struct engine *eng, struct buf *out)
+{
+	supervisor_view_add_lines(eng->supervisor, out);
 }
 
 void

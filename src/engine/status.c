@@ -23,7 +23,7 @@
 #include "window.h"
 
 struct status {
-	bool was_ready;			/* at some time */
+	bool was_open, was_ready;	/* at some time; open: but for plugins */
 	bool was_busy;			/* at the last tick */
 	int64_t turned_cpu;		/* CPU time of the loop at its last turn, ms */
 	int64_t turn_max;		/* of the longest turn */
@@ -82,13 +82,11 @@ add_partition_reasons(const struct engine *eng, struct buf *out)
 			add_held(eng, p, out);
 }
 
-bool
-status_ready(const struct engine *eng, struct buf *reasons)
+/* But for plugins that do not run. */
+static bool
+is_open(const struct engine *eng, struct buf *out)
 {
-	struct buf none = BUF_INIT;
-	struct buf *out = reasons ? reasons : &none;
 	size_t before = out->len;
-	bool ready;
 
 	redis_watch_why(&eng->redis_watch, clock_mono_ms(), out);
 	startup_why(eng, out);
@@ -104,17 +102,44 @@ status_ready(const struct engine *eng, struct buf *reasons)
 	if (eng->stage == STAGE_RUNNING && redis_up(eng->redis) && !registry_fresh(eng->registry))
 		add_reason(out, "the registry of plugins is being read");
 	add_partition_reasons(eng, out);
+	return out->len == before && eng->stage == STAGE_RUNNING;
+}
+
+bool
+status_ready(const struct engine *eng, struct buf *reasons)
+{
+	struct buf none = BUF_INIT;
+	struct buf *out = reasons ? reasons : &none;
+	bool ready = is_open(eng, out);
+	size_t before = out->len;
+
 	if (eng->stage == STAGE_RUNNING)
 		supervisor_view_add_none_running(eng->supervisor, out);
-	ready = out->len == before && eng->stage == STAGE_RUNNING;
+	ready &= out->len == before;
 	buf_release(&none);
 	return ready;
+}
+
+static void
+look_open(struct engine *eng)
+{
+	struct buf none = BUF_INIT;
+
+	if (!eng->status->was_open && is_open(eng, &none)) {
+		eng->status->was_open = true;
+		if (eng->ev.on_open)
+			eng->ev.on_open(eng->ev.arg);
+	}
+	buf_release(&none);
 }
 
 void
 status_turn(struct engine *eng)
 {
-	if (eng->status->was_ready || eng->stage != STAGE_RUNNING || !status_ready(eng, NULL))
+	if (eng->status->was_ready || eng->stage != STAGE_RUNNING)
+		return;
+	look_open(eng);
+	if (!status_ready(eng, NULL))
 		return;
 	eng->status->was_ready = true;
 	log_info("ready");

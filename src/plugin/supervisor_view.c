@@ -73,6 +73,20 @@ supervisor_view_warn_waiting(const struct supervisor *s)
 	(void)supervisor_each(s, warn_waiting, NULL);
 }
 
+static bool
+add_line(void *arg, const struct supervisor_view *v)
+{
+	add_state(arg, v);
+	buf_addch(arg, '\n');
+	return true;
+}
+
+void
+supervisor_view_add_lines(const struct supervisor *s, struct buf *out)
+{
+	(void)supervisor_each(s, add_line, out);
+}
+
 struct tally {
 	size_t wanted, running;
 	struct supervisor_view down;	/* one of those that do not run */

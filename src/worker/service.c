@@ -161,8 +161,19 @@ on_engine_ready(void *arg)
 	struct service *s = arg;
 
 	publish_snapshot(s);
-	if (s->hooks && s->hooks->on_ready)
-		s->hooks->on_ready(s->hooks->arg);
+}
+
+static void
+on_engine_open(void *arg)
+{
+	struct service *s = arg;
+	struct buf plugins = BUF_INIT;
+
+	if (!s->hooks)
+		return;
+	engine_plugins(s->engine, &plugins);
+	s->hooks->on_open(s->hooks->arg, buf_span(&plugins).ptr);
+	buf_release(&plugins);
 }
 
 static void
@@ -295,11 +306,23 @@ on_start_finding(void *arg, const char *text)
 	log_warn("%s", text);
 }
 
+static void
+add_hint(struct err *reterr, const char *hint)
+{
+	struct err before = *reterr;
+
+	if (hint)
+		err_set(reterr, before.code, "%s; %s", before.text, hint);
+}
+
 static int
 start_service(struct service *s, const struct cli *cli, const struct config *config,
 	      struct err *reterr)
 {
-	const struct engine_events ev = {on_engine_failed, on_engine_ready, on_engine_stopped, s};
+	const struct engine_events ev = {
+		.on_exit = on_engine_failed, .on_open = on_engine_open,
+		.on_ready = on_engine_ready, .on_stopped = on_engine_stopped, .arg = s,
+	};
 	const struct http_server_source source = {show_healthy, show_reasons, show_metrics,
 						  show_status, s};
 	const struct findings findings = { .found = on_start_finding };
@@ -320,8 +343,10 @@ start_service(struct service *s, const struct cli *cli, const struct config *con
 	publish_snapshot(s);
 	if (config_str(config, "http.listen")) {
 		s->http = http_server_start(config, &source, reterr);
-		if (!s->http)
+		if (!s->http) {
+			add_hint(reterr, s->hooks ? s->hooks->http_hint : NULL);
 			return reterr->code;
+		}
 	}
 	say_start(s, cli, config);
 	watch_signals(s);
@@ -400,12 +425,14 @@ service_run(struct cli *cli, const struct config *config, const struct service_h
 	if (start_service(&s, cli, config, &err) < 0) {
 		/* The process ends here, and with it all that was made. */
 		s.exit_code = cli_fail(cli, &err);
+		if (hooks)
+			hooks->on_end(hooks->arg);
 		fflush(NULL);
 		end_process(s.exit_code);
 	}
 	uv_run(&s.loop, UV_RUN_DEFAULT);
 	http_server_stop(s.http);
-	if (hooks && hooks->on_end)
+	if (hooks)
 		hooks->on_end(hooks->arg);
 #ifdef ENVDRIVER_TEST
 	/* The sanitizers want to see everything released. */

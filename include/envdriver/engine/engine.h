@@ -21,6 +21,9 @@ struct engine;
 struct engine_events {
 	/* The work cannot go on: exit with this code. At most once. */
 	void (*on_exit)(void *arg, int exit_code, const char *text);
+	/* Ready for the first time, but for plugins that do not run; they have had
+	 * their time. May be NULL. */
+	void (*on_open)(void *arg);
 	/* Ready for the first time; may be NULL. */
 	void (*on_ready)(void *arg);
 	/* The shutdown that engine_stop began is through. */
@@ -36,6 +39,8 @@ void engine_start(struct engine *eng);
 /* False: appends why it is not ready, one reason a line. `reasons` may be
  * NULL. */
 bool engine_ready(const struct engine *eng, struct buf *reasons);
+/* Appends how each plugin of this host is, a line each. */
+void engine_plugins(const struct engine *eng, struct buf *out);
 /* JSON object for /status. */
 void engine_status(const struct engine *eng, struct buf *out);
 /* Shutdown in the order of docs/engine.md section 8; returns at once. */

@@ -23,6 +23,8 @@ void supervisor_view_warn_waiting(const struct supervisor *s);
 /* Appends a line when there are plugins that are to run on this host, and none
  * does. */
 void supervisor_view_add_none_running(const struct supervisor *s, struct buf *out);
+/* Appends how each plugin is, a line each. */
+void supervisor_view_add_lines(const struct supervisor *s, struct buf *out);
 /* Appends `,"plugins":[…]`: id, key, status, gaveUp, reason (or null) and isolation of
  * each. */
 void supervisor_view_add_json(const struct supervisor *s, struct buf *out);

@@ -12,8 +12,12 @@ struct cli;
 struct config;
 
 struct service_hooks {
-	void (*on_ready)(void *arg);	/* may be NULL */
-	void (*on_end)(void *arg);	/* the last thing; may be NULL */
+	/* Ready, but for plugins that do not run; `plugins` says how each is, a line
+	 * each. */
+	void (*on_open)(void *arg, const char *plugins);
+	/* The last thing, also when nothing was started. */
+	void (*on_end)(void *arg);
+	const char *http_hint;		/* after an error of http.listen */
 	void *arg;
 };
 
