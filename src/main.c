@@ -66,7 +66,7 @@ static const struct cli_command dev_command = {
 	.text = "Starts a mock Kafka cluster inside the process, a private redis-server, and a\n"
 		"worker with the plugins in the given folders (default: the bundled local\n"
 		"provider). Says when they run, or why not, and prints the addresses for other\n"
-		"commands. Logs warnings only; -X log.level=info shows more, and what plugins log.\n\n"
+		"commands. Logs warnings only; -X log.level=info shows more.\n\n"
 		"    envdriver dev ./my-plugin\n",
 	.run = dev_main,
 };

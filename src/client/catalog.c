@@ -125,7 +125,7 @@ count_state(struct catalog_plugin *p, const char *status, bool gave_up)
 }
 
 static int
-append(char **text, const char *comma, const char *a, const char *b, const char *c)
+join_text(char **text, const char *comma, const char *a, const char *b, const char *c)
 {
 	struct buf all = BUF_INIT;
 
@@ -152,11 +152,11 @@ take_worker(struct catalog_plugin *p, const char *instance, const redisReply *re
 	count_state(p, status, strcmp(reply_text(record, 2), "true") == 0);
 	p->running += runs;
 	if (runs)
-		ret = append(&p->workers, " ", instance, "", "");
+		ret = join_text(&p->workers, " ", instance, "", "");
 	if (runs && ret == 0 && !*p->isolation)
-		ret = append(&p->isolation, "", reply_text(record, 3), "", "");
+		ret = join_text(&p->isolation, "", reply_text(record, 3), "", "");
 	if (!runs && *reason)
-		ret = append(&p->reason, "; ", instance, ": ", reason);
+		ret = join_text(&p->reason, "; ", instance, ": ", reason);
 	return ret;
 }
 
@@ -189,11 +189,11 @@ describe_workers(struct catalog_plugin *p)
 		all += p->states[i];
 	for (int i = 0; i < CATALOG_STATES; i++) {
 		snprintf(count, sizeof(count), all > 1 ? " %u" : "", p->states[i]);
-		if (p->states[i] && append(&p->worker, ", ", states[i], count, "") < 0)
+		if (p->states[i] && join_text(&p->worker, ", ", states[i], count, "") < 0)
 			return ERR_NOMEM;
 	}
 	if (!all && strcmp(p->status, "ready") == 0)
-		return append(&p->worker, "", "none", "", "");
+		return join_text(&p->worker, "", "none", "", "");
 	return 0;
 }
 

@@ -45,7 +45,7 @@ struct dev {
 };
 
 static bool
-is_default(const struct config *config, const char *key)
+keeps_default(const struct config *config, const char *key)
 {
 	struct config_entry e;
 
@@ -127,7 +127,7 @@ add_plugins(struct dev *d, struct err *reterr)
 
 	if (!redis)
 		return reterr->code;
-	if (!is_default(d->config, "plugin.dirs"))
+	if (!keeps_default(d->config, "plugin.dirs"))
 		buf_addf(&d->dirs, "%s:", config_str(d->config, "plugin.dirs"));
 	for (size_t i = 0; ret == 0 && i < cli_n_args(d->cli); i++)
 		ret = add_plugin(d, redis, cli_arg(d->cli, i), reterr);
@@ -178,7 +178,7 @@ configure_servers(struct dev *d, struct err *reterr)
 		ret = config_set(d->config, "redis.url", dev_servers_redis(d->servers), where_dev,
 				 reterr);
 	/* With the folder it goes, whatever ends us. */
-	if (ret == 0 && is_default(d->config, "lock.dir"))
+	if (ret == 0 && keeps_default(d->config, "lock.dir"))
 		ret = config_set(d->config, "lock.dir", dev_servers_folder(d->servers), where_dev,
 				 reterr);
 	/* The mock answers a fetch that found nothing only when the wait is

@@ -74,7 +74,7 @@ supervisor_view_warn_waiting(const struct supervisor *s)
 }
 
 static bool
-add_line(void *arg, const struct supervisor_view *v)
+add_state_line(void *arg, const struct supervisor_view *v)
 {
 	add_state(arg, v);
 	buf_addch(arg, '\n');
@@ -84,7 +84,7 @@ add_line(void *arg, const struct supervisor_view *v)
 void
 supervisor_view_add_lines(const struct supervisor *s, struct buf *out)
 {
-	(void)supervisor_each(s, add_line, out);
+	(void)supervisor_each(s, add_state_line, out);
 }
 
 struct tally {

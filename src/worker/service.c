@@ -29,7 +29,7 @@
 #include "http_server.h"
 #include "instance_lock.h"
 
-enum { SHOW_MS = 1000, STUCK_MS = 30000, SETTLE_MS = 5000, LOG_MS = 500 };
+enum { SHOW_MS = 1000, OLD_MS = 5000, STUCK_MS = 30000, SETTLE_MS = 5000, LOG_MS = 500 };
 enum { ARENAS = 2, FILES_MIN = 64 };
 
 struct service {
@@ -102,8 +102,15 @@ static void
 show_reasons(void *arg, struct buf *out)
 {
 	struct service *s = arg;
+	int64_t age;
 
 	show_copy(s, &s->reasons, out);
+	pthread_mutex_lock(&s->mutex);
+	age = clock_mono_ms() - s->shown_at;
+	pthread_mutex_unlock(&s->mutex);
+	/* What it shows was true then. */
+	if (age >= OLD_MS)
+		buf_addf(out, "the event loop has not turned for %lld s\n", (long long)age / 1000);
 }
 
 static void
