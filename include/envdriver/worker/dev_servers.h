@@ -4,8 +4,8 @@
  * in this process, and a private redis-server.
  *
  * Owns the cluster, the child process and its folder; all of them end with the
- * process, also when it is killed. Nothing in them lasts: the mock does not even keep offsets that were
- * committed in transactions.
+ * process, also when it is killed. Nothing in them lasts: the mock does not even
+ * keep offsets that were committed in transactions.
  */
 #ifndef ENVDRIVER_WORKER_DEV_SERVERS_H
 #define ENVDRIVER_WORKER_DEV_SERVERS_H
