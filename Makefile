@@ -79,6 +79,7 @@ commands := audit config credential dev drivers exec exec_follow exec_show plugi
 	plugin_store publish publish_ops replay topics watch worker
 schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand ExecutionLog \
 	ExecutionResult LeaseResult PluginEvent ProbeResult SetupResult WorkspaceResult
+old_schemas := $(wildcard schemas/compat/*/*.avsc)
 plugins/local := command config exec job job_io jobs keeper lease lease_calls main probe rpc spawn \
 	text trash wire
 tests/lib := c11_threads fake_plugin
@@ -149,7 +150,7 @@ $(lib) $(rigs):
 	$(call say,AR      $@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(BUILD)/schema_data.c: scripts/embed-schemas $(schemas:%=schemas/%.avsc)
+$(BUILD)/schema_data.c: scripts/embed-schemas $(schemas:%=schemas/%.avsc) $(old_schemas)
 	$(Q)mkdir -p $(@D); scripts/embed-schemas $(filter %.avsc,$^) >$@.tmp && mv $@.tmp $@
 $(BUILD)/schema_data.o: $(BUILD)/schema_data.c
 $(objects): $(BUILD)/%.o: %.c
@@ -175,7 +176,7 @@ demo:
 	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all
 	$(Q)scripts/demo
 lint: all
-	$(Q)scripts/check-deps $(objects:$(BUILD)/%.o=%.c) $(schemas:%=schemas/%.avsc)
+	$(Q)scripts/check-deps $(objects:$(BUILD)/%.o=%.c) $(schemas:%=schemas/%.avsc) $(old_schemas)
 	$(Q)scripts/check-size && scripts/check-docs && scripts/check-tables
 	$(Q)$(if $(SAN),,scripts/check-hardening $(BUILD)/envdriver $(plugin))
 format:

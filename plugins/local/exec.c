@@ -26,19 +26,32 @@ struct exec {
 
 /* ---- what comes back -------------------------------------------------- */
 
+/* Adds bytes in base64; what there is no memory for has its text only. */
+static void
+add_base64(json_t *to, const char *name, const char *bytes, size_t len)
+{
+	char *text = text_base64(bytes, len);
+	if (to && text)
+		json_object_set_new(to, name, json_stringn_nocheck(text, strlen(text)));
+	free(text);
+}
+
 /* Live output is tied to its request by the invocation id, so a host that sent
- * none could not use it. */
+ * none could not use it. Bytes that are not UTF-8 go beside their text, which is
+ * then not cut: one read has 64 KiB. */
 static bool
-on_output(void *arg, bool is_err, const char *utf8, size_t len)
+on_output(void *arg, bool is_err, const char *utf8, size_t len, const char *raw, size_t raw_len)
 {
 	struct exec *x = arg;
 	struct rpc *rpc = x->call->rpc;
+	bool same = !raw || (raw_len == len && memcmp(raw, utf8, len) == 0);
 	while (x->call->invocation && len > 0) {
-		size_t n = text_whole(utf8, len, CHUNK_MAX);
-		rpc_notify(rpc, "execute.log",
-			   json_pack("{s:s, s:s%}", "stream", is_err ? "stderr" : "stdout",
-				     "chunk", utf8, n),
-			   x->call->invocation);
+		size_t n = same ? text_whole(utf8, len, CHUNK_MAX) : len;
+		json_t *params = json_pack("{s:s, s:s%}", "stream", is_err ? "stderr" : "stdout",
+					   "chunk", utf8, n);
+		if (!same)
+			add_base64(params, "chunkBase64", raw, raw_len);
+		rpc_notify(rpc, "execute.log", params, x->call->invocation);
 		utf8 += n;
 		len -= n;
 	}
@@ -81,6 +94,19 @@ metadata(const struct exec *x, const struct job_outcome *o)
 	return m;
 }
 
+/* The bytes of output that is not UTF-8, if the line has room for them. */
+static void
+add_bytes(json_t *result, const struct job_outcome *o)
+{
+	size_t need = o->out->raw_len / 3 * 4 + o->err->raw_len / 3 * 4 + 8;
+	if (o->out->escaped + o->err->escaped + need > JOB_ESCAPED_MAX)
+		return;
+	if (o->out->raw)
+		add_base64(result, "stdoutBase64", o->out->raw, o->out->raw_len);
+	if (o->err->raw)
+		add_base64(result, "stderrBase64", o->err->raw, o->err->raw_len);
+}
+
 static void
 on_done(void *arg, const struct job_outcome *o)
 {
@@ -97,14 +123,14 @@ on_done(void *arg, const struct job_outcome *o)
 			      "The process that watched over %s was killed.", command);
 		rpc_fail(x->call, &err);
 	} else {
-		rpc_reply(x->call,
-			  json_pack("{s:o, s:o, s:b, s:s%, s:s%, s:o}", "exitCode",
-				    timed_out || o->exit_code < 0 ? json_null()
-								  : json_integer(o->exit_code),
-				    "signal", signal_name(o->signal), "timedOut", timed_out,
-				    "stdout", o->out->len ? o->out->data : "", o->out->len,
-				    "stderr", o->err->len ? o->err->data : "", o->err->len,
-				    "metadata", metadata(x, o)));
+		json_t *result = json_pack(
+			"{s:o, s:o, s:b, s:s%, s:s%, s:o}", "exitCode",
+			timed_out || o->exit_code < 0 ? json_null() : json_integer(o->exit_code),
+			"signal", signal_name(o->signal), "timedOut", timed_out, "stdout",
+			o->out->len ? o->out->data : "", o->out->len, "stderr",
+			o->err->len ? o->err->data : "", o->err->len, "metadata", metadata(x, o));
+		add_bytes(result, o);
+		rpc_reply(x->call, result);
 	}
 	free(x);
 }

@@ -44,6 +44,9 @@ struct job_spec {
 	size_t output_limit;	/* bytes of stdout and stderr together */
 };
 
+/* The answer is one line, and the longest line that hosts read has 128 MiB. */
+#define JOB_ESCAPED_MAX (120u << 20)
+
 struct job_outcome {
 	int error;		/* not 0: it could not be started, an errno */
 	bool lost;		/* the keeper was killed: the outcome is unknown */
@@ -59,10 +62,12 @@ struct job_outcome {
 };
 
 struct job_events {
-	/* Output, as it comes; well-formed UTF-8. Returns false when it is too
+	/* Output, as it comes: well-formed UTF-8, and the bytes that it was made
+	 * of, NULL when they are the same. Returns false when it is too
 	 * much for now: the job stops reading until jobs_resume, and the
 	 * command waits in its write(2). */
-	bool (*on_output)(void *arg, bool is_err, const char *utf8, size_t len);
+	bool (*on_output)(void *arg, bool is_err, const char *utf8, size_t len,
+			  const char *raw, size_t raw_len);
 	/* Once; never before job_start returns. */
 	void (*on_done)(void *arg, const struct job_outcome *outcome);
 };

@@ -2,9 +2,6 @@
 /* job_io: what goes into a command and comes out of it. */
 #include "job_impl.h"
 
-/* The answer is one line, and the longest line that hosts read has 128 MiB. */
-#define ESCAPED_MAX (120u << 20)
-
 static void
 on_input_written(uv_write_t *req, int status)
 {
@@ -25,17 +22,19 @@ static bool
 is_full(const struct job *job)
 {
 	const struct text *out = &job->out.text, *err = &job->err.text;
-	return out->len + err->len > job->output_limit ||
-	       out->escaped + err->escaped > ESCAPED_MAX;
+	return text_bytes(out) + text_bytes(err) > job->output_limit ||
+	       out->escaped + err->escaped > JOB_ESCAPED_MAX;
 }
 
 static void
-on_text(struct job *job, struct job_stream *s, size_t before)
+on_text(struct job *job, struct job_stream *s, size_t before, size_t raw_before)
 {
 	bool go_on = true;
-	if (s->text.len > before)
-		go_on = job->events->on_output(job->arg, s == &job->err, s->text.data + before,
-					       s->text.len - before);
+	const struct text *t = &s->text;
+	if (t->len > before)
+		go_on = job->events->on_output(job->arg, s == &job->err, t->data + before,
+					       t->len - before, t->raw ? t->raw + raw_before : NULL,
+					       t->raw ? t->raw_len - raw_before : 0);
 	if (is_full(job))
 		job_end(job, JOB_OUTPUT_LIMIT);
 	if (!go_on && job->stage < JOB_KILLING)
@@ -47,7 +46,7 @@ on_output(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
 	struct job *job = stream->data;
 	struct job_stream *s = stream == (uv_stream_t *)&job->out.pipe ? &job->out : &job->err;
-	size_t before = s->text.len;
+	size_t before = s->text.len, raw_before = text_bytes(&s->text);
 	if (nread > 0 && is_full(job)) {	/* read all the same, so that it can end */
 		job->cut = true;
 		return;
@@ -57,7 +56,7 @@ on_output(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 		job->cut = true;
 		job_end(job, JOB_OUTPUT_LIMIT);
 	}
-	on_text(job, s, before);
+	on_text(job, s, before, raw_before);
 	if (nread < 0) {
 		s->ended = true;
 		job_close_handle(&s->pipe);

@@ -11,34 +11,62 @@ void
 text_release(struct text *t)
 {
 	free(t->data);
+	free(t->raw);
 	memset(t, 0, sizeof(*t));
+}
+
+static bool
+grow(char **data, size_t len, size_t *cap, size_t more)
+{
+	if (more <= *cap - len)
+		return true;
+	if (more > SIZE_MAX / 4 || len > SIZE_MAX / 4)
+		return false;
+	size_t size = *cap ? *cap : 256;
+	while (size - len < more)
+		size *= 2;
+	char *grown = realloc(*data, size);
+	if (!grown)
+		return false;
+	*data = grown;
+	*cap = size;
+	return true;
 }
 
 static bool
 reserve(struct text *t, size_t more)
 {
-	if (more <= t->cap - t->len)
-		return true;
-	if (more > SIZE_MAX / 4 || t->len > SIZE_MAX / 4)
-		return false;
-	size_t cap = t->cap ? t->cap : 256;
-	while (cap - t->len < more)
-		cap *= 2;
-	char *data = realloc(t->data, cap);
-	if (!data)
-		return false;
-	t->data = data;
-	t->cap = cap;
-	return true;
+	return grow(&t->data, t->len, &t->cap, more);
+}
+
+static void
+put_text(struct text *t, const void *utf8, size_t len)
+{
+	memcpy(t->data + t->len, utf8, len);
+	t->len += len;
+	t->escaped += len;
+}
+
+/* Without memory for the bytes their text has to do. */
+static void
+put_raw(struct text *t, const void *bytes, size_t len)
+{
+	if (!grow(&t->raw, t->raw_len, &t->raw_cap, len)) {
+		free(t->raw);
+		t->raw = NULL;
+		return;
+	}
+	memcpy(t->raw + t->raw_len, bytes, len);
+	t->raw_len += len;
 }
 
 /* The caller has made room. */
 static void
 put(struct text *t, const void *utf8, size_t len)
 {
-	memcpy(t->data + t->len, utf8, len);
-	t->len += len;
-	t->escaped += len;
+	put_text(t, utf8, len);
+	if (t->raw)
+		put_raw(t, utf8, len);
 }
 
 static void
@@ -51,12 +79,18 @@ put_ascii(struct text *t, unsigned char c)
 		t->escaped += 5;	/* \u00XX */
 }
 
-/* `bytes` of the command, which the caller has made room for. */
+/* For `n` bytes of the command; the caller has made room for the text. */
 static void
-put_replacement(struct text *t, size_t bytes)
+put_replacement(struct text *t, const unsigned char *bytes, size_t n)
 {
-	put(t, REPLACEMENT, 3);
-	t->replaced += bytes;
+	if (t->replaced == 0 && grow(&t->raw, 0, &t->raw_cap, t->len + n)) {
+		memcpy(t->raw, t->data, t->len);	/* the same up to here */
+		t->raw_len = t->len;
+	}
+	if (t->raw)
+		put_raw(t, bytes, n);
+	put_text(t, REPLACEMENT, 3);
+	t->replaced += n;
 }
 
 /* The first byte of a character decides its length and narrows the second
@@ -74,7 +108,7 @@ begin(struct text *t, unsigned char c)
 	else if (c >= 0xf0 && c <= 0xf4)
 		t->need = 4;
 	else
-		put_replacement(t, 1);
+		put_replacement(t, &c, 1);
 	t->part[0] = c;
 	t->have = 1;
 }
@@ -83,7 +117,7 @@ static void
 take(struct text *t, unsigned char c)
 {
 	if (t->need && (c < t->low || c > t->high)) {
-		put_replacement(t, t->have);
+		put_replacement(t, t->part, t->have);
 		t->need = 0;	/* and `c` begins something new */
 	}
 	if (t->need) {
@@ -120,9 +154,38 @@ text_end(struct text *t)
 		return true;
 	if (!reserve(t, 3))
 		return false;
-	put_replacement(t, t->have);
+	put_replacement(t, t->part, t->have);
 	t->need = 0;
 	return true;
+}
+
+size_t
+text_bytes(const struct text *t)
+{
+	return t->raw ? t->raw_len : t->len;
+}
+
+char *
+text_base64(const char *bytes, size_t len)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *text = len < SIZE_MAX / 4 ? malloc((len + 2) / 3 * 4 + 1) : NULL, *out = text;
+	for (size_t i = 0; text && i < len; i += 3) {
+		size_t left = len - i;
+		unsigned long v = (unsigned long)(unsigned char)bytes[i] << 16;
+		if (left > 1)
+			v |= (unsigned long)(unsigned char)bytes[i + 1] << 8;
+		if (left > 2)
+			v |= (unsigned char)bytes[i + 2];
+		*out++ = digits[v >> 18];
+		*out++ = digits[v >> 12 & 63];
+		*out++ = left > 1 ? digits[v >> 6 & 63] : '=';
+		*out++ = left > 2 ? digits[v & 63] : '=';
+	}
+	if (text)
+		*out = '\0';
+	return text;
 }
 
 size_t

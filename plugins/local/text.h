@@ -4,7 +4,8 @@
  *
  * A command may write anything; a JSON string may hold only UTF-8. Each run of
  * bytes that is not UTF-8 becomes U+FFFD, exactly as JavaScript's TextDecoder
- * would have it. NUL is legal and stays.
+ * would have it. NUL is legal and stays. From the first such run on, the bytes
+ * are kept beside their text, for hosts that want them.
  *
  * Owns the text gathered so far. Knows nothing of JSON values, of pipes or of
  * limits.
@@ -21,6 +22,11 @@ struct text {
 	size_t cap;
 	size_t replaced;	/* bytes that were not UTF-8 */
 	size_t escaped;		/* bytes that `data` takes inside a JSON string */
+	/* What `data` was made of; NULL while that is the same, or when there was no
+	 * memory for it. */
+	char *raw;
+	size_t raw_len;
+	size_t raw_cap;
 	/* The character that is not complete yet. */
 	unsigned char part[4];
 	unsigned have;		/* bytes of it seen */
@@ -38,6 +44,13 @@ bool text_add(struct text *t, const char *bytes, size_t len);
 
 /* Nothing more comes: a character that is still cut off becomes U+FFFD. */
 bool text_end(struct text *t);
+
+/* How many bytes of the command it holds. */
+size_t text_bytes(const struct text *t);
+
+/* Standard base64 with padding, NUL-terminated; the caller frees it. NULL when out
+ * of memory. */
+char *text_base64(const char *bytes, size_t len);
 
 /* How many bytes, at most `max` (4 or more), can be taken from the front of
  * well-formed UTF-8 without cutting a character in two. */

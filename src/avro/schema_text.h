@@ -2,7 +2,7 @@
 /*
  * schema_text: the .avsc files of schemas/, inside the program.
  *
- * The table is written by scripts/embed-schemas at build time.
+ * The tables are written by scripts/embed-schemas at build time.
  */
 #ifndef ENVDRIVER_AVRO_SCHEMA_TEXT_H
 #define ENVDRIVER_AVRO_SCHEMA_TEXT_H
@@ -15,7 +15,7 @@ struct schema_text {
 	size_t len;
 };
 
-/* Ends with a row whose name is NULL. */
-extern const struct schema_text schema_texts[];
+/* Today's, and those of earlier releases. Both end with a row whose name is NULL. */
+extern const struct schema_text schema_texts[], schema_old_texts[];
 
 #endif

@@ -18,31 +18,40 @@ struct schemas {
 };
 
 static int
-parse_ours(struct schemas *all, struct err *reterr)
+parse_texts(struct schemas *all, const struct schema_text *text, struct err *reterr)
 {
-	size_t count = 0;
-
-	while (schema_texts[count].name)
-		count++;
-	all->list = malloc((count + 1) * sizeof(struct schema *));
-	if (!all->list)
-		return err_nomem(reterr);
-	for (; all->count < count; all->count++) {
-		const struct schema_text *text = &schema_texts[all->count];
+	for (; text->name; text++) {
 		struct schema *s = schema_new((struct span){ text->text, text->len }, reterr);
 
 		if (!s) {
 			err_prefix(reterr, "%s", text->name);
 			return ERR_BUG;
 		}
-		all->list[all->count] = s;
-		if (strcmp(schema_name(s), text->name) != 0) {
-			all->count++;
+		all->list[all->count++] = s;
+		if (strcmp(schema_name(s), text->name) != 0)
 			return err_set(reterr, ERR_BUG, "'%s.avsc' holds the record '%s'",
 				       text->name, schema_name(s));
-		}
 	}
 	return 0;
+}
+
+/* Today's come first, so that they are found by name. */
+static int
+parse_ours(struct schemas *all, struct err *reterr)
+{
+	const struct schema_text *const tables[] = { schema_texts, schema_old_texts };
+	size_t count = 0;
+	int ret = 0;
+
+	for (size_t t = 0; t < sizeof(tables) / sizeof(*tables); t++)
+		for (const struct schema_text *text = tables[t]; text->name; text++)
+			count++;
+	all->list = malloc((count + 1) * sizeof(struct schema *));
+	if (!all->list)
+		return err_nomem(reterr);
+	for (size_t t = 0; t < sizeof(tables) / sizeof(*tables) && ret == 0; t++)
+		ret = parse_texts(all, tables[t], reterr);
+	return ret;
 }
 
 struct schemas *
@@ -110,8 +119,10 @@ void
 schemas_set_id(struct schemas *all, const char *name, uint32_t id)
 {
 	for (size_t i = 0; i < all->count; i++)
-		if (strcmp(schema_name(all->list[i]), name) == 0)
-			schema_set_id(all->list[i], id);
+		if (strcmp(schema_name(all->list[i]), name) == 0) {
+			schema_set_id(all->list[i], id);	/* today's, which is written */
+			return;
+		}
 }
 
 static int

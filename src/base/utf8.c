@@ -80,6 +80,21 @@ utf8_cut(const char *p, size_t len, size_t max)
 	return ((uint8_t)p[cut] & 0xc0) == 0x80 ? max : cut;
 }
 
+size_t
+utf8_raw_len(const char *raw, size_t len, size_t text_len)
+{
+	const char *p = raw, *end = raw + len;
+	size_t text = 0;
+
+	while (p < end && text < text_len) {
+		int n = utf8_step(p, end);
+
+		text += n > 0 ? (size_t)n : strlen(UTF8_REPLACEMENT);
+		p += n > 0 ? n : -n;
+	}
+	return (size_t)(p - raw);
+}
+
 void
 utf8_trim(char *text)
 {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "envdriver/avro/avro_field.h"
+#include "envdriver/base/utf8.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/client/record.h"
 #include "envdriver/client/wait.h"
@@ -31,6 +32,20 @@ show_output(struct exec_show *x, int stream, struct span text)
 	}
 }
 
+/* Shows what is new of a piece of text, or of the bytes that it stands for. */
+static void
+show_new(struct exec_show *x, int stream, int64_t offset, struct span text, struct span raw)
+{
+	struct span rest = exec_output_take(&x->output, stream, offset, text);
+	size_t from;
+
+	if (raw.ptr && rest.len) {
+		from = utf8_raw_len(raw.ptr, raw.len, text.len - rest.len);
+		rest = (struct span){ raw.ptr + from, raw.len - from };
+	}
+	show_output(x, stream, rest);
+}
+
 void
 exec_show_piece(struct exec_show *x, const struct record *r)
 {
@@ -44,9 +59,8 @@ exec_show_piece(struct exec_show *x, const struct record *r)
 	if (exec_output_restart(&x->output, r->token))
 		cli_note(x->cli, "another worker started the command again");
 	(void)avro_field_get_int(&r->value, "byteOffset", &offset);
-	show_output(x, stream,
-		    exec_output_take(&x->output, stream, offset,
-				     avro_field_get_span(&r->value, "text")));
+	show_new(x, stream, offset, avro_field_get_span(&r->value, "text"),
+		 avro_field_get_span(&r->value, "raw"));
 }
 
 static int
@@ -72,6 +86,30 @@ is_cut(const struct exec_show *x, const struct record *r)
 	return true;
 }
 
+/* What is shown is not what the command wrote, and its bytes did not come with it. */
+static void
+tell_replaced(const struct exec_show *x, const struct record *r)
+{
+	avro_value_t trace, warnings, one;
+	size_t n = 0;
+
+	if (avro_field_get_span(&r->value, "stdoutRaw").ptr ||
+	    avro_field_get_span(&r->value, "stderrRaw").ptr ||
+	    !avro_field_open(&r->value, "trace", NULL, &trace) ||
+	    !avro_field_open(&trace, "warnings", NULL, &warnings))
+		return;
+	(void)avro_value_get_size(&warnings, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct span text;
+
+		if (avro_value_get_by_index(&warnings, i, &one, NULL) != 0)
+			continue;
+		text = avro_field_span(&one);
+		if (text.ptr && memmem(text.ptr, text.len, "U+FFFD", strlen("U+FFFD")))
+			cli_complain(x->cli, "%.*s", SPAN_FMT(text));
+	}
+}
+
 int
 exec_show_result(struct exec_show *x, const struct record *r)
 {
@@ -84,15 +122,14 @@ exec_show_result(struct exec_show *x, const struct record *r)
 		return report_failure(x, r);
 	if (r->token.ptr && exec_output_restart(&x->output, r->token))
 		cli_note(x->cli, "the output so far came from an abandoned attempt");
-	show_output(x, STREAM_STDOUT,
-		    exec_output_take(&x->output, STREAM_STDOUT, 0,
-				     avro_field_get_span(&r->value, "stdout")));
-	show_output(x, STREAM_STDERR,
-		    exec_output_take(&x->output, STREAM_STDERR, 0,
-				     avro_field_get_span(&r->value, "stderr")));
+	show_new(x, STREAM_STDOUT, 0, avro_field_get_span(&r->value, "stdout"),
+		 avro_field_get_span(&r->value, "stdoutRaw"));
+	show_new(x, STREAM_STDERR, 0, avro_field_get_span(&r->value, "stderr"),
+		 avro_field_get_span(&r->value, "stderrRaw"));
 	(void)avro_field_get_int(&r->value, "stdoutBytes", &x->total[STREAM_STDOUT]);
 	(void)avro_field_get_int(&r->value, "stderrBytes", &x->total[STREAM_STDERR]);
 	(void)avro_field_get_bool(&r->value, "timedOut", &timed_out);
+	tell_replaced(x, r);
 	has_code = avro_field_get_int(&r->value, "exitCode", &code);
 	ret = exec_output_code(timed_out, has_code, code, avro_field_get_span(&r->value, "signal"));
 	if (timed_out)

@@ -346,7 +346,7 @@ on_call_answer(void *arg, const struct rpc_answer *answer)
 }
 
 static void
-on_call_output(void *arg, bool is_stderr, struct span text)
+on_call_output(void *arg, bool is_stderr, struct span output)
 {
 	struct pending_call *c = arg;
 	struct engine *eng = c->engine;
@@ -358,7 +358,7 @@ on_call_output(void *arg, bool is_stderr, struct span text)
 		.chosen = &chosen,
 		.trace = &t,
 		.is_stderr = is_stderr,
-		.text = text,
+		.output = output,
 	};
 
 	if (!e || e->claim.lost)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "execlog.h"
 
+#include "envdriver/base/base64.h"
+
 /* As many bytes as a UTF-16 unit can take as text in JSON: a \u escape. */
 enum { ESCAPE_LEN = 6 };
 
@@ -50,11 +52,31 @@ latched(struct scope *s, struct scope_entry *c)
 	return true;
 }
 
+/* The piece as bytes, when the plugin says so and it is base64; `text` is the
+ * decoded `chunk` and becomes them. */
+static void
+prefer_bytes(struct jtext base64, struct buf *text)
+{
+	struct buf coded = BUF_INIT, bytes = BUF_INIT;
+
+	if (base64.kind != JTEXT_STRING)
+		return;
+	jtext_decode(base64, &coded, /* ret_replaced= */ NULL);
+	if (!coded.failed && base64_decode(&bytes, buf_span(&coded)) && bytes.len) {
+		buf_reset(text);
+		buf_addspan(text, buf_span(&bytes));
+	}
+	text->failed |= coded.failed || bytes.failed;
+	buf_release(&coded);
+	buf_release(&bytes);
+}
+
 const char *
 execlog_take(struct scope *s, const struct rpc_message *m, uint64_t total_max, struct buf *text,
 	     struct execlog_chunk *ret)
 {
 	struct jtext stream = jtext_get(m->params, "stream"), chunk = jtext_get(m->params, "chunk");
+	struct jtext base64 = jtext_get(m->params, "chunkBase64");
 	struct scope_entry *c;
 	size_t units;
 
@@ -63,6 +85,8 @@ execlog_take(struct scope *s, const struct rpc_message *m, uint64_t total_max, s
 	if (chunk.kind != JTEXT_STRING ||
 	    chunk.raw.len > 2 + ESCAPE_LEN * (size_t)EXECLOG_CHUNK_MAX)
 		return "invalid chunk";
+	if (base64.raw.len > 2 + ESCAPE_LEN * (size_t)EXECLOG_CHUNK_MAX)
+		return "invalid chunkBase64";
 	c = find_route(s, m->invocation_id, text);
 	if (!c)
 		return "no execution has that invocation id";
@@ -71,8 +95,11 @@ execlog_take(struct scope *s, const struct rpc_message *m, uint64_t total_max, s
 	units = utf16_units(buf_span(text));
 	if (text->failed || units == 0 || units > EXECLOG_CHUNK_MAX)
 		return "invalid chunk";
+	prefer_bytes(base64, text);
 	if (latched(s, c))
 		return "executions of two companies run";
+	if (text->failed)
+		return "out of memory";
 	if (text->len > total_max || c->log_bytes > total_max - text->len)
 		return "the call's limit is reached";
 	c->log_bytes += text->len;

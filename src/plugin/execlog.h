@@ -23,7 +23,7 @@ enum { EXECLOG_CHUNK_MAX = 1000000 };
 struct execlog_chunk {
 	struct scope_entry *call;
 	bool is_stderr;
-	struct span text;	/* in `text` */
+	struct span output;	/* in `text`: UTF-8, or the bytes that came in base64 */
 };
 
 /* NULL: `*ret` is to be delivered (and counts as delivered); its text is in

@@ -135,12 +135,12 @@ on_plugin_late(struct worker_invocation *i, const struct rpc_answer *a)
 }
 
 static void
-on_plugin_chunk(struct worker_invocation *i, bool is_stderr, struct span text)
+on_plugin_chunk(struct worker_invocation *i, bool is_stderr, struct span output)
 {
 	struct plugin_call *c = call_of(i);
 
 	if (!c->freed && c->ev.on_chunk)
-		c->ev.on_chunk(c->ev.arg, is_stderr, text);
+		c->ev.on_chunk(c->ev.arg, is_stderr, output);
 }
 
 static void

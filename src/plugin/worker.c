@@ -307,7 +307,7 @@ on_worker_notification(void *arg, const struct rpc_message *m)
 		w->ev.on_bad(w->ev.arg, why, SPAN_NULL);
 	} else {
 		c = CONTAINER_OF(chunk.call, struct worker_invocation, scope);
-		worker_secrets_chunk(w->secrets, c, chunk.is_stderr, chunk.text);
+		worker_secrets_chunk(w->secrets, c, chunk.is_stderr, chunk.output);
 	}
 }
 

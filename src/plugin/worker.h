@@ -103,7 +103,7 @@ struct worker_invocation {
 	/* Exactly once. */
 	void (*on_answer)(struct worker_invocation *i, const struct rpc_answer *answer);
 	/* Before on_answer. */
-	void (*on_chunk)(struct worker_invocation *i, bool is_stderr, struct span text);
+	void (*on_chunk)(struct worker_invocation *i, bool is_stderr, struct span output);
 	/* Once after RPC_TIMED_OUT: the late answer, or RPC_DIED or
 	 * RPC_TIMED_OUT when none will come. */
 	void (*on_late)(struct worker_invocation *i, const struct rpc_answer *answer);

@@ -42,6 +42,8 @@ enum answer_slot {
 	ANSWER_SIGNAL,
 	ANSWER_STDOUT,
 	ANSWER_STDERR,
+	ANSWER_STDOUT_RAW,	/* set: bytes that are not UTF-8, which the text stands for */
+	ANSWER_STDERR_RAW,
 	ANSWER_SLOTS
 };
 

@@ -15,9 +15,21 @@
 
 #include "answer_read.h"
 #include "answer_reader.h"
+#include "envdriver/base/base64.h"
 #include "envdriver/rpc/rpc.h"
 
-enum { EXIT_CODE, SIGNAL, TIMED_OUT, STDOUT, STDERR, METADATA, FIELDS, TEXT_MAX = 64 };
+enum {
+	EXIT_CODE,
+	SIGNAL,
+	TIMED_OUT,
+	STDOUT,
+	STDERR,
+	METADATA,
+	STDOUT_BASE64,
+	STDERR_BASE64,
+	FIELDS,
+	TEXT_MAX = 64
+};
 
 static const struct answer_field fields[FIELDS] = {
 	[EXIT_CODE] = { "exitCode", 0, JTEXT_NUMBER },
@@ -26,6 +38,8 @@ static const struct answer_field fields[FIELDS] = {
 	[STDOUT] = { "stdout", 0, JTEXT_STRING },
 	[STDERR] = { "stderr", 0, JTEXT_STRING },
 	[METADATA] = { "metadata", 0, JTEXT_OBJECT },
+	[STDOUT_BASE64] = { "stdoutBase64", 0, JTEXT_STRING },
+	[STDERR_BASE64] = { "stderrBase64", 0, JTEXT_STRING },
 };
 
 /* The protocol demands these; what we assume instead. */
@@ -199,6 +213,31 @@ read_output(struct answer_reader *r, int field, enum answer_slot slot, struct jt
 		warn_of_field(r, field, value, "its JSON text");
 }
 
+/* The bytes as the command wrote them, of which the text is made again: it must
+ * be the same wherever a piece begins. */
+static void
+read_raw_output(struct answer_reader *r, int field, enum answer_slot slot, enum answer_slot raw,
+		struct jtext value)
+{
+	struct buf *bytes = &r->answer->texts[raw], *text = &r->answer->texts[slot];
+	struct buf base64 = BUF_INIT;
+
+	if (!answer_given(value))
+		return;
+	if (value.kind == JTEXT_STRING)
+		jtext_decode(value, &base64, NULL);
+	if (value.kind != JTEXT_STRING || !base64_decode(bytes, buf_span(&base64)))
+		warn_of_field(r, field, value, "nothing: it is not base64");
+	else if (!jtext_utf8_ok(buf_span(bytes)))
+		r->answer->has[raw] = r->answer->has[slot] = true;
+	if (r->answer->has[raw]) {
+		buf_reset(text);
+		jtext_add_repaired(text, buf_span(bytes));
+	}
+	text->failed |= base64.failed;
+	buf_release(&base64);
+}
+
 /* What a plugin says of the output in its metadata (docs/protocol.md section 4). */
 static void
 warn_of_output(struct answer_reader *r, struct jtext metadata)
@@ -239,6 +278,8 @@ answer_execute(struct answer_reader *r)
 	read_timed_out(r, v[TIMED_OUT]);
 	read_output(r, STDOUT, ANSWER_STDOUT, v[STDOUT]);
 	read_output(r, STDERR, ANSWER_STDERR, v[STDERR]);
+	read_raw_output(r, STDOUT_BASE64, ANSWER_STDOUT, ANSWER_STDOUT_RAW, v[STDOUT_BASE64]);
+	read_raw_output(r, STDERR_BASE64, ANSWER_STDERR, ANSWER_STDERR_RAW, v[STDERR_BASE64]);
 	r->answer->metadata = answer_json(v[METADATA]);
 	if (v[METADATA].kind == JTEXT_OBJECT)
 		warn_of_output(r, v[METADATA]);

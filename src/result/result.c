@@ -241,6 +241,8 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	if (keep_lease(&job, reply, brought) == 0 && keep_credential(&job, brought) == 0) {
 		job.streams[RESULT_STDOUT].text = or_empty(answer_text(a, ANSWER_STDOUT));
 		job.streams[RESULT_STDERR].text = or_empty(answer_text(a, ANSWER_STDERR));
+		job.streams[RESULT_STDOUT].raw = answer_text(a, ANSWER_STDOUT_RAW);
+		job.streams[RESULT_STDERR].raw = answer_text(a, ANSWER_STDERR_RAW);
 		ret_code = result_publish(&job, ret);
 	}
 	if (ret_code == 0 && !events_succeeded(ret))

@@ -42,6 +42,8 @@ enum result_stream_id { RESULT_STDOUT, RESULT_STDERR, RESULT_STREAMS };
 struct result_stream {
 	struct span text;		/* all of it */
 	size_t shown;			/* the bytes of it that stand in the result */
+	struct span raw;		/* what `text` was made of; ptr NULL: it was UTF-8 */
+	size_t raw_shown;
 	char sha256[DIGEST_HEX_SIZE];	/* "" unless truncated */
 };
 

@@ -174,23 +174,25 @@ write_lease(const struct result_job *job, avro_value_t *record)
 }
 
 static bool
-write_stream(const struct result_stream *s, avro_value_t *record, const char *const names[4])
+write_stream(const struct result_stream *s, avro_value_t *record, const char *const names[5])
 {
 	bool truncated = s->sha256[0] != '\0';
+	struct span raw = s->raw.ptr ? (struct span){ s->raw.ptr, s->raw_shown } : SPAN_NULL;
 
 	return avro_field_set_span(record, names[0], (struct span){ s->text.ptr, s->shown }) &&
 	       avro_field_set_int(record, names[1], (int64_t)s->text.len) &&
 	       avro_field_set_bool(record, names[2], truncated) &&
-	       (!truncated || avro_field_set_text(record, names[3], s->sha256));
+	       (!truncated || avro_field_set_text(record, names[3], s->sha256)) &&
+	       avro_field_set_span(record, names[4], raw);
 }
 
 static bool
 write_execution(const struct result_job *job, avro_value_t *record)
 {
 	static const char *const out[] = { "stdout", "stdoutBytes", "stdoutTruncated",
-					   "stdoutSha256" };
+					   "stdoutSha256", "stdoutRaw" };
 	static const char *const err[] = { "stderr", "stderrBytes", "stderrTruncated",
-					   "stderrSha256" };
+					   "stderrSha256", "stderrRaw" };
 	const struct answer *a = job->answer;
 
 	return (!a->has_exit_code || avro_field_set_int(record, "exitCode", a->exit_code)) &&

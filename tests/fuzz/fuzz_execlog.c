@@ -24,9 +24,10 @@ see_log_line(struct pair *p, struct span line)
 	rpc_parse(line, &m);
 	if (m.kind == RPC_NOTIFICATION &&
 	    !execlog_take(&p->scope, &m, TOTAL_MAX, &text, &chunk)) {
-		MUST(!p->both && chunk.call == &p->one && chunk.text.len);
-		MUST(p->one.log_bytes <= TOTAL_MAX && chunk.text.len <= p->one.log_bytes);
-		MUST(jtext_utf8_ok(chunk.text));
+		MUST(!p->both && chunk.call == &p->one && chunk.output.len);
+		MUST(p->one.log_bytes <= TOTAL_MAX && chunk.output.len <= p->one.log_bytes);
+		MUST(jtext_utf8_ok(chunk.output) ||
+		     jtext_get(m.params, "chunkBase64").kind == JTEXT_STRING);
 	}
 	buf_release(&text);
 }

@@ -2,12 +2,14 @@
 """`envdriver exec` on a real worker with the local plugin: what it says of a command that waits,
 what becomes of one that is interrupted, and what it learns from the records of a lease."""
 
+import hashlib
 import json
 import signal
 import subprocess
 import time
 
 from harness.case import limit
+from harness.hostile import Hostile, answer
 from harness.paths import environment
 from harness.process import wait_until
 from harness.worker import SANITIZER_OPTIONS, program
@@ -37,6 +39,16 @@ class Running:
     def end(self, timeout=40):
         out, err = self.process.communicate(timeout=timeout)
         return self.process.returncode, out, err
+
+
+def run_bytes(t, *arguments):
+    return subprocess.run(
+        [program(), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        env=environment(ENVDRIVER_CONFIG=str(t.dir / "cli.conf"), **SANITIZER_OPTIONS),
+    )
 
 
 def acquire(t, *arguments):
@@ -163,3 +175,43 @@ def test_what_the_records_of_a_lease_say(t):
     config = json.dumps({"root": root, "timeoutMs": 300})
     done = t.cli("exec", "--lease", lease, "--config", config, "--", "sleep", "30")
     assert done.returncode == 124 and "`timeoutMs` of the config" in done.stderr, done
+
+
+@limit(120)
+def test_bytes_come_as_they_were_written(t):
+    t.install(t.local(), "local")
+    t.worker()
+    lease = acquire(t)
+    for what in (
+        r"printf '\377\000\001'",
+        "head -c 1000 /dev/urandom | tee r",
+        # Live pieces that end within characters, and both outputs.
+        r"for b in '\360' '\237' '\246' '\212' '\200' a; do printf $b; sleep 0.05; done; cat r >&2",
+        # In pieces of their own, behind text.
+        "seq 100000; head -c 2000000 /dev/urandom | tee -a r",
+        "cat r; cat r >&2",
+    ):
+        keep = ["sh", "-c", f"( {what} ) >out 2>err; cat out; cat err >&2"]
+        done = run_bytes(t, "exec", "--lease", lease, "--", *keep)
+        wanted = run_bytes(t, "exec", "--lease", lease, "--", "sh", "-c", "sha256sum <out; sha256sum <err")
+        got = "".join(f"{hashlib.sha256(b).hexdigest()}  -\n" for b in (done.stdout, done.stderr))
+        assert done.returncode == 0 and wanted.stdout.decode() == got, what
+    # A limit counts what the command wrote.
+    config = json.dumps({"outputLimitBytes": 3000})
+    words = ["--config", config, "--", "head", "-c", "3000", "/dev/urandom"]
+    done = run_bytes(t, "exec", "--lease", lease, *words)
+    assert done.returncode == 0 and len(done.stdout) == 3000, done.stderr
+    assert t.cli("audit", "verify").returncode == 0
+
+
+@limit(60)
+def test_replaced_bytes_are_told(t):
+    Hostile(t)
+    t.worker()
+    given = {"exitCode": 0, "signal": None, "timedOut": False, "stdout": "a\ufffd", "stderr": ""}
+    given["metadata"] = {"outputBytesReplaced": 1}
+    config = json.dumps({"answer": answer(given)})
+    words = ["--lease", "L", "--target", "hostile.envdriver:hostile", "--config", config, "--", "x"]
+    done = t.cli("exec", *words)
+    assert (done.returncode, done.stdout) == (0, "a\ufffd"), done.stderr
+    assert "1 bytes of the output are not UTF-8; U+FFFD replaces them" in done.stderr

@@ -6,6 +6,7 @@ Run alone:
     make SAN=address DEVELOPER=1 build/address/plugins/local/envdriver-local
     python3 tests/integration/test_local_plugin.py [name ...]
 """
+import base64
 import contextlib
 import json
 import os
@@ -127,6 +128,14 @@ class Plugin:
         with self.changed:
             return [(n["params"]["stream"], n["params"]["chunk"]) for n in self.notes
                     if n["method"] == "execute.log" and n["paperclipInvocationId"] == invocation]
+
+    def raw_chunks(self, invocation):
+        """The bytes of each piece."""
+        with self.changed:
+            notes = [n["params"] for n in self.notes
+                     if n["method"] == "execute.log" and n["paperclipInvocationId"] == invocation]
+        return [base64.b64decode(p["chunkBase64"], validate=True) if "chunkBase64" in p
+                else p["chunk"].encode() for p in notes]
 
     def wait_for_output(self, invocation, text):
         with self.changed:
@@ -748,6 +757,12 @@ def test_nul_and_invalid_utf8(_=None):
             replaced = result["metadata"].get("outputBytesReplaced", 0)
             assert replaced == BYTES_REPLACED.get(name, 0), (name, replaced)
             assert "".join(c for _, c in p.chunks(invocation)) == expected, name
+            # The bytes stand beside a text that they are not.
+            written = subprocess.run(["printf", octal], capture_output=True).stdout
+            coded = result.get("stdoutBase64")
+            assert (coded is None) == (replaced == 0) and "stderrBase64" not in result, name
+            assert coded is None or base64.b64decode(coded, validate=True) == written, name
+            assert b"".join(p.raw_chunks(invocation)) == written, name
         invocation = new_id()
         result = p.execute(lease, r"for b in '\360' '\237' '\246' '\212'; do printf $b; sleep 0.05; "
                            "done", invocation)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
 
+#include "envdriver/base/base64.h"
+
 const struct schemas *
 fixture_schemas(void)
 {
@@ -120,6 +122,19 @@ fixture_command(const char *json)
 	return c;
 }
 
+/* Bytes that are no text are in base64. */
+static void
+print_text(struct span text, struct buf *out)
+{
+	if (jtext_utf8_ok(text)) {
+		jtext_add_string(out, text);
+		return;
+	}
+	buf_addch(out, '"');
+	base64_encode(out, text);
+	buf_addch(out, '"');
+}
+
 void
 fixture_print(avro_value_t *v, struct buf *out)
 {
@@ -152,7 +167,7 @@ fixture_print(avro_value_t *v, struct buf *out)
 		return;
 	case AVRO_STRING:
 	case AVRO_BYTES:
-		jtext_add_string(out, avro_field_span(v));
+		print_text(avro_field_span(v), out);
 		return;
 	case AVRO_ENUM:
 		avro_value_get_enum(v, &flag);

@@ -213,7 +213,7 @@ answered(const struct command *c, struct jtext result, struct result_limits limi
 					  .command = c,
 					  .chosen = &chosen,
 					  .trace = &called,
-					  .text = buf_span(&long_output),
+					  .output = buf_span(&long_output),
 					  .sequence = &sequence,
 					  .byte_offset = &at,
 				  },

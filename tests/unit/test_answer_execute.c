@@ -72,6 +72,14 @@ static const struct row {
 	  "stdout {\"type\":\"Buffer\",\"data\":[104]}", "its JSON text" },
 	{ "stderr", "\"o\"", "stderr o", NULL },
 	{ "stderr", "null", "", "no output" },
+	{ "stdoutBase64", "null", "", NULL },
+	{ "stdoutBase64", "\"\"", "", NULL },
+	{ "stdoutBase64", "\"/w==\"", "stdout \xef\xbf\xbd", NULL },
+	{ "stdoutBase64", "\"YQ==\"", "", NULL },
+	{ "stdoutBase64", "\"/w=\"", "", "nothing: it is not base64" },
+	{ "stdoutBase64", "\"***\"", "", "nothing: it is not base64" },
+	{ "stderrBase64", "\"4oL/\"", "stderr \xef\xbf\xbd\xef\xbf\xbd", NULL },
+	{ "stderrBase64", "7", "", "nothing: it is not base64" },
 	{ "stderr", "[\"a\"]", "stderr [\"a\"]", "its JSON text" },
 	{ "stderr", "7", "stderr 7", "its JSON text" },
 	{ "stderr", "{\"type\":\"Buffer\",\"data\":[104]}",
@@ -128,8 +136,10 @@ check_result(struct answer *a, const char *result)
 static void
 test_fields(void **state)
 {
-	static const char *const names[] = { "exitCode", "signal", "timedOut", "stdout", "stderr" };
-	static const char *const usual[] = { "null", "null", "false", "\"\"", "\"\"" };
+	static const char *const names[] = { "exitCode", "signal", "timedOut", "stdout", "stderr",
+					     "stdoutBase64", "stderrBase64" };
+	static const char *const usual[] = { "null", "null", "false", "\"\"", "\"\"", "null",
+					     "null" };
 	struct answer a;
 
 	(void)state;
@@ -137,7 +147,7 @@ test_fields(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct buf result = BUF_INIT, got = BUF_INIT;
 
-		for (size_t k = 0; k < 5; k++)
+		for (size_t k = 0; k < 7; k++)
 			buf_addf(&result, "%s\"%s\":%s", k ? "," : "{", names[k],
 				 strcmp(names[k], rows[i].field) == 0 ? rows[i].json : usual[k]);
 		buf_addch(&result, '}');

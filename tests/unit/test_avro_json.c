@@ -57,7 +57,7 @@ static const struct same_row {
 	  "\"driverKey\":null,\"providerLeaseId\":null},\"origin\":\"FINAL\",\"stream\":\"STDERR\","
 	  "\"attempt\":-2147483648,\"callToken\":\"t\",\"sequence\":-9223372036854775808,"
 	  "\"byteOffset\":0,\"text\":\"\\u001b[1m\\\"x\\\"\",\"last\":true,\"instanceId\":\"i\","
-	  "\"recordedAt\":\"1969-12-31T23:59:59.999Z\"}" },
+	  "\"recordedAt\":\"1969-12-31T23:59:59.999Z\",\"raw\":\"/wA=\"}" },
 	{ "nested times, JSON of every kind", "PluginEvent",
 	  "{\"eventId\":\"e\",\"type\":\"ACTIVITY\",\"occurredAt\":\"2026-11-23T05:17:57.001Z\","
 	  "\"pluginId\":\"p\",\"pluginKey\":\"k\",\"instanceId\":\"i\",\"pid\":1,\"exitCode\":null,"

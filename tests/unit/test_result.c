@@ -115,14 +115,16 @@ static const struct row {
 	  "\"exitCode\":1,\"signal\":null,\"timedOut\":false,\"stdout\":\"a\xe2\x98\x83\\u0000\","
 	  "\"stderr\":\"\",\"stdoutBytes\":5,\"stderrBytes\":0,\"stdoutTruncated\":false,"
 	  "\"stderrTruncated\":false,\"stdoutSha256\":null,\"stderrSha256\":null,"
-	  "\"finalLogRecords\":0,\"metadata\":\"1.0\"}" },
+	  "\"finalLogRecords\":0,\"metadata\":\"1.0\",\"stdoutRaw\":null,"
+	  "\"stderrRaw\":null}" },
 	{ "execute of no lease", DRIVER "{\"type\":\"Execute\",\"command\":\"sh\","
 	  "\"lease\":{\"providerLeaseId\":null}}}", "{\"timedOut\":true}",
 	  "execution-results c1\n",
 	  "\"exitCode\":null,\"signal\":null,\"timedOut\":true,\"stdout\":\"\",\"stderr\":\"\","
 	  "\"stdoutBytes\":0,\"stderrBytes\":0,\"stdoutTruncated\":false,"
 	  "\"stderrTruncated\":false,\"stdoutSha256\":null,\"stderrSha256\":null,"
-	  "\"finalLogRecords\":0,\"metadata\":null}" },
+	  "\"finalLogRecords\":0,\"metadata\":null,\"stdoutRaw\":null,"
+	  "\"stderrRaw\":null}" },
 	{ "validate", DRIVER "{\"type\":\"ValidateConfig\"}}",
 	  "{\"ok\":true,\"warnings\":[\"w\"]}", "config-results env\n",
 	  "\"ok\":true,\"config\":\"{}\",\"warnings\":[\"w\"]}" },

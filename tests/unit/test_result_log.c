@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "envdriver/base/base64.h"
 #include "envdriver/base/digest.h"
 #include "fixture_plugins.h"
 #include "fixture_result.h"
@@ -266,7 +267,7 @@ test_live_pieces(void **state)
 		.chosen = &chosen,
 		.trace = &called,
 		.is_stderr = true,
-		.text = SPAN_LIT("h\xc3\xa9"),
+		.output = SPAN_LIT("h\xc3\xa9"),
 		.sequence = &sequence,
 		.byte_offset = &offset,
 	};
@@ -284,20 +285,127 @@ test_live_pieces(void **state)
 		"\"driverKey\":\"d\",\"providerLeaseId\":\"l1\"},\"origin\":\"LIVE\","
 		"\"stream\":\"STDERR\",\"attempt\":1,\"callToken\":\"inc.1\",\"sequence\":4,"
 		"\"byteOffset\":10,\"text\":\"h\xc3\xa9\",\"last\":false,\"instanceId\":\"host-a\","
-		"\"recordedAt\":3000}\n");
+		"\"recordedAt\":3000,\"raw\":null}\n");
 	assert_int_equal(sequence, 5);
 	assert_int_equal(offset, 13);
 	events_reset(&e);
 	add_output(&big, 1000000);
 	piece.is_stderr = false;
-	piece.text = buf_span(&big);
+	piece.output = buf_span(&big);
 	assert_int_equal(result_live(ctx, &piece, &e), 0);
 	assert_int_equal(sequence, 7);
 	assert_int_equal(offset, 1000013);
 	assert_int_equal(e.count, 2);
+	events_reset(&e);
+	buf_reset(&text);
+	/* Bytes: the text says how many there are, the bytes which. */
+	piece.output = SPAN_LIT("a\xff\xe2\x82");
+	assert_int_equal(result_live(ctx, &piece, &e), 0);
+	piece.output = SPAN_LIT("b");
+	assert_int_equal(result_live(ctx, &piece, &e), 0);
+	fixture_print_events(&e, &text);
+	assert_non_null(strstr(text.data, "\"byteOffset\":1000013,\"text\":\"a\xef\xbf\xbd\xef\xbf"
+					  "\xbd\""));
+	assert_non_null(strstr(text.data, "\"raw\":\"Yf/igg==\"}"));
+	assert_non_null(strstr(text.data, "\"byteOffset\":1000020,\"text\":\"b\""));
 	events_release(&e);
 	buf_release(&text);
 	buf_release(&big);
+	command_free(c);
+	result_ctx_free(ctx);
+}
+
+/* The bytes of one stream, put together again from its FINAL pieces. */
+static void
+join_bytes(const struct events *e, struct buf *out)
+{
+	struct buf text = BUF_INIT, coded = BUF_INIT;
+	struct event ev;
+	size_t cursor = 0;
+
+	if (e->before)
+		join_bytes(e->before, out);
+	while (events_next(e, &cursor, &ev)) {
+		struct jtext record, raw;
+
+		if (ev.topic != TOPIC_EXECUTION_LOGS)
+			continue;
+		buf_reset(&text);
+		buf_reset(&coded);
+		fixture_print_event(&ev, &text);
+		record = fixture_json(text.data);
+		raw = jtext_get(record, "raw");
+		if (raw.kind == JTEXT_NULL) {
+			jtext_decode(jtext_get(record, "text"), out, NULL);
+			continue;
+		}
+		jtext_decode(raw, &coded, NULL);
+		assert_true(base64_decode(out, buf_span(&coded)));
+	}
+	buf_release(&coded);
+	buf_release(&text);
+}
+
+static struct jtext
+result_record(const struct events *e, struct buf *text)
+{
+	struct event ev = fixture_event_at(e, e->count - 1);
+
+	buf_reset(text);
+	fixture_print_event(&ev, text);
+	return fixture_json(text->data);
+}
+
+static void
+test_raw_bytes(void **state)
+{
+	struct result_ctx *ctx = fixture_ctx(wide);
+	struct command *c = fixture_command(EXECUTE);
+	struct buf raw = BUF_INIT, json = BUF_INIT, text = BUF_INIT, got = BUF_INIT;
+	struct events e = EVENTS_INIT;
+	struct rpc_answer a;
+	struct jtext record;
+	uint32_t random = 1;
+	int64_t n;
+
+	(void)state;
+	a = fixture_answer(c, fixture_json("{\"exitCode\":0,\"timedOut\":false,\"stdout\":\"?\","
+					   "\"stderr\":\"e\",\"stdoutBase64\":\"YP/igg==\","
+					   "\"stderrBase64\":\"ZQ==\"}"));
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL), 0);
+	record = result_record(&e, &text);
+	assert_true(jtext_is(jtext_get(record, "stdout"), "`\xef\xbf\xbd\xef\xbf\xbd"));
+	assert_true(jtext_is(jtext_get(record, "stdoutRaw"), "YP/igg=="));
+	assert_true(jtext_int(jtext_get(record, "stdoutBytes"), &n) && n == 7);
+	/* It is UTF-8, so there is nothing to add. */
+	assert_int_equal(jtext_get(record, "stderrRaw").kind, JTEXT_NULL);
+
+	for (int i = 0; i < 3000000; i++) {
+		random = random * 1103515245 + 12345;
+		buf_addch(&raw, i / 300000 % 2 ? 'a' : (char)(random >> 16));
+	}
+	buf_adds(&json, "{\"exitCode\":0,\"timedOut\":false,\"stdout\":\"\",\"stderr\":\"\","
+			"\"stdoutBase64\":\"");
+	base64_encode(&json, buf_span(&raw));
+	buf_adds(&json, "\"}");
+	a = fixture_answer(c, fixture_json(json.data));
+	events_reset(&e);
+	assert_int_equal(result_answered(ctx, c, &chosen, &called, &a, &e, NULL), 0);
+	join_bytes(&e, &got);
+	assert_int_equal(got.len, raw.len);
+	assert_memory_equal(got.data, raw.data, raw.len);
+	/* Its first part, too. */
+	buf_reset(&got);
+	buf_reset(&json);
+	jtext_decode(jtext_get(result_record(&e, &text), "stdoutRaw"), &json, NULL);
+	assert_true(base64_decode(&got, buf_span(&json)));
+	assert_true(got.len > 50000 && got.len < 256 * 1024);
+	assert_memory_equal(got.data, raw.data, got.len);
+	events_release(&e);
+	buf_release(&raw);
+	buf_release(&json);
+	buf_release(&text);
+	buf_release(&got);
 	command_free(c);
 	result_ctx_free(ctx);
 }
@@ -351,6 +459,7 @@ main(void)
 		cmocka_unit_test(test_large_output),
 		cmocka_unit_test(test_record_too_large),
 		cmocka_unit_test(test_live_pieces),
+		cmocka_unit_test(test_raw_bytes),
 		cmocka_unit_test(test_out_of_memory),
 	};
 

@@ -36,8 +36,8 @@ static const struct print_row {
 	{ "DeadLetter",		"995cced9233b7731" },
 	{ "DriverListResult",	"12f19fc68eed06b3" },
 	{ "EnvironmentCommand",	"41b88313c2cf2caf" },
-	{ "ExecutionLog",	"2ecb696556b3df4b" },
-	{ "ExecutionResult",	"19e78f1932704382" },
+	{ "ExecutionLog",	"5913c62ed680836c" },
+	{ "ExecutionResult",	"f00fc72c4cc4310a" },
 	{ "LeaseResult",	"9c4507fef608caca" },
 	{ "PluginEvent",	"a3d17c3e6dc8f3be" },
 	{ "ProbeResult",	"9a0509c45190c535" },
@@ -203,7 +203,7 @@ test_ids(void **state)
 
 /* An ExecutionLog, byte for byte as the Avro specification has it. */
 static const char log_bytes[] =
-	"\xc3\x01\x2e\xcb\x69\x65\x56\xb3\xdf\x4b"
+	"\xc3\x01\x59\x13\xc6\x2e\xd6\x80\x83\x6c"
 	"\x04" "c1" "\x0e" "Execute" "\x04" "co" "\x06" "env"	/* CommandRef */
 	"\x00" "\x02\x04" "p1" "\x00" "\x00" "\x02\x06" "l-1"
 	"\x02" "\x02"						/* FINAL, STDERR */
@@ -213,9 +213,11 @@ static const char log_bytes[] =
 	"\x0c" "a\0\xe2\x82\xac\n"				/* text with NUL */
 	"\x01"							/* last */
 	"\x0c" "host-a"
-	"\xd0\xaf\xa4\x84\xce\x67";				/* recordedAt */
+	"\xd0\xaf\xa4\x84\xce\x67"				/* recordedAt */
+	"";							/* no raw bytes */
 
-static const struct span log_record = S(log_bytes);
+/* With the NUL at its end, which is the branch of `raw`. */
+static const struct span log_record = { log_bytes, sizeof(log_bytes) };
 
 static void
 fill_log(avro_value_t *v)
@@ -274,6 +276,37 @@ test_write_read(void **state)
 	avro_value_decref(&v);
 	avro_value_decref(&again);
 	buf_release(&out);
+}
+
+/* What an earlier release wrote. */
+static void
+test_old_release(void **state)
+{
+	struct schemas *all = schemas_new(NULL);
+	struct buf old = BUF_INIT;
+	const struct schema *writer;
+	struct err err = { 0 };
+	struct span datum;
+	avro_value_t v;
+
+	(void)state;
+	assert_non_null(all);
+	buf_adds(&old, "\xc3\x01\x2e\xcb\x69\x65\x56\xb3\xdf\x4b");
+	buf_add(&old, log_bytes + SCHEMA_FRAME_LEN, sizeof(log_bytes) - 1 - SCHEMA_FRAME_LEN);
+	assert_int_equal(schemas_unframe(all, buf_span(&old), &writer, &datum, &err), 0);
+	assert_string_equal(schema_name(writer), "ExecutionLog");
+	assert_ptr_not_equal(writer, schemas_find(all, "ExecutionLog"));
+	assert_int_equal(schema_value_new(writer, &v, &err), 0);
+	assert_int_equal(schema_read(writer, datum, &v, &err), 0);
+	assert_true(span_is(avro_field_get_span(&v, "instanceId"), "host-a"));
+	assert_null(avro_field_get_span(&v, "raw").ptr);
+	/* A registry's id is that of what is written now. */
+	schemas_set_id(all, "ExecutionLog", 7);
+	assert_false(schema_has_id(writer, 7));
+	assert_true(schema_has_id(schemas_find(all, "ExecutionLog"), 7));
+	avro_value_decref(&v);
+	schemas_free(all);
+	buf_release(&old);
 }
 
 /* Every prefix of a good datum, and every datum with one byte changed: read
@@ -403,6 +436,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fingerprints),  cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_unframe),	  cmocka_unit_test(test_write_read),
+		cmocka_unit_test(test_unframe),	  cmocka_unit_test(test_old_release),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_poison),	      cmocka_unit_test(test_write_failure),
 		cmocka_unit_test(test_threads),	      cmocka_unit_test(test_no_memory),

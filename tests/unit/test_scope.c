@@ -252,7 +252,7 @@ take(struct scope *s, const char *name, const char *notification, uint64_t max, 
 	assert_int_equal(m.kind, RPC_NOTIFICATION);
 	refused = execlog_take(s, &m, max, &text, &chunk);
 	if (!refused)
-		buf_addf(&got, "%d %.*s", chunk.is_stderr ? 2 : 1, SPAN_FMT(chunk.text));
+		buf_addf(&got, "%d %.*s", chunk.is_stderr ? 2 : 1, SPAN_FMT(chunk.output));
 	if (!refused != !why || (why && strcmp(why, refused) != 0) ||
 	    (out && strcmp(out, got.data ? got.data : "") != 0))
 		fail_msg("%s: %s / %s", name, got.data, refused);

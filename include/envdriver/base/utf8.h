@@ -29,6 +29,10 @@ const char *utf8_find_bad(const char *p, const char *end);
  * `max` bytes; `len` when all of it fits. */
 size_t utf8_cut(const char *p, size_t len, size_t max);
 
+/* How many of the bytes `raw` became the first `text_len` bytes of their text, where
+ * each ill-formed sequence is one U+FFFD. */
+size_t utf8_raw_len(const char *raw, size_t len, size_t text_len);
+
 /* Takes a character of which the end is missing off the end of `text`. */
 void utf8_trim(char *text);
 

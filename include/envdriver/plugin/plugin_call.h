@@ -35,8 +35,8 @@ struct plugin_call_events {
 	/* Exactly once, never before supervisor_call returned. */
 	void (*on_answer)(void *arg, const struct rpc_answer *answer);
 	/* A piece of live output, in order (docs/protocol.md section 8); never after
-	 * on_answer. NULL: not wanted. */
-	void (*on_chunk)(void *arg, bool is_stderr, struct span text);
+	 * on_answer. UTF-8, unless the plugin sent bytes. NULL: not wanted. */
+	void (*on_chunk)(void *arg, bool is_stderr, struct span output);
 	/* Once after on_answer with RPC_TIMED_OUT: the late answer; or
 	 * RPC_DIED, RPC_TIMED_OUT (too many are waited for) or RPC_NOT_SENT
 	 * (it never left) when none will come. NULL: not wanted. */

@@ -112,7 +112,7 @@ struct result_live {
 	const struct chosen *chosen;
 	const struct trace *trace;
 	bool is_stderr;
-	struct span text;
+	struct span output;	/* UTF-8, or bytes of any kind */
 	int64_t *sequence, *byte_offset;	/* of the stream; moved on */
 };
 /* Appends the piece as ExecutionLog events, cut between characters: more than
