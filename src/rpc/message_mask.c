@@ -4,14 +4,73 @@
 #include "envdriver/rpc/rpc.h"
 #include "envdriver/secret/mask.h"
 
-enum { NOISE_MAX = 4096 };	/* more of a line that is no message is not shown */
+enum {
+	NOISE_MAX = 4096,	/* more of a line that is no message is not shown */
+	KEPT_MAX = 80,
+};
+
+/* Parts of a result that stay, in their order. */
+struct kept {
+	struct span list[KEPT_MAX];
+	size_t n;
+};
 
 static void
-mask_value(const struct mask_forms *f, struct jtext *value, struct span keep, struct buf *out)
+mask_value(const struct mask_forms *f, struct jtext *value, const struct kept *kept,
+	   struct buf *out)
 {
-	value->raw = mask_json(f, value->raw, keep, out);
+	value->raw = mask_json(f, value->raw, kept ? kept->list : NULL, kept ? kept->n : 0, out);
 	if (value->raw.len && *value->raw.ptr == '"')
 		value->kind = JTEXT_STRING;	/* it may have been a number */
+}
+
+static void
+keep_value(struct kept *k, struct span raw)
+{
+	if (raw.ptr && k->n < KEPT_MAX)
+		k->list[k->n++] = raw;
+}
+
+/* Names of headers are told, values are handed over. */
+static void
+keep_header_values(struct kept *k, struct jtext headers)
+{
+	struct jtext_iter it;
+	struct jtext one;
+
+	if (headers.kind != JTEXT_ARRAY)
+		return;
+	jtext_iter_init(&it, headers);
+	while (jtext_iter_next(&it, /* ret_key= */ NULL, &one))
+		keep_value(k, jtext_get(one, "value").raw);
+}
+
+/* Fills `kept`. Returns the id of a lease that shows a secret, or SPAN_NULL. */
+static struct span
+look_at_members(const struct mask_forms *f, struct jtext result, struct kept *kept)
+{
+	struct span id = SPAN_NULL, key;
+	struct jtext_iter it;
+	struct jtext value;
+
+	if (result.kind != JTEXT_OBJECT)
+		return id;
+	jtext_iter_init(&it, result);
+	while (jtext_iter_next(&it, &key, &value)) {
+		struct jtext name = { JTEXT_STRING, key };
+
+		if (jtext_is(name, "providerLeaseId")) {
+			/* Of repeated members the last one counts. */
+			id = mask_shows(f, value.raw) ? value.raw : SPAN_NULL;
+			if (!id.ptr)
+				keep_value(kept, value.raw);
+		} else if (jtext_is(name, "connectionPayload")) {
+			keep_value(kept, value.raw);
+		} else if (jtext_is(name, "secretHeaders")) {
+			keep_header_values(kept, value);
+		}
+	}
+	return id;
 }
 
 /* Masks the result, and the id of a lease in it when that shows a secret; then the
@@ -19,14 +78,14 @@ mask_value(const struct mask_forms *f, struct jtext *value, struct span keep, st
 static void
 mask_result(struct message_mask *k, const struct mask_forms *f, struct jtext *result)
 {
-	struct span id = jtext_get(*result, "providerLeaseId").raw;
-	bool shows = id.ptr && mask_shows(f, id);
+	struct kept kept = { .n = 0 };
+	struct span id = look_at_members(f, *result, &kept);
 	size_t len;
 
 	k->lease_id = SPAN_NULL;
-	mask_value(f, result, shows ? SPAN_NULL : id, &k->result);
+	mask_value(f, result, &kept, &k->result);
 	len = result->raw.len;
-	if (!shows || result->raw.ptr != k->result.data)
+	if (!id.ptr || result->raw.ptr != k->result.data)
 		return;
 	buf_addspan(&k->result, id);
 	if (k->result.failed) {
@@ -61,12 +120,12 @@ message_mask_apply(struct message_mask *k, const struct mask_forms *f, struct rp
 		if (m->result.kind)
 			mask_result(k, f, &m->result);
 		if (m->error.kind)
-			mask_value(f, &m->error, SPAN_NULL, &k->error);
+			mask_value(f, &m->error, NULL, &k->error);
 		break;
 	case RPC_REQUEST:
 	case RPC_NOTIFICATION:
 		if (m->params.kind && !is_exempt(m))
-			mask_value(f, &m->params, SPAN_NULL, &k->text);
+			mask_value(f, &m->params, NULL, &k->text);
 		break;
 	case RPC_GARBAGE:
 		if (m->line.len > NOISE_MAX)

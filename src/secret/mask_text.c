@@ -213,7 +213,8 @@ add_token(struct advance *a, struct span token)
 }
 
 struct span
-mask_json(const struct mask_forms *f, struct span json, struct span keep, struct buf *out)
+mask_json(const struct mask_forms *f, struct span json, const struct span *keep, size_t n,
+	  struct buf *out)
 {
 	const char *done = json.ptr, *end = json.ptr + json.len;
 	struct advance a = { .out = out };
@@ -225,8 +226,9 @@ mask_json(const struct mask_forms *f, struct span json, struct span keep, struct
 	a.scan.matcher = mask_forms_matcher(f);
 	for (token = next_token(json.ptr, end); token.len && !out->failed;
 	     token = next_token(token.ptr + token.len, end)) {
-		if ((keep.ptr && token.ptr >= keep.ptr && token.ptr < keep.ptr + keep.len) ||
-		    !token_shows(&a, token))
+		for (; n > 0 && token.ptr >= keep->ptr + keep->len; n--)
+			keep++;
+		if ((n > 0 && token.ptr >= keep->ptr) || !token_shows(&a, token))
 			continue;
 		buf_add(out, done, (size_t)(token.ptr - done));
 		add_token(&a, token);

@@ -143,15 +143,15 @@ json_stays_json(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		got = mask_json(mask_forms(m), span_of(rows[i][0]), SPAN_NULL, &out);
+		got = mask_json(mask_forms(m), span_of(rows[i][0]), NULL, 0, &out);
 		if (!span_is(got, rows[i][1]))
 			fail_msg("row %zu: %.*s", i, SPAN_FMT(got));
 		assert_int_equal(jtext_check(got, 64, NULL, NULL), 0);
 	}
 	json = span_of("{\"id\":\"sesame\",\"to\":\"sesame\"}");
-	got = mask_json(mask_forms(m), json, (struct span){ json.ptr + 6, 8 }, &out);
+	got = mask_json(mask_forms(m), json, &(struct span){ json.ptr + 6, 8 }, 1, &out);
 	assert_true(span_is(got, "{\"id\":\"sesame\",\"to\":\"***\"}"));
-	assert_ptr_equal(mask_json(NULL, json, SPAN_NULL, &out).ptr, json.ptr);
+	assert_ptr_equal(mask_json(NULL, json, NULL, 0, &out).ptr, json.ptr);
 	/* So little of a value is in an identifier by chance. */
 	assert_false(mask_shows(mask_forms(m), SPAN_LIT("\"sesame-1\"")));
 	assert_true(mask_shows(mask_forms(m), SPAN_LIT("\"736573616d65\"")));

@@ -34,6 +34,11 @@ what_a_plugin_says_is_masked(void **state)
 		  "{\"providerLeaseId\":\"x:***\"}", "\"x:" SECRET "\"" },
 		{ V ",\"id\":1,\"result\":{\"n\":{\"providerLeaseId\":\"" SHORT "\"}}}",
 		  "{\"n\":{\"providerLeaseId\":\"***\"}}", "" },
+		{ V ",\"id\":1,\"result\":{\"secretHeaders\":[{\"name\":\"x-" SHORT
+		  "\",\"value\":\"" SECRET "\"}],\"connectionPayload\":{\"" SECRET
+		  "\":1},\"m\":\"" SECRET "\"}}",
+		  "{\"secretHeaders\":[{\"name\":\"x-***\",\"value\":\"" SECRET
+		  "\"}],\"connectionPayload\":{\"" SECRET "\":1},\"m\":\"***\"}", "" },
 		{ V ",\"id\":\"" SECRET "\",\"method\":\"log\",\"params\":{\"message\":\"" SECRET
 		  "\"}}", "{\"message\":\"***\"}", "" },
 		{ V ",\"method\":\"streams.emit\",\"params\":{\"event\":\"" SECRET "\"}}",

@@ -67,10 +67,10 @@ void mask_forms_free(struct mask_forms *f);
  * it is "***". */
 struct span mask_text(const struct mask_forms *f, struct span text, struct buf *out);
 /* The same in JSON text that is well formed, value by value; names of members
- * are masked too. A number that shows a value becomes the string "***". Of `keep`,
- * a part of `json` (ptr NULL: none), nothing is masked. */
-struct span mask_json(const struct mask_forms *f, struct span json, struct span keep,
-		      struct buf *out);
+ * are masked too. A number that shows a value becomes the string "***". Of the `n`
+ * parts of `json` in `keep`, in their order, nothing is masked. */
+struct span mask_json(const struct mask_forms *f, struct span json, const struct span *keep,
+		      size_t n, struct buf *out);
 /* JSON text shows more of a value than MASK_CHANCE_MAX bytes. */
 bool mask_shows(const struct mask_forms *f, struct span json);
 
