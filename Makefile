@@ -90,7 +90,7 @@ tests/integration := claims_check claims_credential_check claims_life_check fake
 	registry_check supervisor_check supervisor_rig
 tests/fuzz := replay $(addprefix fuzz_,avro_json claim command config events execlog frame jtext \
 	manifest prescan registry registry_schema result rpc window)
-tests/bench := driver echo kit peer peer_plugin peer_record
+tests/bench := driver echo kit peer peer_plugin peer_record start
 
 # The objects of names in a folder.
 in = $(patsubst %,$(BUILD)/$1/%.o,$2)
@@ -109,6 +109,7 @@ unit_programs := $(patsubst %,$(BUILD)/tests/%,$(filter test_%,$(tests/unit)))
 check_programs := $(checks:$(BUILD)/tests/integration/%.o=$(BUILD)/tests/%)
 fuzz_programs := $(patsubst %,$(BUILD)/fuzz/%,$(filter fuzz_%,$(tests/fuzz)))
 bench_programs := $(addprefix $(BUILD)/bench/,driver echo peer)
+start_program := $(BUILD)/bench/start
 other_programs := $(BUILD)/tests/kafka_parts $(BUILD)/golden/call
 
 all: $(BUILD)/envdriver $(plugin) $(package)
@@ -124,6 +125,7 @@ $(BUILD)/tests/kafka_parts: $(call in,tests/integration,kafka_parts kafka_parts_
 $(BUILD)/golden/call: $(BUILD)/tests/golden/call.o $(lib)
 $(BUILD)/bench/driver: $(call in,tests/bench,driver kit)
 $(BUILD)/bench/echo: $(BUILD)/tests/bench/echo.o
+$(start_program): $(BUILD)/tests/bench/start.o $(lib)
 $(BUILD)/bench/peer: $(call in,tests/bench,peer peer_plugin peer_record kit)
 
 $(unit_programs) $(check_programs) $(BUILD)/without/%: libs += -lcmocka
@@ -140,7 +142,7 @@ $(unit_programs) $(check_programs) $(BUILD)/without/%: override LDFLAGS += $\
 say = @mkdir -p $(@D); echo '  $1'
 link = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$1) $(filter %.a,$1) $(libs) $(LDLIBS)
 $(BUILD)/envdriver $(plugin) $(unit_programs) $(check_programs) $(fuzz_programs) $(bench_programs) \
-		$(other_programs): $(if $(filter thread,$(SAN)),$(BUILD)/tests/lib/c11_threads.o)
+		$(start_program) $(other_programs): $(if $(filter thread,$(SAN)),$(BUILD)/tests/lib/c11_threads.o)
 	$(call say,LD      $@)
 	$(Q)$(call link,$^)
 $(lib): $(lib_objects) $(BUILD)/schema_data.o

@@ -28,7 +28,7 @@ enum {
 	ROUND_NS = 5000000,
 	FILE_TEXT = 4096,
 	KEEPER_FDS = STDERR_FILENO + 1,	/* it has two above the standard ones */
-	LOOK_MS = 500,		/* how often the keeper counts */
+	LOOK_MS = 1000,		/* how often the keeper counts */
 	LIMITS_MAX = 1024,	/* marks with a limit */
 };
 

@@ -78,7 +78,7 @@ static const char *const devices[] = {
 	"/dev/ptmx", "/dev/pts",
 };
 
-static const char *const settings[] = { "/etc", "/usr/local/etc", "/usr/etc" };
+static const char *const settings[] = { "/etc", "/usr/local/etc", "/usr/etc", NULL };
 
 static int
 grant_all(const struct jail *j, const char *const *paths, size_t n, enum landlock_grant grant)
@@ -122,9 +122,8 @@ grant_system(struct jail *j)
 	    landlock_grant(j->ruleset, j->abi, "/etc", LANDLOCK_LIST) < 0 ||
 	    grant_all(j, ALL(devices), LANDLOCK_DEVICE) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
-		if (public_files_each(settings[i], on_public_file, j) < 0)
-			return -1;
+	if (public_files_each_again(settings, on_public_file, j) < 0)
+		return -1;
 	return grant_resolver(j);
 }
 

@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 12, ENTRIES_MAX = 50000 };
+enum { DEPTH_MAX = 12, ENTRIES_MAX = 50000, KEPT_S = 10 };
 
 struct walk {
 	int (*fn)(void *arg, const char *path);
@@ -104,4 +106,62 @@ public_files_each(const char *folder, int (*fn)(void *arg, const char *path), vo
 		return fn(arg, folder);
 	w.left = ENTRIES_MAX;
 	return walk_pieces(&w, folder, 0);
+}
+
+/* --- what was found last --- */
+
+static struct {
+	char **at;
+	size_t n, cap;
+	time_t since;		/* 0: nothing is kept */
+} kept;
+
+static int
+keep_path(void *arg, const char *path)
+{
+	(void)arg;
+	if (kept.n == kept.cap) {
+		size_t cap = kept.cap ? 2 * kept.cap : 256;
+		char **grown = realloc(kept.at, cap * sizeof(*grown));
+
+		if (!grown)
+			return -1;
+		kept.at = grown;
+		kept.cap = cap;
+	}
+	kept.at[kept.n] = strdup(path);
+	if (!kept.at[kept.n])
+		return -1;
+	kept.n++;
+	return 0;
+}
+
+static int
+look_anew(const char *const *folders)
+{
+	int ret = 0;
+
+	while (kept.n > 0)
+		free(kept.at[--kept.n]);
+	for (; *folders && ret >= 0; folders++)
+		ret = public_files_each(*folders, keep_path, NULL);
+	return ret;
+}
+
+int
+public_files_each_again(const char *const *folders, int (*fn)(void *arg, const char *path),
+			void *arg)
+{
+	struct timespec now;
+	int ret = 0;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (!kept.since || now.tv_sec - kept.since >= KEPT_S) {
+		kept.since = 0;
+		ret = look_anew(folders);
+		kept.since = ret < 0 ? 0 : now.tv_sec + 1;
+	}
+	for (size_t i = 0; i < kept.n && ret >= 0; i++)
+		ret = fn(arg, kept.at[i]);
+	return ret < 0 ? ret : 0;
 }

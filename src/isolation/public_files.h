@@ -16,5 +16,9 @@
  * returns what `fn` returned when that is negative; else 0. Reads folders; blocks as
  * long as that takes. */
 int public_files_each(const char *folder, int (*fn)(void *arg, const char *path), void *arg);
+/* The same for a list of folders that is always the same one, ended by NULL: what was
+ * found is used again for some seconds, since many programs start at once. One thread. */
+int public_files_each_again(const char *const *folders, int (*fn)(void *arg, const char *path),
+			    void *arg);
 
 #endif

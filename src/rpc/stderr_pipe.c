@@ -13,13 +13,20 @@ enum {
 	READ_SIZE = 16 << 10,
 	LINE_LEN_MAX = 16 << 10,
 	DRAIN_READS = 64,
-	HANDLES = 2,
+	HANDLES = 3,
+	/* What is read at most: more waits in the pipe, and the plugin with it. 10 MiB/s
+	 * is far more than is logged, and costs the loop little. */
+	REST_MS = 25,
+	BYTES_MAX = 256 << 10,
 };
 
 struct stderr_pipe {
 	uv_pipe_t pipe;
 	uv_timer_t timer;	/* while a line is held back */
-	unsigned open;		/* of these two */
+	uv_timer_t rest;	/* while nothing is read */
+	size_t n_read;		/* since the last rest */
+	uint64_t since;
+	unsigned open;		/* of these three */
 	struct stderr_pipe_events ev;
 	const struct mask *mask;
 	struct mask_stream stream;
@@ -77,6 +84,33 @@ on_stderr_alloc(uv_handle_t *h, size_t hint, uv_buf_t *ret)
 	*ret = uv_buf_init(p->buf, sizeof(p->buf));
 }
 
+static void on_stderr_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *data);
+
+static void
+on_stderr_rested(uv_timer_t *t)
+{
+	struct stderr_pipe *p = t->data;
+
+	if (!p->ended)
+		(void)uv_read_start((uv_stream_t *)&p->pipe, on_stderr_alloc, on_stderr_bytes);
+}
+
+static void
+rest_if_much(struct stderr_pipe *p, size_t n)
+{
+	uint64_t now = uv_now(p->pipe.loop);
+
+	if (now - p->since >= REST_MS) {
+		p->since = now;
+		p->n_read = 0;
+	}
+	p->n_read += n;
+	if (p->n_read < BYTES_MAX)
+		return;
+	uv_read_stop((uv_stream_t *)&p->pipe);
+	uv_timer_start(&p->rest, on_stderr_rested, REST_MS, 0);
+}
+
 static void
 on_stderr_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *data)
 {
@@ -84,6 +118,7 @@ on_stderr_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *data)
 
 	if (n > 0) {
 		feed_stderr(p, data->base, (size_t)n);
+		rest_if_much(p, (size_t)n);
 	} else if (n < 0) {
 		uv_read_stop(s);
 		p->ended = true;
@@ -135,6 +170,7 @@ stderr_pipe_finish(struct stderr_pipe *p)
 	stderr_pipe_drain(p, 0);
 	uv_read_stop((uv_stream_t *)&p->pipe);
 	uv_timer_stop(&p->timer);
+	uv_timer_stop(&p->rest);
 	p->ended = true;
 	feed_masked(p, mask_stream_end(&p->stream, mask_forms(p->mask), /* cut= */ true,
 				       &p->masked));
@@ -167,6 +203,7 @@ stderr_pipe_close(struct stderr_pipe *p)
 		return;
 	uv_close((uv_handle_t *)&p->pipe, on_stderr_closed);
 	uv_close((uv_handle_t *)&p->timer, on_stderr_closed);
+	uv_close((uv_handle_t *)&p->rest, on_stderr_closed);
 }
 
 struct stderr_pipe *
@@ -189,7 +226,8 @@ stderr_pipe_new(uv_loop_t *loop, int take_fd, const struct mask *mask,
 	}
 	uv_pipe_init(loop, &p->pipe, 0);	/* neither can fail */
 	uv_timer_init(loop, &p->timer);
-	p->pipe.data = p->timer.data = p;
+	uv_timer_init(loop, &p->rest);
+	p->pipe.data = p->timer.data = p->rest.data = p;
 	ret = uv_pipe_open(&p->pipe, take_fd);
 	if (ret < 0)
 		close(take_fd);

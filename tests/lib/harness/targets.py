@@ -34,7 +34,7 @@ FUZZERS = """
 
 SOAK = "PYTHONPATH=tests/lib build/venv/bin/python -B tests/fault/soak.py"
 
-BENCH = " ".join(f"build/release/bench/{name}" for name in ("driver", "echo", "peer"))
+BENCH = " ".join(f"build/release/bench/{name}" for name in ("driver", "echo", "peer", "start"))
 
 # "?" before a step: its failure is printed and hides nothing that follows.
 TARGETS = {
