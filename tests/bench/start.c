@@ -112,8 +112,8 @@ main(int argc, char **argv)
 			took[kind][i] = run_once(&loop, (enum kind)kind, argv + 2);
 	for (int kind = 0; kind < kinds; kind++) {
 		qsort(took[kind], (size_t)rounds, sizeof(double), compare);
-		printf("%-6s p50 %7.2f ms  p90 %7.2f ms  p99 %7.2f ms  over bare %+6.2f ms  x%.2f\n",
-		       names[kind], took[kind][rounds / 2], took[kind][rounds * 9 / 10],
+		printf("%-6s p50 %7.2f ms  p90 %7.2f ms  p99 %7.2f ms  over bare %+6.2f ms  "
+		       "x%.2f\n", names[kind], took[kind][rounds / 2], took[kind][rounds * 9 / 10],
 		       took[kind][rounds * 99 / 100], took[kind][rounds / 2] - took[0][rounds / 2],
 		       took[kind][rounds / 2] / took[0][rounds / 2]);
 	}
