@@ -215,6 +215,8 @@ const struct config_param config_params[] = {
 	       "Most bytes that a plugin may keep for one company"),
 	NUMBER(INT, "plugin.state.max.keys", "10000", 1, 1000000,
 	       "Most keys that a plugin may keep for one company"),
+	NUMBER(INT, "plugin.metrics.max.series", "200", 0, 5000,
+	       "Most series of metrics.write of a plugin in /metrics; 0: none of them"),
 	STRING("plugin.env", NULL, 1, TEXT_MAX, wrong_names,
 	       "Names of variables passed to every plugin; plugin.env.<pluginKey> for one plugin"),
 	STRING("plugin.wrapper", NULL, 1, TEXT_MAX, NULL,

@@ -15,7 +15,7 @@
 
 #include "envdriver/base/buf.h"
 #include "envdriver/rpc/rpc.h"
-#include "scope.h"
+#include "envdriver/host/scope.h"
 
 /* Of one notification, in UTF-16 units. */
 enum { EXECLOG_CHUNK_MAX = 1000000 };

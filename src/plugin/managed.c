@@ -471,8 +471,8 @@ managed_new(const struct managed_shared *shared, const char *id)
 		return NULL;
 	}
 	plugin_record_init(&m->record, m->id);
-	worker_report_init(&m->report, &m->record.plugin, &m->row, shared->on_plugin_event,
-			   shared->arg);
+	worker_report_init(&m->report, &m->record.plugin, &m->row, shared->process.config,
+			   shared->on_plugin_event, shared->arg);
 	runs_init(&m->runs, &shared->process, &m->record, &m->report, &ev);
 	uv_timer_init(shared->process.loop, &m->timer);
 	m->timer.data = m;
@@ -484,8 +484,8 @@ on_managed_closed(uv_handle_t *t)
 {
 	struct managed *m = t->data;
 
-	plugin_record_release(&m->record);
 	worker_report_release(&m->report);
+	plugin_record_release(&m->record);
 	free(m->id);
 	free(m);
 }

@@ -429,6 +429,7 @@ plugin_call_new(const struct plugin_request *r, const struct plugin_call_events 
 	i->scope.company = (struct span){ put_string(&at, company), company.len };
 	i->scope.command_id = (struct span){ put_string(&at, r->command_id), r->command_id.len };
 	c->traceparent = (struct span){ put_string(&at, r->traceparent), r->traceparent.len };
+	i->scope.traceparent = c->traceparent;
 	/* Without a company there is no envelope, so nothing to name. */
 	if (company.len && id.len)
 		i->scope.invocation_id = put_string(&at, id);

@@ -8,7 +8,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/isolation/scratch.h"
-#include "host.h"
+#include "envdriver/host/host.h"
 #include "envdriver/package/package.h"
 #include "plugin_calls.h"
 #include "plugin_jail.h"
@@ -130,6 +130,14 @@ on_host_event(void *arg, const struct plugin_event *e)
 	worker_report_event(p->report, e);
 }
 
+static void
+on_host_metric(void *arg, struct span labels, double value)
+{
+	struct plugin_process *p = arg;
+
+	worker_report_metric(p->report, labels, value);
+}
+
 static int
 on_host_state(void *arg, enum host_state_op op, struct span company, struct span field,
 	      struct span value, host_state_fn *done, void *token)
@@ -178,7 +186,8 @@ new_host(struct plugin_process *p, struct err *reterr)
 {
 	const struct host_ops ops = {
 		.write = on_host_write, .log = on_host_log, .event = on_host_event,
-		.state = on_host_state, .state_value_max = p->shared->state_value_max, .arg = p,
+		.metric = on_host_metric, .state = on_host_state,
+		.state_value_max = p->shared->state_value_max, .arg = p,
 	};
 
 	return host_new(&p->plugin, worker_scope(p->worker), &ops, reterr);

@@ -10,7 +10,7 @@
 #include "envdriver/base/excerpt.h"
 #include "envdriver/registry/registry.h"
 #include "envdriver/package/package.h"
-#include "host_scope.h"
+#include "envdriver/host/host.h"
 #include "worker_env.h"
 
 void

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
-#include "host.h"
+#include "envdriver/host/host.h"
 
 struct config;
 struct err;

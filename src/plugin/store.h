@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "envdriver/base/buf.h"
-#include "host_state.h"
+#include "envdriver/host/host_state.h"
 
 struct redis;
 

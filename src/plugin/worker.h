@@ -18,7 +18,7 @@
 #include "envdriver/rpc/channel.h"
 #include "envdriver/rpc/rpc.h"
 #include "envdriver/secret/mask.h"
-#include "scope.h"
+#include "envdriver/host/scope.h"
 
 struct err;
 struct jail;

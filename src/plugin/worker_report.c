@@ -2,11 +2,13 @@
 #include "worker_report.h"
 
 #include "envdriver/base/clock.h"
+#include "envdriver/base/config.h"
 #include "envdriver/base/excerpt.h"
+#include "envdriver/base/metric_series.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/base/utf8.h"
-#include "envdriver/plugin/plugin_event.h"
-#include "host.h"
+#include "envdriver/host/plugin_event.h"
+#include "envdriver/host/host.h"
 #include "envdriver/rpc/spawn.h"
 #include "supervisor_table.h"
 #include "worker.h"
@@ -15,9 +17,10 @@ enum {
 	TEXT_MAX = 2048,		/* of a line of the log */
 	EVENT_MAX = 512 << 10,
 	LINES_PER_SECOND = 100,
-	EVENTS_PER_SECOND = 1000,
+	EVENTS_PER_SECOND = 1000,	/* of one company; of all of them COMPANIES times that */
+	COMPANIES = 4,
 	LOG_BYTES_PER_SECOND = 64 << 10,
-	EVENT_BYTES_PER_SECOND = 1 << 20,
+	EVENT_BYTES_PER_SECOND = 1 << 20,	/* likewise */
 	BURST_BYTES = 1 << 20,
 	NOISE_EVERY_MS = 60000,
 	NOISE_SHOWN_MAX = 120,		/* bytes of a line that is not JSON */
@@ -26,7 +29,7 @@ enum {
 
 void
 worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
-		   const struct supervisor_row *row,
+		   const struct supervisor_row *row, const struct config *config,
 		   void (*on_plugin_event)(void *arg, const struct plugin_event *e), void *arg)
 {
 	const struct limiter lines = { .per_second = LINES_PER_SECOND,
@@ -36,14 +39,23 @@ worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
 	*r = (struct worker_report){
 		.plugin = plugin, .row = row, .on_plugin_event = on_plugin_event, .arg = arg,
 		.messages = lines, .stderr_lines = lines, .ignored = lines,
-		.events = { .per_second = EVENTS_PER_SECOND,
-			    .bytes_per_second = EVENT_BYTES_PER_SECOND, .burst = BURST_BYTES },
+		.series_max = (size_t)config_int(config, "plugin.metrics.max.series"),
+		.events = { .per_second = COMPANIES * EVENTS_PER_SECOND,
+			    .bytes_per_second = COMPANIES * EVENT_BYTES_PER_SECOND,
+			    .burst = COMPANIES * BURST_BYTES },
 	};
+	for (size_t i = 0; i < WORKER_REPORT_COMPANIES; i++)
+		r->company_events[i] = (struct limiter){
+			.per_second = EVENTS_PER_SECOND,
+			.bytes_per_second = EVENT_BYTES_PER_SECOND, .burst = BURST_BYTES,
+		};
 }
 
 void
 worker_report_release(struct worker_report *r)
 {
+	if (r->plugin->key)
+		metric_series_free(r->plugin->key);
 	buf_release(&r->failure);
 }
 
@@ -129,6 +141,17 @@ emit_event(const struct worker_report *r, const struct plugin_event *e)
 	r->on_plugin_event(r->arg, e);
 }
 
+/* Two companies may share one: then they share its room, too. */
+static struct limiter *
+events_of(struct worker_report *r, struct span company)
+{
+	uint32_t hash = 2166136261u;	/* FNV-1a */
+
+	for (size_t i = 0; i < company.len; i++)
+		hash = (hash ^ (unsigned char)company.ptr[i]) * 16777619u;
+	return &r->company_events[hash % WORKER_REPORT_COMPANIES];
+}
+
 void
 worker_report_event(struct worker_report *r, const struct plugin_event *e)
 {
@@ -137,8 +160,27 @@ worker_report_event(struct worker_report *r, const struct plugin_event *e)
 	if (bytes > EVENT_MAX)
 		log_warn("plugin %s: an event of more than %d bytes was left out", r->plugin->key,
 			 EVENT_MAX);
-	else if (pass(&r->events, r, bytes, "of its events"))
+	else if (pass(events_of(r, e->company_id), r, bytes, "of its events") &&
+		 pass(&r->events, r, bytes, "of its events"))
 		emit_event(r, e);
+}
+
+void
+worker_report_metric(struct worker_report *r, struct span labels, double value)
+{
+	int64_t now;
+
+	if (metric_series_add(r->plugin->key, r->series_max, labels, value))
+		return;
+	now = clock_mono_ms();
+	metrics_add(METRIC_PLUGIN_POINTS_DROPPED, 1);
+	r->n_points_out++;
+	if (r->series_max && (!r->points_at_ms || now - r->points_at_ms >= NOISE_EVERY_MS)) {
+		log_warn("plugin %s: its metrics are more series than plugin.metrics.max.series "
+			 "(%zu) allows; %zu points were left out so far", r->plugin->key,
+			 r->series_max, r->n_points_out);
+		r->points_at_ms = now;
+	}
 }
 
 void

@@ -15,13 +15,17 @@
 #include "envdriver/base/log.h"
 #include "limiter.h"
 
+struct config;
 struct host_plugin;
 struct plugin_event;
 struct rpc_answer;
 struct supervisor_row;
 struct worker_end;
 
-enum { WORKER_REASON_SIZE = 512 };	/* as it may stand in records, with its NUL */
+enum {
+	WORKER_REASON_SIZE = 512,	/* as it may stand in records, with its NUL */
+	WORKER_REPORT_COMPANIES = 32,
+};
 
 struct worker_report {
 	/* Borrowed for the report's life. */
@@ -31,6 +35,10 @@ struct worker_report {
 	void *arg;
 
 	struct limiter messages, stderr_lines, events, ignored;
+	struct limiter company_events[WORKER_REPORT_COMPANIES];	/* by a hash of the company */
+	size_t series_max;	/* of its metrics */
+	size_t n_points_out;	/* points that were left out, */
+	int64_t points_at_ms;	/* and when that was told, 0: never */
 	size_t n_noise;		/* lines of standard output that were no messages */
 	int64_t noise_at_ms;	/* when one was told, 0: never */
 	struct buf failure;	/* the words of its last end, emptied when it comes up */
@@ -39,19 +47,21 @@ struct worker_report {
 
 /* `r` is released by worker_report_release. */
 void worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
-			const struct supervisor_row *row,
+			const struct supervisor_row *row, const struct config *config,
 			void (*on_plugin_event)(void *arg, const struct plugin_event *e),
 			void *arg);
 void worker_report_release(struct worker_report *r);
 
 /* What the plugin writes: to stderr, what was no message (`line` is the line when
  * it was noise, else NULL), what it logs (`meta` is MISSING when there is none),
- * and its events. */
+ * and its events: a company that floods leaves room for the others. */
 void worker_report_stderr(struct worker_report *r, struct span line);
 void worker_report_ignored(struct worker_report *r, const char *why, struct span line);
 void worker_report_message(struct worker_report *r, enum log_level level, struct span message,
 			   struct jtext meta);
 void worker_report_event(struct worker_report *r, const struct plugin_event *e);
+/* A point of its metrics (host.h). */
+void worker_report_metric(struct worker_report *r, struct span labels, double value);
 /* Its answer to a company's config. */
 void worker_report_config(struct worker_report *r, struct span company,
 			  const struct rpc_answer *answer);

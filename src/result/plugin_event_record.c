@@ -8,7 +8,7 @@
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
 #include "envdriver/kafka/event.h"
-#include "envdriver/plugin/plugin_event.h"
+#include "envdriver/host/plugin_event.h"
 
 static bool
 set_unless(avro_value_t *v, const char *field, int64_t value, int64_t none)

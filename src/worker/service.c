@@ -20,6 +20,8 @@
 #include "envdriver/base/family.h"
 #include "envdriver/base/findings.h"
 #include "envdriver/base/log.h"
+#include "envdriver/base/metric_series.h"
+#include "envdriver/base/metric_series.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/engine/engine.h"
@@ -126,6 +128,7 @@ show_metrics(void *arg, struct buf *out)
 {
 	(void)arg;
 	metrics_print(out);
+	metric_series_print(out);
 }
 
 static void

@@ -2,9 +2,12 @@
 /* Any bytes as lines of a plugin that asks its host: what is a request gets
  * one answer, a line of JSON; nothing reaches a company that has no say in
  * it; what is a response ends a call in one of the known ways. */
+#include <math.h>
+
+#include "envdriver/base/metric_series.h"
 #include "envdriver/base/err.h"
-#include "plugin/host.h"
-#include "envdriver/plugin/plugin_event.h"
+#include "envdriver/host/host.h"
+#include "envdriver/host/plugin_event.h"
 #include "fuzz.h"
 
 #define MINE "company-2"	/* of the running call */
@@ -96,6 +99,16 @@ on_state(void *arg, enum host_state_op op, struct span company, struct span fiel
 	return 0;
 }
 
+/* Labels that can be printed in one line, whatever the plugin wrote. */
+static void
+on_metric(void *arg, struct span labels, double value)
+{
+	(void)arg;
+	MUST(isfinite(value) && jtext_utf8_ok(labels) && labels.len <= METRIC_LABELS_MAX);
+	for (size_t i = 0; i < labels.len; i++)
+		MUST((unsigned char)labels.ptr[i] >= ' ' && labels.ptr[i] != 0x7f);
+}
+
 static void
 see_response(const struct rpc_message *m)
 {
@@ -140,7 +153,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				   .command_id = SPAN_LIT("c") };
 	struct host_plugin plugin = { .id = "plugin-1", .key = "acme.x" };
 	struct seen s = { 0 };
-	struct host_ops ops = { on_write, on_log, on_plugin_event, on_state, 4096, &s };
+	struct host_ops ops = { on_write, on_log, on_plugin_event, on_metric, on_state, 4096, &s };
 	const char *p = (const char *)data, *end = p + size, *eol;
 
 	MUST(jtext_check(span_of(manifest), 64, &plugin.manifest, NULL) == 0);

@@ -13,7 +13,7 @@
 #include "envdriver/kafka/best_effort.h"
 #include "envdriver/kafka/offsets.h"
 #include "envdriver/kafka/publisher.h"
-#include "envdriver/plugin/plugin_event.h"
+#include "envdriver/host/plugin_event.h"
 #include "envdriver/result/plugin_event_record.h"
 
 enum { ITEMS_MAX = 2000 };

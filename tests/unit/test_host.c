@@ -2,8 +2,8 @@
 #include "unit.h"
 
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/plugin_event.h"
-#include "plugin/host.h"
+#include "envdriver/host/plugin_event.h"
+#include "envdriver/host/host.h"
 
 #define V "{\"jsonrpc\":\"2.0\""
 #define OK "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":"
@@ -17,7 +17,7 @@
 	"company \\\"" a "\\\""
 
 /* What came out of the host, and the answer that state gives. */
-static struct buf lines, logs, events, asked;
+static struct buf lines, logs, events, asked, points;
 static int state_code;
 static host_state_fn *state_done;
 static void *state_token;
@@ -58,7 +58,15 @@ on_state(void *arg, enum host_state_op op, struct span company, struct span fiel
 	return state_code;
 }
 
-static const struct host_ops ops = { on_write, on_log, on_plugin_event, on_state, 100, NULL };
+static void
+on_metric(void *arg, struct span labels, double value)
+{
+	(void)arg;
+	buf_addf(&points, "%.*s %g;", SPAN_FMT(labels), value);
+}
+
+static const struct host_ops ops = { on_write, on_log, on_plugin_event, on_metric, on_state, 100,
+				     NULL };
 
 static const char manifest_all[] =
 	"{\"capabilities\":[\"plugin.state.read\",\"plugin.state.write\",\"secrets.read-ref\","
@@ -129,8 +137,8 @@ static const struct row {
 	{ "secrets of another company", true, "\"method\":\"secrets.resolve\",\"params\":"
 	  "{\"companyId\":\"c\"},\"paperclipInvocationId\":\"i-2\"",
 	  DENIED("secrets.resolve", OTHER("company-2", "c")) },
-	{ "metrics without an id", true, "\"method\":\"metrics.write\",\"params\":{\"name\":\"m\"}",
-	  OK "null}\n" },
+	{ "metrics without an id", true, "\"method\":\"metrics.write\",\"params\":{"
+	  "\"name\":\"m\",\"value\":1}", OK "null}\n" },
 	{ "metrics of another company", true, "\"method\":\"metrics.write\",\"params\":"
 	  "{\"name\":\"m\",\"companyId\":\"c\"},\"paperclipInvocationId\":\"i-2\"",
 	  DENIED("metrics.write", OTHER("company-2", "c")) },
@@ -139,7 +147,6 @@ static const struct row {
 	{ "subscribe to a company", false, "\"method\":\"events.subscribe\",\"params\":"
 	  "{\"filter\":{\"companyId\":\"company-2\"}}", DENIED("events.subscribe", NO_COMPANY) },
 	{ "span", true, "\"method\":\"span.record\",\"params\":{}", OK "null}\n" },
-	{ "telemetry", true, "\"method\":\"telemetry.track\",\"params\":{}", OK "null}\n" },
 	{ "log as a request", true, "\"method\":\"log\",\"params\":{\"message\":\"m\"}",
 	  OK "null}\n" },
 };
@@ -159,6 +166,7 @@ begin(struct host_plugin *p, const char *manifest, bool running)
 	buf_reset(&logs);
 	buf_reset(&events);
 	buf_reset(&asked);
+	buf_reset(&points);
 	call.company = SPAN_LIT("company-2");
 	call.command_id = SPAN_LIT("c-9");
 	if (running)
@@ -390,74 +398,6 @@ test_long_requests(void **state)
 }
 
 static void
-test_plugin_events(void **state)
-{
-	struct host_plugin p;
-	struct host *h = begin(&p, manifest_all, true);
-
-	(void)state;
-	ask(h, "\"method\":\"activity.log\",\"params\":{\"companyId\":\"company-2\","
-		"\"message\":\"did it\","
-	       "\"entityType\":\"lease\",\"metadata\":{\"a\":1}},"
-	  "\"paperclipInvocationId\":\"i-2\"");
-	ask(h, "\"method\":\"events.emit\",\"params\":{\"name\":\"e\",\"companyId\":\"company-2\","
-	       "\"payload\":[1]},\"paperclipInvocationId\":\"i-2\"");
-	ask(h, "\"method\":\"events.emit\",\"params\":{\"name\":\"e\","
-		"\"companyId\":\"company-1\"}");
-	ask(h, "\"method\":\"events.emit\",\"params\":{\"name\":\"e\",\"companyId\":\"company-1\"},"
-	       "\"paperclipInvocationId\":\"i-2\"");
-	expect("events", &events,
-	       "ACTIVITY company=company-2 command=c-9 name= message=did it "
-	       "details={\"entityType\":\"lease\",\"metadata\":{\"a\":1}};"
-	       "EVENT_EMITTED company=company-2 command=c-9 name=e message= "
-	  "details={\"payload\":[1]};"
-	       "EVENT_EMITTED company=company-1 command= name=e message= details=;");
-	expect("answers", &lines, OK "null}\n" OK "null}\n" OK "null}\n"
-	       DENIED("events.emit", OTHER("company-2", "company-1")));
-	end(h, true);
-}
-
-static void
-test_streams(void **state)
-{
-	struct scope_entry other = { .invocation_id = "i-1", .company = SPAN_LIT("company-1"),
-				    .command_id = SPAN_LIT("c-1") };
-	struct host_plugin p;
-	struct host *h = begin(&p, manifest_all, true);
-
-	(void)state;
-	assert_true(scope_begin(&scope, &other));
-#define STREAM(m, more) "\"method\":\"streams." m "\",\"params\":{\"channel\":\"ch\"," \
-	"\"companyId\":\"company-2\"" more "},\"paperclipInvocationId\":\"i-2\""
-#define OTHER_STREAM(m) "\"method\":\"streams." m "\",\"params\":{\"channel\":\"ch\"," \
-	"\"companyId\":\"company-1\"},\"paperclipInvocationId\":\"i-1\""
-	tell(h, STREAM("open", ""));
-	tell(h, STREAM("emit", ",\"event\":{\"a\":1}"));
-	tell(h, "\"method\":\"streams.emit\",\"params\":{\"channel\":\"ch\","
-		"\"companyId\":\"company-1\"},"
-		"\"paperclipInvocationId\":\"i-2\"");
-	tell(h, "\"method\":\"streams.emit\",\"params\":{\"channel\":\"ch\","
-		"\"companyId\":\"company-2\"}");
-	tell(h, STREAM("close", ""));
-	tell(h, STREAM("open", ""));
-	tell(h, OTHER_STREAM("open"));
-	tell(h, OTHER_STREAM("close"));
-	host_end(h);
-	host_end(h);
-	expect("streams", &events,
-	       "STREAM_OPENED company=company-2 command=c-9 name=ch message= details=;"
-	       "STREAM_EVENT company=company-2 command=c-9 name=ch message= "
-	  "details={\"event\":{\"a\":1}};"
-	       "STREAM_CLOSED company=company-2 command=c-9 name=ch message= details=;"
-	       "STREAM_OPENED company=company-2 command=c-9 name=ch message= details=;"
-	       "STREAM_OPENED company=company-1 command=c-1 name=ch message= details=;"
-	       "STREAM_CLOSED company=company-1 command=c-1 name=ch message= details=;"
-	       "STREAM_CLOSED company=company-2 command= name=ch message= details=;");
-	scope_end(&scope, &other, 0);
-	end(h, true);
-}
-
-static void
 test_log(void **state)
 {
 	struct host_plugin p;
@@ -485,8 +425,6 @@ main(void)
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_state_limits),
 		cmocka_unit_test(test_long_requests),
-		cmocka_unit_test(test_plugin_events),
-		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_log),
 	};
 	int ret = cmocka_run_group_tests(tests, NULL, NULL);

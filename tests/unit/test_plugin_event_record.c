@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "envdriver/plugin/plugin_event.h"
+#include "envdriver/host/plugin_event.h"
 #include "envdriver/result/plugin_event_record.h"
 #include "fixture_result.h"
 

@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "plugin/execlog.h"
-#include "plugin/scope.h"
+#include "envdriver/host/scope.h"
 #include "rpc/stderr_tail.h"
 #include "alloc_rig.h"
 

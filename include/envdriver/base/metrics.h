@@ -35,6 +35,8 @@
 	M(PLUGIN_CRASHES, COUNTER, "plugin_crashes_total", "Plugin workers that crashed.") \
 	M(PLUGIN_BAD_LINES, COUNTER, "plugin_bad_lines_total", \
 	  "Lines of plugins that were ignored.") \
+	M(PLUGIN_POINTS_DROPPED, COUNTER, "plugin_metric_points_dropped_total", \
+	  "Points of plugins' metrics beyond the limits.") \
 	M(LOG_LINES_DROPPED, COUNTER, "log_lines_dropped_total", \
 	  "Log lines that standard error did not take.") \
 	M(REDIS_RECONNECTS, COUNTER, "redis_reconnects_total", "Connections to Redis made anew.") \

@@ -19,7 +19,7 @@
 #include <uv.h>
 
 #include "envdriver/plugin/plugin_call.h"
-#include "envdriver/plugin/plugin_event.h"
+#include "envdriver/host/plugin_event.h"
 
 struct config;
 struct err;

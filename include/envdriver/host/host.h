@@ -8,8 +8,8 @@
  * plugin asks reaches another company's data. One for each worker process.
  * Knows nothing of Redis: the world is reached through struct host_ops.
  */
-#ifndef ENVDRIVER_PLUGIN_HOST_H
-#define ENVDRIVER_PLUGIN_HOST_H
+#ifndef ENVDRIVER_HOST_HOST_H
+#define ENVDRIVER_HOST_HOST_H
 
 #include <stdbool.h>
 
@@ -17,8 +17,8 @@
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/log.h"
 #include "envdriver/rpc/rpc.h"
-#include "host_state.h"
-#include "scope.h"
+#include "envdriver/host/host_state.h"
+#include "envdriver/host/scope.h"
 
 struct err;
 struct host;
@@ -33,12 +33,17 @@ struct host_plugin {
 	struct jtext config;	/* companyId -> object; MISSING: none */
 };
 
+/* The stored config of a company; MISSING when there is none. */
+struct jtext host_scope_config(const struct host_plugin *plugin, struct span company);
+
 struct host_ops {
 	/* A line to the plugin. */
 	void (*write)(void *arg, struct span line);
 	/* What the plugin logs. `meta` is MISSING when there is none. */
 	void (*log)(void *arg, enum log_level level, struct span message, struct jtext meta);
 	void (*event)(void *arg, const struct plugin_event *e);
+	/* A point of a series; the labels as Prometheus prints them. */
+	void (*metric)(void *arg, struct span labels, double value);
 	host_state_ask_fn *state;
 	size_t state_value_max;		/* bytes */
 	void *arg;

@@ -7,8 +7,8 @@
  * position in stderr at which each other company was last at work. Knows
  * nothing of pipes.
  */
-#ifndef ENVDRIVER_PLUGIN_SCOPE_H
-#define ENVDRIVER_PLUGIN_SCOPE_H
+#ifndef ENVDRIVER_HOST_SCOPE_H
+#define ENVDRIVER_HOST_SCOPE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,12 +19,13 @@
 
 struct mask;
 
-/* One call; lives in its owner's struct. The first five are set before
+/* One call; lives in its owner's struct. The first six are set before
  * scope_begin and stay as they are until scope_end. */
 struct scope_entry {
 	const char *invocation_id;	/* NULL: the call has no envelope */
 	struct span company;		/* trimmed; empty: none */
 	struct span command_id;
+	struct span traceparent;	/* empty: none */
 	bool wants_log;			/* an execute.log route */
 	struct mask *mask;		/* of the secrets in its request; NULL: none */
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "host.h"
+#include "envdriver/host/host.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "envdriver/base/err.h"
-#include "envdriver/plugin/plugin_event.h"
+#include "host_event.h"
+#include "host_metric.h"
 #include "host_params.h"
 #include "host_reply.h"
 #include "host_scope.h"
-#include "host_state.h"
-#include "host_stream.h"
+#include "envdriver/host/host_state.h"
 
 enum {
 	METHOD_MAX = 1024,	/* of an unknown one, in the reply */
-	CHANNEL_MAX = 1024,
 	REQUEST_MAX = 8 << 20,
 	ID_MAX = 256,		/* of a request, as JSON */
 	NAMES_MAX = 8 << 10,	/* of a method, an invocation or a company, as JSON */
@@ -35,13 +35,16 @@ struct host {
 	struct host_ops ops;
 	struct host_reply reply;
 	struct host_state state;
-	struct host_streams streams;
-	struct buf method, text, more;
+	struct host_events events;
+	struct buf method, text;
 };
 
 static void config_get(const struct request *a);
 static void secrets_resolve(const struct request *a);
 static void activity_log(const struct request *a);
+static void metrics_write(const struct request *a);
+static void span_record(const struct request *a);
+static void telemetry_track(const struct request *a);
 static void events_emit(const struct request *a);
 static void state_answer(const struct request *a);
 static void log_message(const struct request *a);
@@ -62,9 +65,9 @@ static const struct method {
 	{ "activity.log", "activity.log.write", false, activity_log },
 	{ "events.emit", "events.emit", false, events_emit },
 	{ "events.subscribe", "events.subscribe", false, accept_only },
-	{ "metrics.write", "metrics.write", false, accept_only },
-	{ "span.record", "environment.drivers.register", false, accept_only },
-	{ "telemetry.track", "telemetry.track", false, accept_only },
+	{ "metrics.write", "metrics.write", false, metrics_write },
+	{ "span.record", "environment.drivers.register", false, span_record },
+	{ "telemetry.track", "telemetry.track", false, telemetry_track },
 	{ "log", NULL, false, log_message },
 };
 
@@ -130,82 +133,72 @@ state_answer(const struct request *a)
 			  a->who.company);
 }
 
-static struct plugin_event
-new_event(const struct host *h, const char *type)
-{
-	return (struct plugin_event){
-		.type = type,
-		.plugin_id = span_of(h->plugin->id), .plugin_key = span_of(h->plugin->key),
-		.exit_code = -1, .will_restart = -1,
-		.consecutive_crashes = -1, .total_crashes = -1,
-	};
-}
-
-static struct plugin_event
-new_event_of(const struct request *a, const char *type)
-{
-	struct plugin_event e = new_event(a->host, type);
-
-	e.company_id = a->who.company;
-	e.command_id = a->who.call ? a->who.call->command_id : SPAN_NULL;
-	return e;
-}
-
+/* What is wrong with it is an error of the host's own, as in the original. */
 static void
-emit(const struct host *h, const struct plugin_event *e)
+report_event(const struct request *a, host_event_fn *report)
 {
-	h->ops.event(h->ops.arg, e);
-}
+	char why[HOST_EVENT_WHY_MAX];
 
-/* A string's text; another value's JSON; ptr NULL when there is none. */
-static struct span
-text_or_json(struct jtext value, struct buf *into)
-{
-	if (value.kind != JTEXT_STRING)
-		return value.raw;
-	buf_reset(into);
-	jtext_decode(value, into, /* ret_replaced= */ NULL);
-	return into->failed ? SPAN_NULL : buf_span(into);
-}
-
-/* {"name": value, ...} of those of a row of parameters that are there. */
-static struct span
-details(struct buf *into, enum host_param first, enum host_param last, const struct request *a)
-{
-	buf_reset(into);
-	for (enum host_param i = first; i <= last; i++) {
-		struct jtext value = a->params.at[i];
-
-		if (!value.kind)
-			continue;
-		buf_addf(into, "%c\"%s\":", into->len ? ',' : '{', host_param_name(i));
-		buf_addspan(into, value.raw);
-	}
-	if (into->len)
-		buf_addch(into, '}');
-	return into->len && !into->failed ? buf_span(into) : SPAN_NULL;
+	if (report(&a->host->events, &a->params, &a->who, why))
+		accept_only(a);
+	else
+		host_reply_error(&a->host->reply, a->m->id, RPC_CODE_INTERNAL, "%s", why);
 }
 
 static void
 activity_log(const struct request *a)
 {
-	struct plugin_event e = new_event_of(a, "ACTIVITY");
-
-	e.message = text_or_json(a->params.at[HOST_MESSAGE], &a->host->text);
-	e.details = details(&a->host->more, HOST_ENTITY_TYPE, HOST_METADATA, a);
-	emit(a->host, &e);
-	accept_only(a);
+	report_event(a, host_event_activity);
 }
 
 static void
 events_emit(const struct request *a)
 {
-	struct plugin_event e = new_event_of(a, "EVENT_EMITTED");
+	report_event(a, host_event_emitted);
+}
 
-	e.name = text_or_json(a->params.at[HOST_NAME], &a->host->text);
-	e.details = details(&a->host->more, HOST_PAYLOAD, HOST_PAYLOAD, a);
-	emit(a->host, &e);
+static void
+span_record(const struct request *a)
+{
+	report_event(a, host_event_span);
+}
+
+static void
+metrics_write(const struct request *a)
+{
+	struct jtext value = a->params.at[HOST_VALUE];
+	struct buf *labels = &a->host->method;
+	double number;
+
+	if (value.kind != JTEXT_NUMBER || !jtext_double(value, &number) || !isfinite(number)) {
+		host_reply_error(&a->host->reply, a->m->id, RPC_CODE_INTERNAL,
+				 "metrics.write needs a name and a finite number");
+		return;
+	}
+	buf_reset(labels);
+	host_metric_add_labels(labels, a->host->plugin->key, a->params.at[HOST_NAME],
+			       a->params.at[HOST_TAGS], a->who.company, &a->host->text);
+	if (!labels->failed)
+		a->host->ops.metric(a->host->ops.arg, buf_span(labels), number);
 	accept_only(a);
+}
+
+/* Lower-case slugs, as in the original; nothing is sent anywhere. */
+static void
+telemetry_track(const struct request *a)
+{
+	struct span name = rpc_trim(host_event_text(a->params.at[HOST_EVENT_NAME],
+						    &a->host->text));
+	bool ok = name.len && name.ptr[0] != '_' && name.ptr[0] != '-';
+
+	for (size_t i = 0; i < name.len && ok; i++)
+		ok = name.ptr[i] && strchr("abcdefghijklmnopqrstuvwxyz0123456789_-", name.ptr[i]);
+	if (ok)
+		accept_only(a);
+	else
+		host_reply_error(&a->host->reply, a->m->id, RPC_CODE_INTERNAL,
+				 "Plugin telemetry event names must be lowercase slugs using "
+				 "letters, numbers, \"_\" or \"-\".");
 }
 
 static void
@@ -226,7 +219,7 @@ emit_log(const struct request *a)
 	for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++)
 		if (jtext_is(level, levels[i].name))
 			out = levels[i].level;
-	message = text_or_json(a->params.at[HOST_MESSAGE], &a->host->text);
+	message = host_event_text(a->params.at[HOST_MESSAGE], &a->host->text);
 	a->host->ops.log(a->host->ops.arg, out, message, a->params.at[HOST_META]);
 }
 
@@ -241,11 +234,12 @@ log_message(const struct request *a)
 static void
 trim_scratch(struct host *h)
 {
-	struct buf *all[] = { &h->method, &h->text, &h->more, &h->state.field, &h->state.part };
+	struct buf *all[] = { &h->method, &h->text, &h->state.field, &h->state.part };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		if (all[i]->cap > KEEP_MAX)
 			buf_release(all[i]);
+	host_event_trim(&h->events, KEEP_MAX);
 }
 
 /* What is too long is refused before anything of it is looked at. */
@@ -282,7 +276,7 @@ answer_request(struct host *h, const struct rpc_message *m)
 		if (jtext_is(m->method, methods[i].name))
 			found = &methods[i];
 	if (!found) {
-		a.method = text_or_json(m->method, &h->method);
+		a.method = host_event_text(m->method, &h->method);
 		if (a.method.len > METHOD_MAX)
 			a.method.len = METHOD_MAX;
 		host_reply_error(&h->reply, m->id, RPC_CODE_METHOD_NOT_FOUND,
@@ -318,52 +312,6 @@ host_request(struct host *h, const struct rpc_message *m)
 	trim_scratch(h);
 }
 
-/* Streams: passed on as plugin events, and closed for a plugin that dies. */
-
-/* The plugin may say this only of the company it works for. */
-static bool
-may_stream(const struct request *a, struct span company)
-{
-	return !a->who.invalid && a->who.company.ptr && span_eq(rpc_trim(company), a->who.company);
-}
-
-static void
-stream(const struct request *a)
-{
-	struct host *h = a->host;
-	struct jtext company = a->params.at[HOST_COMPANY_ID], event = a->params.at[HOST_EVENT];
-	struct jtext channel = a->params.at[HOST_CHANNEL];
-	struct plugin_event e = new_event_of(a, "STREAM_EVENT");
-
-	if (company.raw.len > NAMES_MAX || channel.raw.len > NAMES_MAX)
-		return;
-	buf_reset(&h->text);
-	buf_reset(&h->more);
-	jtext_decode(company, &h->more, /* ret_replaced= */ NULL);
-	jtext_decode(channel, &h->text, /* ret_replaced= */ NULL);
-	e.name = buf_span(&h->text);
-	if (h->text.failed || h->more.failed || e.name.len > CHANNEL_MAX ||
-	    !may_stream(a, buf_span(&h->more)))
-		return;
-	if (span_is(a->method, "streams.open")) {
-		e.type = "STREAM_OPENED";
-		if (e.name.len)
-			host_streams_open(&h->streams, e.name, a->who.company);
-	} else if (span_is(a->method, "streams.close")) {
-		e.type = "STREAM_CLOSED";
-		host_streams_close(&h->streams, e.name, a->who.company);
-	} else {
-		buf_reset(&h->more);
-		buf_adds(&h->more, "{\"event\":");
-		buf_addspan(&h->more, event.kind ? event.raw : SPAN_LIT("null"));
-		buf_addch(&h->more, '}');
-		if (h->more.failed)
-			return;
-		e.details = buf_span(&h->more);
-	}
-	emit(h, &e);
-}
-
 void
 host_notification(struct host *h, const struct rpc_message *m)
 {
@@ -381,7 +329,7 @@ host_notification(struct host *h, const struct rpc_message *m)
 			host_params_read(&a.params, m->params);
 			a.method = span_of(names[i]);
 			host_scope_find(&h->scope, m, &a.params, a.method, &a.who);
-			stream(&a);
+			host_event_stream(&h->events, a.method, &a.params, &a.who);
 		}
 	}
 	trim_scratch(h);
@@ -400,6 +348,7 @@ host_new(const struct host_plugin *plugin, const struct scope *scope, const stru
 	*h = (struct host){
 		.plugin = plugin, .scope = { .plugin = plugin, .running = scope }, .ops = *ops,
 		.reply = { .write = ops->write, .arg = ops->arg },
+		.events = { .plugin = plugin, .event = ops->event, .arg = ops->arg },
 		.state = { .reply = &h->reply, .ask = ops->state, .arg = ops->arg,
 			   .value_max = ops->state_value_max },
 	};
@@ -409,16 +358,7 @@ host_new(const struct host_plugin *plugin, const struct scope *scope, const stru
 void
 host_end(struct host *h)
 {
-	const struct host_stream *open;
-
-	while ((open = host_streams_first(&h->streams))) {
-		struct plugin_event e = new_event(h, "STREAM_CLOSED");
-
-		e.name = open->channel;
-		e.company_id = open->company;
-		emit(h, &e);
-		host_streams_close(&h->streams, open->channel, open->company);
-	}
+	host_event_end(&h->events);
 }
 
 void
@@ -427,11 +367,10 @@ host_free(struct host *h)
 	if (!h)
 		return;
 	host_state_release(&h->state);
-	host_streams_release(&h->streams);
+	host_event_release(&h->events);
 	host_reply_release(&h->reply);
 	buf_release(&h->method);
 	host_scope_release(&h->scope);
 	buf_release(&h->text);
-	buf_release(&h->more);
 	free(h);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "host_state.h"
+#include "envdriver/host/host_state.h"
 
 #include <stdlib.h>
 

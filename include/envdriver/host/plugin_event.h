@@ -6,8 +6,8 @@
  * A plain value that owns nothing: all texts are borrowed for the call that
  * hands it over. Knows nothing of Avro or Kafka.
  */
-#ifndef ENVDRIVER_PLUGIN_PLUGIN_EVENT_H
-#define ENVDRIVER_PLUGIN_PLUGIN_EVENT_H
+#ifndef ENVDRIVER_HOST_PLUGIN_EVENT_H
+#define ENVDRIVER_HOST_PLUGIN_EVENT_H
 
 #include <stdint.h>
 

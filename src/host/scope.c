@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "scope.h"
+#include "envdriver/host/scope.h"
 
 #include <stdlib.h>
 

@@ -6,8 +6,8 @@
  * Owns the requests that the store has not answered. Knows nothing of Redis:
  * the store is reached through a function.
  */
-#ifndef ENVDRIVER_PLUGIN_HOST_STATE_H
-#define ENVDRIVER_PLUGIN_HOST_STATE_H
+#ifndef ENVDRIVER_HOST_HOST_STATE_H
+#define ENVDRIVER_HOST_HOST_STATE_H
 
 #include <stdbool.h>
 #include <sys/queue.h>

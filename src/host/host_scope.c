@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "host.h"
+#include "envdriver/host/host.h"
 
 /* A string that is not blank, decoded and trimmed; ptr NULL otherwise. */
 static struct span

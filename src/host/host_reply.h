@@ -4,8 +4,8 @@
  *
  * Owns the line being written. Knows nothing of methods or companies.
  */
-#ifndef ENVDRIVER_PLUGIN_HOST_REPLY_H
-#define ENVDRIVER_PLUGIN_HOST_REPLY_H
+#ifndef ENVDRIVER_HOST_HOST_REPLY_H
+#define ENVDRIVER_HOST_HOST_REPLY_H
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/jtext.h"

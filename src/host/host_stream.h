@@ -6,8 +6,8 @@
  * Owns the names. Companies may use one name: channels of the same name in two
  * companies are two.
  */
-#ifndef ENVDRIVER_PLUGIN_HOST_STREAM_H
-#define ENVDRIVER_PLUGIN_HOST_STREAM_H
+#ifndef ENVDRIVER_HOST_HOST_STREAM_H
+#define ENVDRIVER_HOST_HOST_STREAM_H
 
 #include <sys/queue.h>
 

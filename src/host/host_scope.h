@@ -5,15 +5,15 @@
  *
  * Owns scratch. Knows nothing of methods and answers.
  */
-#ifndef ENVDRIVER_PLUGIN_HOST_SCOPE_H
-#define ENVDRIVER_PLUGIN_HOST_SCOPE_H
+#ifndef ENVDRIVER_HOST_HOST_SCOPE_H
+#define ENVDRIVER_HOST_HOST_SCOPE_H
 
 #include <stdbool.h>
 
 #include "envdriver/base/buf.h"
 #include "envdriver/rpc/rpc.h"
 #include "host_params.h"
-#include "scope.h"
+#include "envdriver/host/scope.h"
 
 struct host_plugin;
 
@@ -44,8 +44,6 @@ void host_scope_find(struct host_scope *s, const struct rpc_message *m,
 /* False: `why` has the reason. `needs_company`: also when it names none. */
 bool host_scope_reaches(const struct host_asker *a, bool needs_company,
 			char why[HOST_SCOPE_WHY_MAX]);
-/* The stored config of a company; MISSING when there is none. */
-struct jtext host_scope_config(const struct host_plugin *plugin, struct span company);
 void host_scope_release(struct host_scope *s);
 
 #endif
