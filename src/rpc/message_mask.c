@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "message_mask.h"
 
+#include "envdriver/base/base64.h"
 #include "envdriver/rpc/rpc.h"
 #include "envdriver/secret/mask.h"
 
@@ -73,27 +74,81 @@ look_at_members(const struct mask_forms *f, struct jtext result, struct kept *ke
 	return id;
 }
 
+/* What was edited is the result; it may have been made of the last one. */
+static void
+take_edited(struct message_mask *k, struct jtext *result)
+{
+	struct buf old = k->result;
+
+	k->result = k->edited;
+	k->edited = old;
+	result->raw = buf_span(&k->result);
+	if (k->result.failed)
+		*result = (struct jtext){ JTEXT_NULL, SPAN_LIT("null") };
+}
+
+/* Output that comes as bytes goes out as such, so it is masked as such. A value in it
+ * would be found in the base64, too, and spoil it; but not its other forms. */
+static void
+mask_bytes(struct message_mask *k, const struct mask_forms *f, struct jtext *result,
+	   const char *name)
+{
+	struct jtext value = jtext_get(*result, name);
+	const char *behind = value.raw.ptr + value.raw.len;
+	struct buf text = BUF_INIT, bytes = BUF_INIT, masked = BUF_INIT;
+	struct span shown;
+
+	if (value.kind != JTEXT_STRING)
+		return;
+	jtext_decode(value, &text, /* ret_replaced= */ NULL);
+	if (!text.failed && base64_decode(&bytes, buf_span(&text))) {
+		shown = mask_text(f, buf_span(&bytes), &masked);
+		if (shown.ptr != bytes.data) {
+			buf_reset(&k->edited);
+			buf_add(&k->edited, result->raw.ptr,
+				(size_t)(value.raw.ptr - result->raw.ptr));
+			buf_addch(&k->edited, '"');
+			base64_encode(&k->edited, shown);
+			buf_addch(&k->edited, '"');
+			buf_add(&k->edited, behind,
+				(size_t)(result->raw.ptr + result->raw.len - behind));
+			take_edited(k, result);
+		}
+	}
+	if (text.failed || bytes.failed)
+		*result = (struct jtext){ JTEXT_NULL, SPAN_LIT("null") };
+	buf_release(&text);
+	buf_release(&bytes);
+	buf_release(&masked);
+}
+
 /* Masks the result, and the id of a lease in it when that shows a secret; then the
  * id as it was stands behind the result. */
 static void
 mask_result(struct message_mask *k, const struct mask_forms *f, struct jtext *result)
 {
 	struct kept kept = { .n = 0 };
-	struct span id = look_at_members(f, *result, &kept);
+	struct span id;
 	size_t len;
 
 	k->lease_id = SPAN_NULL;
-	mask_value(f, result, &kept, &k->result);
-	len = result->raw.len;
-	if (!id.ptr || result->raw.ptr != k->result.data)
+	mask_bytes(k, f, result, "stdoutBase64");
+	mask_bytes(k, f, result, "stderrBase64");
+	id = look_at_members(f, *result, &kept);
+	mask_value(f, result, &kept, &k->edited);
+	if (result->raw.ptr != k->edited.data)
 		return;
-	buf_addspan(&k->result, id);
-	if (k->result.failed) {
-		*result = (struct jtext){ JTEXT_NULL, SPAN_LIT("null") };
-		return;
+	if (id.ptr) {
+		len = result->raw.len;
+		buf_addspan(&k->edited, id);
+		take_edited(k, result);
+		if (result->kind == JTEXT_NULL)
+			return;
+		result->raw.len = len;
+		k->lease_id = (struct span){ k->result.data + len, id.len };
+	} else {
+		take_edited(k, result);
 	}
-	result->raw.ptr = k->result.data;
-	k->lease_id = (struct span){ k->result.data + len, id.len };
 }
 
 /* Masked elsewhere, or not at all (message_mask.h). */
@@ -135,10 +190,17 @@ message_mask_apply(struct message_mask *k, const struct mask_forms *f, struct rp
 	}
 }
 
+size_t
+message_mask_size(const struct message_mask *k)
+{
+	return k->result.cap + k->edited.cap + k->error.cap + k->text.cap;
+}
+
 void
 message_mask_release(struct message_mask *k)
 {
 	buf_release(&k->result);
+	buf_release(&k->edited);
 	buf_release(&k->error);
 	buf_release(&k->text);
 }

@@ -20,12 +20,15 @@ struct rpc_message;
 
 struct message_mask {
 	struct buf result, error, text;	/* what the message's spans may point into */
+	struct buf edited;		/* a result on its way */
 	struct span lease_id;		/* as rpc_answer.secret_id */
 };
 
 /* `f` NULL: nothing is changed. May run on any thread. */
 void message_mask_apply(struct message_mask *k, const struct mask_forms *f,
 			struct rpc_message *m);
+/* Bytes of memory. */
+size_t message_mask_size(const struct message_mask *k);
 void message_mask_release(struct message_mask *k);
 
 #endif

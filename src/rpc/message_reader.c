@@ -113,7 +113,7 @@ on_message_line(void *arg, struct span line, bool repaired)
 	}
 	answer.repaired = repaired;
 	r->ev.on_message(r->ev.arg, &m, &answer);
-	if (r->masked.result.cap + r->masked.error.cap + r->masked.text.cap > KEEP_MASKED)
+	if (message_mask_size(&r->masked) > KEEP_MASKED)
 		message_mask_release(&r->masked);
 }
 

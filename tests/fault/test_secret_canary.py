@@ -140,7 +140,7 @@ def test_no_form_of_a_secret_gets_out(t):
 
     got = run(
         leak("Execute", pieces=1),
-        leak("Execute", pieces=9),
+        leak("Execute", pieces=9, bytes=True),
         leak("Execute", pieces=90),
         leak("Execute", {"timeoutMs": 60000}, huge=8500000),
         leak("ValidateConfig"),

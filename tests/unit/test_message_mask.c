@@ -39,6 +39,12 @@ what_a_plugin_says_is_masked(void **state)
 		  "\":1},\"m\":\"" SECRET "\"}}",
 		  "{\"secretHeaders\":[{\"name\":\"x-***\",\"value\":\"" SECRET
 		  "\"}],\"connectionPayload\":{\"" SECRET "\":1},\"m\":\"***\"}", "" },
+		/* "-correct%20horse\xff" and "-correct horse\xff", then "fine\xff" */
+		{ V ",\"id\":1,\"result\":{\"stdoutBase64\":\"LWNvcnJlY3QlMjBob3JzZf8=\",\"a\":1,"
+		  "\"stderrBase64\":\"LWNvcnJlY3QgaG9yc2X/\"}}",
+		  "{\"stdoutBase64\":\"LSoqKv8=\",\"a\":1,\"stderrBase64\":\"LSoqKv8=\"}", "" },
+		{ V ",\"id\":1,\"result\":{\"stdoutBase64\":\"ZmluZf8=\",\"a\":\"" SECRET "\"}}",
+		  "{\"stdoutBase64\":\"ZmluZf8=\",\"a\":\"***\"}", "" },
 		{ V ",\"id\":\"" SECRET "\",\"method\":\"log\",\"params\":{\"message\":\"" SECRET
 		  "\"}}", "{\"message\":\"***\"}", "" },
 		{ V ",\"method\":\"streams.emit\",\"params\":{\"event\":\"" SECRET "\"}}",
