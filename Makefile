@@ -63,7 +63,7 @@ kafka := best_effort client client_conf client_error cluster consumer consumer_b
 	publisher_reconcile publisher_thread topic txn
 command := command command_check operation outcome request request_secret retryable \
 	sync_check time_limit
-result := answer answer_config answer_execute answer_lease answer_read answer_reader answer_setup \
+result := answer answer_config answer_execute answer_lease answer_mask answer_read answer_reader answer_setup \
 	answer_workspace deadletter plugin_event_record result result_drivers result_log result_record \
 	stored_answer
 engine := answering calling claiming command_log committing core decoding dispatch engine entry \

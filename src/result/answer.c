@@ -64,6 +64,7 @@ answer_release(struct answer *a)
 	buf_release(&a->warnings.bytes);
 	buf_release(&a->config_warnings.bytes);
 	buf_release(&a->header_names.bytes);
+	buf_release(&a->masked_metadata);
 	for (i = 0; i < ANSWER_SLOTS; i++)
 		buf_release(&a->texts[i]);
 }
@@ -79,11 +80,12 @@ answer_clear_fields(struct answer *a)
 	}
 	reset_list(&a->config_warnings);
 	reset_list(&a->header_names);
+	reset_buf(&a->masked_metadata);
 	a->metadata = a->config = SPAN_NULL;
 	a->synced = (struct jtext){ JTEXT_MISSING, SPAN_NULL };
 	a->credential_until = 0;
 	a->ok = a->has_lease = a->lease_lost = a->has_exit_code = a->timed_out = false;
-	a->has_deleted = a->deleted = false;
+	a->has_deleted = a->deleted = a->credential_unasked = false;
 }
 
 void

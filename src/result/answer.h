@@ -54,6 +54,7 @@ struct answer {
 	struct answer_list header_names;
 	bool has[ANSWER_SLOTS];
 	struct buf texts[ANSWER_SLOTS];
+	struct buf masked_metadata;	/* what `metadata` points into, when a mask changed it */
 	struct span metadata;		/* JSON; ptr NULL: missing or null, here and below */
 	struct span config;		/* JSON */
 	struct jtext synced;		/* an array that was checked; kind MISSING: none */
@@ -64,6 +65,7 @@ struct answer {
 	bool has_exit_code;
 	int32_t exit_code;
 	bool timed_out;
+	bool credential_unasked;	/* it is only to be masked */
 	bool has_deleted;
 	bool deleted;
 };

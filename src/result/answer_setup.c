@@ -108,10 +108,10 @@ read_payload(struct answer_reader *r, struct jtext payload, struct jtext expires
 			answer_warn(r->answer, "the plugin gave no connection payload");
 		return true;
 	}
-	if (!asked)
-		return true;
+	/* Whoever did not ask gets none, but what is a secret is known all the same. */
 	if (!answer_reader_credential(r, "result.connectionPayload", payload))
 		return false;
+	r->answer->credential_unasked = !asked;
 	r->answer->credential_until = expiry_of(payload, expires);
 	return true;
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "answer_mask.h"
 #include "answer_read.h"
 #include "envdriver/avro/schema.h"
 #include "envdriver/base/err.h"
@@ -150,7 +151,8 @@ keep_credential(struct result_job *job, struct result_brought *ret)
 	struct span secret = answer_text(a, ANSWER_CREDENTIAL);
 	int64_t now = job->trace->finished_at, until = now + ctx->limits.credential_ms;
 
-	if (!secret.ptr || a->outcome.status != OUTCOME_SUCCEEDED || !ctx->limits.credential_prefix)
+	if (!secret.ptr || a->credential_unasked || a->outcome.status != OUTCOME_SUCCEEDED ||
+	    !ctx->limits.credential_prefix)
 		return 0;
 	if (a->credential_until && a->credential_until <= now) {
 		answer_warn(a, "the credential has expired already: it is not handed over");
@@ -238,7 +240,8 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 	answer_read(a, c, chosen, reply);
 	result_brought_release(brought);
 	/* Kept first: RESULT_TOO_LARGE empties the answer. */
-	if (keep_lease(&job, reply, brought) == 0 && keep_credential(&job, brought) == 0) {
+	if (answer_mask_credential(a) == 0 && keep_lease(&job, reply, brought) == 0 &&
+	    keep_credential(&job, brought) == 0) {
 		job.streams[RESULT_STDOUT].text = or_empty(answer_text(a, ANSWER_STDOUT));
 		job.streams[RESULT_STDERR].text = or_empty(answer_text(a, ANSWER_STDERR));
 		job.streams[RESULT_STDOUT].raw = answer_text(a, ANSWER_STDOUT_RAW);

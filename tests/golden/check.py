@@ -15,6 +15,8 @@ RECORD = ("consecutiveCrashes", "totalCrashes")
 RECORD_TIMES = ("pid", "lastCrashAt", "nextRestartAt")
 # What a process of ours is not given and the original's has, empty or not.
 NOT_GIVEN = ("NODE_PATH",)
+# What a process of ours is given besides.
+GIVEN = ("TMPDIR",)
 
 
 @dataclass
@@ -238,6 +240,7 @@ def started(recording, starts):
         if argv[1:-1] != fork["execArgv"]:
             wrong.append(f"process {i} has arguments {argv}; recorded: {fork['execArgv']}")
         env = {k: v for k, v in fork["env"].items() if k not in NOT_GIVEN}
+        start["env"] = {k: v for k, v in start["env"].items() if k not in GIVEN}
         ours = {**start["env"], "PATH": env["PATH"]} if start["env"].get("PATH") else start["env"]
         wrong += differences(env, ours, f"process {i}.env")
     return wrong

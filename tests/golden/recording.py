@@ -158,6 +158,8 @@ def load(paths):
 
 UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+# The folder that each plugin has for temporary files; the original's have the host's.
+OWN_TMPDIR = re.compile(r"/tmp/envdriver-tmp-[A-Za-z0-9]+/\d+/")
 TMP = re.compile(r"(?<=paperclip-fixture-)[A-Za-z0-9]{6}(?=/|\b)")
 PID = re.compile(r'"pid":\d+')
 PLUGIN = re.compile(r"file://[^\s:]*?/(?=worker\.mjs)")
@@ -184,6 +186,7 @@ class Placeholders:
             text = text.replace(ours, theirs)
         text = UUID.sub(lambda m: self._kept(m.group(), "uuid"), text)
         text = TIME.sub(lambda m: m.group() if m.group() in self.kept else "<time>", text)
+        text = OWN_TMPDIR.sub("/tmp/", text)
         text = TMP.sub(lambda m: self._number("tmp", m.group()), text)
         text = PID.sub('"pid":0', text)
         text = PLUGIN.sub("file://<plugin>/", text)

@@ -7,6 +7,7 @@ cases known to fall under it stand beside it. Each difference is one that the do
 """
 
 import expect
+from recording import ANY
 
 # --- answers that are no good ---
 
@@ -134,6 +135,24 @@ def crashes_count(recording, plan, wanted):
     return True
 
 
+# --- what envdriver does besides ---
+
+
+def limit_is_named(recording, plan, wanted):
+    changed = False
+    for event in wanted.events:
+        error = event.get("outcome", {}).get("error") if isinstance(event, dict) else None
+        if error and error["code"] == "TIMEOUT":
+            error["details"] = {k: ANY for k in ("limit", "setBy", "setMs", "limitMs")}
+            changed = True
+    return changed
+
+
+def own_tmpdir(recording, plan, wanted):
+    """check.py compares without it; here it is only said."""
+    return bool(recording.get("forks")) or "<tmp-1>" in recording.text
+
+
 # (what, why, cases known to fall under it)
 TABLE = (
     (
@@ -157,6 +176,20 @@ TABLE = (
         crashes_count,
         "A worker that was started again has its crashes behind it only after ten minutes.",
         ("lifecycle.crash_then_auto_restart",),
+    ),
+    (
+        limit_is_named,
+        "A TIMEOUT says in its details which limit it was, and where that is set.",
+        (
+            "execute.rpc_timeout",
+            "execute.late_reply_after_rpc_timeout",
+            "framing.oversized_line_dropped",
+        ),
+    ),
+    (
+        own_tmpdir,
+        "A plugin has a folder for temporary files of its own (TMPDIR).",
+        ("start.handshake", "acquire.ok", "resume.ok"),
     ),
 )
 

@@ -148,7 +148,8 @@ static const struct row {
 	  "\"waiting_for_user\",\"connectionSummary\":{\"type\":\"ssh\",\"hostRedacted\":true},"
 	  "\"connectionPayload\":{\"type\":\"ssh\",\"token\":\"topsecret\"},\"expiresAt\":\"2030\","
 	  "\"metadata\":{\"a\":1.0}}", "SUCCEEDED lease 'l' status 'waiting_for_user' connection "
-	  "'{\"type\":\"ssh\",\"hostRedacted\":true}' until '2030' metadata '{\"a\":1.0}'" },
+	  "'{\"type\":\"ssh\",\"hostRedacted\":true}' until '2030' metadata '{\"a\":1.0}' unasked "
+	  "'{\"type\":\"ssh\",\"token\":\"topsecret\"}'" },
 	{ "start, asked for", START_PAYLOAD, "{\"providerLeaseId\":\"l\",\"status\":\"starting\","
 	  "\"connectionPayload\":{\"token\":\"t\",\"expiresAt\":\"1970-01-01T00:00:09Z\"},"
 	  "\"expiresAt\":\"1970-01-01T00:00:08Z\"}", "SUCCEEDED lease 'l' status 'starting' until "
@@ -239,7 +240,8 @@ print(const struct answer *s, struct buf *out)
 	add(out, "kind", answer_text(s, ANSWER_TEMPLATE_KIND));
 	add(out, "until", answer_text(s, ANSWER_EXPIRES_AT));
 	add(out, "metadata", s->metadata);
-	add(out, "credential", answer_text(s, ANSWER_CREDENTIAL));
+	add(out, s->credential_unasked ? "unasked" : "credential",
+	    answer_text(s, ANSWER_CREDENTIAL));
 	if (s->credential_until)
 		buf_addf(out, " for %lld", (long long)s->credential_until);
 	if (s->has_deleted)

@@ -102,6 +102,16 @@ static const struct row {
 	  "\"1970-01-01T00:00:03Z\",\"token\":\"topsecret\"}}", "setup-results env\n",
 	  "\"warnings\":[\"the credential has expired already: it is not handed over\"]},"
 	  "\"status\":\"starting\",\"connectionSummary\":null,\"credentialKey\":null," },
+	{ "start, the token everywhere", START, "{\"status\":\"at topsecret\","
+	  "\"connectionSummary\":{\"username\":\"topsecret\"},"
+	  "\"connectionPayload\":{\"type\":\"ssh\",\"token\":\"topsecret\","
+	  "\"metadata\":{\"a\":\"public\"}},\"expiresAt\":\"x topsecret\","
+	  "\"metadata\":{\"a\":\"dG9wc2VjcmV0\",\"b\":[\"ssh://topsecret@h\"],\"c\":\"public\"}}",
+	  "setup-results env\n",
+	  "\"status\":\"at ***\",\"connectionSummary\":\"{\\\"username\\\":\\\"***\\\"}\","
+	  "\"credentialKey\":\"envdriver:credential:c1\",\"expiresAt\":\"x ***\","
+	  "\"templateRef\":null,\"templateKind\":null,\"deleted\":null,\"metadata\":"
+	  "\"{\\\"a\\\":\\\"***\\\",\\\"b\\\":[\\\"ssh://***@h\\\"],\\\"c\\\":\\\"public\\\"}\"}" },
 	{ "capture", DRIVER "{\"type\":\"CaptureTemplate\"}}",
 	  "{\"templateRef\":\"t\",\"templateKind\":\"image\"}", "setup-results env\n",
 	  "\"status\":null,\"connectionSummary\":null,\"credentialKey\":null,"
