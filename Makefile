@@ -45,14 +45,14 @@ base := backoff base64 buf clock config config_load config_mask config_params co
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
-registry := heartbeat http_client instance instance_record peers positions process registry \
+registry := endpoints heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
 secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source
 isolation := jail landlock public_files seccomp scratch user_tasks
 rpc := channel deadline frame handshake message_mask message_reader parse_job rpc spawn \
 	stderr_pipe stderr_tail
 host := host host_event host_metric host_params host_reply host_scope host_state host_stream scope
-package := package package_digest package_files pin_check
+package := package package_digest package_files pin_check socket
 plugin := bundled config_push death execlog isolation_check jail_paths limiter managed plugin_call \
 	plugin_jail plugin_process plugin_record runs store supervisor supervisor_table supervisor_view \
 	worker worker_env worker_record worker_report worker_secrets

@@ -54,8 +54,8 @@ lies_inside(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
 }
 
-static bool
-permitted(const char *path, const char *dirs)
+bool
+package_permitted(const char *path, const char *dirs)
 {
 	char real[PATH_MAX], one[PATH_MAX];
 
@@ -82,7 +82,7 @@ real_folder(const char *folder, const struct package_rules *rules, char **ret, s
 	if (!real)
 		return err_set(reterr, ERR_NOTFOUND, "cannot open package '%s': %s", folder,
 			       strerror(errno));
-	if (!permitted(real, rules->dirs)) {
+	if (!package_permitted(real, rules->dirs)) {
 		free(real);
 		return err_set(reterr, ERR_DENIED,
 			       "package '%s' is not inside any directory of plugin.dirs (%s)",
@@ -140,7 +140,7 @@ program_at(const char *dir, struct span name, const struct package_rules *rules,
 	*slash = '\0';
 	if (!realpath(slash == path ? "/" : path, real))
 		return err_set(reterr, ERR_NOTFOUND, "cannot open '%s': %s", path, strerror(errno));
-	if (!permitted(real, rules->dirs))
+	if (!package_permitted(real, rules->dirs))
 		return err_set(reterr, ERR_DENIED, "its command '%.*s' is not inside any "
 			       "directory of plugin.dirs (%s)", SPAN_FMT(name), rules->dirs);
 	*slash = '/';
@@ -224,7 +224,7 @@ node_command(const char *dir, struct jtext package, struct jtext manifest,
 			       strerror(errno));
 	if (stat(real, &st) < 0 || !S_ISREG(st.st_mode))
 		return err_set(reterr, ERR_INVALID, "its worker '%s' is not a file", path);
-	if (!permitted(real, rules->dirs))
+	if (!package_permitted(real, rules->dirs))
 		return err_set(reterr, ERR_DENIED, "its worker '%s' is not inside any directory "
 			       "of plugin.dirs (%s)", path, rules->dirs);
 	ret = find_in_path(SPAN_LIT("node"), rules->path, w, reterr);
@@ -266,8 +266,8 @@ own_command(const char *dir, struct jtext command, const struct package_rules *r
 }
 
 /* Plugins say from which host on they work. */
-static int
-check_host(struct jtext manifest, struct err *reterr)
+int
+package_check_host(struct jtext manifest, struct err *reterr)
 {
 	struct jtext wanted = jtext_get(manifest, "minimumHostVersion");
 	struct buf text = BUF_INIT;
@@ -316,7 +316,7 @@ package_open(const char *folder, struct jtext manifest, const struct package_rul
 	int code = real_folder(folder, rules, &p.dir, reterr);
 
 	if (code == 0)
-		code = check_host(manifest, reterr);
+		code = package_check_host(manifest, reterr);
 	if (code == 0)
 		code = add_wrapper(rules, &w, reterr);
 	if (code == 0)

@@ -7,6 +7,7 @@
 #include "envdriver/base/backoff.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/metrics.h"
+#include "envdriver/registry/endpoints.h"
 #include "envdriver/registry/registry.h"
 #include "plugin_calls.h"
 #include "plugin_process.h"
@@ -62,14 +63,10 @@ managed_publish(struct managed *m)
 		.total_crashes = m->row.total,
 	};
 
-	if (m->row.status == WORKER_NONE && !managed_refused(m))
+	/* The record of one that somebody else runs is theirs. */
+	if (m->record.endpoint || (m->row.status == WORKER_NONE && !managed_refused(m)))
 		return;
-	if (m->runs.current) {
-		r.pid = worker_pid(worker_of(m));
-		r.started_at = plugin_process_started_at(m->runs.current);
-		r.methods = worker_methods(worker_of(m)).raw;
-		r.isolation = plugin_process_isolation(m->runs.current);
-	}
+	runs_show(&m->runs, &r);
 	if (m->row.status == WORKER_BACKOFF)
 		r.next_restart_at = m->next_restart_at;
 	worker_record_write(m->shared->process.redis, &r);
@@ -156,6 +153,7 @@ act(struct managed *m, enum supervisor_action action)
 		break;
 	case SUPERVISOR_PROMOTE:
 		runs_promote(&m->runs);
+		m->running = m->begun;
 		break;
 	case SUPERVISOR_ADOPT:
 		runs_adopt(&m->runs);
@@ -211,10 +209,7 @@ on_managed_up(void *arg)
 static void
 on_next_up(void *arg)
 {
-	struct managed *m = arg;
-
-	m->running = m->begun;
-	apply_event(m, SUPERVISOR_NEXT_UP);
+	apply_event(arg, SUPERVISOR_NEXT_UP);
 }
 
 static void
@@ -245,14 +240,6 @@ on_next_down(void *arg, int pid, const struct worker_end *end, const char *why)
 	worker_report_not_renewed(&m->report, pid, end, why,
 				  m->row.renewal == RENEWAL_WAITING ? m->next_restart_at : 0);
 	managed_publish(m);
-}
-
-static void
-on_managed_over(void *arg)
-{
-	struct managed *m = arg;
-
-	m->shared->wake(m->shared->arg);
 }
 
 /* The registry */
@@ -289,15 +276,18 @@ want(struct managed *m)
 }
 
 void
-managed_update(struct managed *m, const struct registry_plugin *p)
+managed_update(struct managed *m, const struct registry_plugin *p, const struct endpoint *external)
 {
 	bool was_ready = m->record.ready;
 	struct buf configs = BUF_INIT;
-	unsigned changes = plugin_record_update(&m->record, p, &configs);
+	unsigned changes = plugin_record_update(&m->record, p, external, &configs);
 
 	runs_refresh(&m->runs, m->row.status == WORKER_RUNNING,
 		     configs.failed ? SPAN_NULL : buf_span(&configs));
 	buf_release(&configs);
+	if (changes & PLUGIN_RECORD_PROGRAM && external && !external->ours)
+		worker_record_remove(m->shared->process.redis, m->id,
+				     m->shared->process.instance_id);
 	if (m->record.ready &&
 	    (!was_ready || changes & PLUGIN_RECORD_PROGRAM || !m->record.runnable))
 		check_package(m);
@@ -369,6 +359,12 @@ enum worker_status
 managed_status(const struct managed *m)
 {
 	return m->row.status;
+}
+
+bool
+managed_external(const struct managed *m)
+{
+	return m->record.endpoint;
 }
 
 bool
@@ -457,7 +453,7 @@ managed_new(const struct managed_shared *shared, const char *id)
 	struct managed *m = malloc(sizeof(*m));
 	const struct runs_events ev = {
 		on_managed_up, on_next_up, on_managed_down, on_next_down, on_managed_idle,
-		on_managed_over, m,
+		m, shared->wake, shared->arg,
 	};
 
 	if (!m)

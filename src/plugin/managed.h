@@ -16,6 +16,7 @@
 #include "plugin_process.h"
 #include "supervisor_table.h"
 
+struct endpoint;
 struct managed;
 struct plugin_call;
 struct plugin_event;
@@ -50,12 +51,16 @@ bool managed_left(const struct managed *m);
 void managed_view(const struct managed *m, struct supervisor_view *ret);
 
 /* Takes over what the registry says now, and does what follows from it; NULL:
- * the plugin is not there any more. */
-void managed_update(struct managed *m, const struct registry_plugin *p);
+ * the plugin is not there any more. `external` as plugin_record_update has it. */
+void managed_update(struct managed *m, const struct registry_plugin *p,
+		    const struct endpoint *external);
 /* Nothing is left that would keep it: not listed, no process, no call. */
 bool managed_over(const struct managed *m);
-/* Writes its record in Redis, when there is something to show. */
+/* Writes its record in Redis, when there is something to show. That of a worker that
+ * somebody else runs is theirs. */
 void managed_publish(struct managed *m);
+/* Somebody else runs its worker. */
+bool managed_external(const struct managed *m);
 
 /* The live worker's supportedMethods contain `method`. */
 bool managed_supports(const struct managed *m, const char *method);

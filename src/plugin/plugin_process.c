@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugin_process.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -9,7 +10,9 @@
 #include "envdriver/base/err.h"
 #include "envdriver/isolation/scratch.h"
 #include "envdriver/host/host.h"
+#include "envdriver/base/config.h"
 #include "envdriver/package/package.h"
+#include "envdriver/package/socket.h"
 #include "plugin_calls.h"
 #include "plugin_jail.h"
 #include "plugin_record.h"
@@ -159,8 +162,8 @@ on_config_answer(void *arg, struct span company, const struct rpc_answer *answer
 /* Starting and ending */
 
 static struct worker *
-new_worker(struct plugin_process *p, const struct package *package, char **env,
-	   uint64_t *next_id, struct err *reterr)
+new_worker(struct plugin_process *p, struct worker_spec *spec, uint64_t *next_id,
+	   struct err *reterr)
 {
 	const struct worker_events ev = {
 		.on_up = on_process_up, .on_request = on_process_request,
@@ -168,17 +171,43 @@ new_worker(struct plugin_process *p, const struct package *package, char **env,
 		.on_bad = on_process_bad_line, .on_dead = on_process_dead,
 		.on_end = on_process_over, .arg = p,
 	};
+
+	spec->instance_id = p->shared->instance_id;
+	spec->manifest = buf_span(&p->manifest);
+	return worker_new(p->shared->loop, spec, next_id, &ev, reterr);
+}
+
+static struct worker *
+new_child(struct plugin_process *p, const struct package *package, char **env,
+	  uint64_t *next_id, struct err *reterr)
+{
 	struct spawn_limit limits[WORKER_ENV_LIMITS];
 	size_t n_limits = worker_env_limits(p->shared->config, p->jail.processes_max, limits);
 	struct worker_spec spec = {
 		.dir = package->dir, .argv = package->argv, .env = env,
-		.instance_id = p->shared->instance_id,
-		.manifest = buf_span(&p->manifest), .limits = p->shared->limits,
+		.limits = p->shared->limits,
 		.rlimits = limits, .n_rlimits = n_limits, .jail = p->jail.jail,
 		.processes_max = p->jail.processes_max,
 	};
 
-	return worker_new(p->shared->loop, &spec, next_id, &ev, reterr);
+	return new_worker(p, &spec, next_id, reterr);
+}
+
+/* One that somebody else runs, and goes on running when we leave. */
+static struct worker *
+new_peer(struct plugin_process *p, uint64_t *next_id, struct err *reterr)
+{
+	struct worker_spec spec = { .limits = p->shared->limits, .is_peer = true };
+	int fd = socket_connect(p->record->endpoint, config_str(p->shared->config, "plugin.dirs"),
+				&spec.peer_pid, reterr);
+
+	if (fd < 0)
+		return NULL;
+	spec.limits.shutdown_ms = 0;
+	spec.limits.linger_ms = 1;
+	spec.take_peer_fd = fd;
+	snprintf(p->jail.layers, sizeof(p->jail.layers), "external");
+	return new_worker(p, &spec, next_id, reterr);
 }
 
 static struct host *
@@ -212,16 +241,33 @@ new_env(const struct plugin_jail_of *of, const struct plugin_jail *jail, struct 
 	return worker_env_new(of->config, &env_of, environ, reterr);
 }
 
+static struct worker *
+start_child(struct plugin_process *p, uint64_t *next_id, struct err *reterr)
+{
+	const struct plugin_record *record = p->record;
+	const struct config *config = p->shared->config;
+	const struct plugin_jail_of of = { config, record->plugin.id, own_key(record) };
+	struct package package = { NULL, NULL };
+	struct worker *w = NULL;
+	char **env = NULL;
+
+	if (plugin_jail_make_folders(&p->jail, &of, reterr) < 0)
+		return NULL;
+	env = new_env(&of, &p->jail, reterr);
+	if (env && plugin_record_open(record, config, env, &package, reterr) == 0 &&
+	    plugin_jail_close(&p->jail, &of, &package, env, reterr) == 0)
+		w = new_child(p, &package, env, next_id, reterr);
+	package_release(&package);
+	free(env);
+	return w;
+}
+
 struct plugin_process *
 plugin_process_new(const struct plugin_process_shared *shared, const struct plugin_record *record,
 		   struct worker_report *report, uint64_t *next_id,
 		   const struct plugin_process_events *ev, struct err *reterr)
 {
-	const struct plugin_jail_of of = { shared->config, record->plugin.id, own_key(record) };
 	struct plugin_process *p = calloc(1, sizeof(*p));
-	struct package package = { NULL, NULL };
-	bool started = false;
-	char **env = NULL;
 
 	if (!p) {
 		err_nomem(reterr);
@@ -235,23 +281,13 @@ plugin_process_new(const struct plugin_process_shared *shared, const struct plug
 	buf_addspan(&p->manifest, record->plugin.manifest.raw);
 	p->plugin.manifest.raw = buf_span(&p->manifest);
 	p->calls = plugin_calls_new(shared->loop, record->plugin.id, on_process_idle, p);
-	if (p->manifest.failed || !p->calls) {
+	if (p->manifest.failed || !p->calls)
 		err_nomem(reterr);
-		goto out;
-	}
-	if (plugin_jail_make_folders(&p->jail, &of, reterr) < 0)
-		goto out;
-	env = new_env(&of, &p->jail, reterr);
-	if (!env || plugin_record_open(record, shared->config, env, &package, reterr) < 0 ||
-	    plugin_jail_close(&p->jail, &of, &package, env, reterr) < 0)
-		goto out;
-	p->worker = new_worker(p, &package, env, next_id, reterr);
+	else
+		p->worker = record->endpoint ? new_peer(p, next_id, reterr) :
+					       start_child(p, next_id, reterr);
 	p->host = p->worker ? new_host(p, reterr) : NULL;
-	started = p->host;
-out:
-	package_release(&package);
-	free(env);
-	if (started)
+	if (p->host)
 		return p;
 	plugin_process_free(p);
 	return NULL;

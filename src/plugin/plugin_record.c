@@ -10,6 +10,8 @@
 #include "envdriver/base/excerpt.h"
 #include "envdriver/registry/registry.h"
 #include "envdriver/package/package.h"
+#include "envdriver/package/socket.h"
+#include "envdriver/registry/endpoints.h"
 #include "envdriver/host/host.h"
 #include "worker_env.h"
 
@@ -89,7 +91,7 @@ update_config(struct plugin_record *r, struct jtext new, struct buf *ret_configs
 
 unsigned
 plugin_record_update(struct plugin_record *r, const struct registry_plugin *p,
-		     struct buf *ret_configs)
+		     const struct endpoint *external, struct buf *ret_configs)
 {
 	unsigned changes = 0;
 
@@ -109,6 +111,9 @@ plugin_record_update(struct plugin_record *r, const struct registry_plugin *p,
 		changes = PLUGIN_RECORD_PROGRAM;
 	if (replace_text(&r->digest, p->digest) | replace_text(&r->pin, p->pin) |
 	    replace_text(&r->generation, p->generation))
+		changes = PLUGIN_RECORD_PROGRAM;
+	if (replace_text(&r->endpoint, external ? external->address : NULL) |
+	    replace_text(&r->endpoint_run, external ? external->run : NULL))
 		changes = PLUGIN_RECORD_PROGRAM;
 	r->program += changes == PLUGIN_RECORD_PROGRAM;
 	r->plugin.key = r->key ? r->key : "";
@@ -133,22 +138,38 @@ plugin_record_open(const struct plugin_record *r, const struct config *config, c
 	return package_open(r->package, r->plugin.manifest, &rules, ret, reterr);
 }
 
+/* Of one that somebody else runs only the socket is here. */
+static int
+check_here(const struct plugin_record *r, const struct config *config, char *const env[],
+	   struct err *reterr)
+{
+	struct package package = { NULL, NULL };
+	int ret;
+
+	if (r->endpoint) {
+		ret = package_check_host(r->plugin.manifest, reterr);
+		return ret < 0 ? ret : socket_check(r->endpoint, config_str(config, "plugin.dirs"),
+						    reterr);
+	}
+	ret = plugin_record_open(r, config, env, &package, reterr);
+	package_release(&package);
+	return ret;
+}
+
 bool
 plugin_record_check(struct plugin_record *r, const struct config *config)
 {
 	const struct worker_env_of of = { .plugin_id = r->plugin.id, .plugin_key = r->plugin.key };
 	char **env = worker_env_new(config, &of, environ, NULL);
-	struct package package = { NULL, NULL };
 	struct err err = { 0 };
 	char reason[sizeof(r->reason)];
 	bool is_new;
 
 	r->checked_ms = clock_mono_ms();
-	r->runnable = env && plugin_record_open(r, config, env, &package, &err) == 0;
+	r->runnable = env && check_here(r, config, env, &err) == 0;
 	excerpt_line(reason, sizeof(reason), span_of(env ? err.text : "out of memory"));
 	is_new = !r->runnable && strcmp(r->reason, reason) != 0;
 	memcpy(r->reason, reason, sizeof(r->reason));
-	package_release(&package);
 	free(env);
 	return is_new;
 }
@@ -163,4 +184,6 @@ plugin_record_release(struct plugin_record *r)
 	free(r->digest);
 	free(r->pin);
 	free(r->generation);
+	free(r->endpoint);
+	free(r->endpoint_run);
 }

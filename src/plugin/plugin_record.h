@@ -16,6 +16,7 @@
 #include "envdriver/host/host.h"
 
 struct config;
+struct endpoint;
 struct err;
 struct package;
 struct registry_plugin;
@@ -30,6 +31,7 @@ struct plugin_record {
 	int64_t checked_ms;	/* when that was looked at */
 	char *key, *package;
 	char *digest, *pin, *generation;	/* NULL when absent */
+	char *endpoint, *endpoint_run;	/* of a worker that somebody else runs; NULL: a child */
 	struct buf manifest, config;
 	char reason[400];	/* why it cannot be run here, as one line; "" when it can */
 };
@@ -42,11 +44,12 @@ enum {
 
 /* `id` is borrowed for the record's life. */
 void plugin_record_init(struct plugin_record *r, const char *id);
-/* Takes over what the registry says now; NULL: it is not there any more.
+/* Takes over what the registry says now; NULL: it is not there any more. `external` is
+ * the worker that somebody else runs for it; NULL: none.
  * Returns what changed. Configs (companyId -> object) that are new or other
  * than before are put into `ret_configs` as one object, empty when none is. */
 unsigned plugin_record_update(struct plugin_record *r, const struct registry_plugin *p,
-			      struct buf *ret_configs);
+			      const struct endpoint *external, struct buf *ret_configs);
 /* Looks at the package. True when it cannot be run for a reason that was not
  * the last one. */
 bool plugin_record_check(struct plugin_record *r, const struct config *config);

@@ -10,6 +10,7 @@
 #include "envdriver/package/pin_check.h"
 #include "plugin_calls.h"
 #include "plugin_record.h"
+#include "worker_record.h"
 #include "worker_report.h"
 
 /* So many may be ending when a successor is started; the rest is for successors that
@@ -85,7 +86,7 @@ on_run_over(void *arg, struct plugin_process *p)
 
 	remove_old(r, p);
 	plugin_process_free(p);
-	r->ev.on_over(r->ev.arg);
+	r->ev.wake(r->ev.wake_arg);
 }
 
 static void
@@ -147,7 +148,7 @@ begin_run(struct runs *r, bool is_next)
 {
 	struct err err = { 0 };
 
-	if (!r->record->pin || !r->record->package) {
+	if (!r->record->pin || !r->record->package || r->record->endpoint) {
 		open_process(r, is_next);
 		return;
 	}
@@ -259,6 +260,20 @@ runs_refresh(struct runs *r, bool up, struct span configs)
 		plugin_process_refresh(r->old[i]);
 	if (up && configs.len)
 		plugin_process_push(r->current, (struct jtext){ JTEXT_OBJECT, configs });
+}
+
+void
+runs_show(const struct runs *r, struct worker_record *out)
+{
+	struct worker *w;
+
+	if (!r->current)
+		return;
+	w = plugin_process_worker(r->current);
+	out->pid = worker_pid(w);
+	out->started_at = plugin_process_started_at(r->current);
+	out->methods = worker_methods(w).raw;
+	out->isolation = plugin_process_isolation(r->current);
 }
 
 bool

@@ -18,6 +18,7 @@
 
 struct pin_check;
 struct plugin_record;
+struct worker_record;
 struct worker_report;
 
 /* All from the loop. None may free the runs. */
@@ -32,9 +33,10 @@ struct runs_events {
 			     const char *why);
 	/* The one that is called has no call left. */
 	void (*on_idle)(void *arg);
-	/* There is one process less. */
-	void (*on_over)(void *arg);
 	void *arg;
+	/* There is one process less. */
+	void (*wake)(void *arg);
+	void *wake_arg;
 };
 
 enum { RUNS_OLD_MAX = 16 };
@@ -77,6 +79,8 @@ void runs_tick(struct runs *r);
 /* After each change of the record: hands what it has to all of them, and pushes
  * `configs` (a JSON object; "": nothing new) to the one that is called when it is up. */
 void runs_refresh(struct runs *r, bool up, struct span configs);
+/* What its record in Redis has of the one that is called. */
+void runs_show(const struct runs *r, struct worker_record *out);
 /* Any process is there, or is about to be. */
 bool runs_any(const struct runs *r);
 /* The one that is called has no call. True when there is none. */

@@ -6,6 +6,8 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/hash.h"
+#include "envdriver/package/socket.h"
+#include "envdriver/registry/endpoints.h"
 #include "envdriver/registry/registry.h"
 #include "managed.h"
 #include "plugin_calls.h"
@@ -24,6 +26,8 @@ struct supervisor {
 	struct managed_shared shared;
 	struct store store;
 	struct registry *registry;
+	struct endpoints *endpoints;
+	bool asked, synced;	/* to bring workers in line; and they were, once */
 	struct supervisor_events ev;
 	struct member *members;
 	uv_timer_t heartbeat;
@@ -61,7 +65,8 @@ end_stop(struct supervisor *s)
 			return;
 	s->told = true;
 	for (struct member *m = s->members; m; m = m->hh.next)
-		if (managed_status(m->managed) != WORKER_NONE || managed_refused(m->managed))
+		if (!managed_external(m->managed) &&
+		    (managed_status(m->managed) != WORKER_NONE || managed_refused(m->managed)))
 			worker_record_remove(s->shared.process.redis, managed_id(m->managed),
 					     s->shared.process.instance_id);
 	if (fn)
@@ -117,11 +122,25 @@ on_managed_event(void *arg, const struct plugin_event *e)
 }
 
 static void
+on_endpoints_changed(void *arg)
+{
+	struct supervisor *s = arg;
+
+	if (s->freed || !s->asked)
+		return;
+	supervisor_sync(s);
+	wake(s);
+}
+
+static void
 on_heartbeat(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 
 	supervisor_republish(s);
+	/* A socket may have come that was not there. */
+	if (s->asked && endpoints_any(s->endpoints))
+		supervisor_sync(s);
 	for (struct member *m = s->members; m; m = m->hh.next)
 		managed_tick(m->managed);
 }
@@ -158,30 +177,47 @@ remove_over(struct supervisor *s)
 		if (!managed_over(m->managed))
 			continue;
 		HASH_DEL(s->members, m);
-		worker_record_remove(s->shared.process.redis, managed_id(m->managed),
-				     s->shared.process.instance_id);
+		if (!managed_external(m->managed))
+			worker_record_remove(s->shared.process.redis, managed_id(m->managed),
+					     s->shared.process.instance_id);
 		managed_free(m->managed);
 		free(m);
 	}
+}
+
+/* The worker that somebody else runs for it: the first whose socket is here, or any when
+ * there is no package that could be run in its place. NULL: none. */
+static const struct endpoint *
+find_external(const struct supervisor *s, const struct registry_plugin *p, struct endpoint *ret)
+{
+	const char *dirs = config_str(s->shared.process.config, "plugin.dirs");
+
+	for (unsigned i = 0; endpoints_at(s->endpoints, p->id, i, ret); i++)
+		if (socket_check(ret->address, dirs, /* reterr= */ NULL) == 0)
+			return ret;
+	return !p->package && endpoints_at(s->endpoints, p->id, 0, ret) ? ret : NULL;
 }
 
 void
 supervisor_sync(struct supervisor *s)
 {
 	const struct registry_plugin *p;
+	struct endpoint external;
 	struct managed *found;
 
+	s->asked = true;
 	/* A mirror that is not kept true says nothing about who is gone. */
-	if (!registry_fresh(s->registry))
+	if (!registry_fresh(s->registry) || !endpoints_known(s->endpoints))
 		return;
+	s->synced = true;
 	for (size_t i = 0; (p = registry_at(s->registry, i)); i++) {
 		found = p->ready ? find_or_add(s, p->id) : find_managed(s, p->id);
 		if (found)
-			managed_update(found, p);
+			managed_update(found, p, find_external(s, p, &external));
 	}
 	for (struct member *m = s->members; m; m = m->hh.next)
 		if (!registry_by_id(s->registry, span_of(managed_id(m->managed))))
-			managed_update(m->managed, NULL);
+			managed_update(m->managed, NULL, NULL);
 	remove_over(s);
 }
 
@@ -245,6 +281,8 @@ supervisor_each(const struct supervisor *s, supervisor_view_fn *fn, void *arg)
 {
 	struct supervisor_view view;
 
+	if (!s->synced)
+		return false;
 	for (const struct member *m = s->members; m; m = m->hh.next) {
 		managed_view(m->managed, &view);
 		if (!fn(arg, &view))
@@ -342,6 +380,7 @@ on_supervisor_closed(uv_handle_t *handle)
 
 	if (--s->open > 0)
 		return;
+	endpoints_free(s->endpoints);
 	free(s->shared.process.instance_id);
 	free(s->shared.incarnation);
 	free(s);
@@ -412,8 +451,11 @@ supervisor_new(uv_loop_t *loop, const struct config *config, struct registry *re
 	s->shared.arg = s;
 	s->shared.process.instance_id = strdup(instance_id);
 	s->shared.incarnation = strdup(incarnation);
-	if (!s->shared.process.instance_id || !s->shared.incarnation) {
+	if (s->shared.process.instance_id && s->shared.incarnation)
+		s->endpoints = endpoints_new(redis, instance_id, on_endpoints_changed, s, reterr);
+	else
 		err_nomem(reterr);
+	if (!s->endpoints) {
 		supervisor_free(s);
 		return NULL;
 	}

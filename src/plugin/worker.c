@@ -278,7 +278,7 @@ worker_stop(struct worker *w)
 		return;
 	w->how.asked = true;
 	if (w->phase == IN_USE)
-		enter_phase(w, IN_SHUTDOWN);
+		enter_phase(w, w->limits.shutdown_ms ? IN_SHUTDOWN : IN_TERM);
 	else if (w->phase == IN_HANDSHAKE)
 		enter_phase(w, IN_TERM);
 }
@@ -486,7 +486,9 @@ worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint64_t *next_id,
 	w->timer.data = w;
 	w->secrets = worker_secrets_new(loop, &w->scope, reterr);
 	if (w->secrets)
-		w->spawn = spawn_new(loop, &o, on_worker_exit, w, fds, reterr);
+		w->spawn = spec->is_peer ? spawn_peer(loop, spec->take_peer_fd, spec->peer_pid,
+						      on_worker_exit, w, fds, reterr) :
+					   spawn_new(loop, &o, on_worker_exit, w, fds, reterr);
 	if (!w->spawn || connect_pipes(w, loop, fds, next_id, reterr) < 0 ||
 	    send_initialize(w, spec, reterr) < 0) {
 		worker_free(w);

@@ -27,7 +27,7 @@ struct worker;
 
 struct worker_limits {
 	int64_t start_ms;	/* the hand-shake */
-	int64_t shutdown_ms;	/* the shutdown request's answer, */
+	int64_t shutdown_ms;	/* the shutdown request's answer (0: none is sent), */
 	int64_t linger_ms;	/* then the exit, */
 	int64_t term_ms;	/* after SIGTERM, */
 	int64_t kill_ms;	/* after SIGKILL */
@@ -53,12 +53,16 @@ struct worker_spec {
 	size_t processes_max;	/* as in spawn.h */
 	const struct jail *jail;
 	bool use_sigchld;
+	/* Somebody else runs it: connected to, in place of all that is above about a
+	 * process. The descriptor is taken, also on failure. */
+	bool is_peer;
+	int take_peer_fd, peer_pid;
 };
 
 /* How the process ended. Borrowed for the call. */
 struct worker_end {
-	int code;		/* -1: by signal */
-	int signal;		/* 0: by exit */
+	int code;		/* -1: by signal, or (one that we did not start) cut off */
+	int signal;		/* 0: by exit, or cut off */
 	bool up;		/* the hand-shake had been done */
 	bool asked;		/* worker_stop had been called */
 	bool answered;		/* hand-shake: the process lived and did not say yes */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,10 +26,12 @@ struct spawn {
 	uint64_t mark;		/* of all that it starts */
 	bool gone, closing;
 	bool by_signal;		/* learned from SIGCHLD: there is no pidfd */
+	bool is_peer;		/* no child: `pidfd` is a socket, and `cut` its end */
 	bool watched;		/* the loop has our handle */
 	int pidfd;
 	uv_poll_t poll;
 	uv_signal_t sigchld;
+	uv_timer_t cut;
 	spawn_exit_fn *on_exit;
 	void *arg;
 };
@@ -213,8 +216,11 @@ on_spawn_closed(uv_handle_t *h)
 static void
 close_watch(struct spawn *s)
 {
-	uv_close(s->by_signal ? (uv_handle_t *)&s->sigchld : (uv_handle_t *)&s->poll,
-		 on_spawn_closed);
+	if (s->is_peer)
+		uv_close((uv_handle_t *)&s->cut, on_spawn_closed);
+	else
+		uv_close(s->by_signal ? (uv_handle_t *)&s->sigchld :
+					(uv_handle_t *)&s->poll, on_spawn_closed);
 }
 
 static void
@@ -371,6 +377,44 @@ spawn_new(uv_loop_t *loop, const struct spawn_options *o, spawn_exit_fn *on_exit
 	return s;
 }
 
+static void
+on_peer_cut(uv_timer_t *t)
+{
+	struct spawn *s = t->data;
+
+	if (s->gone)
+		return;
+	s->gone = true;
+	s->on_exit(s->arg, /* code= */ -1, /* signal= */ 0);
+}
+
+struct spawn *
+spawn_peer(uv_loop_t *loop, int take_fd, int pid, spawn_exit_fn *on_exit, void *arg, int ret_fds[3],
+	   struct err *reterr)
+{
+	struct spawn *s = malloc(sizeof(*s));
+	int fds[4] = { -1, -1, -1, -1 };
+
+	fds[0] = fcntl(take_fd, F_DUPFD_CLOEXEC, 3);
+	fds[1] = fcntl(take_fd, F_DUPFD_CLOEXEC, 3);
+	if (!s || fds[0] < 0 || fds[1] < 0 || pipe2(fds + 2, O_CLOEXEC | O_NONBLOCK) < 0) {
+		err_set(reterr, ERR_IO, "cannot use a connection: %s", strerror(errno));
+		for (int i = 0; i < 3; i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
+		close(take_fd);
+		free(s);
+		return NULL;
+	}
+	*s = (struct spawn){ .pid = pid, .pidfd = take_fd, .is_peer = true, .watched = true,
+			     .on_exit = on_exit, .arg = arg };
+	uv_timer_init(loop, &s->cut);
+	s->cut.data = s;
+	close(fds[3]);	/* nobody writes to its stderr */
+	memcpy(ret_fds, fds, 3 * sizeof(fds[0]));
+	return s;
+}
+
 int
 spawn_pid(const struct spawn *s)
 {
@@ -382,6 +426,11 @@ spawn_kill(struct spawn *s, int number)
 {
 	if (s->gone)
 		return;
+	if (s->is_peer) {
+		shutdown(s->pidfd, SHUT_RDWR);
+		uv_timer_start(&s->cut, on_peer_cut, 0, 0);
+		return;
+	}
 	/* A child that has not come to setsid yet has no group of its own. */
 	if (kill(-s->pid, number) < 0)
 		kill(s->pid, number);
@@ -405,8 +454,8 @@ spawn_close(struct spawn *s)
 	if (!s || s->closing)
 		return;
 	s->closing = true;
-	if (s->gone)
-		close_watch(s);
-	else
+	if (!s->gone)
 		spawn_kill(s, SIGKILL);
+	if (s->gone || s->is_peer)
+		close_watch(s);
 }

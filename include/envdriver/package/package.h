@@ -65,6 +65,10 @@ int package_open(const char *folder, struct jtext manifest, const struct package
  * they may be executed, and where links lead. Two packages have the same only when
  * they have the same files. Blocks for as long as it takes to read them. */
 int package_digest(const char *dir, char ret[PACKAGE_DIGEST_SIZE], struct err *reterr);
+/* ERR_INVALID: the manifest asks for a newer host. */
+int package_check_host(struct jtext manifest, struct err *reterr);
+/* `path`, which has no links in it, lies inside one of `dirs` ("a:b"). */
+bool package_permitted(const char *path, const char *dirs);
 /* Accepts one that was not opened. */
 void package_release(struct package *p);
 

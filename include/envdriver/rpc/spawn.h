@@ -53,6 +53,12 @@ typedef void spawn_exit_fn(void *arg, int code, int signal);
  */
 struct spawn *spawn_new(uv_loop_t *loop, const struct spawn_options *o, spawn_exit_fn *on_exit,
 			void *arg, int ret_fds[3], struct err *reterr);
+/* A process that somebody else runs, and to which `take_fd` (a stream socket, taken also
+ * when this fails) leads, in place of a child: spawn_kill, with any signal, cuts the
+ * connection, and `on_exit` then says code -1 and signal 0. `ret_fds` as above; there
+ * is no stderr. */
+struct spawn *spawn_peer(uv_loop_t *loop, int take_fd, int pid, spawn_exit_fn *on_exit, void *arg,
+			 int ret_fds[3], struct err *reterr);
 int spawn_pid(const struct spawn *s);
 /* To the whole group; nothing happens once the process is reaped. */
 void spawn_kill(struct spawn *s, int signal);
