@@ -69,7 +69,8 @@ static const struct setting fixed[] = {
 	{ READERS, "isolation.level", "read_committed", false },
 	{ CONSUMER, "auto.offset.reset", "error", false },
 	{ READERS, "allow.auto.create.topics", "false", false },
-	{ READERS, "enable.partition.eof", "false", false },
+	{ CONSUMER, "enable.partition.eof", "false", false },
+	{ OFFSETS, "enable.partition.eof", "true", false },	/* offsets_try */
 	{ PUBLISHER, "enable.idempotence", "true", false },
 	{ WRITERS, "partitioner", "murmur2_random", false },
 };

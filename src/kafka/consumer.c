@@ -21,6 +21,7 @@
 enum {
 	TICK_MS = 1000,
 	LEAVE_MS = 5000,
+	TRY_TICKS = 3,
 	BACKLOG_BYTES = 32 << 20,
 };
 
@@ -42,6 +43,7 @@ struct consumer {
 
 	uv_timer_t tick;
 	unsigned lonely;		/* ticks without an assignment */
+	unsigned refused;		/* ticks with one, and a reason not to be ready */
 	bool leaving;
 	int64_t left_ms;
 	bool freed;
@@ -73,6 +75,23 @@ consumer_limit_backlog(struct consumer *c, size_t bytes)
 	c->parts.backlog.limit = bytes;
 }
 
+/* What was refused once may be permitted by now, and no record may come for long. */
+static void
+look_again(struct consumer *c)
+{
+	size_t i = 0;
+
+	if (!c->state.why_group[0] || c->state.dead ||
+	    c->rebalance.step != CONSUMER_REBALANCE_NONE) {
+		c->refused = 0;
+		return;
+	}
+	while (i < c->parts.n && !c->parts.at[i]->assigned)
+		i++;
+	if (++c->refused % TRY_TICKS == 0 && i < c->parts.n)
+		consumer_jobs_try(&c->jobs, c->parts.at[i]->number);
+}
+
 static void
 look_around(struct consumer *c)
 {
@@ -83,6 +102,7 @@ look_around(struct consumer *c)
 	client_bootstrap(c->config, c->rk, c->lonely);
 	if (c->state.down)
 		consumer_jobs_reach(&c->jobs);
+	look_again(c);
 	consumer_gap_tick(&c->gap);
 	consumer_rebalance_tick(&c->rebalance);
 	if (c->leaving && clock_mono_ms() - c->left_ms >= LEAVE_MS)
@@ -162,6 +182,16 @@ on_consumer_reached(void *arg, bool yes)
 	consumer_state_reached(&c->state, yes);
 }
 
+/* As a record would say it. */
+static void
+on_consumer_tried(void *arg, bool yes)
+{
+	struct consumer *c = arg;
+
+	if (yes)
+		consumer_state_read(&c->state);
+}
+
 /* --- the owner's answers --- */
 
 void
@@ -220,6 +250,7 @@ open_parts(struct consumer *c, struct err *reterr)
 		.on_offsets = on_consumer_offsets,
 		.on_log_read = on_consumer_log_read,
 		.on_reached = on_consumer_reached,
+		.on_tried = on_consumer_tried,
 		.arg = c,
 	};
 

@@ -9,7 +9,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/kafka/offsets.h"
 
-enum { LOG_MS = 5000, REACH_MS = 1000 };
+enum { LOG_MS = 5000, REACH_MS = 1000, TRY_MS = 5000 };
 
 struct consumer_job {
 	uv_work_t work;
@@ -264,4 +264,33 @@ consumer_jobs_reach(struct consumer_jobs *js)
 
 	if (job)
 		js->reaching = queue_job(job, reach_broker, finish_reach);
+}
+
+/* --- can it be read again? --- */
+
+static void
+try_reading(uv_work_t *work)
+{
+	struct consumer_job *job = work->data;
+
+	job->ok = offsets_try(job->offsets, job->topic, job->list->elems[0].partition, TRY_MS) ==
+		  RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static void
+finish_try(struct consumer_job *job)
+{
+	job->jobs->trying = false;
+	job->jobs->ev.on_tried(job->jobs->ev.arg, job->ok);
+}
+
+void
+consumer_jobs_try(struct consumer_jobs *js, int32_t partition)
+{
+	struct consumer_job *job = js->trying ? NULL : new_job(js, 1);
+
+	if (!job)
+		return;
+	rd_kafka_topic_partition_list_add(job->list, js->topic, partition);
+	js->trying = queue_job(job, try_reading, finish_try);
 }

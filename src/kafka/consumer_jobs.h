@@ -31,6 +31,8 @@ struct consumer_jobs_events {
 	void (*on_log_read)(void *arg, int32_t partition, bool ok, int64_t start, int64_t end);
 	/* Of consumer_jobs_reach. */
 	void (*on_reached)(void *arg, bool yes);
+	/* Of consumer_jobs_try: the topic and the offsets can be read. */
+	void (*on_tried)(void *arg, bool yes);
 	void *arg;
 };
 
@@ -41,7 +43,7 @@ struct consumer_jobs {
 	struct offsets *offsets;
 	LIST_HEAD(, consumer_job) running;
 	struct consumer_job *reading;	/* the committed offsets; NULL: not now */
-	bool reaching;
+	bool reaching, trying;
 };
 
 int consumer_jobs_init(struct consumer_jobs *js, uv_loop_t *loop, const struct config *config,
@@ -66,5 +68,8 @@ bool consumer_jobs_read_log(struct consumer_jobs *js, int32_t partition);
 
 /* Whether a broker answers; nothing when that is being looked at already. */
 void consumer_jobs_reach(struct consumer_jobs *js);
+/* Whether the partition and the group's offsets can be read; nothing when that is
+ * being looked at already. */
+void consumer_jobs_try(struct consumer_jobs *js, int32_t partition);
 
 #endif

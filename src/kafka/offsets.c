@@ -10,7 +10,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/kafka/client.h"
 
-enum { PAUSE_MS = 50 };
+enum { PAUSE_MS = 50, POLL_MS = 100 };
 
 struct offsets {
 	const struct config *config;
@@ -243,4 +243,43 @@ offsets_reach(struct offsets *o, int timeout_ms)
 		rd_kafka_metadata_destroy(md);
 	count(o, code == RD_KAFKA_RESP_ERR_NO_ERROR);
 	return code == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* The first thing that comes: a record, the end of the log, or an error. */
+static rd_kafka_resp_err_t
+poll_first(rd_kafka_t *rk, int timeout_ms)
+{
+	int64_t until = clock_mono_ms() + timeout_ms;
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+	rd_kafka_message_t *m = NULL;
+
+	while (!m && clock_mono_ms() < until)
+		m = rd_kafka_consumer_poll(rk, POLL_MS);
+	if (m)
+		code = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ? RD_KAFKA_RESP_ERR_NO_ERROR :
+								     m->err;
+	if (m)
+		rd_kafka_message_destroy(m);
+	return code;
+}
+
+rd_kafka_resp_err_t
+offsets_try(struct offsets *o, const char *topic, int32_t partition, int timeout_ms)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1), *got = NULL;
+	rd_kafka_t *rk = client_open(o->config, CLIENT_CONF_OFFSETS, NULL, NULL, NULL);
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__FAIL;
+
+	rd_kafka_topic_partition_list_add(list, topic, partition)->offset = RD_KAFKA_OFFSET_END;
+	if (rk)
+		code = try_committed(rk, list, &got);
+	if (got)
+		rd_kafka_topic_partition_list_destroy(got);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = rd_kafka_assign(rk, list);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = poll_first(rk, timeout_ms);
+	rd_kafka_topic_partition_list_destroy(list);
+	client_close(rk);
+	return code;
 }

@@ -259,6 +259,14 @@ def test_acls_lost_while_it_runs(t):
         for event in t.topics.wait(records, timeout=60):
             assert event.status == "SUCCEEDED", (name, event.plain)
         worker.wait_ready(30)
+    # Without a command that would show it: no record comes.
+    denied = f"not permitted to read topic '{prefix}commands'"
+    grants.revoke("commands", only="READ")
+    wait_until(lambda: denied in worker.ready_text(), 40, worker.ready_text)
+    time.sleep(8)
+    assert denied in worker.ready_text(), worker.ready_text()
+    grants.grant("commands", only="READ")
+    worker.wait_ready(30)
     assert worker.running
     t.verify()
 

@@ -4,7 +4,7 @@
  * plugin events. Never waits, never fails a command.
  *
  * Owns a producer with a bounded queue; records that do not fit are
- * dropped and counted. Knows nothing of what a record means.
+ * dropped and counted. One that had a fatal error is replaced. Knows nothing of what a record means.
  */
 #ifndef ENVDRIVER_KAFKA_BEST_EFFORT_H
 #define ENVDRIVER_KAFKA_BEST_EFFORT_H

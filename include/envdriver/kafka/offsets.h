@@ -56,6 +56,12 @@ bool offsets_log(struct offsets *o, const char *topic, int32_t partition, int ti
 rd_kafka_resp_err_t offsets_edges(rd_kafka_t *rk, const char *topic, int32_t partition,
 				  int timeout_ms, int64_t *ret_start, int64_t *ret_end);
 
+/* Reads the group's offset and the end of that log, with a client that is made for
+ * it: NO_ERROR when both are permitted and there. Blocks at most `timeout_ms` and
+ * OFFSETS_STEP_MS; _TIMED_OUT. */
+rd_kafka_resp_err_t offsets_try(struct offsets *o, const char *topic, int32_t partition,
+				int timeout_ms);
+
 /* True when a broker answers within `timeout_ms`. */
 bool offsets_reach(struct offsets *o, int timeout_ms);
 
