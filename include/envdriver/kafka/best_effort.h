@@ -3,8 +3,9 @@
  * best_effort: sends records outside transactions: LIVE pieces of output and
  * plugin events. Never waits, never fails a command.
  *
- * Owns a producer with a bounded queue; records that do not fit are
- * dropped and counted. One that had a fatal error is replaced. Knows nothing of what a record means.
+ * Owns a producer with a bounded queue; records that do not fit are dropped and
+ * counted. One that had a fatal error is replaced. Knows nothing of what a record
+ * means.
  */
 #ifndef ENVDRIVER_KAFKA_BEST_EFFORT_H
 #define ENVDRIVER_KAFKA_BEST_EFFORT_H
