@@ -89,7 +89,7 @@ tests/integration := claims_check claims_credential_check claims_life_check fake
 	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check redis_rig \
 	registry_check supervisor_check supervisor_rig
 tests/fuzz := replay $(addprefix fuzz_,avro_json claim command config events execlog frame jtext \
-	manifest prescan registry registry_schema result rpc window)
+	manifest mask prescan registry registry_schema result rpc window)
 tests/bench := driver echo kit peer peer_plugin peer_record start
 
 # The objects of names in a folder.
