@@ -42,6 +42,32 @@ cli_add_safe(struct buf *out, struct span text)
 	}
 }
 
+void
+cli_add_json_safe(struct buf *out, struct span json)
+{
+	const char *p = json.ptr, *end = p ? p + json.len : p, *from = p;
+
+	while (p < end) {
+		int len = utf8_step(p, end);
+		unsigned rune;
+
+		if (len < 0 || *p == '\n' || *p == '\t' || *p == '\r' || !utf8_is_hidden(p, len)) {
+			p += len < 0 ? -len : len;
+			continue;
+		}
+		buf_add(out, from, (size_t)(p - from));
+		rune = utf8_get(p, len);
+		if (rune >= 0x10000)
+			buf_addf(out, "\\u%04x\\u%04x", 0xd800 + ((rune - 0x10000) >> 10),
+				 0xdc00 + ((rune - 0x10000) & 0x3ff));
+		else
+			buf_addf(out, "\\u%04x", rune);
+		p += len;
+		from = p;
+	}
+	buf_add(out, from, (size_t)(end - from));
+}
+
 /* In its turn among the lines of the log, which must not wait for a reader. */
 static void
 line(const struct cli *cli, const char *fmt, va_list ap)
@@ -223,6 +249,14 @@ cli_write_buf(struct cli *cli, struct buf *out)
 		cli_complain(cli, "out of memory");
 		cli_output_lost(cli);
 	}
-	cli_write(cli, buf_span(out));
+	if (cli_json(cli) && isatty(STDOUT_FILENO)) {
+		struct buf safe = BUF_INIT;
+
+		cli_add_json_safe(&safe, buf_span(out));
+		cli_write(cli, buf_span(safe.failed ? out : &safe));
+		buf_release(&safe);
+	} else {
+		cli_write(cli, buf_span(out));
+	}
 	buf_reset(out);
 }

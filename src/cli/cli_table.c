@@ -100,11 +100,12 @@ colour_of(struct span text)
 		const char *words, *colour;
 	} all[] = {
 		{ " SUCCEEDED ready running exists created added updated ", "\x1b[32m" },
-		{ " FAILED DEAD_LETTER not-ok timed-out crashed missing gave-up gap duplicate "
-		  "orphan wrong-id wrong-record served-twice wrong-first output unreadable ",
+		{ " FAILED DEAD_LETTER not-ok timed-out crashed missing gave-up error gap "
+		  "duplicate orphan wrong-id wrong-record served-twice wrong-first output "
+		  "unreadable ",
 		  "\x1b[31m" },
 		{ " INTERRUPTED EXPIRED lease-lost no-exit-code pending gone backoff disabled "
-		  "stopped ", "\x1b[33m" },
+		  "stopped stopping starting installed uninstalled upgrade_pending ", "\x1b[33m" },
 	};
 	char word[40];
 

@@ -47,7 +47,7 @@ struct reader {
 	size_t n_parts, last;		/* `last`: where the last record came from */
 	size_t behind;			/* not done; unbounded mode */
 	bool bounded;
-	int64_t from_ms, to_ms;		/* bounded mode: times of the range, [from, to) */
+	int64_t from_ms, to_ms;		/* times of the range, [from, to) */
 	reader_skip_fn *skip;
 	void *skip_arg;
 	struct reader_late late;
@@ -243,7 +243,7 @@ reader_open(struct reader *r, const struct reader_place *from, const struct read
 	int ret = ends && firsts && nears && lows ? 0 : err_nomem(reterr);
 
 	r->bounded = to != NULL;
-	r->from_ms = to && from->at == READER_TIME ? from->value : INT64_MIN;
+	r->from_ms = from->at == READER_TIME ? from->value : INT64_MIN;
 	r->to_ms = to && to->at == READER_TIME ? to->value : INT64_MAX;
 	if (ret < 0 || (ret = place_offsets(r->kafka, list, &end, NULL, ends, reterr)) < 0 ||
 	    (ret = place_offsets(r->kafka, list, &low, NULL, lows, reterr)) < 0 ||
@@ -422,6 +422,17 @@ reached(struct reader *r, struct part *p, int64_t next)
 	r->behind--;
 }
 
+/* Was there at reader_open and is older than the range, behind a newer record:
+ * clocks of producers differ. What arrives later is shown whatever its time. */
+static bool
+is_too_early(const struct reader *r, const struct part *p, const rd_kafka_message_t *m)
+{
+	rd_kafka_timestamp_type_t type;
+	int64_t time_ms = rd_kafka_message_timestamp(m, &type);
+
+	return time_ms >= 0 && time_ms < r->from_ms && m->offset < p->end;
+}
+
 static int
 next_unbounded(struct reader *r, int timeout_ms, struct reader_record *ret, struct err *reterr)
 {
@@ -437,6 +448,11 @@ next_unbounded(struct reader *r, int timeout_ms, struct reader_record *ret, stru
 		if (!m)
 			return 0;
 		p = m->rkt ? part_of(r, m) : NULL;
+		if (!m->err && p && is_too_early(r, p, m)) {
+			reached(r, p, m->offset + 1);
+			rd_kafka_message_destroy(m);
+			continue;
+		}
 		if (!m->err && p) {
 			reached(r, p, m->offset + 1);
 			fill_record(r, p, m, ret);

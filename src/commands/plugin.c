@@ -13,17 +13,22 @@
 #include "plugin_add.h"
 #include "plugin_store.h"
 
+static const struct cli_column columns[] = {
+	{ "pluginId", CLI_ID, 0 },
+	{ "pluginKey", CLI_TEXT, 0 },
+	{ "version", CLI_SPARE, 0 },
+	{ "status", CLI_OUTCOME, 0 },
+	{ "worker", CLI_OUTCOME, 0 },
+	{ "running", CLI_SPARE, 0 },
+	{ "isolation", CLI_SPARE, 0 },
+	{ "package", CLI_TAIL | CLI_SPARE, 0 },
+	{ "reason", CLI_PROSE, 0 },
+	{ NULL, CLI_TEXT, 0 },
+};
+
 static int
 list_plugins(struct cli *cli, const struct catalog *c)
 {
-	static const struct cli_column columns[] = {
-		{ "pluginId", CLI_ID, 0 }, { "pluginKey", CLI_TEXT, 0 },
-		{ "version", CLI_SPARE, 0 }, { "status", CLI_TEXT, 0 },
-		{ "worker", CLI_TEXT, 0 }, { "running", CLI_SPARE, 0 },
-		{ "isolation", CLI_SPARE, 0 },
-		{ "package", CLI_TAIL | CLI_SPARE, 0 }, { "reason", CLI_PROSE, 0 },
-		{ NULL, CLI_TEXT, 0 },
-	};
 	struct cli_table *table = cli_table_new(cli, columns);
 
 	for (size_t i = 0; i < c->n; i++) {
@@ -93,9 +98,13 @@ other_main(struct cli *cli)
 	const struct catalog_plugin *p = NULL;
 	struct catalog c = { 0 };
 	struct err err = { 0 };
-	struct cli_redis *redis = cli_redis_new(cli_config(cli), &err);
-	int ret = redis ? catalog_read(redis, &c, &err) : (int)err.code;
+	struct cli_redis *redis;
+	int ret;
 
+	if (!which && cli_check_columns(cli, columns, &err) < 0)
+		return cli_misuse(cli, "%s", err.text);
+	redis = cli_redis_new(cli_config(cli), &err);
+	ret = redis ? catalog_read(redis, &c, &err) : (int)err.code;
 	if (ret == 0 && which) {
 		p = catalog_find(&c, which);
 		if (!p)

@@ -167,14 +167,18 @@ reuse_id(struct cli *cli, struct cli_redis *redis, struct new_plugin *p, struct 
 	return 0;
 }
 
+static const struct cli_column columns[] = {
+	{ "pluginId", CLI_TEXT, 0 },
+	{ "pluginKey", CLI_TEXT, 0 },
+	{ "status", CLI_OUTCOME, 0 },
+	{ "done", CLI_OUTCOME, 0 },
+	{ NULL, CLI_TEXT, 0 },
+};
+
 static int
 write_package(struct cli *cli, struct cli_redis *redis, const struct new_plugin *p,
 	      struct err *reterr)
 {
-	static const struct cli_column columns[] = {
-		{ "pluginId", CLI_TEXT, 0 }, { "pluginKey", CLI_TEXT, 0 },
-		{ "status", CLI_TEXT, 0 }, { "done", CLI_TEXT, 0 }, { NULL, CLI_TEXT, 0 },
-	};
 	char status[PLUGIN_WORD_SIZE], done[PLUGIN_WORD_SIZE];
 	struct plugin_record_new record = {
 		.id = p->id, .key = buf_span(&p->key), .manifest = buf_span(&p->manifest),
@@ -212,8 +216,11 @@ add_main(struct cli *cli)
 	struct new_plugin p = {0};
 	struct cli_redis *redis = NULL;
 	struct err err = { 0 };
-	int ret = read_package(&p, cli_arg(cli, 0), &err);
+	int ret;
 
+	if (cli_check_columns(cli, columns, &err) < 0)
+		return cli_misuse(cli, "%s", err.text);
+	ret = read_package(&p, cli_arg(cli, 0), &err);
 	if (ret == 0)
 		ret = choose_id(cli, &p, &err);
 	if (ret == 0 && cli_flag(cli, "config"))
@@ -256,8 +263,13 @@ reload_main(struct cli *cli)
 	struct new_plugin p = {0};
 	struct catalog c = { 0 };
 	struct err err = { 0 };
-	struct cli_redis *redis = cli_redis_new(cli_config(cli), &err);
-	int ret = redis ? catalog_read(redis, &c, &err) : (int)err.code;
+	struct cli_redis *redis;
+	int ret;
+
+	if (cli_check_columns(cli, columns, &err) < 0)
+		return cli_misuse(cli, "%s", err.text);
+	redis = cli_redis_new(cli_config(cli), &err);
+	ret = redis ? catalog_read(redis, &c, &err) : (int)err.code;
 
 	if (ret == 0)
 		ret = reload_package(cli, catalog_find(&c, cli_arg(cli, 0)), &p, &err);

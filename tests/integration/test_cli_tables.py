@@ -167,3 +167,25 @@ def test_audit_and_topics_fit(t):
         rows = COLOUR.sub("", shown).splitlines()
         assert code == 0 and all(len(row) <= columns for row in rows), (columns, rows)
         assert "retention.ms is" in " ".join(" ".join(rows).split())
+
+
+def test_json_on_a_terminal_drives_nothing(t):
+    hidden = "a\u202eb\x9b31m\x7f\U000e0041"
+    [record] = t.topics.publish(command("Probe", environmentId=hidden))
+    t.cli("topics", "list")
+    code, shown = on_terminal(t, "replay", "--json")
+    [row] = [json.loads(line) for line in shown.splitlines()]
+    assert code == 0 and row["environmentId"] == hidden and not set(hidden[1:]) & set(shown) - set("b31m")
+    # In a pipe it stays as it is.
+    assert hidden in t.cli("replay", "--json").stdout, record
+
+
+def test_plugins_have_colours_and_columns(t):
+    t.install(t.local(), "local")
+    t.cli("topics", "list")
+    code, shown = on_terminal(t, "plugin", "list")
+    assert code == 0 and "\x1b[32mready\x1b[0m" in shown, shown
+    away = {"redis.url": "redis://127.0.0.1:1"}
+    for words in (["list"], ["add", "/nonexistent"], ["reload", "local"]):
+        done = t.cli("plugin", *words, "-o", "statsu", config=away)
+        assert done.returncode == USAGE and "did you mean 'status'?" in done.stderr, done

@@ -67,6 +67,10 @@ def test_clocks_differ(t):
     assert ids == ["early", *ordinary], ids
     assert "note: 20 records of the range lie behind later ones" in said and "commands[0]@1)" in said
     assert replayed(t, "--from", "3h", "--to", "30min", "-q")[1] == ""
+    # watch leaves out what was there before the time, too.
+    shown = t.cli("watch", "--results", "commands", "--from", "70min", "--timeout", "5s", "--json")
+    ids = [row["commandId"] for row in lines(shown.stdout)]
+    assert ids == ["ahead", *ordinary, "days-ahead", "now"], ids
     ids, said = replayed(t, "--from", "70min")
     assert ids == ["ahead", *ordinary, "days-ahead", "now"] or set(ids) == {
         *("ahead", "days-ahead", "now"),

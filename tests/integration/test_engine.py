@@ -196,7 +196,11 @@ def test_lease_published_by_the_next_attempt_stays(t):
     [event] = t.topics.wait(records, timeout=60)
     lease = event.value["lease"]["providerLeaseId"]
     assert event.status == "SUCCEEDED" and lease
-    done = t.redis.client.get(f"envdriver:claim:{records[0].command_id}")
-    assert done.startswith("v1|done|") and lease.split("/")[-1] in done, done
+    # The finish follows the commit.
+    claim = f"envdriver:claim:{records[0].command_id}"
+    wait_until(
+        lambda: t.redis.client.get(claim).startswith("v1|done|"), 20, "the claim is finished"
+    )
+    assert lease.split("/")[-1] in t.redis.client.get(claim)
     assert t.redis.client.hlen("envdriver:orphans") == 0
     t.verify()

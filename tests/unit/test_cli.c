@@ -280,6 +280,26 @@ test_safe(void **state)
 	}
 }
 
+static const struct safe_row json_rows[] = {
+	{ "plain", "{\"a\":\"\xc3\xa9\\n\"}\n", "{\"a\":\"\xc3\xa9\\n\"}\n" },
+	{ "C1 and DEL", "\"\xc2\x9b\x7f\"", "\"\\u009b\\u007f\"" },
+	{ "direction", "\"a\xe2\x80\xae" "b\"", "\"a\\u202eb\"" },
+	{ "tag", "\"\xf3\xa0\x81\x81\"", "\"\\udb40\\udc41\"" },
+};
+
+static void
+test_json_safe(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(json_rows) / sizeof(*json_rows); i++) {
+		struct buf out = BUF_INIT;
+
+		cli_add_json_safe(&out, span_of(json_rows[i].text));
+		CHECK_TEXT(json_rows[i].name, out.data, json_rows[i].safe);
+		buf_release(&out);
+	}
+}
+
 /* Runs `fn` with standard output in a pipe and gives what it wrote. */
 static void
 captured(struct cli *cli, const struct cli_column *columns, const struct span *cells,
@@ -350,7 +370,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),	  cmocka_unit_test(test_values),
 		cmocka_unit_test(test_configure), cmocka_unit_test(test_help),
-		cmocka_unit_test(test_safe),	  cmocka_unit_test(test_table),
+		cmocka_unit_test(test_safe),	  cmocka_unit_test(test_json_safe),
+		cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

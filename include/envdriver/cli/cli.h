@@ -115,7 +115,8 @@ bool cli_try_write(struct cli *cli, struct span text);
  * as the next write would: for commands that wait long before they write. */
 void cli_check_reader(void);
 bool cli_reader_is_gone(void);
-/* Writes the buf and resets it; out of memory in it is a failure, too. */
+/* Writes the buf and resets it; out of memory in it is a failure, too. JSON that goes
+ * to a terminal passes through cli_add_json_safe. */
 void cli_write_buf(struct cli *cli, struct buf *out);
 /* Remembers such a failure, and tells of it: then waiting for more is useless. */
 void cli_output_lost(struct cli *cli);
@@ -197,5 +198,8 @@ void cli_table_end(struct cli_table *t);
 /* Appends foreign text so that a terminal can show it: control characters and
  * escape sequences become visible, bad UTF-8 is replaced. */
 void cli_add_safe(struct buf *out, struct span text);
+/* Appends JSON so that a terminal can show it: what could drive it, or make text
+ * look different from what it is, becomes an escape. The values stay the same. */
+void cli_add_json_safe(struct buf *out, struct span json);
 
 #endif

@@ -70,9 +70,10 @@ int32_t reader_partitions(const struct reader *r, enum topic topic);
 
 /* Fixes the range: from `from` to `to` (exclusive), but not past the end that
  * the log has now; or, when `to` is NULL, without an end in the order of
- * arrival. With an end the range between two times has all records whose Kafka
- * time lies in it, wherever they are in the log, and partitions are merged in
- * the order of time; each keeps the order of its log. */
+ * arrival, and what arrives from now on is not judged by its time. The range
+ * from a time on, or between two, has all records whose Kafka time lies in it,
+ * wherever they are in the log. With an end partitions are merged in the order of
+ * time; each keeps the order of its log. */
 int reader_open(struct reader *r, const struct reader_place *from, const struct reader_place *to,
 		struct err *reterr);
 
