@@ -67,6 +67,8 @@ static int
 report_failure(struct exec_show *x, const struct record *r)
 {
 	cli_complain(x->cli, "%.*s", SPAN_FMT(buf_span(&r->summary)));
+	if (span_is(r->code, "TIMEOUT") && !cli_has(x->cli, "timeout"))
+		cli_note(x->cli, "--timeout gives the command a limit of its own");
 	return exec_output_failure_code(r->status, buf_span(&r->summary));
 }
 

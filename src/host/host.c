@@ -220,7 +220,8 @@ emit_log(const struct request *a)
 		if (jtext_is(level, levels[i].name))
 			out = levels[i].level;
 	message = host_event_text(a->params.at[HOST_MESSAGE], &a->host->text);
-	a->host->ops.log(a->host->ops.arg, out, message, a->params.at[HOST_META]);
+	a->host->ops.log(a->host->ops.arg, out, a->who.company, message,
+			 a->params.at[HOST_META]);
 }
 
 static void
@@ -322,6 +323,7 @@ host_notification(struct host *h, const struct rpc_message *m)
 		return;
 	if (jtext_is(m->method, "log")) {
 		host_params_read(&a.params, m->params);
+		host_scope_find(&h->scope, m, &a.params, SPAN_LIT("log"), &a.who);
 		emit_log(&a);
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

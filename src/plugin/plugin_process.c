@@ -118,11 +118,12 @@ on_host_write(void *arg, struct span line)
 }
 
 static void
-on_host_log(void *arg, enum log_level level, struct span message, struct jtext meta)
+on_host_log(void *arg, enum log_level level, struct span company, struct span message,
+	    struct jtext meta)
 {
 	struct plugin_process *p = arg;
 
-	worker_report_message(p->report, level, message, meta);
+	worker_report_message(p->report, level, company, message, meta);
 }
 
 static void

@@ -16,11 +16,12 @@
 enum {
 	TEXT_MAX = 2048,		/* of a line of the log */
 	EVENT_MAX = 512 << 10,
+	/* Of one company; all of them have COMPANIES times that. */
 	LINES_PER_SECOND = 100,
-	EVENTS_PER_SECOND = 1000,	/* of one company; of all of them COMPANIES times that */
-	COMPANIES = 4,
 	LOG_BYTES_PER_SECOND = 64 << 10,
-	EVENT_BYTES_PER_SECOND = 1 << 20,	/* likewise */
+	EVENTS_PER_SECOND = 1000,
+	EVENT_BYTES_PER_SECOND = 1 << 20,
+	COMPANIES = 4,
 	BURST_BYTES = 1 << 20,
 	NOISE_EVERY_MS = 60000,
 	NOISE_SHOWN_MAX = 120,		/* bytes of a line that is not JSON */
@@ -36,19 +37,25 @@ worker_report_init(struct worker_report *r, const struct host_plugin *plugin,
 				       .bytes_per_second = LOG_BYTES_PER_SECOND,
 				       .burst = BURST_BYTES };
 
+	const struct limiter events = { .per_second = EVENTS_PER_SECOND,
+					.bytes_per_second = EVENT_BYTES_PER_SECOND,
+					.burst = BURST_BYTES };
+
 	*r = (struct worker_report){
 		.plugin = plugin, .row = row, .on_plugin_event = on_plugin_event, .arg = arg,
-		.messages = lines, .stderr_lines = lines, .ignored = lines,
+		.stderr_lines = lines, .ignored = lines,
 		.series_max = (size_t)config_int(config, "plugin.metrics.max.series"),
+		.messages = { .per_second = COMPANIES * LINES_PER_SECOND,
+			      .bytes_per_second = COMPANIES * LOG_BYTES_PER_SECOND,
+			      .burst = COMPANIES * BURST_BYTES },
 		.events = { .per_second = COMPANIES * EVENTS_PER_SECOND,
 			    .bytes_per_second = COMPANIES * EVENT_BYTES_PER_SECOND,
 			    .burst = COMPANIES * BURST_BYTES },
 	};
-	for (size_t i = 0; i < WORKER_REPORT_COMPANIES; i++)
-		r->company_events[i] = (struct limiter){
-			.per_second = EVENTS_PER_SECOND,
-			.bytes_per_second = EVENT_BYTES_PER_SECOND, .burst = BURST_BYTES,
-		};
+	for (size_t i = 0; i < WORKER_REPORT_COMPANIES; i++) {
+		r->company_messages[i] = lines;
+		r->company_events[i] = events;
+	}
 }
 
 void
@@ -93,6 +100,17 @@ pass(struct limiter *l, const struct worker_report *r, size_t bytes, const char 
 	return passes;
 }
 
+/* The limit of a company. Two may share one: then they share its room, too. */
+static struct limiter *
+company_limit(struct limiter limits[WORKER_REPORT_COMPANIES], struct span company)
+{
+	uint32_t hash = 2166136261u;	/* FNV-1a */
+
+	for (size_t i = 0; i < company.len; i++)
+		hash = (hash ^ (unsigned char)company.ptr[i]) * 16777619u;
+	return &limits[hash % WORKER_REPORT_COMPANIES];
+}
+
 /* What the plugin writes */
 
 void
@@ -123,14 +141,17 @@ worker_report_ignored(struct worker_report *r, const char *why, struct span line
 }
 
 void
-worker_report_message(struct worker_report *r, enum log_level level, struct span message,
-		      struct jtext meta)
+worker_report_message(struct worker_report *r, enum log_level level, struct span company,
+		      struct span message, struct jtext meta)
 {
+	size_t bytes;
 	struct span more = clip(meta.raw, TEXT_MAX);
 
 	message = clip(message, TEXT_MAX);
+	bytes = log_bytes(message) + log_bytes(more);
 	if (log_enabled(level) &&
-	    pass(&r->messages, r, log_bytes(message) + log_bytes(more), "of its messages"))
+	    pass(company_limit(r->company_messages, company), r, bytes, "of its messages") &&
+	    pass(&r->messages, r, bytes, "of its messages"))
 		log_write(level, "plugin %s: %.*s%s%.*s", r->plugin->key, SPAN_FMT(message),
 			  meta.kind ? " " : "", SPAN_FMT(more));
 }
@@ -141,17 +162,6 @@ emit_event(const struct worker_report *r, const struct plugin_event *e)
 	r->on_plugin_event(r->arg, e);
 }
 
-/* Two companies may share one: then they share its room, too. */
-static struct limiter *
-events_of(struct worker_report *r, struct span company)
-{
-	uint32_t hash = 2166136261u;	/* FNV-1a */
-
-	for (size_t i = 0; i < company.len; i++)
-		hash = (hash ^ (unsigned char)company.ptr[i]) * 16777619u;
-	return &r->company_events[hash % WORKER_REPORT_COMPANIES];
-}
-
 void
 worker_report_event(struct worker_report *r, const struct plugin_event *e)
 {
@@ -160,7 +170,7 @@ worker_report_event(struct worker_report *r, const struct plugin_event *e)
 	if (bytes > EVENT_MAX)
 		log_warn("plugin %s: an event of more than %d bytes was left out", r->plugin->key,
 			 EVENT_MAX);
-	else if (pass(events_of(r, e->company_id), r, bytes, "of its events") &&
+	else if (pass(company_limit(r->company_events, e->company_id), r, bytes, "of its events") &&
 		 pass(&r->events, r, bytes, "of its events"))
 		emit_event(r, e);
 }

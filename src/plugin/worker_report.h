@@ -35,7 +35,9 @@ struct worker_report {
 	void *arg;
 
 	struct limiter messages, stderr_lines, events, ignored;
-	struct limiter company_events[WORKER_REPORT_COMPANIES];	/* by a hash of the company */
+	/* By a hash of the company: */
+	struct limiter company_events[WORKER_REPORT_COMPANIES];
+	struct limiter company_messages[WORKER_REPORT_COMPANIES];
 	size_t series_max;	/* of its metrics */
 	size_t n_points_out;	/* points that were left out, */
 	int64_t points_at_ms;	/* and when that was told, 0: never */
@@ -57,8 +59,8 @@ void worker_report_release(struct worker_report *r);
  * and its events: a company that floods leaves room for the others. */
 void worker_report_stderr(struct worker_report *r, struct span line);
 void worker_report_ignored(struct worker_report *r, const char *why, struct span line);
-void worker_report_message(struct worker_report *r, enum log_level level, struct span message,
-			   struct jtext meta);
+void worker_report_message(struct worker_report *r, enum log_level level, struct span company,
+			   struct span message, struct jtext meta);
 void worker_report_event(struct worker_report *r, const struct plugin_event *e);
 /* A point of its metrics (host.h). */
 void worker_report_metric(struct worker_report *r, struct span labels, double value);

@@ -49,8 +49,10 @@ on_write(void *arg, struct span line)
 }
 
 static void
-on_log(void *arg, enum log_level level, struct span message, struct jtext meta)
+on_log(void *arg, enum log_level level, struct span company, struct span message,
+       struct jtext meta)
 {
+	(void)company;
 	(void)arg;
 	MUST(level == LOG_LEVEL_ERROR || level == LOG_LEVEL_WARN || level == LOG_LEVEL_INFO ||
 	     level == LOG_LEVEL_DEBUG);

@@ -362,7 +362,9 @@ def adjust_manifest(recording, plugin):
             manifest["capabilities"].remove(denied.group(1))
     for answered in recording.get("host_calls", []):
         if answered["method"] == "config.get" and "result" in answered:
-            plugin.config = {answered["params"]["companyId"]: answered["result"]}
+            # Of the call's company, where the SDK names none yet.
+            company = (answered.get("params") or recording.calls[0]["params"])["companyId"]
+            plugin.config = {company: answered["result"]}
     pinned = recording.function in FUNCTIONS and (recording.input or {}).get("pluginId")
     if pinned and recording.calls:
         # Of a plugin that was named by its id nothing else is looked at.

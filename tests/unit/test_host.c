@@ -30,8 +30,10 @@ on_write(void *arg, struct span line)
 }
 
 static void
-on_log(void *arg, enum log_level level, struct span message, struct jtext meta)
+on_log(void *arg, enum log_level level, struct span company, struct span message,
+       struct jtext meta)
 {
+	(void)company;
 	(void)arg;
 	buf_addf(&logs, "%d %.*s %.*s;", (int)level, SPAN_FMT(message), SPAN_FMT(meta.raw));
 }

@@ -29,8 +29,10 @@ on_write(void *arg, struct span line)
 }
 
 static void
-on_log(void *arg, enum log_level level, struct span message, struct jtext meta)
+on_log(void *arg, enum log_level level, struct span company, struct span message,
+       struct jtext meta)
 {
+	(void)company;
 	(void)arg;
 	(void)level;
 	(void)message;

@@ -67,6 +67,32 @@ test_companies(void **state)
 	worker_report_release(&r);
 }
 
+/* Its lines in the log, likewise: what was left out is told with the next second. */
+static void
+test_messages(void **state)
+{
+	struct worker_report r;
+	struct limiter *l;
+	size_t loud = 0, quiet = 0;
+
+	(void)state;
+	begin(&r, "plugin.metrics.max.series=1");
+	for (int i = 0; i < 1000; i++)
+		worker_report_message(&r, LOG_LEVEL_WARN, SPAN_LIT("loud"), SPAN_LIT("m"),
+				      (struct jtext){ JTEXT_MISSING, SPAN_NULL });
+	for (int i = 0; i < 50; i++)
+		worker_report_message(&r, LOG_LEVEL_WARN, SPAN_LIT("quiet"), SPAN_LIT("m"),
+				      (struct jtext){ JTEXT_MISSING, SPAN_NULL });
+	for (size_t i = 0; i < WORKER_REPORT_COMPANIES; i++) {
+		l = &r.company_messages[i];
+		loud += l->held > 0;
+		quiet += l->passed == 50 && l->held == 0;
+	}
+	assert_int_equal(loud, 1);
+	assert_int_equal(quiet, 1);
+	worker_report_release(&r);
+}
+
 static void
 test_series(void **state)
 {
@@ -101,6 +127,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_companies),
+		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_series),
 	};
 

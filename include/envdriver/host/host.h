@@ -39,8 +39,10 @@ struct jtext host_scope_config(const struct host_plugin *plugin, struct span com
 struct host_ops {
 	/* A line to the plugin. */
 	void (*write)(void *arg, struct span line);
-	/* What the plugin logs. `meta` is MISSING when there is none. */
-	void (*log)(void *arg, enum log_level level, struct span message, struct jtext meta);
+	/* What the plugin logs, for which company (ptr NULL: none). `meta` is MISSING
+	 * when there is none. */
+	void (*log)(void *arg, enum log_level level, struct span company, struct span message,
+		    struct jtext meta);
 	void (*event)(void *arg, const struct plugin_event *e);
 	/* A point of a series; the labels as Prometheus prints them. */
 	void (*metric)(void *arg, struct span labels, double value);
