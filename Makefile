@@ -48,7 +48,7 @@ redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts 
 registry := endpoints heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
 secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source
-isolation := jail landlock public_files seccomp scratch user_tasks
+isolation := jail landlock public_files seccomp scratch user_tasks namespaces system_paths
 rpc := channel deadline frame handshake message_mask message_reader parse_job rpc spawn \
 	stderr_pipe stderr_tail
 host := host host_event host_metric host_params host_reply host_scope host_state host_stream scope

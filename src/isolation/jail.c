@@ -15,6 +15,7 @@
 #include "landlock.h"
 #include "public_files.h"
 #include "seccomp.h"
+#include "system_paths.h"
 
 struct jail {
 	unsigned layers;
@@ -60,31 +61,13 @@ jail_supports(unsigned wanted, char *ret_missing, size_t size)
 
 /* --- files --- */
 
-/* Their own folders one by one: /usr/local/etc is looked at as /etc is. */
-static const char *const programs[] = {
-	"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-	"/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32",
-	"/usr/libexec", "/usr/share", "/usr/include", "/usr/games", "/usr/src",
-	"/usr/local/bin", "/usr/local/sbin", "/usr/local/lib", "/usr/local/lib64",
-	"/usr/local/libexec", "/usr/local/share", "/usr/local/include",
-	"/nix/store", "/gnu/store", "/snap",
-	"/proc", "/sys/fs/cgroup", "/sys/devices/system", "/sys/kernel/mm/transparent_hugepage",
-};
-
-static const char *const listed[] = { "/usr", "/usr/local", "/dev" };
-
-static const char *const devices[] = {
-	"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty",
-	"/dev/ptmx", "/dev/pts",
-};
-
-static const char *const settings[] = { "/etc", "/usr/local/etc", "/usr/etc", NULL };
+static const char *const listed[] = { "/usr", "/usr/local", "/etc", "/dev", NULL };
 
 static int
-grant_all(const struct jail *j, const char *const *paths, size_t n, enum landlock_grant grant)
+grant_all(const struct jail *j, const char *const *paths, enum landlock_grant grant)
 {
-	for (size_t i = 0; i < n; i++)
-		if (landlock_grant(j->ruleset, j->abi, paths[i], grant) < 0)
+	for (; paths && *paths; paths++)
+		if (landlock_grant(j->ruleset, j->abi, *paths, grant) < 0)
 			return -1;
 	return 0;
 }
@@ -112,37 +95,24 @@ grant_resolver(struct jail *j)
 	return public_files_each(real, on_public_file, j);
 }
 
-#define ALL(array) array, sizeof(array) / sizeof(*array)
-
 static int
 grant_system(struct jail *j)
 {
-	if (grant_all(j, ALL(programs), LANDLOCK_READ) < 0 ||
-	    grant_all(j, ALL(listed), LANDLOCK_LIST) < 0 ||
-	    landlock_grant(j->ruleset, j->abi, "/etc", LANDLOCK_LIST) < 0 ||
-	    grant_all(j, ALL(devices), LANDLOCK_DEVICE) < 0)
-		return -1;
-	if (public_files_each_again(settings, on_public_file, j) < 0)
+	if (grant_all(j, system_paths_programs, LANDLOCK_READ) < 0 ||
+	    grant_all(j, system_paths_kernel, LANDLOCK_READ) < 0 ||
+	    grant_all(j, listed, LANDLOCK_LIST) < 0 ||
+	    grant_all(j, system_paths_devices, LANDLOCK_DEVICE) < 0 ||
+	    public_files_each_again(system_paths_settings, on_public_file, j) < 0)
 		return -1;
 	return grant_resolver(j);
-}
-
-static size_t
-count_paths(const char *const *list)
-{
-	size_t n = 0;
-
-	while (list && list[n])
-		n++;
-	return n;
 }
 
 static int
 grant_rules(struct jail *j, const struct jail_rules *r)
 {
 	if ((r->system && grant_system(j) < 0) ||
-	    grant_all(j, r->read, count_paths(r->read), LANDLOCK_READ) < 0 ||
-	    grant_all(j, r->write, count_paths(r->write), LANDLOCK_WRITE) < 0)
+	    grant_all(j, r->read, LANDLOCK_READ) < 0 ||
+	    grant_all(j, r->write, LANDLOCK_WRITE) < 0)
 		return -1;
 	for (size_t i = 0; i < r->n_ports; i++)
 		if (landlock_grant_port(j->ruleset, r->ports[i]) < 0)

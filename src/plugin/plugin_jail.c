@@ -10,6 +10,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
 #include "envdriver/isolation/jail.h"
+#include "envdriver/isolation/namespaces.h"
 #include "envdriver/isolation/scratch.h"
 #include "envdriver/plugin/bundled.h"
 #include "envdriver/package/package.h"
@@ -146,14 +147,25 @@ check_support(const char *isolation, const struct jail_rules *rules, struct err 
 static void
 name_layers(struct plugin_jail *pj)
 {
-	unsigned layers = pj->jail ? jail_layers(pj->jail) : 0;
+	bool filtered = pj->namespaces && jail_support()->seccomp;
+	unsigned layers = pj->jail ? jail_layers(pj->jail) : filtered ? JAIL_SECCOMP : 0;
 	int n = snprintf(pj->layers, sizeof(pj->layers), "limits");
 
 	if (layers & JAIL_LANDLOCK)
 		n += snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",landlock:%d",
 			      jail_support()->landlock);
 	if (layers & JAIL_SECCOMP)
-		snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",seccomp");
+		n += snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",seccomp");
+	if (pj->namespaces)
+		snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",namespaces");
+}
+
+/* Ports are limited by Landlock only. */
+static bool
+wants_namespaces(const struct plugin_jail_of *of, const struct jail_rules *rules)
+{
+	return strcmp(config_str(of->config, "plugin.isolation.namespaces"), "auto") == 0 &&
+	       rules->n_ports == 0 && namespaces_work();
 }
 
 static int
@@ -184,9 +196,13 @@ make_jail(struct plugin_jail *pj, const struct plugin_jail_of *of, const struct 
 	jail_paths_add(&paths.write, pj->data);
 	rules.read = (const char *const *)paths.read.at;
 	rules.write = (const char *const *)paths.write.at;
-	pj->jail = jail_new(&rules, reterr);
+	if (wants_namespaces(of, &rules))
+		pj->namespaces = namespaces_new(&rules, pj->tmp, package->dir, package->argv,
+						reterr);
+	else
+		pj->jail = jail_new(&rules, reterr);
 	jail_paths_release(&paths);
-	return pj->jail ? 0 : ERR_IO;
+	return pj->jail || pj->namespaces ? 0 : ERR_IO;
 }
 
 int
@@ -211,6 +227,7 @@ void
 plugin_jail_release(struct plugin_jail *pj, char **ret_tmp)
 {
 	jail_free(pj->jail);
+	namespaces_free(pj->namespaces);
 	if (ret_tmp)
 		*ret_tmp = pj->tmp;
 	else

@@ -15,12 +15,14 @@
 struct config;
 struct err;
 struct jail;
+struct namespaces;
 struct package;
 
 enum { PLUGIN_JAIL_TEXT = 200 };
 
 struct plugin_jail {
 	struct jail *jail;	/* NULL: neither Landlock nor seccomp */
+	struct namespaces *namespaces;	/* in place of it; NULL: none */
 	char *tmp, *data;	/* folders of its own; NULL: none */
 	size_t processes_max;	/* 0: no limit */
 	char layers[PLUGIN_JAIL_TEXT];	/* "limits,landlock:7,seccomp" */

@@ -8,6 +8,7 @@
 #include "config_push.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
+#include "envdriver/isolation/namespaces.h"
 #include "envdriver/isolation/scratch.h"
 #include "envdriver/host/host.h"
 #include "envdriver/base/config.h"
@@ -184,11 +185,14 @@ new_child(struct plugin_process *p, const struct package *package, char **env,
 {
 	struct spawn_limit limits[WORKER_ENV_LIMITS];
 	size_t n_limits = worker_env_limits(p->shared->config, p->jail.processes_max, limits);
+	const struct namespaces *spaces = p->jail.namespaces;
 	struct worker_spec spec = {
-		.dir = package->dir, .argv = package->argv, .env = env,
-		.limits = p->shared->limits,
+		.dir = package->dir, .argv = spaces ? namespaces_argv(spaces) : package->argv,
+		.env = env, .limits = p->shared->limits,
 		.rlimits = limits, .n_rlimits = n_limits, .jail = p->jail.jail,
 		.processes_max = p->jail.processes_max,
+		.pass_fds = spaces ? namespaces_fds(spaces) : NULL,
+		.n_pass_fds = spaces ? NAMESPACES_FDS : 0,
 	};
 
 	return new_worker(p, &spec, next_id, reterr);

@@ -52,6 +52,8 @@ struct worker_spec {
 	size_t n_rlimits;
 	size_t processes_max;	/* as in spawn.h */
 	const struct jail *jail;
+	const int *pass_fds;
+	size_t n_pass_fds;
 	bool use_sigchld;
 	/* Somebody else runs it: connected to, in place of all that is above about a
 	 * process. The descriptor is taken, also on failure. */

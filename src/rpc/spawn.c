@@ -70,7 +70,7 @@ child_signals(void)
 }
 
 static void
-child_descriptors(const int fds[3])
+child_descriptors(const struct spawn_options *o, const int fds[3])
 {
 	/* Each is above 2, so that no dup2 overwrites one still needed. */
 	for (int i = 0; i < 3; i++)
@@ -80,6 +80,9 @@ child_descriptors(const int fds[3])
 	 * needed. */
 	if (syscall(SYS_close_range, 3u, ~0u, CLOSE_ON_EXEC) < 0)
 		syscall(SYS_close_range, 3u, ~0u, 0u);
+	for (size_t i = 0; i < o->n_pass_fds; i++)
+		if (o->pass_fds[i] >= 0)
+			(void)fcntl(o->pass_fds[i], F_SETFD, 0);
 }
 
 /* One that is above our own hard limit would be refused: ours holds. */
@@ -138,7 +141,7 @@ static void __attribute__((noreturn))
 child(const struct spawn_options *o, const int fds[3], pid_t parent, uint64_t mark)
 {
 	child_signals();
-	child_descriptors(fds);
+	child_descriptors(o, fds);
 	if (setsid() < 0)
 		child_fails("make a session for", o->argv[0]);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -264,3 +264,37 @@ def plugin_processes():
             continue
         if b"hostile.py" in line and alive(pid):
             yield int(pid)
+
+
+@limit(120)
+def test_namespaces_by_bwrap(t):
+    """No other process is seen, and no file but what is granted; /tmp is its own."""
+    plugin = Hostile(t)
+    t.install(t.fixture())
+    data, given = t.dir / "data", t.dir / "given"
+    given.mkdir()
+    config = {"plugin.isolation.namespaces": "auto", "plugin.data.dir": str(data)}
+    worker = t.worker(config={**config, "plugin.write": str(given)})
+    layers = [p["isolation"] for p in json.loads(worker.get("/status").body)["plugins"]]
+    assert layers == [["limits", "seccomp", "namespaces"]] * 2, (layers, worker.stderr())
+    absent = [["read", f"/proc/{worker.pid}/environ"], ["kill", worker.pid]]
+    absent += [["read", worker.config_path], ["listing", "/root"], ["read", "/etc/shadow"]]
+    got = reached(t, plugin, *absent)
+    assert set(got.values()) <= {"ENOENT", "ESRCH", "EACCES"}, got
+    tries = [["tmp"], ["data"], ["write", given / "x"], ["namespace"], ["unix", "/x"]]
+    tries += [["tcp", worker.port], ["descriptors"], ["run", "git", "--version"]]
+    got = list(reached(t, plugin, *tries).values())
+    assert got[0].startswith("reached /tmp/") and got[1] == f"reached {data / plugin.id / 'kept'}"
+    assert got[2:7] == ["reached", "EPERM", "EACCES", "reached", [0, 1, 2]], got
+    assert got[7].startswith("reached 0 git version"), got
+    fields = {"command": "node", "args": ["-e", NODE], "timeoutMs": 60000}
+    fields["lease"] = {"providerLeaseId": "lease-1"}
+    [event] = t.topics.wait(t.topics.publish(commands.command("Execute", fields)))
+    said = event.value["stdout"] + event.value["stderr"]
+    assert said.split() == "dns listen fetch child fork thread tmp os wasm tls".split(), said
+    hidden = given / "hidden"
+    t.topics.wait(t.topics.publish(plugin.command(config={"hide": str(hidden)})))
+    os.kill(int(pid_of(t, plugin)), signal.SIGKILL)
+    wait_until(lambda: not any(plugin_processes()), 10, "all of it ended")
+    t.wait_plugins(worker)
+    t.verify()
