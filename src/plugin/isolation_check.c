@@ -11,6 +11,7 @@
 #include "envdriver/base/findings.h"
 #include "envdriver/base/redis_url.h"
 #include "envdriver/isolation/jail.h"
+#include "envdriver/isolation/namespaces.h"
 
 enum { MISSING_SIZE = 200, ABI_SIGNALS = 6 };
 
@@ -18,6 +19,13 @@ static bool
 is_set_to(const struct config *config, const char *key, const char *word)
 {
 	return strcmp(config_str(config, key), word) == 0;
+}
+
+static bool
+wants_spaces(const struct config *config)
+{
+	return is_set_to(config, "plugin.isolation.namespaces", "auto") &&
+	       !config_str(config, "plugin.connect");
 }
 
 static void
@@ -42,6 +50,9 @@ check_layers(const struct config *config, const struct findings *f)
 	if (jail_support()->landlock < JAIL_LANDLOCK_PORTS && config_str(config, "plugin.connect"))
 		findings_add(f, "plugin.connect: needs Landlock %d (Linux 6.7): no plugin starts",
 			     JAIL_LANDLOCK_PORTS);
+	if (wants_spaces(config) && !namespaces_work())
+		findings_note(f, "plugin.isolation.namespaces: bwrap is not there, or may not make "
+			      "namespaces here: plugins get none");
 	if (geteuid() == 0)
 		findings_note(f, "plugins are root, though without capabilities: run workers as a "
 			      "user of their own");
@@ -77,10 +88,13 @@ isolation_check_add_layers(const struct config *config, struct buf *out)
 {
 	const struct jail_support *s = jail_support();
 	bool none = is_set_to(config, "plugin.isolation", "none");
+	bool spaces = !none && wants_spaces(config) && namespaces_work();
 
 	buf_adds(out, "limits");
-	if (!none && s->landlock)
+	if (!none && s->landlock && !spaces)
 		buf_addf(out, ",landlock:%d", s->landlock);
 	if (!none && s->seccomp)
 		buf_adds(out, ",seccomp");
+	if (spaces)
+		buf_adds(out, ",namespaces");
 }

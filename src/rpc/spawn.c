@@ -107,13 +107,13 @@ child_limits(const struct spawn_limit *l, size_t n)
  * that cannot be dumped, not even its own user may open the file; it is so for a
  * moment only behind a jail, where no other plugin can look in meanwhile. */
 static void
-child_oom(const struct jail *jail)
+child_oom(bool jailed)
 {
 	static const char path[] = "/proc/self/oom_score_adj", score[] = "500";
 	char now[16] = "";
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
-	if (fd < 0 && jail && jail_layers(jail) & JAIL_LANDLOCK) {
+	if (fd < 0 && jailed) {
 		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 		fd = open(path, O_RDWR | O_CLOEXEC);
 	}
@@ -132,7 +132,7 @@ child_jail(const struct spawn_options *o)
 {
 	const char *what;
 
-	child_oom(o->jail);
+	child_oom((o->jail && jail_layers(o->jail) & JAIL_LANDLOCK) || o->n_pass_fds > 0);
 	if (o->jail && jail_enter(o->jail, &what) < 0)
 		child_fails("close the jail of", o->argv[0]);
 }
