@@ -34,6 +34,7 @@ static const struct retryable_row table[] = {
 	  "no such|does not exist|already exists" },
 	{ RETRYABLE_CODE, true, "8" },
 	{ RETRYABLE_NAME, true, "RESOURCE_EXHAUSTED" },
+	{ RETRYABLE_WORDS, true, "[unavailable]|[resource exhausted]|[deadline exceeded]" },
 	{ RETRYABLE_WORDS, true,
 	  "fetch failed|socket hang up|socket closed|other side closed|premature close|"
 	  "broken pipe|unexpected eof" },
@@ -41,7 +42,8 @@ static const struct retryable_row table[] = {
 	  "connection reset|connection was reset|connection refused|connection closed|"
 	  "connection was closed|connection lost" },
 	{ RETRYABLE_WORDS, true,
-	  "connection aborted|connection terminated|connection error|no connection established" },
+	  "connection aborted|connection terminated|connection error|no connection established|"
+	  "closed by remote host|received rst_stream" },
 	{ RETRYABLE_WORDS, true,
 	  "network error|network timeout|network failure|network is unreachable|no route to host|"
 	  "client network socket disconnected" },
@@ -217,7 +219,9 @@ is_status(struct span text, size_t at)
 	for (size_t i = 0; i < sizeof(lead_ins) / sizeof(*lead_ins); i++)
 		if (ends_with_word(before, lead_ins[i].word))
 			return lead_ins[i].surely || counts_nothing(after);
-	return false;
+	/* "rejected: 429": what a verb ends with, and nothing behind it. */
+	return before.len > 3 && memcmp(before.ptr + before.len - 2, "ed", 2) == 0 &&
+	       (!after.len || strchr(".,;:)", after.ptr[0]));
 }
 
 /* The first one in a text; 0: none. */
