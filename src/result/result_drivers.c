@@ -12,11 +12,12 @@
 #include "result_job.h"
 
 static const char reusable_verified[] = "reusableLeaseMethodsVerified";
+static const char sandbox[] = "sandboxCapabilities";
 
 /* In the order of docs/operations.md, "ListDrivers". */
 static const char *const capabilities[] = {
 	"supportsReusableLeases",
-	"sandboxCapabilities",
+	sandbox,
 	reusable_verified,
 	"supportsInteractiveSetup",
 	"interactiveSetupConnectionTypes",
@@ -24,8 +25,10 @@ static const char *const capabilities[] = {
 	"templateRefKind",
 	"templateConfigBinding",
 	"supportsTemplateDelete",
-	"supportsLoginPty",
 };
+
+/* What a driver can do and no command can ask for (docs/protocol.md section 16). */
+static const char channels[] = "duplexCommandStream";
 
 struct source {
 	const struct registry *registry;
@@ -38,6 +41,35 @@ can_reuse(const struct supervisor *s, const char *plugin_id)
 	return supervisor_supports(s, plugin_id, "environmentResumeLease") &&
 	       supervisor_supports(s, plugin_id, "environmentReleaseLease") &&
 	       supervisor_supports(s, plugin_id, "environmentDestroyLease");
+}
+
+/* The capabilities of the sandbox, as they are but for channels. */
+static void
+add_sandbox(struct jtext value, struct buf *out)
+{
+	struct buf rest = BUF_INIT;
+	struct jtext_iter it;
+	struct jtext member;
+	struct span key;
+
+	if (jtext_get(value, channels).kind == JTEXT_MISSING) {
+		answer_add_member(out, sandbox, value);
+		return;
+	}
+	jtext_iter_init(&it, value);
+	while (jtext_iter_next(&it, &key, &member)) {
+		if (jtext_is((struct jtext){ JTEXT_STRING, key }, channels))
+			continue;
+		buf_addch(&rest, rest.len ? ',' : '{');
+		buf_addspan(&rest, key);
+		buf_addch(&rest, ':');
+		buf_addspan(&rest, member.raw);
+	}
+	buf_adds(&rest, rest.len ? "}" : "{}");
+	out->failed |= rest.failed;
+	answer_add_member(out, sandbox,
+			  (struct jtext){ JTEXT_OBJECT, buf_span(&rest) });
+	buf_release(&rest);
 }
 
 static void
@@ -55,7 +87,9 @@ add_capabilities(struct jtext entry, bool reusable, struct buf *out)
 			value = verified;
 		else
 			value = jtext_get(entry, capabilities[i]);
-		if (value.kind != JTEXT_MISSING)
+		if (capabilities[i] == sandbox && value.kind != JTEXT_MISSING)
+			add_sandbox(value, out);
+		else if (value.kind != JTEXT_MISSING)
 			answer_add_member(out, capabilities[i], value);
 	}
 	buf_addch(out, '}');

@@ -46,6 +46,12 @@ class Recording:
         return field in self.data
 
     @property
+    def is_older(self):
+        """Of a host that knows no invocations (2026.427.0)."""
+        texts = [line for line in self.stdin if '"companyId"' in line]
+        return bool(texts) and not any('"paperclipInvocation"' in line for line in texts)
+
+    @property
     def keeps_handshake(self):
         return "forks" in self.data
 

@@ -32,9 +32,10 @@ test_drivers(void **state)
 	(void)state;
 	drivers[1].entry = fixture_json(
 		"{\"supportsLoginPty\":true,\"description\":\"d\\u00e9\",\"templateRefKind\":\"t\","
-		"\"supportsReusableLeases\":false,\"sandboxCapabilities\":{\"a\": 1},\"other\":1}");
+		"\"supportsReusableLeases\":false,\"sandboxCapabilities\":{\"a\": 1,"
+		"\"duplexCommandStream\":true, \"b\":{}},\"other\":1}");
 	drivers[1].config_schema = fixture_json("{\"type\": \"object\"}");
-	drivers[2].entry = fixture_json("{}");
+	drivers[2].entry = fixture_json("{\"sandboxCapabilities\":{\"duplexCommandStream\":true}}");
 	fixture_plugins = plugins;
 	fixture_running = running;
 	fixture_methods = methods;
@@ -48,16 +49,17 @@ test_drivers(void **state)
 		"\"displayName\":\"Box\",\"description\":\"d\xc3\xa9\","
 		"\"configSchema\":\"{\\\"type\\\": \\\"object\\\"}\","
 		"\"capabilities\":\"{\\\"supportsReusableLeases\\\":false,"
-		"\\\"sandboxCapabilities\\\":{\\\"a\\\": 1},"
+		"\\\"sandboxCapabilities\\\":{\\\"a\\\":1,\\\"b\\\":{}},"
 		"\\\"reusableLeaseMethodsVerified\\\":true,"
-		"\\\"templateRefKind\\\":\\\"t\\\",\\\"supportsLoginPty\\\":true}\"},"
+		"\\\"templateRefKind\\\":\\\"t\\\"}\"},"
 		"{\"pluginId\":\"id-1\",\"pluginKey\":\"two\",\"driverKey\":\"bare\","
 		"\"displayName\":\"\",\"description\":null,\"configSchema\":null,"
-		"\"capabilities\":\"{\\\"reusableLeaseMethodsVerified\\\":true}\"}]}");
+		"\"capabilities\":\"{\\\"sandboxCapabilities\\\":{},"
+		"\\\"reusableLeaseMethodsVerified\\\":true}\"}]}");
 	assert_int_equal(result_drivers(ctx, c, &not_called, NULL, NULL, &e), 0);
 	buf_reset(&text);
 	fixture_print_events(&e, &text);
-	CHECK_HAS("one method less", text.data, "{\\\"reusableLeaseMethodsVerified\\\":false}");
+	CHECK_HAS("one method less", text.data, "\\\"reusableLeaseMethodsVerified\\\":false}");
 	events_release(&e);
 	buf_release(&text);
 	command_free(c);
