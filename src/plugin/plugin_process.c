@@ -25,6 +25,7 @@ struct plugin_process {
 	const struct plugin_process_shared *shared;
 	const struct plugin_record *record;
 	struct worker_report *report;
+	struct mask *given;		/* borrowed for the start */
 	struct plugin_process_events ev;
 	struct worker *worker;
 	struct host *host;
@@ -175,6 +176,7 @@ new_worker(struct plugin_process *p, struct worker_spec *spec, uint64_t *next_id
 	};
 
 	spec->instance_id = p->shared->instance_id;
+	spec->given = p->given;
 	spec->manifest = buf_span(&p->manifest);
 	return worker_new(p->shared->loop, spec, next_id, &ev, reterr);
 }
@@ -269,7 +271,7 @@ start_child(struct plugin_process *p, uint64_t *next_id, struct err *reterr)
 
 struct plugin_process *
 plugin_process_new(const struct plugin_process_shared *shared, const struct plugin_record *record,
-		   struct worker_report *report, uint64_t *next_id,
+		   struct worker_report *report, uint64_t *next_id, struct mask *given,
 		   const struct plugin_process_events *ev, struct err *reterr)
 {
 	struct plugin_process *p = calloc(1, sizeof(*p));
@@ -281,7 +283,7 @@ plugin_process_new(const struct plugin_process_shared *shared, const struct plug
 	*p = (struct plugin_process){
 		.shared = shared, .record = record, .report = report, .ev = *ev,
 		.push = { .timeout_ms = shared->push_ms, .on_answer = on_config_answer, .arg = p },
-		.plugin = record->plugin, .started_at = clock_wall_ms(),
+		.given = given, .plugin = record->plugin, .started_at = clock_wall_ms(),
 	};
 	buf_addspan(&p->manifest, record->plugin.manifest.raw);
 	p->plugin.manifest.raw = buf_span(&p->manifest);

@@ -16,6 +16,7 @@
 #include "worker.h"
 
 struct config;
+struct mask;
 struct plugin_calls;
 struct plugin_process;
 struct plugin_record;
@@ -49,12 +50,13 @@ struct plugin_process_events {
 };
 
 /* Starts the package that the record names; it keeps the manifest that it was started
- * with. The record and the report are
- * borrowed for its life; `next_id` is counted up and outlives it. NULL: nothing
- * runs. Reads the package; blocks as long as that takes. */
+ * with. The record and the report are borrowed for its life; `next_id` is counted up
+ * and outlives it. `given`, which is shared, grows with the secrets that it is given.
+ * NULL: nothing runs. Reads the package; blocks as long as that takes. */
 struct plugin_process *plugin_process_new(const struct plugin_process_shared *shared,
 					  const struct plugin_record *record,
 					  struct worker_report *report, uint64_t *next_id,
+					  struct mask *given,
 					  const struct plugin_process_events *ev,
 					  struct err *reterr);
 /* To call it and to stop it. */

@@ -8,6 +8,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/package/pin_check.h"
+#include "envdriver/secret/mask.h"
 #include "plugin_calls.h"
 #include "plugin_record.h"
 #include "worker_record.h"
@@ -111,6 +112,24 @@ run_failed(struct runs *r, bool is_next, const char *why)
 		r->ev.on_down(r->ev.arg, /* pid= */ 0, /* end= */ NULL, why);
 }
 
+/* What was given to one process may be known to the next: the plugin can have kept it,
+ * and a worker that somebody else runs is the same one. */
+static struct mask *
+given_so_far(struct runs *r)
+{
+	if (r->given && !mask_filling(r->given))
+		return r->given;
+	mask_free(r->given);
+	r->given = mask_new();
+	return r->given;
+}
+
+bool
+runs_filling(const struct runs *r)
+{
+	return r->given && mask_filling(r->given) && !r->next && !r->check;
+}
+
 static void
 open_process(struct runs *r, bool is_next)
 {
@@ -118,9 +137,13 @@ open_process(struct runs *r, bool is_next)
 		on_run_up, on_run_dead, on_run_over, on_run_idle, r,
 	};
 	struct err err = { 0 };
-	struct plugin_process *p = plugin_process_new(r->shared, r->record, r->report, &r->next_id,
-						      &ev, &err);
+	struct plugin_process *p = NULL;
 
+	if (given_so_far(r))
+		p = plugin_process_new(r->shared, r->record, r->report, &r->next_id, r->given,
+				       &ev, &err);
+	else
+		err_nomem(&err);
 	if (!p) {
 		run_failed(r, is_next, err.text);
 		return;
@@ -305,6 +328,8 @@ runs_release(struct runs *r)
 	plugin_process_free(r->next);
 	for (size_t i = 0; i < r->n_old; i++)
 		plugin_process_free(r->old[i]);
+	mask_free(r->given);
+	r->given = NULL;
 	r->check = NULL;
 	r->current = r->next = NULL;
 	r->n_old = 0;

@@ -16,6 +16,7 @@
 #include "envdriver/base/buf.h"
 #include "plugin_process.h"
 
+struct mask;
 struct pin_check;
 struct plugin_record;
 struct worker_record;
@@ -54,6 +55,7 @@ struct runs {
 	struct pin_check *check;	/* of the package, before a process is made; or NULL */
 	bool check_is_next;
 	uint64_t next_id;		/* of requests, over all processes */
+	struct mask *given;		/* secrets, to the processes so far; NULL: no process yet */
 };
 
 void runs_init(struct runs *r, const struct plugin_process_shared *shared,
@@ -81,6 +83,9 @@ void runs_tick(struct runs *r);
 void runs_refresh(struct runs *r, bool up, struct span configs);
 /* What its record in Redis has of the one that is called. */
 void runs_show(const struct runs *r, struct worker_record *out);
+/* The one that is called was given so many secrets that a successor should begin
+ * without them. */
+bool runs_filling(const struct runs *r);
 /* Any process is there, or is about to be. */
 bool runs_any(const struct runs *r);
 /* The one that is called has no call. True when there is none. */

@@ -485,7 +485,7 @@ worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint64_t *next_id,
 	*w = (struct worker){ .limits = spec->limits, .ev = *ev, .how.code = -1 };
 	uv_timer_init(loop, &w->timer);
 	w->timer.data = w;
-	w->secrets = worker_secrets_new(loop, &w->scope, reterr);
+	w->secrets = worker_secrets_new(loop, &w->scope, spec->given, reterr);
 	if (w->secrets)
 		w->spawn = spec->is_peer ? spawn_peer(loop, spec->take_peer_fd, spec->peer_pid,
 						      on_worker_exit, w, fds, reterr) :

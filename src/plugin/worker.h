@@ -47,6 +47,8 @@ struct worker_spec {
 	char *const *env;
 	const char *instance_id;
 	struct span manifest;	/* JSON object */
+	/* The secrets that the plugin was given before; it is shared. NULL: none. */
+	struct mask *given;
 	struct worker_limits limits;
 	const struct spawn_limit *rlimits;
 	size_t n_rlimits;

@@ -96,10 +96,10 @@ worker_secrets_release(struct worker_invocation *c)
 /* Life */
 
 struct worker_secrets *
-worker_secrets_new(uv_loop_t *loop, struct scope *scope, struct err *reterr)
+worker_secrets_new(uv_loop_t *loop, struct scope *scope, struct mask *given, struct err *reterr)
 {
 	struct worker_secrets *s = malloc(sizeof(*s));
-	struct mask *mask = mask_new();
+	struct mask *mask = given ? mask_share(given) : mask_new();
 
 	if (!s || !mask) {
 		err_nomem(reterr);

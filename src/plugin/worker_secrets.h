@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker_secrets: the secrets that one worker was given during its life, and its
+ * worker_secrets: the secrets that one worker, or one before it, was given, and its
  * live output, in which they stand as "***" also across the pieces in which it
  * comes (docs/decisions.md D21, secrets; docs/protocol.md section 8).
  *
@@ -21,9 +21,10 @@ struct scope;
 struct worker_invocation;
 struct worker_secrets;
 
-/* `scope` has the calls; it outlives worker_secrets_free. */
+/* `scope` has the calls; it outlives worker_secrets_free. `given`: what the plugin was
+ * given before, which is shared; NULL: nothing. */
 struct worker_secrets *worker_secrets_new(uv_loop_t *loop, struct scope *scope,
-					  struct err *reterr);
+					  struct mask *given, struct err *reterr);
 /* Lives until worker_secrets_free. */
 const struct mask *worker_secrets_mask(const struct worker_secrets *s);
 /* Before the plugin is given the values (NULL: none). Negative: it must not be. */

@@ -47,6 +47,12 @@ mask_empty(const struct mask *m)
 	return !m || m->count == 0;
 }
 
+bool
+mask_filling(const struct mask *m)
+{
+	return m->count > MASK_VALUES_MAX / 4 * 3 || m->bytes > MASK_BYTES_MAX / 4 * 3;
+}
+
 static bool
 has_value(const struct mask *m, struct span text)
 {

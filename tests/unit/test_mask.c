@@ -46,6 +46,8 @@ all_of_a_mask_are_added_or_none(void **state)
 		snprintf(text, sizeof(text), "value %d", i);
 		assert_int_equal(mask_add(worker, span_of(text), &err), 0);
 	}
+	assert_true(mask_filling(worker));
+	assert_false(mask_filling(call));
 	assert_int_equal(mask_add(call, SPAN_LIT("the first"), &err), 0);
 	assert_int_equal(mask_add(call, SPAN_LIT("the second"), &err), 0);
 	assert_int_equal(mask_add_all(worker, NULL, &err), 0);

@@ -44,6 +44,8 @@ int mask_add(struct mask *m, struct span value, struct err *reterr);
 int mask_add_all(struct mask *m, const struct mask *from, struct err *reterr);
 /* NULL has none. */
 bool mask_empty(const struct mask *m);
+/* More than three quarters of what it may have are in. */
+bool mask_filling(const struct mask *m);
 /* One more owner, of the same thread; each calls mask_free once. Accepts NULL. */
 struct mask *mask_share(struct mask *m);
 /* Overwrites the values when the last owner frees it. Accepts NULL. */
