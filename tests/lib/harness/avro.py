@@ -232,6 +232,8 @@ class _ToPlain(_Change):
 
 
 class _ToFastavro(_Change):
+    fill_defaults = True  # what a writer of an older schema leaves out
+
     def branch_out(self, name, record):
         return (f"envdriver.{name}", record)
 
