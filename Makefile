@@ -41,21 +41,22 @@ folders := base avro redis registry secret isolation rpc host package plugin cla
 	result engine cli client audit worker commands
 base := backoff base64 buf clock config config_load config_mask config_params config_print \
 	config_value crash digest err excerpt family findings jtext jtext_text log log_once \
-	log_writer metric_series metrics nearest redis_url semver service_link units utf8
+	log_writer metric_series metrics nearest redis_url semver service_link units utf8 limiter
 avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
 	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
 redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
 registry := endpoints heartbeat http_client instance instance_record peers positions process registry \
 	registry_mirror registry_record schema_registry
-secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source
+secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source secret_fill \
+	secret_graph secret_lookup secret_refs secret_spots
 isolation := jail landlock public_files seccomp scratch user_tasks namespaces system_paths
 rpc := channel deadline frame handshake message_mask message_reader parse_job rpc spawn \
 	stderr_pipe stderr_tail
 host := host host_event host_metric host_params host_reply host_scope host_state host_stream scope
 package := package package_digest package_files pin_check socket
-plugin := bundled config_push death execlog isolation_check jail_paths limiter managed plugin_call \
-	plugin_jail plugin_process plugin_record runs store supervisor supervisor_table supervisor_view \
-	worker worker_env worker_record worker_report worker_secrets
+plugin := bundled call_lookup config_push death execlog isolation_check jail_paths managed \
+	plugin_call plugin_jail plugin_process plugin_record runs store supervisor supervisor_table \
+	supervisor_view worker worker_env worker_record worker_report worker_secrets
 claim := claim claims claims_keys claims_request claims_scripts claims_wire
 kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
 	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \

@@ -135,8 +135,10 @@ static bool
 is_other(const char *name)
 {
 	static const char crash[] = "ENVDRIVER_CRASH_";	/* crash.h */
+	static const char secret[] = "ENVDRIVER_SECRET_";	/* secret_source.h */
 
 	return strcmp(name, "ENVDRIVER_CONFIG") == 0 ||
+	       (strncmp(name, secret, sizeof(secret) - 1) == 0 && strstr(name, "__")) ||
 	       strncmp(name, crash, sizeof(crash) - 1) == 0;
 }
 

@@ -7,6 +7,7 @@
 #include "envdriver/base/err.h"
 #include "envdriver/command/command.h"
 #include "envdriver/command/outcome.h"
+#include "envdriver/secret/secret_refs.h"
 #include "request_secret.h"
 
 static void
@@ -49,39 +50,72 @@ add_without(struct buf *out, struct jtext object, const char *name)
 	buf_add(out, behind, (size_t)(end - behind));
 }
 
-static int
-add_config(const struct command *c, struct jtext schema, struct buf *out,
-	   struct outcome *ret_failure)
+/* A request that is being built. */
+struct building {
+	const struct command *command;
+	const struct secret_graph *spots;
+	struct buf *out;
+	struct secret_refs **refs;
+	struct outcome *failure;
+};
+
+/* A provider's config says which one it is: that is not for the provider. */
+static struct span
+strip_config(struct jtext config, bool provider, struct buf *stripped)
 {
-	bool provider = c->target == COMMAND_TARGET_PROVIDER;
-	struct jtext config = command_config(c);
+	if (!provider)
+		return config.raw;
+	add_without(stripped, config, "provider");
+	return buf_span(stripped);
+}
+
+int
+request_add_config(struct jtext config, bool provider, const struct secret_graph *spots,
+		   struct buf *out, struct secret_refs **refs, struct outcome *ret_failure)
+{
+	struct buf stripped = BUF_INIT;
+	size_t from = out->len;
+
+	jtext_add_flat(out, strip_config(config, provider, &stripped));
+	out->failed |= stripped.failed;
+	buf_release(&stripped);
+	return request_secret_find(out, from, "", spots, provider, refs, ret_failure);
+}
+
+/* ValidateConfig sees ids. */
+static int
+add_ids_only(const struct building *b, struct jtext config, bool provider)
+{
 	struct buf stripped = BUF_INIT;
 	int ret = 0;
 
-	if (provider) {
-		add_without(&stripped, config, "provider");
-		config.raw = buf_span(&stripped);
-	}
-	if (stripped.failed) {
-		outcome_fail(ret_failure, CODE_INTERNAL, "out of memory");
-		ret = ERR_NOMEM;
-		goto out;
-	}
-	if (c->op->id != OPERATION_VALIDATE_CONFIG)
-		ret = request_secret_resolve(c, config, "", out, ret_failure);
-	else if (provider)
-		ret = request_secret_collapse(config, schema, out, ret_failure);
-	else
-		jtext_add_flat(out, config.raw);
-out:
+	config.raw = strip_config(config, provider, &stripped);
+	b->out->failed |= stripped.failed;
+	if (!provider)
+		jtext_add_flat(b->out, config.raw);
+	else if (!stripped.failed)
+		ret = request_secret_collapse(config, b->spots, b->out, b->failure);
 	buf_release(&stripped);
 	return ret;
 }
 
 static int
-add_value(const struct command *c, const struct operation_field *f, const struct command_value *v,
-	  struct buf *out, struct outcome *ret_failure)
+add_config(const struct building *b)
 {
+	bool provider = b->command->target == COMMAND_TARGET_PROVIDER;
+	struct jtext config = command_config(b->command);
+
+	if (b->command->op->id == OPERATION_VALIDATE_CONFIG)
+		return add_ids_only(b, config, provider);
+	return request_add_config(config, provider, b->spots, b->out, b->refs, b->failure);
+}
+
+static int
+add_value(const struct building *b, const struct operation_field *f, const struct command_value *v)
+{
+	struct buf *out = b->out;
+	size_t from;
+
 	if (f->keep || (!v->present && !f->send_null) ||
 	    (f->kind == FIELD_BOOL && f->skip_false && !v->flag))
 		return 0;
@@ -103,8 +137,10 @@ add_value(const struct command *c, const struct operation_field *f, const struct
 		jtext_add_flat(out, v->text);
 		break;
 	case FIELD_ENV:
-		return request_secret_resolve(c, command_json(v->text, JTEXT_OBJECT), f->name, out,
-					      ret_failure);
+		from = out->len;
+		jtext_add_flat(out, command_json(v->text, JTEXT_OBJECT).raw);
+		return request_secret_find(out, from, f->name, NULL, /* provider= */ false,
+					   b->refs, b->failure);
 	case FIELD_BOOL:
 		buf_adds(out, v->flag ? "true" : "false");
 		break;
@@ -132,26 +168,32 @@ add_ids(const struct command *c, struct buf *out)
 }
 
 int
-request_params(const struct command *c, struct jtext config_schema, struct buf *out,
-	       struct outcome *ret_failure)
+request_params(const struct command *c, const struct secret_graph *spots, struct buf *out,
+	       struct secret_refs **ret_refs, struct outcome *ret_failure)
 {
+	const struct building b = { c, spots, out, ret_refs, ret_failure };
 	const struct operation_field *f;
 	size_t from = out->len;
 	int ret;
 
+	*ret_refs = NULL;
 	assert(c->op->rpc && c->target != COMMAND_TARGET_NONE);
 	buf_adds(out, "{\"driverKey\":");
 	jtext_add_string(out, c->driver_key);
 	if (c->op->id != OPERATION_VALIDATE_CONFIG)
 		add_ids(c, out);
 	add_key(out, "config");
-	ret = add_config(c, config_schema, out, ret_failure);
+	ret = add_config(&b);
 	for (f = c->op->fields; f->name && ret == 0; f++)
-		ret = add_value(c, f, &c->values[f - c->op->fields], out, ret_failure);
+		ret = add_value(&b, f, &c->values[f - c->op->fields]);
 	buf_addch(out, '}');
 	if (ret == 0 && out->failed) {
 		outcome_fail(ret_failure, CODE_INTERNAL, "out of memory");
 		ret = ERR_NOMEM;
+	}
+	if (ret < 0) {
+		secret_refs_free(*ret_refs);
+		*ret_refs = NULL;
 	}
 	/* Half of it must not be taken for JSON. */
 	if (ret < 0 && out->data) {

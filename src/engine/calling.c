@@ -17,6 +17,7 @@
 #include "envdriver/kafka/best_effort.h"
 #include "envdriver/rpc/rpc.h"
 #include "envdriver/plugin/supervisor.h"
+#include "envdriver/secret/secret_refs.h"
 #include "orphan_record.h"
 #include "orphans.h"
 
@@ -397,6 +398,7 @@ calling_start(struct engine *eng, struct entry *e)
 		.plugin_id = e->call.plugin_id,
 		.method = e->cmd->op->rpc,
 		.params = buf_span(&e->call.params),
+		.secrets = e->call.secrets,
 		/* ValidateConfig sends no company, so it has no envelope. */
 		.company_id = e->cmd->op->id == OPERATION_VALIDATE_CONFIG ? SPAN_NULL :
 									    e->cmd->company_id,
@@ -416,6 +418,8 @@ calling_start(struct engine *eng, struct entry *e)
 	}
 	e->call.pending = c;
 	eng->calling->running++;
+	secret_refs_free(e->call.secrets);
+	e->call.secrets = NULL;
 	if (e->cmd->op->id != OPERATION_VALIDATE_CONFIG)
 		buf_release(&e->call.params);
 	core_count_bytes(eng, e);

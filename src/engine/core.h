@@ -38,6 +38,7 @@ struct publisher;
 struct redis;
 struct registry;
 struct schemas;
+struct secret_spots_cache;
 struct supervisor;
 struct time_limit_keys;
 
@@ -120,6 +121,7 @@ struct engine {
 	const struct config *config;
 	struct engine_limits limits;
 	struct time_limit_keys *time_limits;
+	struct secret_spots_cache *spots;	/* of the drivers' config schemas */
 	struct engine_events ev;
 	engine_action_fn *const *actions;	/* by enum entry_action */
 	struct engine_handles handles;

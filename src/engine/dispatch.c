@@ -18,6 +18,8 @@
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
 #include "envdriver/registry/registry.h"
+#include "envdriver/secret/secret_refs.h"
+#include "envdriver/secret/secret_spots.h"
 #include "resolver.h"
 #include "stall.h"
 
@@ -65,7 +67,8 @@ bool
 dispatch_new(struct engine *eng)
 {
 	eng->dispatch = calloc(1, sizeof(*eng->dispatch));
-	return eng->dispatch;
+	eng->spots = secret_spots_cache_new();
+	return eng->dispatch && eng->spots;
 }
 
 void
@@ -74,6 +77,7 @@ dispatch_free(struct engine *eng)
 	struct dispatch *d = eng->dispatch;
 	struct slot_wait *w, *tmp;
 
+	secret_spots_cache_free(eng->spots);
 	if (!d)
 		return;
 	HASH_ITER(hh, d->slot_waits, w, tmp) {
@@ -133,7 +137,9 @@ static void
 run_resolved(struct engine *eng, struct entry *e, const struct resolved *r)
 {
 	struct outcome o = OUTCOME_INIT;
+	const struct secret_graph *spots;
 	struct slot_wait *w;
+	bool nomem = false;
 
 	if (!supervisor_slot_take(eng->supervisor, r->plugin_id)) {
 		e->start_deadline = 0;	/* the wait for a start begins anew */
@@ -149,10 +155,12 @@ run_resolved(struct engine *eng, struct entry *e, const struct resolved *r)
 	e->call.has_slot = true;
 	e->call.limit = time_limit_of(eng->time_limits, e->cmd, r->plugin_key, r->driver);
 	buf_reset(&e->call.params);
-	if (request_params(e->cmd, r->config_schema, &e->call.params, &o) < 0) {
+	secret_refs_free(e->call.secrets);
+	spots = secret_spots_get(eng->spots, r->config_schema, &nomem);
+	if (request_params(e->cmd, spots, &e->call.params, &e->call.secrets, &o) < 0) {
 		core_release_slot(eng, e);
 		end_without_call(eng, e, &o);
-	} else if (e->call.params.failed) {
+	} else if (nomem || e->call.params.failed) {
 		core_nomem(eng);
 	} else {
 		e->claim.no_call = false;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "envdriver/command/command.h"
+#include "envdriver/secret/secret_refs.h"
 
 /* docs/engine.md section 3, one row a line. */
 static const struct entry_row table[] = {
@@ -183,6 +184,7 @@ entry_free(struct entry *e)
 	buf_release(&e->lease_id);
 	buf_release(&e->call.params);
 	entry_wipe_credential(e);
+	secret_refs_free(e->call.secrets);
 	free(e->holder.token);
 	free(e->holder.instance);
 	free(e->holder.incarnation);

@@ -28,6 +28,7 @@ struct partition;
 struct pending_call;
 struct key_queue;
 struct reject;
+struct secret_refs;
 
 enum entry_state {
 	ENTRY_READ,		/* queued: its schema, its key, a worker's start, a free slot */
@@ -162,7 +163,8 @@ struct entry_call {
 	char plugin_id[128];		/* chosen, "" when none */
 	char plugin_key[256];
 	bool has_slot;
-	struct buf params;		/* built before the claim, sent after it */
+	struct buf params;		/* built before the claim, sent after it, */
+	struct secret_refs *secrets;	/* with their values; NULL: there are none */
 	struct pending_call *pending;	/* running, or NULL */
 	char invocation_id[37];
 	int64_t started_at;		/* wall ms, 0: not called */

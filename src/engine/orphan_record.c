@@ -2,9 +2,15 @@
 #include "orphan_record.h"
 
 #include "entry.h"
+#include "envdriver/base/err.h"
+#include "envdriver/base/log.h"
 #include "envdriver/base/utf8.h"
 #include "envdriver/command/command.h"
 #include "envdriver/command/operation.h"
+#include "envdriver/command/outcome.h"
+#include "envdriver/command/request.h"
+#include "envdriver/registry/registry.h"
+#include "envdriver/secret/secret_spots.h"
 
 enum { SHOWN_MAX = 200 };	/* bytes of an id that is cut */
 
@@ -54,20 +60,6 @@ add_raw(struct buf *out, const char *name, struct jtext object)
 }
 
 void
-orphan_record_add_params(struct buf *out, struct jtext call, struct jtext id, bool session)
-{
-	buf_adds(out, "{\"driverKey\":");
-	jtext_add_flat(out, jtext_get(call, "driverKey").raw);
-	add_raw(out, "companyId", call);
-	add_raw(out, "environmentId", call);
-	add_raw(out, "issueId", call);
-	add_raw(out, "config", call);
-	buf_adds(out, ",\"providerLeaseId\":");
-	jtext_add_flat(out, id.raw);
-	buf_adds(out, session ? ",\"reason\":\"failed\"}" : "}");
-}
-
-void
 orphan_record_add_name(struct buf *out, struct jtext id)
 {
 	size_t before = out->len;
@@ -81,4 +73,52 @@ orphan_record_add_name(struct buf *out, struct jtext id)
 	out->len = before + SHOWN_MAX;
 	out->len = (size_t)(utf8_find_bad(out->data + before, out->data + out->len) - out->data);
 	buf_adds(out, "\xe2\x80\xa6");
+}
+
+/* What the schema of the record's driver marks as secrets in a config. */
+static const struct secret_graph *
+find_spots(struct jtext call, struct secret_spots_cache *cache, const struct registry_plugin *p,
+	   bool *ret_nomem)
+{
+	const struct registry_driver *d = NULL;
+	struct buf key = BUF_INIT;
+
+	jtext_decode(jtext_get(call, "driverKey"), &key, /* ret_replaced= */ NULL);
+	if (p)
+		d = registry_driver(p, buf_span(&key));
+	*ret_nomem |= key.failed;
+	buf_release(&key);
+	return d ? secret_spots_get(cache, d->config_schema, ret_nomem) : NULL;
+}
+
+bool
+orphan_record_add_params(struct buf *out, struct jtext call, struct jtext id, bool session,
+			 struct secret_spots_cache *cache, const struct registry_plugin *p,
+			 struct secret_refs **refs)
+{
+	struct jtext config = jtext_get(call, "config");
+	bool provider = jtext_get(call, "provider").kind == JTEXT_TRUE;
+	struct outcome failure = OUTCOME_INIT;
+	const struct secret_graph *spots;
+	bool nomem = false;
+	int ret;
+
+	if (config.kind != JTEXT_OBJECT)
+		config = (struct jtext){ JTEXT_OBJECT, SPAN_LIT("{}") };
+	buf_adds(out, "{\"driverKey\":");
+	jtext_add_flat(out, jtext_get(call, "driverKey").raw);
+	add_raw(out, "companyId", call);
+	add_raw(out, "environmentId", call);
+	add_raw(out, "issueId", call);
+	buf_adds(out, ",\"config\":");
+	spots = find_spots(call, cache, p, &nomem);
+	ret = request_add_config(config, provider, spots, out, refs, &failure);
+	buf_adds(out, ",\"providerLeaseId\":");
+	jtext_add_flat(out, id.raw);
+	buf_adds(out, session ? ",\"reason\":\"failed\"}" : "}");
+	if (ret < 0 && ret != ERR_NOMEM)
+		log_warn("a lease that has no owner cannot be destroyed: %.*s",
+			 SPAN_FMT(buf_span(&failure.message)));
+	outcome_release(&failure);
+	return ret == 0 && !nomem && !out->failed;
 }

@@ -23,6 +23,8 @@
 #include "envdriver/plugin/supervisor.h"
 #include "envdriver/redis/redis.h"
 #include "envdriver/registry/instance.h"
+#include "envdriver/registry/registry.h"
+#include "envdriver/secret/secret_refs.h"
 #include "orphan_record.h"
 #include "orphan_scan.h"
 
@@ -271,8 +273,10 @@ on_lease_destroyed(void *arg, const struct rpc_answer *answer)
 		report(o, "LEASE_DESTROYED", "A lease without an owner was destroyed.");
 		remove_record(o);
 	} else if (o->field.len) {
-		log_warn("lease '%s' of command '%s' could not be destroyed, trying again in %d s",
-			 o->lease.data, o->command_id.data, LOCK_MS / 1000);
+		log_warn("lease '%s' of command '%s' could not be destroyed, trying again in %d "
+			 "s%s%s", o->lease.data, o->command_id.data, LOCK_MS / 1000,
+			 answer->end == RPC_NO_SECRET ? ": " : "",
+			 answer->end == RPC_NO_SECRET ? answer->text : "");
 	} else {
 		lose_orphan(o);
 	}
@@ -283,21 +287,28 @@ static void
 destroy_lease(struct orphan *o)
 {
 	const struct plugin_call_events ev = { .on_answer = on_lease_destroyed, .arg = o };
+	struct secret_refs *refs = NULL;
 	struct buf params = BUF_INIT;
 	struct plugin_request r;
+	bool built = orphan_record_add_params(&params, o->call, o->id, o->session,
+					      o->engine->spots,
+					      registry_by_id(o->engine->registry,
+							     buf_span(&o->plugin_id)),
+					      &refs);
 
-	orphan_record_add_params(&params, o->call, o->id, o->session);
 	r = (struct plugin_request){
 		.plugin_id = o->plugin_id.data,
 		.method = o->session ? "environmentCancelInteractiveSetup"
 				     : "environmentDestroyLease",
 		.params = buf_span(&params),
+		.secrets = refs,
 		.company_id = buf_span(&o->company_id),
 		.timeout_ms = CALL_MS,
 		.command_id = buf_span(&o->command_id),
 	};
-	o->running = params.failed ? NULL : supervisor_call(o->engine->supervisor, &r, &ev);
+	o->running = built ? supervisor_call(o->engine->supervisor, &r, &ev) : NULL;
 	buf_release(&params);
+	secret_refs_free(refs);
 	if (o->running)
 		return;
 	if (!o->field.len)
@@ -436,6 +447,7 @@ try_orphan(void *arg, const redisReply *field, const redisReply *value)
 	buf_addspan(&o->field, redis_span(field));
 	buf_addspan(&o->value, redis_span(value));
 	if (o->field.failed || o->value.failed || !parse_orphan(o) ||
+	    !registry_fresh(eng->registry) ||
 	    supervisor_status(eng->supervisor, o->plugin_id.data) != WORKER_RUNNING) {
 		orphan_free(o);
 		return false;

@@ -10,30 +10,6 @@
 #include "supervisor_table.h"
 #include "worker.h"
 
-enum state {
-	NEW,
-	HELD,	/* waits for a hand-shake */
-	DUE,	/* cannot be sent: its answer waits for the loop */
-	SENT,	/* the worker has it */
-	GONE,	/* nothing comes any more; waits to be freed */
-};
-
-struct plugin_call {
-	struct worker_invocation invocation;
-	enum state state;
-	struct plugin_call_events ev;
-	bool freed;		/* by the caller */
-	struct plugin_calls *calls;	/* among whose count it is; NULL: of none */
-	struct plugin_calls_due *due;
-	TAILQ_ENTRY(plugin_call) link;	/* while HELD or DUE */
-	int64_t began_ms;
-	struct deadline deadline;	/* while HELD */
-	struct buf params;		/* while HELD */
-	struct span traceparent;
-	struct buf text, why;		/* of the answer while DUE */
-	char strings[];
-};
-
 struct plugin_calls {
 	const char *id;
 	void (*on_idle)(void *arg);
@@ -48,6 +24,7 @@ struct plugin_calls {
 static void
 free_now(struct plugin_call *c)
 {
+	secret_fill_release(&c->secrets);
 	buf_release(&c->params);
 	buf_release(&c->text);
 	buf_release(&c->why);
@@ -58,7 +35,7 @@ free_now(struct plugin_call *c)
 static void
 end_plugin_call(struct plugin_call *c)
 {
-	c->state = GONE;
+	c->state = CALL_GONE;
 	c->calls = NULL;
 	if (c->freed)
 		free_now(c);
@@ -99,6 +76,7 @@ answer_unsent(struct plugin_call *c, enum rpc_end end)
 		.end = end,
 		.method = c->invocation.rpc.method,
 		.text = c->text.failed || !c->text.data ? "out of memory" : c->text.data,
+		.retryable = c->retryable,
 	};
 
 	if (c->why.len && !c->why.failed)
@@ -152,10 +130,10 @@ on_plugin_gone(struct worker_invocation *i)
 
 /* Sending, holding, refusing */
 
-static void
-make_due(struct plugin_call *c)
+void
+plugin_call_make_due(struct plugin_call *c)
 {
-	c->state = DUE;
+	c->state = CALL_DUE;
 	TAILQ_INSERT_TAIL(&c->due->list, c, link);
 	c->due->wake(c->due->arg);
 }
@@ -166,7 +144,7 @@ plugin_call_send(struct plugin_call *c, struct plugin_calls *cs, struct worker *
 {
 	struct err err = { 0 };
 
-	c->state = SENT;
+	c->state = CALL_SENT;
 	c->invocation.rpc.spent_ms = clock_mono_ms() - c->began_ms;
 	if (worker_invoke(worker, &c->invocation, params, c->traceparent, &err) == 0) {
 		count_in(c, cs);
@@ -175,7 +153,7 @@ plugin_call_send(struct plugin_call *c, struct plugin_calls *cs, struct worker *
 	buf_addf(&c->text, "Failed to send \"%s\" to worker: %s", c->invocation.rpc.method,
 		 err.text);
 	count_out(c);
-	make_due(c);
+	plugin_call_make_due(c);
 }
 
 static void on_held_timer(uv_timer_t *t);
@@ -201,10 +179,10 @@ plugin_call_hold(struct plugin_call *c, struct plugin_calls *cs, struct span par
 			  c->began_ms + c->invocation.rpc.timeout_ms)) {
 		buf_addf(&c->text, "Failed to send \"%s\" to worker: out of memory",
 			 c->invocation.rpc.method);
-		make_due(c);
+		plugin_call_make_due(c);
 		return;
 	}
-	c->state = HELD;
+	c->state = CALL_HELD;
 	count_in(c, cs);
 	TAILQ_INSERT_TAIL(&cs->held, c, link);
 	arm_held(cs);
@@ -228,7 +206,7 @@ on_held_timer(uv_timer_t *t)
 		struct plugin_call *c = CONTAINER_OF(first, struct plugin_call, deadline);
 
 		take_held(c);
-		c->state = SENT;
+		c->state = CALL_SENT;
 		buf_addf(&c->text, "RPC call \"%s\" timed out after %" PRId64 "ms",
 			 c->invocation.rpc.method, c->invocation.rpc.timeout_ms);
 		answer_unsent(c, RPC_TIMED_OUT);
@@ -258,14 +236,14 @@ plugin_call_refuse(struct plugin_call *c, const struct supervisor_view *how)
 	buf_addf(&c->text, "Cannot call \"%s\" \xe2\x80\x94 worker for \"%s\" is %s",
 		 c->invocation.rpc.method, how->id, supervisor_status_name(how->status));
 	count_out(c);
-	make_due(c);
+	plugin_call_make_due(c);
 }
 
 void
 plugin_call_refuse_unknown(struct plugin_call *c, const char *plugin_id)
 {
 	buf_addf(&c->text, "No worker registered for plugin \"%s\"", plugin_id);
-	make_due(c);
+	plugin_call_make_due(c);
 }
 
 void
@@ -299,16 +277,16 @@ plugin_calls_due_deliver(struct plugin_calls_due *d)
 		n++;
 	for (; n > 0 && (c = TAILQ_FIRST(&d->list)); n--) {
 		TAILQ_REMOVE(&d->list, c, link);
-		c->state = SENT;
-		answer_unsent(c, RPC_NOT_SENT);
+		c->state = CALL_SENT;
+		answer_unsent(c, c->end);
 		end_plugin_call(c);
 	}
 	if (!TAILQ_EMPTY(&d->list))
 		d->wake(d->arg);
 }
 
-static void
-end_all(struct plugin_call_list *list)
+void
+plugin_calls_end_all(struct plugin_call_list *list)
 {
 	struct plugin_call *c;
 
@@ -321,7 +299,7 @@ end_all(struct plugin_call_list *list)
 void
 plugin_calls_due_release(struct plugin_calls_due *d)
 {
-	end_all(&d->list);
+	plugin_calls_end_all(&d->list);
 }
 
 /* The calls of a plugin */
@@ -389,7 +367,7 @@ plugin_calls_free(struct plugin_calls *cs)
 {
 	if (!cs)
 		return;
-	end_all(&cs->held);
+	plugin_calls_end_all(&cs->held);
 	uv_close((uv_handle_t *)&cs->timer, on_calls_closed);
 }
 
@@ -412,16 +390,20 @@ plugin_call_new(const struct plugin_request *r, const struct plugin_call_events 
 		struct plugin_calls_due *due)
 {
 	struct span company = rpc_trim(r->company_id), method = span_of(r->method);
+	struct span plugin_id = span_of(r->plugin_id);
 	struct span id = span_of(r->invocation_id ? r->invocation_id : "");
 	struct worker_invocation *i;
 	struct plugin_call *c;
 	char *at;
 
 	c = malloc(sizeof(*c) + company.len + method.len + id.len + r->command_id.len +
-			      r->traceparent.len + 5);
+			      r->traceparent.len + plugin_id.len + 6);
 	if (!c)
 		return NULL;
-	*c = (struct plugin_call){ .due = due, .ev = *ev, .began_ms = clock_mono_ms() };
+	*c = (struct plugin_call){
+		.due = due, .ev = *ev, .began_ms = clock_mono_ms(), .end = RPC_NOT_SENT,
+		.params = BUF_WIPES,
+	};
 	at = c->strings;
 	i = &c->invocation;
 	i->rpc.method = put_string(&at, method);
@@ -430,6 +412,7 @@ plugin_call_new(const struct plugin_request *r, const struct plugin_call_events 
 	i->scope.command_id = (struct span){ put_string(&at, r->command_id), r->command_id.len };
 	c->traceparent = (struct span){ put_string(&at, r->traceparent), r->traceparent.len };
 	i->scope.traceparent = c->traceparent;
+	c->plugin_id = put_string(&at, plugin_id);
 	/* Without a company there is no envelope, so nothing to name. */
 	if (company.len && id.len)
 		i->scope.invocation_id = put_string(&at, id);
@@ -446,20 +429,24 @@ plugin_call_free(struct plugin_call *c)
 {
 	c->freed = true;
 	switch (c->state) {
-	case HELD:
+	case CALL_LOOKING:
+		TAILQ_REMOVE(&c->looking->list, c, link);
+		end_plugin_call(c);
+		break;
+	case CALL_HELD:
 		take_held(c);
 		count_out(c);
 		end_plugin_call(c);
 		break;
-	case DUE:
+	case CALL_DUE:
 		TAILQ_REMOVE(&c->due->list, c, link);
 		end_plugin_call(c);
 		break;
-	case GONE:
+	case CALL_GONE:
 		free_now(c);
 		break;
-	case NEW:
-	case SENT:
+	case CALL_NEW:
+	case CALL_SENT:
 		break;
 	}
 }

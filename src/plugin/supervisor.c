@@ -2,6 +2,7 @@
 #include "envdriver/plugin/supervisor.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
@@ -9,6 +10,7 @@
 #include "envdriver/package/socket.h"
 #include "envdriver/registry/endpoints.h"
 #include "envdriver/registry/registry.h"
+#include "envdriver/secret/secret_lookup.h"
 #include "managed.h"
 #include "plugin_calls.h"
 #include "store.h"
@@ -38,6 +40,7 @@ struct supervisor {
 	void (*on_stopped)(void *arg);
 	void *stopped_arg;
 	struct plugin_calls_due due;
+	struct plugin_calls_looking looking;
 };
 
 static struct managed *
@@ -343,19 +346,30 @@ supervisor_slot_give(struct supervisor *s, const char *plugin_id)
 		managed_slot_give(m);
 }
 
+/* A call with all its parameters. */
+static void
+on_call_ready(void *arg, struct plugin_call *c, const char *plugin_id, struct span params)
+{
+	struct managed *m = find_managed(arg, plugin_id);
+
+	if (m && managed_status(m) != WORKER_NONE)
+		managed_call(m, c, params);
+	else
+		plugin_call_refuse_unknown(c, plugin_id);
+}
+
 struct plugin_call *
 supervisor_call(struct supervisor *s, const struct plugin_request *r,
 		const struct plugin_call_events *ev)
 {
-	struct managed *m = find_managed(s, r->plugin_id);
 	struct plugin_call *c = plugin_call_new(r, ev, &s->due);
 
 	if (!c)
 		return NULL;
-	if (m && managed_status(m) != WORKER_NONE)
-		managed_call(m, c, r->params);
+	if (r->secrets)
+		call_lookup_start(c, &s->looking, r->params, r->secrets);
 	else
-		plugin_call_refuse_unknown(c, r->plugin_id);
+		on_call_ready(s, c, r->plugin_id, r->params);
 	return c;
 }
 
@@ -394,6 +408,8 @@ supervisor_free(struct supervisor *s)
 	if (!s)
 		return;
 	s->freed = true;
+	call_lookup_release(&s->looking);
+	secret_lookups_free(s->looking.lookups);
 	plugin_calls_due_release(&s->due);
 	HASH_ITER(hh, s->members, m, next) {
 		HASH_DEL(s->members, m);
@@ -421,6 +437,24 @@ set_shared(struct managed_shared *shared, uv_loop_t *loop, const struct config *
 	shared->slots_max = (size_t)config_int(config, "plugin.max.in.flight");
 	shared->return_ms = config_int(config, "plugin.start.wait");
 	shared->rules.restart = config_bool(config, "plugin.restart");
+}
+
+static bool
+open_secrets(struct supervisor *s, uv_loop_t *loop, const struct config *config,
+	     struct err *reterr)
+{
+	const struct secret_source source = {
+		.dir = config_str(config, "secrets.dir"),
+		.credentials = getenv("CREDENTIALS_DIRECTORY"),
+		.env = config_bool(config, "secrets.env") ? environ : NULL,
+	};
+
+	s->looking = (struct plugin_calls_looking){
+		.lookups = secret_lookups_new(loop, &source, reterr),
+		.ready = on_call_ready, .arg = s,
+	};
+	TAILQ_INIT(&s->looking.list);
+	return s->looking.lookups;
 }
 
 struct supervisor *
@@ -455,7 +489,7 @@ supervisor_new(uv_loop_t *loop, const struct config *config, struct registry *re
 		s->endpoints = endpoints_new(redis, instance_id, on_endpoints_changed, s, reterr);
 	else
 		err_nomem(reterr);
-	if (!s->endpoints) {
+	if (!open_secrets(s, loop, config, reterr) || !s->endpoints) {
 		supervisor_free(s);
 		return NULL;
 	}

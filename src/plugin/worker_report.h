@@ -13,7 +13,7 @@
 #include "envdriver/base/buf.h"
 #include "envdriver/base/jtext.h"
 #include "envdriver/base/log.h"
-#include "limiter.h"
+#include "envdriver/base/limiter.h"
 
 struct config;
 struct host_plugin;

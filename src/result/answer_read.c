@@ -22,6 +22,7 @@ static const struct {
 	[RPC_TIMED_OUT] = { CODE_TIMEOUT, RPC_CODE_TIMEOUT },
 	[RPC_DIED] = { CODE_WORKER_UNAVAILABLE, RPC_CODE_WORKER_UNAVAILABLE },
 	[RPC_NOT_SENT] = { CODE_NO_RUNNING_WORKER, 0 },
+	[RPC_NO_SECRET] = { CODE_SECRET_UNRESOLVED, 0 },
 };
 
 static void
@@ -68,6 +69,8 @@ read_end(struct answer_reader *r)
 	outcome_begin(o, ends[reply->end].code);
 	o->has_rpc_code = ends[reply->end].rpc_code != 0;
 	o->rpc_code = ends[reply->end].rpc_code;
+	if (reply->end == RPC_NO_SECRET)
+		o->retryable = reply->retryable;
 	if (reply->end == RPC_BAD_RESPONSE)
 		buf_addf(&o->message, "Unexpected response format for \"%s\"", reply->method);
 	else

@@ -231,7 +231,7 @@ result_answered(struct result_ctx *ctx, const struct command *c, const struct ch
 		.own = result_record_own(c->op->result),
 	};
 
-	if (reply->end == RPC_NOT_SENT) {
+	if (reply->end >= RPC_NOT_SENT) {
 		trace.attempt = 0;
 		trace.invocation_id = trace.call_token = NULL;
 		trace.started_at = 0;

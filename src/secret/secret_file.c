@@ -92,7 +92,7 @@ check_file(int fd, struct err *reterr)
 }
 
 static int
-read_all(int fd, struct buf *out, struct err *reterr)
+read_secret(int fd, struct buf *out, struct err *reterr)
 {
 	size_t from = out->len;
 	ssize_t n;
@@ -134,7 +134,7 @@ secret_file_read(const char *dir, const char *folder, const char *name, struct b
 	fd = open_beneath(folder ? sub : top, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	ret = check_file(fd, reterr);
 	if (ret == 0)
-		ret = read_all(fd, out, reterr);
+		ret = read_secret(fd, out, reterr);
 out:
 	if (fd >= 0)
 		close(fd);

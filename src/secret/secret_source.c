@@ -144,7 +144,7 @@ take_name(char into[SECRET_NAME_MAX + 1], const char *what, struct span name, st
 /* What was appended since `from` is a value that can be used; cuts one line
  * break off its end. */
 static int
-check_value(struct buf *out, size_t from, const char *source, struct err *reterr)
+check_secret(struct buf *out, size_t from, const char *source, struct err *reterr)
 {
 	const char *value = out->data + from;
 	size_t len = out->len - from;
@@ -198,7 +198,7 @@ secret_source_read(const struct secret_source *s, struct span company, struct sp
 			continue;
 		ret = sources[i].read(s, &w, reterr);
 		if (ret == 0)
-			return check_value(out, from, sources[i].name, reterr);
+			return check_secret(out, from, sources[i].name, reterr);
 		if (ret == ERR_NOTFOUND)
 			ret = 0;
 	}

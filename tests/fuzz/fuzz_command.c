@@ -10,6 +10,7 @@
 #include "envdriver/command/command.h"
 #include "command/command_check.h"
 #include "envdriver/command/request.h"
+#include "envdriver/secret/secret_refs.h"
 #include "envdriver/command/time_limit.h"
 #include "envdriver/result/result.h"
 #include "fuzz.h"
@@ -65,18 +66,20 @@ static void
 see_request(const struct command *c)
 {
 	struct buf params = BUF_INIT;
+	struct secret_refs *refs = NULL;
 	struct outcome why = { 0 };
 	struct jtext json;
 
 	if (!c->op->rpc)
 		return;
-	if (request_params(c, (struct jtext){ JTEXT_MISSING, SPAN_NULL }, &params, &why) == 0) {
+	if (request_params(c, NULL, &params, &refs, &why) == 0) {
 		MUST(jtext_check(buf_span(&params), 2 * JTEXT_DEPTH_MAX, &json, NULL) == 0);
 		MUST(json.kind == JTEXT_OBJECT);
 	} else {
 		MUST(params.len == 0 && why.code != CODE_NONE && why.message.len > 0);
 		outcome_release(&why);
 	}
+	secret_refs_free(refs);
 	buf_release(&params);
 }
 

@@ -2,6 +2,10 @@
 #include "fixture.h"
 
 #include "envdriver/base/base64.h"
+#include "envdriver/command/outcome.h"
+#include "envdriver/command/request.h"
+#include "envdriver/secret/secret_refs.h"
+#include "envdriver/secret/secret_spots.h"
 
 const struct schemas *
 fixture_schemas(void)
@@ -235,4 +239,30 @@ fixture_print_headers(const struct event *ev, struct buf *out)
 		buf_addspan(out, h.value);
 		buf_addch(out, '\n');
 	}
+}
+
+int
+fixture_params(const struct command *c, struct jtext schema, struct buf *out,
+	       struct buf *ret_refs, struct outcome *ret_failure)
+{
+	struct secret_spots_cache *cache = secret_spots_cache_new();
+	struct secret_refs *refs = NULL;
+	bool nomem = !cache;
+	int ret = ERR_NOMEM;
+
+	if (cache)
+		ret = request_params(c, secret_spots_get(cache, schema, &nomem), out, &refs,
+				     ret_failure);
+	if (nomem) {
+		outcome_fail(ret_failure, CODE_INTERNAL, "out of memory");
+		ret = ERR_NOMEM;
+	}
+	for (size_t i = 0; ret_refs && i < secret_refs_count(refs); i++) {
+		struct secret_ref r = secret_refs_at(refs, i);
+
+		buf_addf(ret_refs, "%s%.*s=%.*s", i ? " " : "", SPAN_FMT(r.path), SPAN_FMT(r.id));
+	}
+	secret_refs_free(refs);
+	secret_spots_cache_free(cache);
+	return ret;
 }

@@ -31,6 +31,13 @@ struct command *fixture_decode(const char *json, struct reject *ret_reject);
 /* A command that must be fine. */
 struct command *fixture_command(const char *json);
 
+struct outcome;
+
+/* As request_params, with a schema's text (kind MISSING: none); *ret_refs (may be
+ * NULL) gets "path=id" of each reference. */
+int fixture_params(const struct command *c, struct jtext schema, struct buf *out,
+		   struct buf *ret_refs, struct outcome *ret_failure);
+
 /* Appends an Avro value as JSON: unions without tags, bytes as text. */
 void fixture_print(avro_value_t *v, struct buf *out);
 

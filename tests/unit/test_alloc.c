@@ -11,6 +11,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/claim/claim.h"
 #include "envdriver/command/request.h"
+#include "envdriver/secret/secret_refs.h"
 #include "engine/window.h"
 #include "envdriver/kafka/source.h"
 #include "envdriver/result/deadletter.h"
@@ -136,6 +137,7 @@ use_command(void)
 	struct buf params = BUF_INIT;
 	struct outcome why = { .code = CODE_NONE };
 	struct reject reject = { .reason = REJECT_NOTHING };
+	struct secret_refs *refs = NULL;
 	bool ok = false;
 
 	if (!d)
@@ -143,11 +145,12 @@ use_command(void)
 	c = command_decode(d, buf_span(&framed), SPAN_NULL, &reject);
 	/* Memory is not the command's fault: it is not put to the dead letters. */
 	assert_true(c || reject.reason == REJECT_NOTHING);
-	if (c && request_params(c, (struct jtext){ 0 }, &params, &why) == 0)
+	if (c && request_params(c, NULL, &params, &refs, &why) == 0)
 		ok = !params.failed;
 	else
 		assert_true(!c || why.code == CODE_INTERNAL);
 	outcome_release(&why);
+	secret_refs_free(refs);
 	buf_release(&params);
 	command_free(c);
 	command_decoder_free(d);

@@ -9,6 +9,7 @@
 
 #include "envdriver/command/request.h"
 #include "envdriver/result/result.h"
+#include "fixture.h"
 #include "fixture_plugins.h"
 #include "golden_command.h"
 #include "golden_compare.h"
@@ -249,7 +250,7 @@ run_command(struct jtext recorded, const struct command *c)
 		skip_case("the request is shortened in the recording");
 		return;
 	}
-	if (request_params(c, provider_schema(), &params, &o) < 0) {
+	if (fixture_params(c, provider_schema(), &params, NULL, &o) < 0) {
 		assert_int_equal(result_failed(results, c, &nobody, &called, &o, &e), 0);
 		compare_counted(recorded, &e);
 	} else if (!find_request(recorded, c, &line, &sent, &id)) {

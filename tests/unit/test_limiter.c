@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "plugin/limiter.h"
+#include "envdriver/base/limiter.h"
 
 enum { STEPS = 8 };
 

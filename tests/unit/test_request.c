@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "envdriver/command/outcome.h"
 #include "envdriver/command/request.h"
 #include "envdriver/result/result.h"
 #include "fixture.h"
@@ -22,7 +23,7 @@ static const struct row {
 	const char *schema;
 	const char *params;	/* NULL: a failure */
 	enum outcome_code code;
-	const char *message;
+	const char *message;	/* or its references: "path=id" */
 } rows[] = {
 	{ "probe", "{" DRIVER "\"config\":{\"a\":1},\"operation\":{\"type\":\"Probe\"}}", NULL,
 	  "{\"driverKey\":\"d\"," IDS "\"config\":{\"a\":1}}", 0, NULL },
@@ -134,11 +135,35 @@ static const struct row {
 	  "resolve the latest version." },
 
 	{ "probe with a reference", "{" PROVIDER "\"config\":{\"a\":[0,{\"b\":" SECRET "}]},"
-	  "\"operation\":{\"type\":\"Probe\"}}", NULL, NULL, CODE_SECRET_UNRESOLVED,
-	  "Secret \"id-1\" could not be resolved for a.1.b." },
+	  "\"operation\":{\"type\":\"Probe\"}}", NULL,
+	  "{\"driverKey\":\"s\"," IDS "\"config\":{\"a\":[0,{\"b\":" SECRET "}]}}", 0,
+	  "a.1.b=id-1" },
+	{ "probe with bare ids", "{" PROVIDER "\"config\":{\"apiKey\":\"id-2\",\"auth\":{\"token\":"
+	  SECRET "},\"provider\":\"s\"},\"operation\":{\"type\":\"Probe\"}}", SCHEMA,
+	  "{\"driverKey\":\"s\"," IDS "\"config\":{\"apiKey\":\"id-2\",\"auth\":{\"token\":" SECRET
+	  "}}}", 0, "apiKey=id-2 auth.token=id-1" },
+	{ "of a plugin driver, too", "{" DRIVER "\"config\":{\"apiKey\":\"id-2\",\"x\":{\"type\":"
+	  "\"secret_ref\",\"secretId\":\"i\",\"version\":3}},\"operation\":{\"type\":\"Probe\"}}",
+	  SCHEMA, "{\"driverKey\":\"d\"," IDS "\"config\":{\"apiKey\":\"id-2\",\"x\":{\"type\":"
+	  "\"secret_ref\",\"secretId\":\"i\",\"version\":3}}}", 0, "apiKey=id-2 x=i@3" },
+	{ "probe, pinned", "{" PROVIDER "\"config\":{\"auth\":{\"token\":{\"type\":\"secret_ref\","
+	  "\"secretId\":\"i\",\"version\":3}}},\"operation\":{\"type\":\"Probe\"}}", SCHEMA,
+	  NULL, CODE_CONFIG_REJECTED,
+	  "Secret binding at auth.token pins version 3; sandbox provider secret references always "
+	  "resolve the latest version." },
+	{ "a version that is none", "{" DRIVER "\"config\":{\"x\":{\"type\":\"secret_ref\","
+	  "\"secretId\":\"i\",\"version\":\"2\"}},\"operation\":{\"type\":\"Probe\"}}", NULL, NULL,
+	  CODE_SECRET_UNRESOLVED, "A reference to a secret cannot be used: x: its version must be "
+	  "a whole number or \"latest\"." },
 	{ "execute with a reference in env", "{" DRIVER "\"operation\":{\"type\":\"Execute\","
-	  "\"command\":\"sh\"," LEASE ",\"env\":{\"A\":\"1\",\"B\":" SECRET "}}}", NULL, NULL,
-	  CODE_SECRET_UNRESOLVED, "Secret \"id-1\" could not be resolved for env.B." },
+	  "\"command\":\"sh\"," LEASE ",\"env\":{\"A\":\"1\",\"B\":" SECRET "}}}", NULL,
+	  "{\"driverKey\":\"d\"," IDS "\"config\":{},\"lease\":{\"providerLeaseId\":\"l1\"},"
+	  "\"command\":\"sh\",\"env\":{\"A\":\"1\",\"B\":" SECRET "}}", 0, "env.B=id-1" },
+	{ "and not elsewhere", "{" DRIVER "\"operation\":{\"type\":\"Execute\",\"command\":\"sh\","
+	  LEASE ",\"stdin\":\"{\\\"type\\\":\\\"secret_ref\\\",\\\"secretId\\\":\\\"i\\\"}\"}}",
+	  NULL, "{\"driverKey\":\"d\"," IDS "\"config\":{},\"lease\":{\"providerLeaseId\":\"l1\"},"
+	  "\"command\":\"sh\",\"stdin\":\"{\\\"type\\\":\\\"secret_ref\\\",\\\"secretId\\\":"
+	  "\\\"i\\\"}\"}", 0, NULL },
 	{ "the words alone are no reference", "{" DRIVER "\"config\":{\"type\":\"secret_ref\","
 	  "\"b\":{\"type\":\"secret_ref\",\"secretId\":1}},\"operation\":{\"type\":\"Probe\"}}",
 	  NULL, "{\"driverKey\":\"d\"," IDS "\"config\":{\"type\":\"secret_ref\","
@@ -165,9 +190,9 @@ test_params(void **state)
 	EACH(row, rows) {
 		struct command *c = fixture_command(row->command);
 		struct outcome o = OUTCOME_INIT;
-		struct buf out = BUF_INIT;
+		struct buf out = BUF_INIT, refs = BUF_INIT;
 
-		if (request_params(c, fixture_json(row->schema), &out, &o) < 0) {
+		if (fixture_params(c, fixture_json(row->schema), &out, &refs, &o) < 0) {
 			check_failure(row, &o);
 			CHECK(row->name, out.len == 0);
 		} else {
@@ -175,7 +200,10 @@ test_params(void **state)
 				fail_msg("%s: %s", row->name, out.data);
 			fixture_json(out.data);
 			CHECK(row->name, !strpbrk(out.data, "\r\n\t"));
+			CHECK_TEXT(row->name, buf_span(&refs).ptr,
+				   row->message ? row->message : "");
 		}
+		buf_release(&refs);
 		outcome_release(&o);
 		buf_release(&out);
 		command_free(c);
@@ -213,7 +241,7 @@ test_out_of_memory(void **state)
 
 		fail_at = n;
 		alloc_replace(failing_realloc);
-		ret = request_params(c, fixture_json(SCHEMA), &out, &o);
+		ret = fixture_params(c, fixture_json(SCHEMA), &out, NULL, &o);
 		alloc_replace(NULL);
 		assert_true(ret == 0 || o.code == CODE_INTERNAL);
 		outcome_release(&o);

@@ -5,6 +5,8 @@
 
 #include "command/request_secret.h"
 #include "envdriver/command/outcome.h"
+#include "envdriver/secret/secret_refs.h"
+#include "envdriver/secret/secret_spots.h"
 #include "fixture.h"
 #include "alloc_rig.h"
 
@@ -15,7 +17,6 @@
 #define PROP(name, schema) "{\"properties\":{\"" name "\":" schema "}}"
 #define PINS(path, version) "Secret binding at " path " pins version " version "; sandbox " \
 	"provider secret references always resolve the latest version."
-#define NO_SECRET(id, path) "Secret \"" id "\" could not be resolved for " path "."
 
 /* A schema names the values that may be secrets. */
 static const struct collapse_row {
@@ -44,8 +45,8 @@ static const struct collapse_row {
 	{ "objects in between must be objects", "{\"a\":[" REF "],\"b\":\"secret_ref\"}",
 	  "{\"properties\":{\"a\":{\"properties\":{\"0\":" F "}},\"b\":"
 	  PROP("c", F) "}}", "{\"a\":[" REF "],\"b\":\"secret_ref\"}" },
-	{ "items of an array are not described", "{\"a\":[" REF "]}",
-	  PROP("a", "{\"items\":" F "}"), "{\"a\":[" REF "]}" },
+	{ "items of an array", "{\"a\":[" REF ",1]}",
+	  PROP("a", "{\"items\":" F "}"), "{\"a\":[\"id-1\",1]}" },
 	{ "allOf, anyOf, oneOf", "{\"a\":" REF ",\"b\":" REF ",\"c\":" REF "}",
 	  "{\"allOf\":[" PROP("a", F) "],\"anyOf\":[{}," PROP("b", F) "],\"oneOf\":["
 	  PROP("c", F) "]}", "{\"a\":\"id-1\",\"b\":\"id-1\",\"c\":\"id-1\"}" },
@@ -80,38 +81,34 @@ static const struct collapse_row {
 	{ "a schema that is no object", "{\"k\":" REF "}", "[" F "]", "{\"k\":" REF "}" },
 };
 
-/* Until secrets are offered none resolves (D21): the first one fails. */
-static const struct resolve_row {
+/* References, as "path=id" each, in the order of the text. */
+static const struct find_row {
 	const char *name;
 	const char *json, *prefix;
-	const char *expected;	/* JSON, else the message of SECRET_UNRESOLVED */
-} resolve_rows[] = {
-	{ "none", "{\"a\":[1,{\"b\":null}]}", "", "{\"a\":[1,{\"b\":null}]}" },
-	{ "the words alone", "{\"secret_ref\":\"secret_ref\",\"type\":\"secret_ref\"}", "",
-	  "{\"secret_ref\":\"secret_ref\",\"type\":\"secret_ref\"}" },
-	{ "an id that is no text", "{\"a\":{\"type\":\"secret_ref\",\"secretId\":null}}", "",
-	  "{\"a\":{\"type\":\"secret_ref\",\"secretId\":null}}" },
-	{ "at the top", "{\"a\":" REF "}", "", NO_SECRET("id-1", "a") },
-	{ "under a prefix", "{\"a\":" REF "}", "env", NO_SECRET("id-1", "env.a") },
-	{ "in nested objects and arrays", "{\"a\":[0,[{\"b\":" REF "}]]}", "",
-	  NO_SECRET("id-1", "a.1.0.b") },
-	{ "the first of several", "{\"b\":{\"x\":1},\"c\":" REF2 ",\"a\":" REF "}", "",
-	  NO_SECRET("id-2", "c") },
-	{ "a pinned version", "{\"a\":" PINNED "}", "", NO_SECRET("id-1", "a") },
+	const char *expected;
+} find_rows[] = {
+	{ "none", "{\"a\":[1,{\"b\":null}]}", "", "" },
+	{ "the words alone", "{\"secret_ref\":\"secret_ref\",\"type\":\"secret_ref\"}", "", "" },
+	{ "an id that is no text", "{\"a\":{\"type\":\"secret_ref\",\"secretId\":null}}", "", "" },
+	{ "at the top", "{\"a\":" REF "}", "", "a=id-1" },
+	{ "under a prefix", "{\"a\":" REF "}", "env", "env.a=id-1" },
+	{ "in nested objects and arrays", "{\"a\":[0,[{\"b\":" REF "}]]}", "", "a.1.0.b=id-1" },
+	{ "several", "{\"b\":{\"x\":1},\"c\":" REF2 ",\"a\":" REF "}", "", "c=id-2 a=id-1" },
+	{ "a pinned version", "{\"a\":" PINNED "}", "", "a=id-1@3" },
 	{ "escapes", "{\"\\u0061\":{\"type\":\"\\u0073ecret_ref\",\"secretId\":\"\\u0069\"}}", "",
-	  NO_SECRET("i", "a") },
-	{ "the value itself", REF, "env", NO_SECRET("id-1", "env") },
+	  "a=i" },
+	{ "the value itself", REF, "env", "env=id-1" },
 	{ "one in another: the outer one counts",
 	  "{\"a\":{\"x\":" REF ",\"type\":\"secret_ref\",\"secretId\":\"o\"},\"b\":" REF "}", "",
-	  NO_SECRET("o", "a") },
+	  "a=o b=id-1" },
 	{ "one in another that is none", "{\"a\":{\"type\":\"secret_ref\",\"secretId\":[" REF "]}}",
-	  "", NO_SECRET("id-1", "a.secretId.0") },
+	  "", "a.secretId.0=id-1" },
 	{ "a type that is taken back",
 	  "{\"a\":{\"type\":\"secret_ref\",\"secretId\":\"i\",\"type\":{}},\"b\":[{},[]," REF2 "]}",
-	  "", NO_SECRET("id-2", "b.2") },
+	  "", "b.2=id-2" },
 	{ "brackets and quotes in strings",
 	  "{\"a\":\"}]\\\"{\\\\\",\"b\\\"\":[true,-1.5e3,null," REF "]}", "",
-	  NO_SECRET("id-1", "b\".3") },
+	  "b\".3=id-1" },
 };
 
 static void
@@ -129,6 +126,25 @@ compare(const char *name, int ret, const struct buf *out, const struct outcome *
 	CHECK_TEXT(name, o->message.data, expected);
 }
 
+static int
+collapse(struct jtext config, struct jtext schema, struct buf *out, struct outcome *ret_failure)
+{
+	struct secret_spots_cache *cache = secret_spots_cache_new();
+	const struct secret_graph *spots = NULL;
+	bool nomem = !cache;
+	int ret;
+
+	if (cache)
+		spots = secret_spots_get(cache, schema, &nomem);
+	ret = request_secret_collapse(config, spots, out, ret_failure);
+	if (nomem) {
+		outcome_fail(ret_failure, CODE_INTERNAL, "out of memory");
+		ret = ERR_NOMEM;
+	}
+	secret_spots_cache_free(cache);
+	return ret;
+}
+
 static void
 test_collapse(void **state)
 {
@@ -138,8 +154,7 @@ test_collapse(void **state)
 	EACH(r, collapse_rows) {
 		struct outcome o = OUTCOME_INIT;
 		struct buf out = BUF_INIT;
-		int ret = request_secret_collapse(fixture_json(r->config), fixture_json(r->schema),
-						  &out, &o);
+		int ret = collapse(fixture_json(r->config), fixture_json(r->schema), &out, &o);
 
 		compare(r->name, ret, &out, &o, r->expected, CODE_CONFIG_REJECTED);
 		buf_release(&out);
@@ -148,17 +163,29 @@ test_collapse(void **state)
 }
 
 static void
-test_resolve(void **state)
+test_find(void **state)
 {
-	const struct resolve_row *r;
+	const struct find_row *r;
 
 	(void)state;
-	EACH(r, resolve_rows) {
+	EACH(r, find_rows) {
+		struct secret_refs *refs = NULL;
 		struct outcome o = OUTCOME_INIT;
-		struct buf out = BUF_INIT;
-		int ret = request_secret_resolve(NULL, fixture_json(r->json), r->prefix, &out, &o);
+		struct buf json = BUF_INIT, out = BUF_INIT;
 
-		compare(r->name, ret, &out, &o, r->expected, CODE_SECRET_UNRESOLVED);
+		buf_adds(&json, "before:");
+		buf_addspan(&json, fixture_json(r->json).raw);
+		CHECK(r->name, request_secret_find(&json, strlen("before:"), r->prefix, NULL,
+						   /* provider= */ true, &refs, &o) == 0);
+		for (size_t i = 0; i < secret_refs_count(refs); i++) {
+			struct secret_ref one = secret_refs_at(refs, i);
+
+			buf_addf(&out, "%s%.*s=%.*s", i ? " " : "", SPAN_FMT(one.path),
+				 SPAN_FMT(one.id));
+		}
+		CHECK_TEXT(r->name, buf_span(&out).ptr, r->expected);
+		secret_refs_free(refs);
+		buf_release(&json);
 		buf_release(&out);
 		outcome_release(&o);
 	}
@@ -187,7 +214,7 @@ test_no_memory(void **state)
 
 		calls_left = n;
 		alloc_replace(failing_realloc);
-		ret = request_secret_collapse(config, schema, &out, &o);
+		ret = collapse(config, schema, &out, &o);
 		alloc_replace(NULL);
 		assert_true(ret == 0 || (ret == ERR_NOMEM && o.code == CODE_INTERNAL));
 		if (ret == 0)
@@ -226,18 +253,17 @@ thread_us(void)
 }
 
 static int64_t
-time_resolve(struct jtext json)
+time_find(const struct buf *json)
 {
 	int64_t best = INT64_MAX;
 
 	for (int i = 0; i < 5; i++) {
+		struct secret_refs *refs = NULL;
 		struct outcome o = OUTCOME_INIT;
-		struct buf out = BUF_INIT;
 		int64_t start = thread_us();
 
-		assert_int_equal(request_secret_resolve(NULL, json, "", &out, &o), 0);
+		assert_int_equal(request_secret_find(json, 0, "", NULL, false, &refs, &o), 0);
 		best = thread_us() - start < best ? thread_us() - start : best;
-		buf_release(&out);
 		outcome_release(&o);
 	}
 	return best;
@@ -253,8 +279,8 @@ test_depth_costs_nothing(void **state)
 	(void)state;
 	build_deep(&flat, 1, 400000);
 	build_deep(&deep, 62, 400000);
-	of_flat = time_resolve((struct jtext){ JTEXT_OBJECT, buf_span(&flat) });
-	of_deep = time_resolve((struct jtext){ JTEXT_OBJECT, buf_span(&deep) });
+	of_flat = time_find(&flat);
+	of_deep = time_find(&deep);
 	if (of_deep > 4 * of_flat)
 		fail_msg("%lld us deep, %lld us flat", (long long)of_deep, (long long)of_flat);
 	buf_release(&flat);
@@ -266,7 +292,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_collapse),
-		cmocka_unit_test(test_resolve),
+		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_depth_costs_nothing),
 	};

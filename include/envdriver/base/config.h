@@ -66,7 +66,8 @@ void config_free(struct config *c);
 int config_load_file(struct config *c, const char *path, struct err *reterr);
 /* ENVDRIVER_REDIS_URL is redis.url: lower case, '_' for '.'; a variable that
  * starts ENVDRIVER_ and names no key is an error too, except
- * ENVDRIVER_CRASH_AT and ENVDRIVER_CONFIG, and what service_link.h names. */
+ * ENVDRIVER_CRASH_AT and ENVDRIVER_CONFIG, secrets (ENVDRIVER_SECRET_A__B), and
+ * what service_link.h names. */
 int config_load_env(struct config *c, char *const envp[], struct err *reterr);
 /* `where` is for the error text: "-X" or "envdriver dev". */
 int config_set(struct config *c, const char *key, const char *value, const char *where,

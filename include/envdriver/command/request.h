@@ -13,16 +13,26 @@
 
 struct command;
 struct outcome;
+struct secret_graph;
+struct secret_refs;
 
 /*
- * Appends the params object of the command's RPC. `config_schema` is the
- * driver's JSON Schema (kind MISSING when unknown); it says which fields have
- * `format: "secret-ref"`. Returns 0, or negative with *ret_failure filled:
- * CONFIG_REJECTED (a pinned version), SECRET_UNRESOLVED, or INTERNAL (out of
- * memory). Then nothing is to be sent, and `out` is as it was.
+ * Appends the params object of the command's RPC. `spots` are those of the
+ * driver's JSON Schema (secret_spots_get; NULL: none, or the schema is unknown).
+ * *ret_refs has the references to secrets in `out`, which are still to be replaced
+ * (NULL: none; always of ValidateConfig, which sees ids); the caller frees it.
+ * Returns 0, or negative with *ret_failure filled: CONFIG_REJECTED (a pinned
+ * version), SECRET_UNRESOLVED, or INTERNAL (out of memory). Then nothing is to be
+ * sent, and `out` is as it was.
  */
-int request_params(const struct command *c, struct jtext config_schema, struct buf *out,
-		   struct outcome *ret_failure);
+int request_params(const struct command *c, const struct secret_graph *spots, struct buf *out,
+		   struct secret_refs **ret_refs, struct outcome *ret_failure);
+
+/* Appends only the config, as request_params has it of every operation but
+ * ValidateConfig, and adds its references to *refs. `provider`: its target is one.
+ * Returns and fails as request_params; what was appended is then to be dropped. */
+int request_add_config(struct jtext config, bool provider, const struct secret_graph *spots,
+		       struct buf *out, struct secret_refs **refs, struct outcome *ret_failure);
 
 /* The config inside params that request_params wrote: borrowed from them. */
 struct span request_config(struct span params);

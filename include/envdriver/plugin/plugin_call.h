@@ -15,12 +15,16 @@
 #include "envdriver/rpc/rpc.h"
 
 struct plugin_call;
+struct secret_refs;
 
 /* Borrowed for the call of supervisor_call. */
 struct plugin_request {
 	const char *plugin_id;
 	const char *method;
 	struct span params;		/* JSON text */
+	/* The references in it, which are replaced just before it is sent; NULL: none.
+	 * Shared, not taken. */
+	struct secret_refs *secrets;
 	struct span company_id;		/* blank: no envelope */
 	const char *invocation_id;
 	struct span traceparent;	/* ptr NULL: none */

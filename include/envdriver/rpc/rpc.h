@@ -47,6 +47,7 @@ enum rpc_end {
 	RPC_TIMED_OUT,		/* `text` has the message */
 	RPC_DIED,		/* the worker died: `text` */
 	RPC_NOT_SENT,		/* nothing reached the plugin: `text` */
+	RPC_NO_SECRET,		/* the same, for want of a secret: `text`, `retryable` */
 };
 
 /* Borrowed for the length of the callback. */
@@ -60,6 +61,7 @@ struct rpc_answer {
 	/* The JSON of a providerLeaseId that shows a secret, and is masked in `result`;
 	 * ptr NULL: none does. It must not be told to anyone but the plugin. */
 	struct span secret_id;
+	bool retryable;				/* of RPC_NO_SECRET */
 	bool repaired;				/* invalid UTF-8 or surrogates were replaced */
 	/* Of a long line, else NULL: what the spans point into. To keep them
 	 * longer, take it, leave NULL here, and free it later. */

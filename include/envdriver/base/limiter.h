@@ -5,8 +5,8 @@
  *
  * Owns nothing. The clock is passed in.
  */
-#ifndef ENVDRIVER_PLUGIN_LIMITER_H
-#define ENVDRIVER_PLUGIN_LIMITER_H
+#ifndef ENVDRIVER_BASE_LIMITER_H
+#define ENVDRIVER_BASE_LIMITER_H
 
 #include <stdbool.h>
 #include <stddef.h>

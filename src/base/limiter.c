@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "limiter.h"
+#include "envdriver/base/limiter.h"
 
 /* What the seconds since then did not use is there for a burst. */
 static void
