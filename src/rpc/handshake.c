@@ -42,7 +42,7 @@ is_known(struct jtext name)
 		if (jtext_is(name, known[i]))
 			return true;
 	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
-		if (name.raw.len > families[i].len &&
+		if (name.raw.len > families[i].len + 1 &&
 		    memcmp(name.raw.ptr, families[i].ptr, families[i].len) == 0)
 			return true;
 	return false;

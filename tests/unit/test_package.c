@@ -102,6 +102,21 @@ make_node_packages(void)
 	link_to("in/strays/dist/worker.js", "out/tool");
 }
 
+static void
+make_keyed_packages(void)
+{
+	package_with("in/key-own", "{\"manifest\":{\"id\":\"acme.x\"},\"command\":[\"r\"]}",
+		     NULL);
+	package_with("in/key-file", "{\"manifest\":\"m.json\",\"command\":[\"r\"]}", NULL);
+	put("in/key-file/m.json", "{\"id\":\"acme.x\"}", 0644);
+	package_with("in/key-away", "{\"manifest\":\"../../out/m.json\",\"command\":[\"r\"]}",
+		     NULL);
+	put("out/m.json", "{\"id\":\"acme.x\"}", 0644);
+	package_with("in/key-module", NULL, "{\"paperclipPlugin\":{\"manifest\":\"m.mjs\","
+		     "\"worker\":\"m.mjs\"}}");
+	put("in/key-module/m.mjs", "const id = 'acme.x';\nexport default { id };\n", 0644);
+}
+
 static int
 make_tree(void **state)
 {
@@ -139,6 +154,7 @@ make_tree(void **state)
 	package_with("in/node-none", NULL, "{\"paperclipPlugin\":{\"worker\":\"w.mjs\"}}");
 	make_node_packages();
 	package_with("out/own", "{\"command\":[\"./run\"]}", NULL);
+	make_keyed_packages();
 	link_to("in/link", "out/own");
 	link_to("out/back", "in/own");
 	package_with("in-beside", "{\"command\":[\"./run\"]}", NULL);
@@ -375,12 +391,48 @@ test_env(void **state)
 	}
 }
 
+/* plugin.env.<key> is only for a package whose own manifest has that id, whatever
+ * the registry says. */
+static const struct key_row {
+	const char *package, *key;
+	bool has;
+} key_rows[] = {
+	{ "in/key-own", "acme.x", true },
+	{ "in/key-own", "acme.y", false },
+	{ "in/key-own", "acme", false },
+	{ "in/key-own", "", false },
+	{ "in/key-file", "acme.x", true },
+	{ "in/key-file", "acme.xx", false },
+	{ "in/key-away", "acme.x", false },
+	{ "in/key-module", "acme.x", true },
+	{ "in/key-module", "acme", false },
+	{ "in/key-module", "cme.x", false },
+	{ "in/own", "acme.x", false },
+	{ "in/none", "acme.x", false },
+	{ "in/nowhere", "acme.x", false },
+};
+
+static void
+test_keys(void **state)
+{
+	const struct key_row *row;
+	char path[PATH_MAX];
+
+	(void)state;
+	EACH (row, key_rows) {
+		snprintf(path, sizeof(path), "%s/%s", root, row->package);
+		if (package_has_key(path, row->key) != row->has)
+			fail_msg("%s, '%s': %d", row->package, row->key, !row->has);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_manifest_rows),
+		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_env),
 	};
 

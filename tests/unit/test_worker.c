@@ -43,6 +43,14 @@ static const struct row {
 	  .drain_ms = 200,
 	  .line_max = 1 << 20, .queue_max = 1 << 20 } }, { { 0 } },
 	  "failed answered RPC call \"initialize\" timed out after 200ms / \nend\n", 200, 3000 },
+	{ "writes, but no whole line, and hangs", { .steps = { "send", "Hello!", "raw",
+	  V ",\"id\":1,\"resu", "sleep", "20000" }, .limits = { .start_ms = 300,
+	  .kill_ms = 2000, .drain_ms = 200, .line_max = 1 << 20, .queue_max = 1 << 20 } },
+	  { { 0 } },
+	  "ignored not JSON\nignored not JSON\n"
+	  "failed answered RPC call \"initialize\" timed out after 300ms; 29 bytes "
+	  "came without a line end: each message must end with '\\n', and be flushed; 1 lines were "
+	  "ignored: standard output is for messages only / \nend\n", 300, 3000 },
 	{ "ok is truthy", { .steps = { "expect", "initialize", "reply",
 	  "{\"ok\":\"yes\",\"supportedMethods\":3}" } },
 	  { { 0 } }, "up []\ndead Worker process exited (code=0, signal=null)\nend\n", 0, 3000 },
