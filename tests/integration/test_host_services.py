@@ -55,8 +55,9 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ALL = ["events.emit", "events.subscribe", "telemetry.track"]
 
 
-def asked(t, asks, **top):
-    [event] = t.topics.wait(t.topics.publish(command("Probe", config={"test": {"ask": asks}}, **top)))
+def asked(t, asks, knobs=None, **top):
+    config = {"test": {"ask": asks, **(knobs or {})}}
+    [event] = t.topics.wait(t.topics.publish(command("Probe", config=config, **top)))
     assert event.status == "SUCCEEDED", event.plain
     return json.loads(event.value["details"])["metadata"]["asked"]
 
@@ -117,7 +118,9 @@ def test_what_a_plugin_asks(t):
         else:
             assert answer == wanted, (ask, answer)
     # No traceparent, no span: the SDK does not even ask.
-    assert asked(t, [["span", "unseen", {}]]) == [None]
+    knobs = {"stream": True, "log": [{"level": "warn", "message": "mind", "meta": {"n": 1}}]}
+    assert asked(t, [["span", "unseen", {}]], knobs) == [None]
+    wait_until(lambda: 'mind {"n":1}' in worker.stderr(), 10, worker.stderr)
     text = worker.get("/metrics").body
     labels = 'plugin="fixture.envdriver",name="files.copied",tag_kind="big"'
     for family, value in (("points_total", 2), ("sum", 5), ("last", 3)):
@@ -137,6 +140,12 @@ def test_what_a_plugin_asks(t):
     assert events["ACTIVITY", None]["message"] == "did it"
     assert json.loads(events["EVENT_EMITTED", "done"]["details"]) == {"payload": {"n": 1}}
     assert ("SPAN_RECORDED", "unseen") not in events
+    closed = ("STREAM_CLOSED", "fixture-stream")
+    wait_until(lambda: reported() and closed in events, 20, lambda: list(events))
+    assert ("STREAM_OPENED", "fixture-stream") in events
+    said = events["STREAM_EVENT", "fixture-stream"]
+    assert json.loads(said["details"]) == {"event": {"method": "environmentProbe"}}, said
+    assert said["companyId"] == "company-1", said
     # The limit of series: one more fits, the next does not; those that are there go on.
     writes = [["metrics.write", name, 1] for name in ("x", "y", "files.copied")]
     assert asked(t, writes) == [None] * 3

@@ -60,7 +60,13 @@ def test_what_sets_the_limit(t):
     plain = json.dumps({**ends[2][0], "commandId": "said"})
     shown = t.cli("publish", "--file", "-", "--wait", "--json", input=plain)
     assert '"setBy"' in shown.stdout, shown
-    shown = t.cli("watch", "--from", "beginning", "--limit", "8", "--timeout", "9s", "-o", "wide")
+    lease = ["--lease", '{"providerLeaseId":"l"}', "--target", "fixture.envdriver:fixture-env"]
+    who = ["--company", "company-1", "--environment", "e", "--config", json.dumps(HANG)]
+    shown = t.cli("exec", *lease, *who, "--", "true")
+    assert shown.returncode == 125, shown
+    assert "(the limit: plugin.call.timeout, 1000ms, set by " in shown.stderr, shown
+    assert "--timeout gives the command a limit of its own" in shown.stderr, shown
+    shown = t.cli("watch", "--from", "beginning", "--limit", "9", "--timeout", "9s", "-o", "wide")
     assert "(the limit: plugin.call.timeout.ResumeLease, 700ms, set by " in shown.stdout, shown
 
 
