@@ -9,7 +9,7 @@
 
 #include "envdriver/base/err.h"
 
-enum { DEPTH_MAX = 4, HELP_COLUMN = 34, SUMMARY_COLUMN = 16 };
+enum { DEPTH_MAX = 4, HELP_COLUMN = 34, HELP_WIDTH = 80, SUMMARY_COLUMN = 16 };
 
 /* A command and those above it, the root first. */
 struct way {
@@ -57,9 +57,34 @@ add_option_help(struct buf *out, const struct cli_option *o)
 		buf_adds(out, " (required)");
 }
 
+/* From HELP_COLUMN on, cut between words. */
+static void
+add_help_lines(struct buf *out, const char *text)
+{
+	size_t column = HELP_COLUMN;
+
+	for (const char *word = text; word && *word; word += strspn(word, " ")) {
+		size_t len = strcspn(word, " ");
+
+		if (word != text && column + 1 + len > HELP_WIDTH) {
+			buf_addf(out, "\n%*s", HELP_COLUMN, "");
+			column = HELP_COLUMN;
+		} else if (word != text) {
+			buf_addch(out, ' ');
+			column++;
+		}
+		buf_add(out, word, len);
+		column += len;
+		word += len;
+	}
+	buf_addch(out, '\n');
+}
+
 static void
 add_option_lines(struct buf *out, bool bold, const struct cli_command *c, const char *title)
 {
+	struct buf help = BUF_INIT;
+
 	if (!c->options || !c->options->name)
 		return;
 	heading(out, bold, title);
@@ -74,9 +99,12 @@ add_option_lines(struct buf *out, bool bold, const struct cli_command *c, const 
 		}
 		while (out->len - start < HELP_COLUMN && !out->failed)
 			buf_addch(out, ' ');
-		add_option_help(out, o);
-		buf_addch(out, '\n');
+		buf_reset(&help);
+		add_option_help(&help, o);
+		add_help_lines(out, help.data);
+		out->failed |= help.failed;
 	}
+	buf_release(&help);
 }
 
 static void

@@ -241,7 +241,8 @@ add_operation(const struct cli *cli, const char *operation, struct span lease, s
 }
 
 static int
-add_target(const struct cli *cli, struct span given, struct buf *out, struct err *reterr)
+add_target(const struct cli *cli, const char *operation, struct span given, struct buf *out,
+	   struct err *reterr)
 {
 	const char *target = cli_flag(cli, "target"), *provider = cli_flag(cli, "provider");
 	const char *pinned = cli_flag(cli, "plugin-id");
@@ -255,6 +256,9 @@ add_target(const struct cli *cli, struct span given, struct buf *out, struct err
 			       target);
 	if (!target && !provider && pinned)
 		return err_set(reterr, ERR_INVALID, "--plugin-id needs --target or --provider");
+	if (!target && !provider && !given.ptr && strcmp(operation, "ListDrivers") != 0)
+		return err_set(reterr, ERR_INVALID,
+			       "missing option: --target PLUGIN:DRIVER or --provider NAME");
 	if (!target && !provider && !given.ptr)
 		return 0;
 	add_name(out, "target");
@@ -354,7 +358,8 @@ publish_build(const struct cli *cli, const char *operation, const struct publish
 	buf_addch(out, '{');
 	if (add_id(cli, "company", "companyId", given->company, out, reterr) < 0 ||
 	    add_id(cli, "environment", "environmentId", given->environment, out, reterr) < 0 ||
-	    add_tops(cli, out, reterr) < 0 || add_target(cli, given->target, out, reterr) < 0)
+	    add_tops(cli, out, reterr) < 0 ||
+	    add_target(cli, operation, given->target, out, reterr) < 0)
 		return ERR_INVALID;
 	if (config) {
 		add_name(out, "config");

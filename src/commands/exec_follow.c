@@ -78,7 +78,7 @@ tell_place(struct exec *x, const struct pickup_seen *seen, bool late)
 			return;
 		snprintf(x->behind, sizeof(x->behind), "%s", seen->behind);
 		if (seen->between)
-			snprintf(more, sizeof(more), ", and %zu more", seen->between);
+			snprintf(more, sizeof(more), ", and behind %zu more", seen->between);
 		cli_note(x->cli, "the command waits behind '%s' of %s, which runs%s", x->behind,
 			 cli_has(x->cli, "ordering-key") ? "its ordering key" : "the lease",
 			 more);

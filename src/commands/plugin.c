@@ -154,7 +154,7 @@ const struct cli_command plugin_command = {
 		"refused here. A manifest that is a JavaScript module is run, with your rights,\n"
 		"to read it. list shows how each plugin's worker is, on all hosts, and why one\n"
 		"does not run.\n\n"
-		"    envdriver plugin add ./plugins/local --id local\n"
+		"    envdriver plugin add /usr/local/lib/envdriver/plugins/local --id local\n"
 		"    envdriver plugin ready local\n"
 		"    envdriver plugin list\n",
 };

@@ -117,7 +117,7 @@ MISUSE = [
     (["publish"], "missing subcommand or --file"),
     (["publish", "resume"], "missing option: --lease ID"),
     (["publish", "probe", "--target", "x"], "--target: 'x' is not PLUGIN:DRIVER"),
-    (["publish", "probe"], "target: "),
+    (["publish", "probe"], "missing option: --target PLUGIN:DRIVER or --provider NAME"),
     (["publish", "probe", "--provider", "p", "--config", "{"], "--config: "),
     (["publish", "probe", "--provider", "p", "--config", "[]"], "config: "),
     (["publish", "exec", "--provider", "p", "--lease", "L"], "missing argument: COMMAND"),

@@ -89,6 +89,8 @@ def execution_result(plain, source, ended=None, token="i.1", **fields):
         "stderrSha256": None,
         "finalLogRecords": 0,
         "metadata": None,
+        "stdoutRaw": None,
+        "stderrRaw": None,
         **fields,
     }
     return "execution-results", "ExecutionResult", record, lease_id(plain)
@@ -107,6 +109,7 @@ def log(plain, offset, text, stream="STDOUT", origin="LIVE", token="i.1", sequen
         "last": last,
         "instanceId": "w1",
         "recordedAt": int(time.time() * 1000),
+        "raw": None,
     }
     return "execution-logs", "ExecutionLog", record, plain["commandId"]
 

@@ -278,6 +278,10 @@ def _output(result, pieces):
             mine = [p for _, p in sorted(pieces.get((token, stream.upper()), {}).items())]
         count += len(mine)
         inline = result[stream].encode()
+        texts = [(result.get(f"{stream}Raw"), result[stream])]
+        for raw, text in texts + [(p.get("raw"), p["text"]) for p in mine]:
+            if raw is not None:
+                wrong += _differs(f"text of {stream}'s bytes", raw.decode("utf-8", "replace"), text)
         if not result[f"{stream}Truncated"]:
             wrong += _differs(f"{stream}Bytes", len(inline), result[f"{stream}Bytes"])
             continue
