@@ -76,7 +76,7 @@ client := catalog cli_schemas exec_output exec_stop kafka lease_facts manifest m
 	record_filter record_list send topics_plan wait
 audit := audit audit_read entries finding id_store ledger outputs report scan
 worker := dev_servers http_peers http_server instance_lock service
-commands := audit config credential dev drivers exec exec_follow exec_show plugin plugin_add \
+commands := audit config credential dev dev_watch drivers exec exec_follow exec_show plugin plugin_add \
 	plugin_store publish publish_ops replay topics watch worker
 schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand ExecutionLog \
 	ExecutionResult LeaseResult PluginEvent ProbeResult SetupResult WorkspaceResult

@@ -54,6 +54,7 @@ static const struct cli_option dev_options[] = {
 	{ .name = "env-file", .value = "FILE",
 	  .help = "File for the variables that point other commands here, written when ready" },
 	{ .name = "no-http", .help = "Do not listen on 127.0.0.1:9464" },
+	{ .name = "no-watch", .help = "Do not start a plugin anew when its files change" },
 	{ .name = NULL },
 };
 
@@ -66,7 +67,8 @@ static const struct cli_command dev_command = {
 	.text = "Starts a mock Kafka cluster inside the process, a private redis-server, and a\n"
 		"worker with the plugins in the given folders (default: the bundled local\n"
 		"provider). Says when they run, or why not, and prints the addresses for other\n"
-		"commands. Logs warnings only; -X log.level=info shows more.\n\n"
+		"commands. A plugin whose files change is started anew, without losing a\n"
+		"command (--no-watch: not). Logs warnings only; -X log.level=info shows more.\n\n"
 		"    envdriver dev ./my-plugin\n",
 	.run = dev_main,
 };

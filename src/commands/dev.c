@@ -25,6 +25,7 @@
 #include "envdriver/plugin/bundled.h"
 #include "envdriver/worker/dev_servers.h"
 #include "envdriver/worker/service.h"
+#include "dev_watch.h"
 
 extern char **environ;
 
@@ -42,6 +43,7 @@ struct dev {
 	struct dev_servers *servers;
 	struct buf dirs;	/* absolute, ':' between */
 	size_t n_plugins;
+	struct dev_watch *watch;
 };
 
 static bool
@@ -111,6 +113,8 @@ add_plugin(struct dev *d, struct cli_redis *redis, const char *dir, struct err *
 	ret = write_plugin(redis, buf_span(&key), buf_span(&manifest), path, ++d->n_plugins,
 			   reterr);
 	buf_addf(&d->dirs, "%s:", path);
+	if (ret == 0 && !key.failed)
+		ret = dev_watch_add(d->watch, key.data, path, reterr);
 out:
 	buf_release(&manifest);
 	buf_release(&key);
@@ -234,6 +238,8 @@ on_dev_open(void *arg, const char *plugins)
 	const char *env = cli_flag(d->cli, "env-file");
 	struct err err = { 0 };
 
+	if (!cli_has(d->cli, "no-watch") && dev_watch_start(d->watch, &err) < 0)
+		log_error("%s", err.text);
 	note_plugins(d->cli, plugins);
 	if (env && write_env(d, env, &err) < 0)
 		log_error("%s", err.text);
@@ -253,6 +259,8 @@ on_dev_end(void *arg)
 {
 	struct dev *d = arg;
 
+	dev_watch_free(d->watch);
+	d->watch = NULL;
 	/* Clients that are still there would tell of it. */
 	log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	dev_servers_stop(d->servers);
@@ -272,11 +280,13 @@ dev_main(struct cli *cli)
 	d.config = cli_load(cli, environ, &err);
 	if (!d.config)
 		return cli_fail(cli, &err);
-	d.servers = dev_servers_start(config_str(d.config, "topic.prefix"), &err);
+	d.watch = dev_watch_new(d.config, &err);
+	d.servers = d.watch ? dev_servers_start(config_str(d.config, "topic.prefix"), &err) : NULL;
 	if (!d.servers || configure_servers(&d, &err) < 0 || add_plugins(&d, &err) < 0)
 		ret = cli_fail(cli, &err);
 	else
 		ret = service_run(cli, d.config, &hooks);
+	dev_watch_free(d.watch);
 	dev_servers_stop(d.servers);
 	buf_release(&d.dirs);
 	config_free(d.config);

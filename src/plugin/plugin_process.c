@@ -125,6 +125,9 @@ on_host_log(void *arg, enum log_level level, struct span company, struct span me
 {
 	struct plugin_process *p = arg;
 
+	/* Many log each line of a command's output. */
+	if (level == LOG_LEVEL_INFO && !p->shared->log_info)
+		level = LOG_LEVEL_DEBUG;
 	worker_report_message(p->report, level, company, message, meta);
 }
 

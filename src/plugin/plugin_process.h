@@ -31,6 +31,7 @@ struct plugin_process_shared {
 	struct redis *redis;
 	char *instance_id;
 	struct worker_limits limits;
+	bool log_info;		/* plugin.log.info */
 	int64_t push_ms;	/* the time limit of a config */
 	int64_t drain_ms;	/* what an older one has for its last calls */
 	struct store *store;

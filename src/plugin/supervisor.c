@@ -427,6 +427,7 @@ set_shared(struct managed_shared *shared, uv_loop_t *loop, const struct config *
 	shared->process = (struct plugin_process_shared){
 		.loop = loop, .config = config, .redis = redis,
 		.limits = worker_limits_default,
+		.log_info = config_bool(config, "plugin.log.info"),
 		.push_ms = config_int(config, "plugin.call.timeout"),
 		.drain_ms = config_int(config, "plugin.drain.timeout"),
 		.state_value_max = (size_t)config_int(config, "plugin.state.value.max.bytes"),

@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from harness import avro
 from harness.case import limit
 from harness.commands import command, sandbox_provider
-from harness.paths import environment
+from harness.paths import FIXTURES, environment
 from harness.process import wait_until
 from harness.worker import program
 
@@ -164,3 +164,22 @@ def test_it_says_what_to_do_when_its_port_is_taken(t):
         assert dev.process.wait(20) == 2, dev.said()
     assert "--no-http does without it" in dev.said() and "-X http.listen=" in dev.said(), dev.said()
     assert dev.left() == [], dev.left()
+
+
+@limit(120)
+def test_files_that_change(t):
+    """The plugin is started anew, the new worker first; one that cannot be read stays."""
+    folder = t.dir / "ledger"
+    shutil.copytree(FIXTURES / "ledger-plugin", folder)
+    dev = Dev(t, "--no-http", "-X", "log.level=info", folder).wait_ready()
+    plugin = folder / "plugin.json"
+    good = plugin.read_text("utf-8")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "x.pyc").write_text("left by itself", "ascii")
+    (folder / "ledger.py").write_text((folder / "ledger.py").read_text("utf-8") + "#\n", "utf-8")
+    wait_until(lambda: "takes over from" in dev.said(), 30, dev.said)
+    plugin.write_text(good.replace("{", "", 1), "utf-8")
+    wait_until(lambda: "it stays as it is: " in dev.said(), 30, dev.said)
+    plugin.write_text(good, "utf-8")
+    wait_until(lambda: dev.said().count("takes over from") == 2, 30, dev.said)
+    assert dev.said().count("it is started anew") == 2, dev.said()
