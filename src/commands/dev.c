@@ -41,7 +41,8 @@ struct dev {
 	struct cli *cli;
 	struct config *config;
 	struct dev_servers *servers;
-	struct buf dirs;	/* absolute, ':' between */
+	struct buf dirs;	/* absolute, ':' behind each */
+	struct buf modules;	/* plugin.read: the same of node_modules above them */
 	size_t n_plugins;
 	struct dev_watch *watch;
 };
@@ -89,6 +90,22 @@ write_plugin(struct cli_redis *redis, struct span key, struct span manifest, con
 	return 0;
 }
 
+/* Node looks for modules in each folder above a plugin's own, and a plugin in its jail
+ * may read below plugin.dirs only. */
+static void
+add_modules(struct dev *d, const char *dir)
+{
+	char at[PATH_MAX], modules[PATH_MAX + 16], *slash;
+
+	snprintf(at, sizeof(at), "%s", dir);
+	while ((slash = strrchr(at, '/')) && slash != at) {
+		*slash = '\0';
+		snprintf(modules, sizeof(modules), "%s/node_modules", at);
+		if (access(modules, R_OK | X_OK) == 0 && !strchr(modules, ':'))
+			buf_addf(&d->modules, "%s:", modules);
+	}
+}
+
 /* The plugin's key is also its id here: easier to type than a UUID. */
 static int
 add_plugin(struct dev *d, struct cli_redis *redis, const char *dir, struct err *reterr)
@@ -113,6 +130,7 @@ add_plugin(struct dev *d, struct cli_redis *redis, const char *dir, struct err *
 	ret = write_plugin(redis, buf_span(&key), buf_span(&manifest), path, ++d->n_plugins,
 			   reterr);
 	buf_addf(&d->dirs, "%s:", path);
+	add_modules(d, path);
 	if (ret == 0 && !key.failed)
 		ret = dev_watch_add(d->watch, key.data, path, reterr);
 out:
@@ -120,6 +138,17 @@ out:
 	buf_release(&key);
 	free(path);
 	return ret;
+}
+
+static int
+set_list(struct dev *d, const char *key, struct buf *list, struct err *reterr)
+{
+	if (list->failed)
+		return err_nomem(reterr);
+	if (list->len == 0)
+		return 0;
+	list->data[--list->len] = '\0';	/* the last ':' */
+	return config_set(d->config, key, list->data, where_dev, reterr);
 }
 
 static int
@@ -144,12 +173,11 @@ add_plugins(struct dev *d, struct err *reterr)
 				 "commands will not find a driver");
 	}
 	cli_redis_free(redis);
-	if (ret == 0 && d->dirs.failed)
-		ret = err_nomem(reterr);
-	if (ret < 0 || d->dirs.len == 0)
-		return ret;
-	d->dirs.data[--d->dirs.len] = '\0';	/* the last ':' */
-	return config_set(d->config, "plugin.dirs", d->dirs.data, where_dev, reterr);
+	if (ret == 0 && config_str(d->config, "plugin.read"))
+		buf_addf(&d->modules, "%s:", config_str(d->config, "plugin.read"));
+	if (ret == 0)
+		ret = set_list(d, "plugin.dirs", &d->dirs, reterr);
+	return ret == 0 ? set_list(d, "plugin.read", &d->modules, reterr) : ret;
 }
 
 /* --- set up --- */
@@ -289,6 +317,7 @@ dev_main(struct cli *cli)
 	dev_watch_free(d.watch);
 	dev_servers_stop(d.servers);
 	buf_release(&d.dirs);
+	buf_release(&d.modules);
 	config_free(d.config);
 	return ret;
 }

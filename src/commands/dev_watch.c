@@ -38,7 +38,7 @@ struct dev_watch {
 /* How the files look */
 
 static bool
-ends_with(const char *name, const char *end)
+has_ending(const char *name, const char *end)
 {
 	size_t n = strlen(name), m = strlen(end);
 
@@ -50,8 +50,8 @@ passed_over(const FTSENT *e)
 {
 	return e->fts_level > 0 &&
 	       (e->fts_name[0] == '.' || strcmp(e->fts_name, "node_modules") == 0 ||
-		strcmp(e->fts_name, "__pycache__") == 0 || ends_with(e->fts_name, ".pyc") ||
-		ends_with(e->fts_name, ".log") || ends_with(e->fts_name, "~"));
+		strcmp(e->fts_name, "__pycache__") == 0 || has_ending(e->fts_name, ".pyc") ||
+		has_ending(e->fts_name, ".log") || has_ending(e->fts_name, "~"));
 }
 
 /* In any order: the files' own hashes are added up. */

@@ -121,7 +121,7 @@ choose_id(struct cli *cli, struct new_plugin *p, struct err *reterr)
 
 /* As a worker looks at it before it starts it. */
 static int
-check_package(struct cli *cli, const struct new_plugin *p, struct err *reterr)
+check_new_package(struct cli *cli, const struct new_plugin *p, struct err *reterr)
 {
 	const char *path = getenv("PATH");
 	struct package_rules rules = {
@@ -226,7 +226,7 @@ add_main(struct cli *cli)
 	if (ret == 0 && cli_flag(cli, "config"))
 		ret = read_config(cli_flag(cli, "config"), &p.config, &err);
 	if (ret == 0)
-		ret = check_package(cli, &p, &err);
+		ret = check_new_package(cli, &p, &err);
 	if (ret == 0) {
 		redis = cli_redis_new(cli_config(cli), &err);
 		ret = redis ? reuse_id(cli, redis, &p, &err) : (int)err.code;
@@ -254,7 +254,7 @@ reload_package(struct cli *cli, const struct catalog_plugin *found, struct new_p
 	if (ret == 0 && !span_is(buf_span(&p->key), found->key))
 		ret = err_set(reterr, ERR_INVALID, "the package of plugin '%s' is that of '%s' now",
 			      found->key, p->key.data);
-	return ret == 0 ? check_package(cli, p, reterr) : ret;
+	return ret == 0 ? check_new_package(cli, p, reterr) : ret;
 }
 
 static int

@@ -97,7 +97,7 @@ find_or_add_record(struct endpoints *e, struct span key)
 
 /* True when it was another text. */
 static bool
-put_text(char **at, struct span text)
+put_value(char **at, struct span text)
 {
 	if (text.len > TEXT_LEN_MAX || (text.ptr && memchr(text.ptr, '\0', text.len)))
 		text = SPAN_NULL;
@@ -137,9 +137,9 @@ take_worker_values(struct endpoints *e, struct record *r, const redisReply *repl
 		buf_addch(&run, '|');
 	}
 	e->n_addresses -= r->address != NULL;
-	changed = put_text(&r->address, values[ENDPOINT]);
+	changed = put_value(&r->address, values[ENDPOINT]);
 	e->n_addresses += r->address != NULL;
-	changed |= put_text(&r->run, run.len ? buf_span(&run) : SPAN_NULL);
+	changed |= put_value(&r->run, run.len ? buf_span(&run) : SPAN_NULL);
 	changed |= r->address && r->down != down;
 	r->down = down;
 	buf_release(&run);
