@@ -98,8 +98,11 @@ def check(recording, plan, wanted, seen):
     wrong = []
     if not plan.looks:
         if recording.is_older:
-            seen.stdin = [ENVELOPE.sub("", line) for line in seen.stdin]
-            seen.stdout = [ECHO.sub("", li) for li in seen.stdout if LIVE not in li]
+            seen.stdin = [as_older(ENVELOPE.sub("", line)) for line in seen.stdin]
+            wanted.stdin = [as_older(line) for line in wanted.stdin]
+            seen.stdout = [as_older(ECHO.sub("", li)) for li in seen.stdout if LIVE not in li]
+            wanted.stdout = [as_older(line) for line in wanted.stdout]
+            wanted.record.pop("supportedMethods", None)
         wrong += sent(recording, wanted, [holders.text(line) for line in seen.stdin])
         wrong += said("stdout", wanted.stdout, [holders.text(line) for line in seen.stdout])
         wrong += said("stderr", wanted.stderr, [holders.text(line) for line in seen.stderr])
@@ -163,6 +166,14 @@ def sent(recording, wanted, ours):
         elif not same_text(a, b):
             wrong.append(f"stdin[{i}] is {short(b)}; recorded: {short(a)}")
     return wrong
+
+
+def as_older(line):
+    """Without what the two releases say otherwise: the hand-shake, an issueId of null, the
+    provider's name in its config."""
+    if '"initialize"' in line or '"supportedMethods"' in line:
+        return "a line of the hand-shake"
+    return re.sub(r'"issueId":null,|"provider":"fixture-sandbox",?', "", line)
 
 
 def without_nulls(value):

@@ -48,6 +48,8 @@ class Recording:
     @property
     def is_older(self):
         """Of a host that knows no invocations (2026.427.0)."""
+        if '"hostVersion\\":\\"2026.427.0' in self.text:
+            return True
         texts = [line for line in self.stdin if '"companyId"' in line]
         return bool(texts) and not any('"paperclipInvocation"' in line for line in texts)
 
@@ -257,5 +259,5 @@ def differences(recorded, ours, where):
 
 
 def short(value, limit=700):
-    text = json.dumps(value, ensure_ascii=True)
+    text = json.dumps(value, ensure_ascii=True, default=lambda _: "anything")
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
