@@ -49,7 +49,7 @@ registry := endpoints heartbeat http_client instance instance_record peers posit
 	registry_mirror registry_record schema_registry
 secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source secret_fill \
 	secret_graph secret_lookup secret_refs secret_spots
-isolation := jail landlock public_files seccomp scratch user_tasks namespaces system_paths
+isolation := jail landlock public_files seccomp scratch user_tasks namespaces system_paths cgroup
 rpc := channel deadline frame handshake message_mask message_reader parse_job rpc spawn \
 	stderr_pipe stderr_tail
 host := host host_event host_metric host_params host_reply host_scope host_state host_stream scope

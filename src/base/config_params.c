@@ -249,6 +249,8 @@ const struct config_param config_params[] = {
 	 .max = TEXT_MAX,
 	 .wrong = wrong_paths,
 	 .help = "More files and folders that plugins may write; plugin.write.<pluginKey> for one"},
+	STRING("plugin.cgroup", NULL, 1, TEXT_MAX, wrong_path,
+	       "Folder of the delegated control group; unset: the worker's own with Delegate=yes"),
 	STRING("plugin.data.dir", NULL, 1, TEXT_MAX, wrong_path,
 	       "Folder in which each plugin has one that it may keep files in; unset: none"),
 	STRING("plugin.tmp.dir", NULL, 1, TEXT_MAX, wrong_path,

@@ -10,6 +10,7 @@
 #include "envdriver/base/config.h"
 #include "envdriver/base/findings.h"
 #include "envdriver/base/redis_url.h"
+#include "envdriver/isolation/cgroup.h"
 #include "envdriver/isolation/jail.h"
 #include "envdriver/isolation/namespaces.h"
 
@@ -97,4 +98,6 @@ isolation_check_add_layers(const struct config *config, struct buf *out)
 		buf_adds(out, ",seccomp");
 	if (spaces)
 		buf_adds(out, ",namespaces");
+	if (cgroup_works())
+		buf_adds(out, ",cgroup");
 }

@@ -9,6 +9,7 @@
 
 #include "envdriver/base/config.h"
 #include "envdriver/base/err.h"
+#include "envdriver/isolation/cgroup.h"
 #include "envdriver/isolation/jail.h"
 #include "envdriver/isolation/namespaces.h"
 #include "envdriver/isolation/scratch.h"
@@ -16,7 +17,7 @@
 #include "envdriver/package/package.h"
 #include "jail_paths.h"
 
-enum { PROCESSES_MAX = 512, KEY_SIZE = 300, FOLDER_MODE = 0700 };
+enum { PROCESSES_MAX = 512, THREADS_EACH = 4, KEY_SIZE = 300, FOLDER_MODE = 0700 };
 
 /* --- settings --- */
 
@@ -157,7 +158,9 @@ name_layers(struct plugin_jail *pj)
 	if (layers & JAIL_SECCOMP)
 		n += snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",seccomp");
 	if (pj->namespaces)
-		snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",namespaces");
+		n += snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",namespaces");
+	if (pj->cgroup)
+		snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",cgroup");
 }
 
 /* Ports are limited by Landlock only. */
@@ -217,6 +220,8 @@ plugin_jail_close(struct plugin_jail *pj, const struct plugin_jail_of *of,
 		pj->processes_max = (size_t)processes;
 	else if (!bundled_is(package->dir))
 		pj->processes_max = PROCESSES_MAX;
+	pj->cgroup = cgroup_new((uint64_t)config_int(of->config, "plugin.limit.memory"),
+				THREADS_EACH * pj->processes_max);
 	if (strcmp(isolation, "none") != 0)
 		ret = make_jail(pj, of, package, env, isolation, reterr);
 	name_layers(pj);
@@ -224,14 +229,12 @@ plugin_jail_close(struct plugin_jail *pj, const struct plugin_jail_of *of,
 }
 
 void
-plugin_jail_release(struct plugin_jail *pj, char **ret_tmp)
+plugin_jail_release(struct plugin_jail *pj, char **ret_tmp, char **ret_cgroup)
 {
 	jail_free(pj->jail);
 	namespaces_free(pj->namespaces);
-	if (ret_tmp)
-		*ret_tmp = pj->tmp;
-	else
-		free(pj->tmp);
+	*ret_tmp = pj->tmp;
+	*ret_cgroup = pj->cgroup;
 	free(pj->data);
 	*pj = (struct plugin_jail){ 0 };
 }

@@ -24,6 +24,7 @@ struct plugin_jail {
 	struct jail *jail;	/* NULL: neither Landlock nor seccomp */
 	struct namespaces *namespaces;	/* in place of it; NULL: none */
 	char *tmp, *data;	/* folders of its own; NULL: none */
+	char *cgroup;		/* its folder; NULL: none */
 	size_t processes_max;	/* 0: no limit */
 	char layers[PLUGIN_JAIL_TEXT];	/* "limits,landlock:7,seccomp" */
 };
@@ -42,7 +43,7 @@ int plugin_jail_make_folders(struct plugin_jail *pj, const struct plugin_jail_of
  * started without what is missing here. Blocks for some ms. */
 int plugin_jail_close(struct plugin_jail *pj, const struct plugin_jail_of *of,
 		      const struct package *package, char *const env[], struct err *reterr);
-/* Leaves `tmp` to the caller when `ret_tmp` is given. */
-void plugin_jail_release(struct plugin_jail *pj, char **ret_tmp);
+/* The caller owns the folder and the control group, which are still there. */
+void plugin_jail_release(struct plugin_jail *pj, char **ret_tmp, char **ret_cgroup);
 
 #endif

@@ -8,6 +8,7 @@
 #include "config_push.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/base/err.h"
+#include "envdriver/isolation/cgroup.h"
 #include "envdriver/isolation/namespaces.h"
 #include "envdriver/isolation/scratch.h"
 #include "envdriver/host/host.h"
@@ -195,7 +196,7 @@ new_child(struct plugin_process *p, const struct package *package, char **env,
 		.dir = package->dir, .argv = spaces ? namespaces_argv(spaces) : package->argv,
 		.env = env, .limits = p->shared->limits,
 		.rlimits = limits, .n_rlimits = n_limits, .jail = p->jail.jail,
-		.processes_max = p->jail.processes_max,
+		.processes_max = p->jail.processes_max, .cgroup = p->jail.cgroup,
 		.pass_fds = spaces ? namespaces_fds(spaces) : NULL,
 		.n_pass_fds = spaces ? NAMESPACES_FDS : 0,
 	};
@@ -375,13 +376,18 @@ plugin_process_isolation(const struct plugin_process *p)
 /* It may hold more than the loop has time for. */
 struct leftover {
 	uv_work_t work;
-	char *folder;
+	char *tmp, *cgroup;	/* each may be NULL */
 };
 
 static void
 remove_leftover(uv_work_t *work)
 {
-	scratch_remove(CONTAINER_OF(work, struct leftover, work)->folder);
+	struct leftover *l = CONTAINER_OF(work, struct leftover, work);
+
+	if (l->cgroup)
+		cgroup_end(l->cgroup);
+	if (l->tmp)
+		scratch_remove(l->tmp);
 }
 
 static void
@@ -390,7 +396,8 @@ on_leftover_removed(uv_work_t *work, int status)
 	struct leftover *l = CONTAINER_OF(work, struct leftover, work);
 
 	(void)status;
-	free(l->folder);
+	free(l->cgroup);
+	free(l->tmp);
 	free(l);
 }
 
@@ -398,17 +405,19 @@ static void
 release_jail(struct plugin_process *p)
 {
 	struct leftover *l = calloc(1, sizeof(*l));
-	char *tmp;
+	char *tmp, *cgroup;
 
-	plugin_jail_release(&p->jail, &tmp);
-	if (l && tmp) {
-		l->folder = tmp;
+	plugin_jail_release(&p->jail, &tmp, &cgroup);
+	if (l && (tmp || cgroup)) {
+		l->tmp = tmp;
+		l->cgroup = cgroup;
 		if (uv_queue_work(p->shared->loop, &l->work, remove_leftover,
 				  on_leftover_removed) == 0)
 			return;
 	}
 	/* What stays is removed at the end of this process. */
 	free(tmp);
+	free(cgroup);
 	free(l);
 }
 

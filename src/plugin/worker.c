@@ -473,6 +473,7 @@ worker_new(uv_loop_t *loop, const struct worker_spec *spec, uint64_t *next_id,
 		.argv = spec->argv, .env = spec->env, .dir = spec->dir,
 		.limits = spec->rlimits, .n_limits = spec->n_rlimits, .jail = spec->jail,
 		.pass_fds = spec->pass_fds, .n_pass_fds = spec->n_pass_fds,
+		.cgroup = spec->cgroup,
 		.use_sigchld = spec->use_sigchld, .processes_max = spec->processes_max,
 	};
 	struct worker *w = malloc(sizeof(*w));

@@ -54,6 +54,7 @@ struct worker_spec {
 	size_t n_rlimits;
 	size_t processes_max;	/* as in spawn.h */
 	const struct jail *jail;
+	const char *cgroup;
 	const int *pass_fds;
 	size_t n_pass_fds;
 	bool use_sigchld;

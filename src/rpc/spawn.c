@@ -127,11 +127,27 @@ child_oom(bool jailed)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* What it starts is then in it, too. */
+static void
+child_cgroup(const struct spawn_options *o)
+{
+	int dir = o->cgroup ? open(o->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	int fd = dir < 0 ? -1 : openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+	if (o->cgroup && (fd < 0 || write(fd, "0", 1) < 0))
+		child_fails("enter the control group", o->cgroup);
+	if (fd >= 0)
+		close(fd);
+	if (dir >= 0)
+		close(dir);
+}
+
 static void
 child_jail(const struct spawn_options *o)
 {
 	const char *what;
 
+	child_cgroup(o);
 	child_oom((o->jail && jail_layers(o->jail) & JAIL_LANDLOCK) || o->n_pass_fds > 0);
 	if (o->jail && jail_enter(o->jail, &what) < 0)
 		child_fails("close the jail of", o->argv[0]);

@@ -25,6 +25,7 @@
 #include "envdriver/base/metrics.h"
 #include "envdriver/cli/cli.h"
 #include "envdriver/engine/engine.h"
+#include "envdriver/isolation/cgroup.h"
 #include "envdriver/isolation/scratch.h"
 #include "envdriver/kafka/client.h"
 #include "envdriver/plugin/isolation_check.h"
@@ -408,6 +409,8 @@ start_family(const struct config *config)
 {
 	struct err err = { 0 };
 
+	if (cgroup_start(config_str(config, "plugin.cgroup"), &err) < 0)
+		log_warn("plugins get no control groups: %s", err.text);
 	if (scratch_start(config_str(config, "plugin.tmp.dir"), &err) < 0)
 		log_warn("plugins get no temporary folder of their own: %s", err.text);
 	family_start(scratch_sweep, scratch_end);

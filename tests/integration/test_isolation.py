@@ -298,3 +298,48 @@ def test_namespaces_by_bwrap(t):
     wait_until(lambda: not any(plugin_processes()), 10, "all of it ended")
     t.wait_plugins(worker)
     t.verify()
+
+
+@limit(120)
+def test_control_groups(t):
+    """Below a delegated one: what a plugin starts is in it, and ends with it."""
+    root = cgroup_root()
+    if not root:
+        return
+    group = root / f"envdriver-test-{os.getpid()}"
+    group.mkdir()
+    t.at_end(lambda: remove_groups(group))
+    plugin = Hostile(t)
+    worker = t.worker(config={"plugin.cgroup": str(group), f"plugin.isolation.{KEY}": "none"})
+    layers = json.loads(worker.get("/status").body)["plugins"][0]["isolation"]
+    assert layers == ["limits", "cgroup"], (layers, worker.stderr())
+    members = {f.parent.name: f.read_text().split() for f in group.glob("*/cgroup.procs")}
+    assert str(worker.pid) in members.pop("worker"), members
+    [(name, found)] = members.items()
+    assert name.startswith(f"plugin-{worker.pid}-") and found == [pid_of(t, plugin)], members
+    hidden = t.dir / "hidden"
+    t.topics.wait(t.topics.publish(plugin.command(config={"hide": str(hidden)})))
+    pid = wait_until(lambda: hidden.exists() and hidden.read_text(), 5, "it hides")
+    assert pid in (group / name / "cgroup.procs").read_text().split()
+    os.kill(int(pid_of(t, plugin)), signal.SIGKILL)
+    wait_until(lambda: not (group / name).exists(), 10, "the group goes with the plugin")
+    assert not alive(int(pid))
+    worker.terminate()
+    wait_until(lambda: not list(group.glob("plugin-*")), 10, "none is left")
+    t.verify()
+
+
+def cgroup_root():
+    """Of version 2, when tests may make groups there."""
+    for path in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
+        if (path / "cgroup.procs").exists() and (path / "cgroup.controllers").exists():
+            return path if os.access(path, os.W_OK) else None
+    return None
+
+
+def remove_groups(group):
+    for folder in [*group.glob("*/"), group]:
+        try:
+            folder.rmdir()
+        except OSError:
+            pass

@@ -38,6 +38,7 @@ struct spawn_options {
 	 * 0: no such limit. */
 	size_t processes_max;
 	const struct jail *jail;	/* entered before the program is run; NULL: none */
+	const char *cgroup;		/* folder of the one that it enters; NULL: ours */
 	const int *pass_fds;		/* inherited, each above 2, or -1; NULL: none */
 	size_t n_pass_fds;
 	bool use_sigchld;	/* as if the kernel had no pidfd_open (tests) */
