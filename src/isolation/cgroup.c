@@ -82,7 +82,7 @@ find_delegated(char *ret, size_t size)
 
 /* Of a worker that was killed: empty, or the keeper is about to make it so. */
 static void
-remove_old(void)
+remove_old_groups(void)
 {
 	DIR *d = opendir(cgroup.root);
 	const struct dirent *e;
@@ -116,7 +116,7 @@ cgroup_start(const char *dir, struct err *reterr)
 	}
 	for (size_t i = 0; i < sizeof(controllers) / sizeof(*controllers); i++)
 		(void)write_file(cgroup.root, "cgroup.subtree_control", controllers[i]);
-	remove_old();
+	remove_old_groups();
 	return 0;
 }
 

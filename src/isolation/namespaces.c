@@ -32,7 +32,7 @@ struct namespaces {
 
 /* Each word with a NUL behind it. */
 static void
-add_option(struct buf *out, const char *option, const char *a, const char *b)
+tell_bwrap(struct buf *out, const char *option, const char *a, const char *b)
 {
 	buf_add(out, option, strlen(option) + 1);
 	if (a)
@@ -45,13 +45,13 @@ static void
 bind_all(struct buf *out, const char *option, const char *const *paths)
 {
 	for (; paths && *paths; paths++)
-		add_option(out, option, *paths, *paths);
+		tell_bwrap(out, option, *paths, *paths);
 }
 
 static int
 bind_public_file(void *arg, const char *path)
 {
-	add_option(arg, "--ro-bind-try", path, path);
+	tell_bwrap(arg, "--ro-bind-try", path, path);
 	return 0;
 }
 
@@ -73,7 +73,7 @@ bind_links(struct buf *out, const char *folder)
 		if (n <= 0)
 			continue;
 		to[n] = '\0';
-		add_option(out, "--symlink", to, path);
+		tell_bwrap(out, "--symlink", to, path);
 	}
 	if (d)
 		closedir(d);
@@ -105,30 +105,30 @@ add_system(struct buf *out)
 	if (!s.whole)
 		bind_links(out, "/etc");
 	if (realpath("/etc/resolv.conf", real) && strncmp(real, "/etc/", 5) != 0)
-		add_option(out, "--ro-bind-try", real, real);
+		tell_bwrap(out, "--ro-bind-try", real, real);
 }
 
 static void
 add_options(struct buf *out, const struct jail_rules *rules, const char *tmp, const char *dir)
 {
-	add_option(out, "--die-with-parent", NULL, NULL);
-	add_option(out, "--unshare-pid", NULL, NULL);
-	add_option(out, "--unshare-ipc", NULL, NULL);
-	add_option(out, "--unshare-uts", NULL, NULL);
+	tell_bwrap(out, "--die-with-parent", NULL, NULL);
+	tell_bwrap(out, "--unshare-pid", NULL, NULL);
+	tell_bwrap(out, "--unshare-ipc", NULL, NULL);
+	tell_bwrap(out, "--unshare-uts", NULL, NULL);
 	if (!(rules->permits & JAIL_INET))
-		add_option(out, "--unshare-net", NULL, NULL);
-	add_option(out, "--cap-drop", "ALL", NULL);
+		tell_bwrap(out, "--unshare-net", NULL, NULL);
+	tell_bwrap(out, "--cap-drop", "ALL", NULL);
 	if (rules->system)
 		add_system(out);
-	add_option(out, "--proc", "/proc", NULL);
-	add_option(out, "--dev", "/dev", NULL);
+	tell_bwrap(out, "--proc", "/proc", NULL);
+	tell_bwrap(out, "--dev", "/dev", NULL);
 	if (tmp) {
-		add_option(out, "--bind", tmp, "/tmp");
-		add_option(out, "--setenv", "TMPDIR", "/tmp");
+		tell_bwrap(out, "--bind", tmp, "/tmp");
+		tell_bwrap(out, "--setenv", "TMPDIR", "/tmp");
 	}
 	bind_all(out, "--ro-bind-try", rules->read);
 	bind_all(out, "--bind-try", rules->write);
-	add_option(out, "--chdir", dir, NULL);
+	tell_bwrap(out, "--chdir", dir, NULL);
 }
 
 /* -1 and errno. Close-on-exec and above 2. */
@@ -181,7 +181,7 @@ make_filter(struct namespaces *n, const struct jail_rules *rules, struct buf *op
 	if (n->fds[FILTER] < 0)
 		return false;
 	snprintf(text, sizeof(text), "%d", n->fds[FILTER]);
-	add_option(options, "--seccomp", text, NULL);
+	tell_bwrap(options, "--seccomp", text, NULL);
 	return true;
 }
 
