@@ -171,7 +171,7 @@ add_modules(struct jail_paths_list *l, const char *folder, const char *dirs)
 		jail_paths_add(l, real);
 }
 
-/* Node looks for modules in each folder above, too; as far as plugin.dirs go. */
+/* Node looks for modules in each folder above, too. */
 static void
 add_package(struct jail_paths_list *l, const char *folder, const char *dirs)
 {
@@ -179,11 +179,8 @@ add_package(struct jail_paths_list *l, const char *folder, const char *dirs)
 
 	jail_paths_add(l, folder);
 	snprintf(at, sizeof(at), "%s", folder);
-	while (lies_below(at, dirs)) {
+	while ((slash = strrchr(at, '/'))) {
 		add_modules(l, at, dirs);
-		slash = strrchr(at, '/');
-		if (!slash || slash == at)
-			break;
 		*slash = '\0';
 	}
 }
