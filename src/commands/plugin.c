@@ -57,6 +57,7 @@ static const struct verb {
 	const char *is;		/* "plugin 'id' (key) ..." */
 } verbs[] = {
 	{ "ready", "ready", "is ready" },
+	{ "enable", "ready", "is ready" },
 	{ "disable", "disabled",
 	  "is disabled: calls that run end by themselves, later commands are refused" },
 	{ "restart", NULL,
@@ -75,7 +76,7 @@ change_plugin(struct cli *cli, struct cli_redis *redis, const struct catalog_plu
 
 	while (strcmp(v->name, name) != 0)
 		v++;
-	if (strcmp(name, "ready") == 0 && p->manifest.kind == JTEXT_MISSING)
+	if (v->status && strcmp(v->status, "ready") == 0 && p->manifest.kind == JTEXT_MISSING)
 		return err_set(reterr, ERR_INVALID,
 			       "the manifest of plugin '%s' is not a JSON object; "
 			       "add the plugin again", p->id);
@@ -134,13 +135,14 @@ static const struct cli_command list_command = {
 		.run = other_main, \
 	}
 ONE(ready, "ready", "Let workers run a plugin");
+ONE(enable, "enable", "The same as ready");
 ONE(disable, "disable", "Make workers stop a plugin");
 ONE(restart, "restart", "Start a plugin's workers anew, without losing a command");
 ONE(remove_command, "remove", "Remove a plugin from the registry");
 
 static const struct cli_command *const subs[] = {
-	&plugin_add_command, &plugin_reload_command, &list_command, &ready, &disable, &restart,
-	&remove_command, &plugin_digest_command, NULL,
+	&plugin_add_command, &plugin_reload_command, &list_command, &ready, &enable, &disable,
+	&restart, &remove_command, &plugin_digest_command, NULL,
 };
 
 const struct cli_command plugin_command = {

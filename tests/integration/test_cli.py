@@ -715,6 +715,8 @@ def test_plugin_registry(t):
     assert t.cli("plugin", "add", package, "--id", "other").returncode == 2
     assert t.cli("plugin", "disable", "fix").returncode == 0
     assert lines(t.cli("plugin", "list").stdout)[0]["status"] == "disabled"
+    assert t.cli("plugin", "enable", "fix").returncode == 0
+    assert lines(t.cli("plugin", "list").stdout)[0]["status"] == "ready"
     client.hset("envdriver:plugin:fix", "manifest", "{")
     assert t.cli("plugin", "ready", "fix").returncode == 2
     assert t.cli("plugin", "remove", "fix").returncode == 0
