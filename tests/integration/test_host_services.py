@@ -29,7 +29,7 @@ def wait_running(t, plugin_id, worker):
     wait_until(lambda: t.redis.client.hget(key, "status") == "running", 30, "the plugin runs")
 
 
-@limit(90)
+@limit(180)
 def test_which_errors_are_retryable(t):
     plugin_id = t.install(t.fixture())
     wait_running(t, plugin_id, t.worker())
@@ -165,7 +165,7 @@ def test_set_up_may_ask_for_a_company_with_config(t):
         package = t.fixture(configGet=True, configGetCompany=company)
         package.manifest["id"] = f"fixture.{company}"
         plugins.append(t.install(package, config=configs))
-    worker = t.worker(config={"log.level": "info"})
+    worker = t.worker(config={"log.level": "debug"})
     wait_running(t, plugins[0], worker)
     wait_running(t, plugins[1], worker)
     wait_until(lambda: worker.stderr().count("config.get in setup") == 2, 10, worker.stderr)
@@ -175,7 +175,7 @@ def test_set_up_may_ask_for_a_company_with_config(t):
     assert "-32005" in denied and "company context is required" in denied, said
 
 
-@limit(90)
+@limit(180)
 def test_a_flood_of_one_company_leaves_room_for_another(t):
     """Events are limited for each company: one that floods loses its own."""
     hostile = Hostile(t)

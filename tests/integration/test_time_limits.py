@@ -20,7 +20,7 @@ def fixture_with_defaults(t):
     return package
 
 
-@limit(90)
+@limit(180)
 def test_what_sets_the_limit(t):
     plugin_id = t.install(fixture_with_defaults(t))
     keys = {
