@@ -52,7 +52,7 @@ secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source 
 isolation := jail landlock public_files seccomp scratch user_tasks namespaces system_paths cgroup
 rpc := channel deadline frame handshake message_mask message_reader parse_job rpc spawn \
 	stderr_pipe stderr_tail
-host := host host_event host_metric host_params host_reply host_scope host_state host_stream scope
+host := host host_event host_metric host_params host_reply host_scope host_secret host_state host_stream scope
 package := package package_digest package_files pin_check socket
 plugin := bundled call_lookup config_push death execlog isolation_check jail_paths managed \
 	plugin_call plugin_jail plugin_process plugin_record runs store supervisor supervisor_table \

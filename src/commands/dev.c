@@ -213,6 +213,8 @@ configure_servers(struct dev *d, struct err *reterr)
 	if (ret == 0 && keeps_default(d->config, "lock.dir"))
 		ret = config_set(d->config, "lock.dir", dev_servers_folder(d->servers), where_dev,
 				 reterr);
+	if (ret == 0 && keeps_default(d->config, "secrets.env"))
+		ret = config_set(d->config, "secrets.env", "true", where_dev, reterr);
 	/* The mock answers a fetch that found nothing only when the wait is
 	 * over, even when something arrives meanwhile. */
 	if (ret == 0)

@@ -10,6 +10,7 @@
 #include "host_params.h"
 #include "host_reply.h"
 #include "host_scope.h"
+#include "host_secret.h"
 #include "envdriver/host/host_state.h"
 
 enum {
@@ -35,6 +36,7 @@ struct host {
 	struct host_ops ops;
 	struct host_reply reply;
 	struct host_state state;
+	struct host_secret secret;
 	struct host_events events;
 	struct buf method, text;
 };
@@ -122,8 +124,7 @@ config_get(const struct request *a)
 static void
 secrets_resolve(const struct request *a)
 {
-	host_reply_error(&a->host->reply, a->m->id, RPC_CODE_INTERNAL,
-			 "This host hands secrets to plugins in the config of a call only");
+	host_secret_answer(&a->host->secret, a->m->id, &a->params, a->who.company);
 }
 
 static void
@@ -353,6 +354,8 @@ host_new(const struct host_plugin *plugin, const struct scope *scope, const stru
 		.events = { .plugin = plugin, .event = ops->event, .arg = ops->arg },
 		.state = { .reply = &h->reply, .ask = ops->state, .arg = ops->arg,
 			   .value_max = ops->state_value_max },
+		.secret = { .reply = &h->reply, .plugin = plugin, .lookups = ops->secrets,
+			    .learn = ops->learn, .arg = ops->arg },
 	};
 	return h;
 }
@@ -369,6 +372,7 @@ host_free(struct host *h)
 	if (!h)
 		return;
 	host_state_release(&h->state);
+	host_secret_release(&h->secret);
 	host_event_release(&h->events);
 	host_reply_release(&h->reply);
 	buf_release(&h->method);

@@ -14,6 +14,7 @@ static const struct {
 	[HOST_PAYLOAD] = NAME("payload"), [HOST_ENTITY_TYPE] = NAME("entityType"),
 	[HOST_ENTITY_ID] = NAME("entityId"), [HOST_METADATA] = NAME("metadata"),
 	[HOST_CHANNEL] = NAME("channel"), [HOST_EVENT] = NAME("event"),
+	[HOST_SECRET_REF] = NAME("secretRef"), [HOST_CONFIG_PATH] = NAME("configPath"),
 	[HOST_TAGS] = NAME("tags"), [HOST_EVENT_NAME] = NAME("eventName"),
 	[HOST_ATTRIBUTES] = NAME("attributes"), [HOST_STATUS] = NAME("status"),
 	[HOST_START_TIME_MS] = NAME("startTimeMs"), [HOST_END_TIME_MS] = NAME("endTimeMs"),

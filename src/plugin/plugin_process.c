@@ -221,13 +221,23 @@ new_peer(struct plugin_process *p, uint64_t *next_id, struct err *reterr)
 	return new_worker(p, &spec, next_id, reterr);
 }
 
+static int
+on_host_learn(void *arg, const struct mask *values, struct err *reterr)
+{
+	struct plugin_process *p = arg;
+
+	return p->dead ? err_set(reterr, ERR_CLOSED, "the plugin's process is gone") :
+			 worker_learn(p->worker, values, reterr);
+}
+
 static struct host *
 new_host(struct plugin_process *p, struct err *reterr)
 {
 	const struct host_ops ops = {
 		.write = on_host_write, .log = on_host_log, .event = on_host_event,
 		.metric = on_host_metric, .state = on_host_state,
-		.state_value_max = p->shared->state_value_max, .arg = p,
+		.state_value_max = p->shared->state_value_max, .secrets = p->shared->secrets,
+		.learn = on_host_learn, .arg = p,
 	};
 
 	return host_new(&p->plugin, worker_scope(p->worker), &ops, reterr);

@@ -21,6 +21,7 @@ struct plugin_calls;
 struct plugin_process;
 struct plugin_record;
 struct redis;
+struct secret_lookups;
 struct store;
 struct worker_report;
 
@@ -36,6 +37,7 @@ struct plugin_process_shared {
 	int64_t drain_ms;	/* what an older one has for its last calls */
 	struct store *store;
 	size_t state_value_max;
+	struct secret_lookups *secrets;
 };
 
 struct plugin_process_events {

@@ -409,13 +409,13 @@ supervisor_free(struct supervisor *s)
 		return;
 	s->freed = true;
 	call_lookup_release(&s->looking);
-	secret_lookups_free(s->looking.lookups);
 	plugin_calls_due_release(&s->due);
 	HASH_ITER(hh, s->members, m, next) {
 		HASH_DEL(s->members, m);
 		managed_free(m->managed);
 		free(m);
 	}
+	secret_lookups_free(s->looking.lookups);
 	uv_close((uv_handle_t *)&s->heartbeat, on_supervisor_closed);
 	uv_close((uv_handle_t *)&s->idle, on_supervisor_closed);
 }
@@ -455,7 +455,7 @@ open_secrets(struct supervisor *s, uv_loop_t *loop, const struct config *config,
 		.ready = on_call_ready, .arg = s,
 	};
 	TAILQ_INIT(&s->looking.list);
-	return s->looking.lookups;
+	return (s->shared.process.secrets = s->looking.lookups) != NULL;
 }
 
 struct supervisor *

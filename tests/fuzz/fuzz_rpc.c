@@ -155,7 +155,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				   .command_id = SPAN_LIT("c") };
 	struct host_plugin plugin = { .id = "plugin-1", .key = "acme.x" };
 	struct seen s = { 0 };
-	struct host_ops ops = { on_write, on_log, on_plugin_event, on_metric, on_state, 4096, &s };
+	struct host_ops ops = { on_write, on_log, on_plugin_event, on_metric, on_state, 4096,
+				NULL, NULL, &s };
 	const char *p = (const char *)data, *end = p + size, *eol;
 
 	MUST(jtext_check(span_of(manifest), 64, &plugin.manifest, NULL) == 0);

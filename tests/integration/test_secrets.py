@@ -133,3 +133,51 @@ def test_references_become_values(t):
     t.verify()
     for value in ("s3cret-key", "rotated-key", "of-a-uuid"):
         assert value not in worker.stderr(), f"{value} in the log"
+
+
+@limit(90)
+def test_what_a_plugin_asks_for(t):
+    folder = str(t.dir / "secrets")
+    os.makedirs(folder, mode=0o700)
+    for company in ("acme", "other"):
+        put(folder, company, "key", f"key of {company}\n")
+        put(folder, company, "loose", "not bound\n")
+    stored = {"acme": {"apiKey": ref("key"), "two": [ref("twice"), ref("twice")]}}
+    plugin_id = t.install(t.fixture(), config=stored)
+    worker = t.worker(config={"secrets.dir": folder})
+    key = f"envdriver:worker:{plugin_id}:{worker.name}"
+    wait_until(lambda: t.redis.client.hget(key, "status") == "running", 30, "the plugin runs")
+
+    def ask(secret, company="acme"):
+        knob = "secretRef" if secret.startswith("string:") else "secretId"
+        one = command("Probe", config={"test": {knob: secret}}, target=SANDBOX)
+        [event] = run(t, one, company=company)
+        assert event.status == "SUCCEEDED", event.plain
+        return json.loads(event.value["details"])["metadata"]["secret"]
+
+    got = ask("key")
+    assert got == "***", got  # it has it, and so it is masked
+    for secret, company, text in [
+        ("string:key", "acme", "Invalid secret reference for plugin: "),
+        ("loose", "acme", "is bound nowhere in this plugin's config"),
+        ("key", "other", "is bound nowhere in this plugin's config"),
+    ]:
+        error = ask(secret, company)["error"]
+        assert error["code"] == -32603 and text in error["message"], error
+    for _ in range(30):
+        last = ask("key")
+    assert "Rate limit exceeded: 30 secrets in 60 s" in last["error"]["message"], last
+
+
+@limit(60)
+def test_from_the_command_line(t):
+    folder = str(t.dir / "secrets")
+    os.makedirs(folder, mode=0o700)
+    put(folder, "acme", "token", "value-of-token\n")
+    worker_with(t, t.fixture(), **{"secrets.dir": folder})
+    digest = 'test "$(printf %s "$A" | sha256sum | cut -c1-64)" = ' + hashlib.sha256(b"value-of-token").hexdigest()
+    arguments = ["exec", "--provider", "fixture-sandbox", "--company", "acme", "--environment", "e", "--lease", "l"]
+    shown = t.cli(*arguments, "--env-secret", "A=token", "--", "sh", "-c", digest + ' && echo "$A"')
+    assert (shown.returncode, shown.stdout) == (0, "***\n"), shown
+    shown = t.cli(*arguments, "--env-secret", "A=none", "--", "true")
+    assert shown.returncode and 'Secret "none" could not be resolved for env.A' in shown.stderr, shown

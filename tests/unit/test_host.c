@@ -68,7 +68,7 @@ on_metric(void *arg, struct span labels, double value)
 }
 
 static const struct host_ops ops = { on_write, on_log, on_plugin_event, on_metric, on_state, 100,
-				     NULL };
+				     NULL, NULL, NULL };
 
 static const char manifest_all[] =
 	"{\"capabilities\":[\"plugin.state.read\",\"plugin.state.write\",\"secrets.read-ref\","
@@ -135,7 +135,7 @@ static const struct row {
 
 	{ "secrets", true, "\"method\":\"secrets.resolve\",\"params\":{},"
 	  "\"paperclipInvocationId\":\"i-2\"",
-	  FAIL("-32603", "This host hands secrets to plugins in the config of a call only") },
+	  FAIL("-32603", "Invalid secret reference for plugin: ") },
 	{ "secrets of another company", true, "\"method\":\"secrets.resolve\",\"params\":"
 	  "{\"companyId\":\"c\"},\"paperclipInvocationId\":\"i-2\"",
 	  DENIED("secrets.resolve", OTHER("company-2", "c")) },

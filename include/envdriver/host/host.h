@@ -22,6 +22,8 @@
 
 struct err;
 struct host;
+struct mask;
+struct secret_lookups;
 struct plugin_event;
 
 /* Whose host it is; borrowed for the host's life, but for the two texts,
@@ -48,6 +50,9 @@ struct host_ops {
 	void (*metric)(void *arg, struct span labels, double value);
 	host_state_ask_fn *state;
 	size_t state_value_max;		/* bytes */
+	struct secret_lookups *secrets;	/* NULL: none resolves; outlives the host */
+	/* The plugin is about to be told secrets; negative: it must not be. */
+	int (*learn)(void *arg, const struct mask *values, struct err *reterr);
 	void *arg;
 };
 
