@@ -31,11 +31,13 @@ all_schemas(void)
 static const struct time_limit_keys *
 default_limits(void)
 {
+	static struct config *config;	/* both of the whole process */
 	static struct time_limit_keys *keys;
-	static struct config *config;
 
-	if (!keys && (config = config_new(NULL)))
-		keys = time_limit_keys_new(config, NULL);	/* of the whole process */
+	if (!config)
+		config = config_new(NULL);
+	if (config && !keys)
+		keys = time_limit_keys_new(config, NULL);
 	MUST(keys);
 	return keys;
 }

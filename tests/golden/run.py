@@ -52,6 +52,7 @@ class Setting(Case):
             "topic.prefix": topics.prefix,
             "redis.url": self.redis.url,
             "plugin.dirs": registry.plugin_dirs(),
+            "plugin.log.info": "true",  # as the original logs it
         }
 
 
