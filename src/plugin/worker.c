@@ -109,7 +109,7 @@ worker_invoke(struct worker *w, struct worker_invocation *c, struct span params,
 	      struct span traceparent, struct err *reterr)
 {
 	struct channel_request r = { params, c->scope.invocation_id, c->scope.company,
-				     traceparent };
+				     traceparent, c->scope.mask != NULL };
 	bool shared = w->scope.shared;
 	int ret;
 

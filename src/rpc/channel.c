@@ -128,13 +128,21 @@ on_request_timer(uv_timer_t *t)
 
 static void flush_queue(struct channel *c);
 
+/* It may have held secrets. */
+static void
+clear_written(struct channel *c)
+{
+	buf_reset(&c->writing);
+	c->writing.wipes = false;
+}
+
 static void
 on_channel_written(uv_write_t *w, int status)
 {
 	struct channel *c = w->data;
 
 	c->busy = false;
-	buf_reset(&c->writing);
+	clear_written(c);
 	if (status < 0)
 		mark_broken(c);
 	else
@@ -158,7 +166,7 @@ flush_queue(struct channel *c)
 	rest = uv_buf_init(c->writing.data, (unsigned)c->writing.len);
 	n = uv_try_write((uv_stream_t *)&c->out, &rest, 1);
 	if (n == (int)c->writing.len) {
-		buf_reset(&c->writing);
+		clear_written(c);
 		return;
 	}
 	if (n < 0 && n != UV_EAGAIN) {
@@ -230,6 +238,7 @@ channel_send(struct channel *c, struct channel_pending *p, const struct channel_
 		return err_set(reterr, ERR_LIMIT, "more than %zu bytes wait to be written",
 			       c->queue_max);
 	p->deadline.position = 0;
+	c->queued.wipes |= r->secret;
 	/* Room first: a failed append would lose what others have queued. */
 	if (!buf_reserve(&c->queued, r->params.len)) {
 		c->queued.failed = false;

@@ -84,6 +84,7 @@ struct channel_request {
 	const char *invocation_id;	/* NULL: no envelope */
 	struct span company_id;
 	struct span traceparent;
+	bool secret;			/* its bytes are overwritten once they are written */
 };
 
 /* Queues a request. ERR_CLOSED, ERR_LIMIT (the queue) or ERR_NOMEM: nothing
