@@ -122,6 +122,13 @@ grant_rules(struct jail *j, const struct jail_rules *r)
 
 /* --- the jail --- */
 
+void
+jail_hide(const char *folder)
+{
+	if (folder)
+		public_files_hide(folder);
+}
+
 struct jail *
 jail_new(const struct jail_rules *rules, struct err *reterr)
 {

@@ -11,13 +11,50 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 12, ENTRIES_MAX = 50000, KEPT_S = 10 };
+enum { DEPTH_MAX = 12, ENTRIES_MAX = 50000, KEPT_S = 10, HIDDEN_MAX = 8 };
 
 struct walk {
 	int (*fn)(void *arg, const char *path);
 	void *arg;
 	int left;		/* entries that may still be looked at */
 };
+
+/* --- what is not public, whatever its mode says --- */
+
+static struct {
+	char *path;
+	dev_t dev;
+	ino_t ino;
+} hidden[HIDDEN_MAX];
+static size_t n_hidden;
+
+void
+public_files_hide(const char *folder)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < n_hidden; i++)
+		if (strcmp(hidden[i].path, folder) == 0)
+			return;
+	if (n_hidden == HIDDEN_MAX || stat(folder, &st) < 0)
+		return;
+	hidden[n_hidden].path = strdup(folder);
+	if (!hidden[n_hidden].path)
+		return;
+	hidden[n_hidden].dev = st.st_dev;
+	hidden[n_hidden++].ino = st.st_ino;
+}
+
+static bool
+is_hidden(const struct stat *st)
+{
+	for (size_t i = 0; i < n_hidden; i++)
+		if (st->st_dev == hidden[i].dev && st->st_ino == hidden[i].ino)
+			return true;
+	return false;
+}
+
+/* --- what is there --- */
 
 static bool
 is_dot(const char *name)
@@ -31,6 +68,8 @@ is_public(int dir, const char *name, const struct stat *st)
 {
 	mode_t wanted = S_ISDIR(st->st_mode) ? S_IROTH | S_IXOTH : S_IROTH;
 
+	if (is_hidden(st))
+		return false;
 	if (S_ISLNK(st->st_mode) || (st->st_mode & wanted) == wanted)
 		return true;
 	return faccessat(dir, name, R_OK, AT_EACCESS) < 0;

@@ -5,13 +5,16 @@
  * something that this user may read and others may not (a configuration with
  * passwords) is granted piece by piece, without it.
  *
- * Owns nothing. Follows no links.
+ * Owns the list of what is hidden. Follows no links.
  */
 #ifndef ENVDRIVER_ISOLATION_PUBLIC_FILES_H
 #define ENVDRIVER_ISOLATION_PUBLIC_FILES_H
 
 #include <stdbool.h>
 
+/* From now on nothing of this folder is public, whatever the modes in it say. The folder is
+ * looked up once, and must be there; of more than eight the rest counts for nothing. */
+void public_files_hide(const char *folder);
 /* Calls for each file, or folder with all that is below it, that may be granted. Stops and
  * returns what `fn` returned when that is negative; else 0. Reads folders; blocks as
  * long as that takes. */

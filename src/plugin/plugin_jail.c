@@ -183,6 +183,9 @@ make_jail(struct plugin_jail *pj, const struct plugin_jail_of *of, const struct 
 	};
 	int ret;
 
+	/* Mounts of secrets are open to all, more often than not. */
+	jail_hide(config_str(of->config, "secrets.dir"));
+	jail_hide(getenv("CREDENTIALS_DIRECTORY"));
 	if (flag_setting(of, "plugin.unix"))
 		rules.permits |= JAIL_UNIX;
 	if (strcmp(word_setting(of, "plugin.network"), "host") == 0)

@@ -111,6 +111,15 @@ test_public(void **state)
 	CHECK("no password", !strstr(got.data, "password"));
 	CHECK("no link", !strstr(got.data, "link"));
 	CHECK("not the whole", strncmp(got.data, "tree ", 5) != 0 && !strstr(got.data, " tree "));
+	/* Nor of what is hidden, though all may read it. */
+	snprintf(path, sizeof(path), "%s/tree/mixed/in", jail_place.given);
+	public_files_hide(path);
+	public_files_hide(path);
+	buf_reset(&got);
+	snprintf(path, sizeof(path), "%s/tree", jail_place.given);
+	assert_int_equal(public_files_each(path, on_test_path, &got), 0);
+	CHECK("not what is hidden", !strstr(got.data, "tree/mixed/in"));
+	CHECK_HAS("what lies beside it", got.data, "tree/mixed/file ");
 	buf_release(&got);
 }
 

@@ -65,6 +65,11 @@ const struct jail_support *jail_support(void);
  * why: "Landlock: Function not implemented; seccomp: …". */
 bool jail_supports(unsigned wanted, char *ret_missing, size_t size);
 
+/* What lies in this folder is no part of `system`, also where it is below /etc and its
+ * modes let everybody read it. For all jails, and namespaces, that are made from now on;
+ * looked up once, so it must be there. Accepts NULL. */
+void jail_hide(const char *folder);
+
 /* Opens what is granted; blocks as long as that takes (some ms for `system`). NULL:
  * out of memory or descriptors, or ports that cannot be limited here. */
 struct jail *jail_new(const struct jail_rules *rules, struct err *reterr);
