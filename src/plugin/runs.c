@@ -112,12 +112,12 @@ run_failed(struct runs *r, bool is_next, const char *why)
 		r->ev.on_down(r->ev.arg, /* pid= */ 0, /* end= */ NULL, why);
 }
 
-/* What was given to one process may be known to the next: the plugin can have kept it,
- * and a worker that somebody else runs is the same one. */
+/* What was given to one process may be known to the next: the plugin can have kept it.
+ * A worker that somebody else runs is the same one: of it nothing is forgotten. */
 static struct mask *
 given_so_far(struct runs *r)
 {
-	if (r->given && !mask_filling(r->given))
+	if (r->given && (r->record->endpoint || !mask_filling(r->given)))
 		return r->given;
 	mask_free(r->given);
 	r->given = mask_new();
