@@ -39,59 +39,7 @@ libs = -lavro $(filter-out -I% -D%,$(wordlist 2,99,$(pkg))) -lpthread -lm
 # The sources by folder, from the bottom up: scripts/check-deps checks that calls point down.
 folders := base avro redis registry secret isolation rpc host package plugin claim kafka command \
 	result engine cli client audit worker commands
-base := backoff base64 buf clock config config_load config_mask config_params config_print \
-	config_value crash digest err excerpt family findings jtext jtext_text log log_once \
-	log_writer metric_series metrics nearest redis_url semver service_link units utf8 limiter
-avro := avro_field avro_json avro_json_read avro_path prescan prescan_shape schema \
-	schema_canonical schema_fields schema_ids schema_names schema_resolve schemas
-redis := redis redis_address redis_conn redis_greeting redis_link redis_scripts redis_watch
-registry := endpoints heartbeat http_client instance instance_record peers positions process registry \
-	registry_mirror registry_record schema_registry
-secret := mask mask_forms mask_scan mask_text matcher secret_file secret_source secret_fill \
-	secret_graph secret_lookup secret_refs secret_spots
-isolation := jail landlock public_files seccomp scratch user_tasks namespaces system_paths cgroup
-rpc := channel deadline frame handshake message_mask message_reader parse_job rpc spawn \
-	stderr_pipe stderr_tail
-host := host host_event host_metric host_params host_reply host_scope host_secret host_state host_stream scope
-package := package package_digest package_files pin_check socket
-plugin := bundled call_lookup config_push death execlog isolation_check jail_paths managed \
-	plugin_call plugin_jail plugin_process plugin_record runs store supervisor supervisor_table \
-	supervisor_view worker worker_env worker_record worker_report worker_secrets
-claim := claim claims claims_keys claims_request claims_scripts claims_wire
-kafka := best_effort client client_conf client_error cluster consumer consumer_backlog \
-	consumer_closing consumer_gap consumer_jobs consumer_parts consumer_queue consumer_rebalance \
-	consumer_state event group_meta offset_metadata offsets produce publisher publisher_producer \
-	publisher_reconcile publisher_thread topic txn
-command := command command_check operation outcome request request_secret retryable \
-	sync_check time_limit
-result := answer answer_config answer_execute answer_lease answer_mask answer_read answer_reader answer_setup \
-	answer_workspace deadletter plugin_event_record result result_drivers result_log result_record \
-	stored_answer
-engine := answering calling claiming command_log committing core decoding dispatch engine entry \
-	held intake large_output leaving orphan_record orphan_scan orphans partition rebalance resolver \
-	scheduler sealing shutdown share stall startup status unread watching window
-cli := cell cli cli_help cli_load cli_man cli_progress cli_redis cli_say cli_table layout
-client := catalog cli_schemas exec_output exec_stop kafka lease_facts manifest manifest_read \
-	pickup place_offsets preflight preflight_kafka publish_build reader reader_parse record \
-	record_filter record_list send topics_plan wait
-audit := audit audit_read entries finding id_store ledger outputs report scan
-worker := dev_servers http_peers http_server instance_lock service
-commands := audit config credential dev dev_watch drivers exec exec_follow exec_show plugin plugin_add \
-	plugin_store publish publish_ops replay topics watch worker
-schemas := ConfigResult DeadLetter DriverListResult EnvironmentCommand ExecutionLog \
-	ExecutionResult LeaseResult PluginEvent ProbeResult SetupResult WorkspaceResult
-old_schemas := $(wildcard schemas/compat/*/*.avsc)
-plugins/local := command config exec job job_io jobs keeper lease lease_calls main probe rpc spawn \
-	text trash wire
-tests/lib := c11_threads fake_plugin
-tests/unit := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c))
-tests/integration := claims_check claims_credential_check claims_life_check fake_redis instance_check \
-	instance_judge_check \
-	instance_rig kafka_parts kafka_parts_send offsets_check publisher_check redis_check redis_rig \
-	registry_check supervisor_check supervisor_rig
-tests/fuzz := replay $(addprefix fuzz_,avro_json claim command config events execlog frame jtext \
-	manifest mask prescan registry registry_schema result rpc window)
-tests/bench := driver echo kit peer peer_plugin peer_record start
+include sources.mk
 
 # The objects of names in a folder.
 in = $(patsubst %,$(BUILD)/$1/%.o,$2)
@@ -147,8 +95,9 @@ $(BUILD)/envdriver $(plugin) $(unit_programs) $(check_programs) $(fuzz_programs)
 	$(call say,LD      $@)
 	$(Q)$(call link,$^)
 $(lib): $(lib_objects) $(BUILD)/schema_data.o
-$(rigs): $(call in,tests/unit,$(filter-out test_% %_plugins alloc_rig,$(tests/unit))) $(call in,tests,$\
-	lib/fake_plugin $(addprefix integration/,fake_redis instance_rig redis_rig supervisor_rig))
+$(rigs): $(call in,tests/unit,$(filter-out test_% %_plugins alloc_rig,$(tests/unit))) $\
+	$(call in,tests,lib/fake_plugin $(addprefix integration/,fake_redis instance_rig redis_rig $\
+	supervisor_rig))
 $(lib) $(rigs):
 	$(call say,AR      $@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -165,7 +114,8 @@ $(package): $(BUILD)/%: %
 	$(Q)install -D -m 644 $< $@
 
 # build/address/without/RULE/PROGRAM, for tests/fault/test_model_rules.py.
-$(BUILD)/without/%: tests/lib/harness/without.py $(BUILD)/src/main.o $(checks) $(alloc) $(rigs) $(lib)
+$(BUILD)/without/%: tests/lib/harness/without.py $(BUILD)/src/main.o $(checks) $(alloc) $(rigs) \
+		$(lib)
 	$(call say,LD      $@)
 	$(Q)python3 -B $< $(notdir $(@D)) $@.c
 	$(Q)$(CC) $(addprefix -iquote src/,$(folders)) $(CPPFLAGS) $(CFLAGS) -c -o $@.o $@.c

@@ -62,7 +62,7 @@ def test_check_deps(t):
             "src/low/ant.c: exports wasp, which does not begin with its noun",
         ),
         ({"src/odd/cat.h": "int cat_count(void);\n"}, "folder 'odd' is not in"),
-        ({"src/low/ant_more.c": "/* More. */\nint ant_more;\n"}, "is not in the Makefile's lists"),
+        ({"src/low/ant_more.c": "/* More. */\nint ant_more;\n"}, "is not in the lists of sources.mk"),
     ):  # fmt: skip
         found = lint(folder, changes, LISTED)
         assert any(expected in line for line in found), (expected, found)
