@@ -316,7 +316,9 @@ managed_call(struct managed *m, struct plugin_call *c, struct span params)
 
 	if (m->row.status == WORKER_RUNNING || (m->row.draining && m->runs.current)) {
 		plugin_call_send(c, plugin_process_calls(m->runs.current), worker_of(m), params);
-		if (runs_filling(&m->runs) && !m->record.endpoint)
+		/* One that did not come to be is tried again when its back-off is over. */
+		if (m->row.renewal == RENEWAL_NONE && !m->record.endpoint &&
+		    runs_filling(&m->runs))
 			apply_event(m, SUPERVISOR_CHANGED);
 	} else if (holds_calls(m)) {
 		plugin_call_hold(c, m->held, params);
