@@ -7,7 +7,7 @@
 
 enum {
 	NOISE_MAX = 4096,	/* more of a line that is no message is not shown */
-	KEPT_MAX = 80,
+	KEPT_MAX = 160,
 };
 
 /* Parts of a result that stay, in their order. */
@@ -20,7 +20,7 @@ static void
 mask_value(const struct mask_forms *f, struct jtext *value, const struct kept *kept,
 	   struct buf *out)
 {
-	value->raw = mask_json(f, value->raw, kept ? kept->list : NULL, kept ? kept->n : 0, out);
+	value->raw = mask_json(f, value->raw, kept->list, kept->n, out);
 	if (value->raw.len && *value->raw.ptr == '"')
 		value->kind = JTEXT_STRING;	/* it may have been a number */
 }
@@ -30,6 +30,61 @@ keep_value(struct kept *k, struct span raw)
 {
 	if (raw.ptr && k->n < KEPT_MAX)
 		k->list[k->n++] = raw;
+}
+
+/* The names that the protocol gives to members of a result, an error or parameters, but
+ * for those that are too short for a secret. A company whose secret is such a word, by
+ * chance or on purpose, must not take the answers of all others apart. */
+static bool
+is_protocol_name(struct span quoted)
+{
+	static const char *const names[] = {
+		"attributes", "channel", "companyId", "configPath", "connectionPayload",
+		"connectionSummary", "deleted", "diagnostics", "endTimeMs", "entityId",
+		"entityType", "errors", "eventName", "exitCode", "expiresAt", "filter",
+		"generation", "message", "metadata", "namespace", "normalizedConfig",
+		"operations", "payload", "providerLeaseId", "scopeId", "scopeKind",
+		"secretHeaders", "secretRef", "signal", "startTimeMs", "stateKey", "status",
+		"stderr", "stderrBase64", "stdout", "stdoutBase64", "summary",
+		"supportedMethods", "templateKind", "templateRef", "timedOut", "warnings",
+		"websocketUrl",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (jtext_is((struct jtext){ JTEXT_STRING, quoted }, names[i]))
+			return true;
+	return false;
+}
+
+/* What a request is about: compared with what we have, and told nobody. */
+static bool
+is_compared(struct span quoted)
+{
+	static const char *const names[] = { "companyId", "scopeId", "secretRef", "configPath" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (jtext_is((struct jtext){ JTEXT_STRING, quoted }, names[i]))
+			return true;
+	return false;
+}
+
+/* Of an object that is no result. */
+static void
+keep_names(struct kept *k, struct jtext object, bool is_request)
+{
+	struct jtext_iter it;
+	struct jtext value;
+	struct span key;
+
+	if (object.kind != JTEXT_OBJECT)
+		return;
+	jtext_iter_init(&it, object);
+	while (jtext_iter_next(&it, &key, &value)) {
+		if (is_protocol_name(key))
+			keep_value(k, key);
+		if (is_request && is_compared(key))
+			keep_value(k, value.raw);
+	}
 }
 
 /* Names of headers are told, values are handed over. */
@@ -60,6 +115,8 @@ look_at_members(const struct mask_forms *f, struct jtext result, struct kept *ke
 	while (jtext_iter_next(&it, &key, &value)) {
 		struct jtext name = { JTEXT_STRING, key };
 
+		if (is_protocol_name(key))
+			keep_value(kept, key);
 		if (jtext_is(name, "providerLeaseId")) {
 			/* Of repeated members the last one counts. */
 			id = mask_shows(f, value.raw) ? value.raw : SPAN_NULL;
@@ -165,6 +222,15 @@ is_exempt(const struct rpc_message *m)
 	return false;
 }
 
+static void
+mask_object(const struct mask_forms *f, struct jtext *value, bool is_request, struct buf *out)
+{
+	struct kept kept = { .n = 0 };
+
+	keep_names(&kept, *value, is_request);
+	mask_value(f, value, &kept, out);
+}
+
 void
 message_mask_apply(struct message_mask *k, const struct mask_forms *f, struct rpc_message *m)
 {
@@ -175,12 +241,12 @@ message_mask_apply(struct message_mask *k, const struct mask_forms *f, struct rp
 		if (m->result.kind)
 			mask_result(k, f, &m->result);
 		if (m->error.kind)
-			mask_value(f, &m->error, NULL, &k->error);
+			mask_object(f, &m->error, /* is_request= */ false, &k->error);
 		break;
 	case RPC_REQUEST:
 	case RPC_NOTIFICATION:
 		if (m->params.kind && !is_exempt(m))
-			mask_value(f, &m->params, NULL, &k->text);
+			mask_object(f, &m->params, m->kind == RPC_REQUEST, &k->text);
 		break;
 	case RPC_GARBAGE:
 		if (m->line.len > NOISE_MAX)

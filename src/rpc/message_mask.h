@@ -4,11 +4,11 @@
  * (docs/decisions.md D21, secrets). Here everything comes in, so nothing behind
  * has to think of it.
  *
- * Owns the masked texts. What is left as it is: ids and names of the protocol,
- * which are only compared; what the plugin stores as its own state, which goes
- * back to it; live output, which is masked across its pieces; credentials that the
- * plugin hands over, which go to who asked and nowhere else; and the id of a lease
- * that has a little of a secret by chance, for it would be of no use.
+ * Owns the masked texts. What is left as it is: ids and names of the protocol, of
+ * members too, which are only compared; what the plugin stores as its own state,
+ * which goes back to it; live output, which is masked across its pieces; credentials
+ * that the plugin hands over, which go to who asked and nowhere else; and the id of
+ * a lease that has a little of a secret by chance, for it would be of no use.
  */
 #ifndef ENVDRIVER_RPC_MESSAGE_MASK_H
 #define ENVDRIVER_RPC_MESSAGE_MASK_H

@@ -6,58 +6,68 @@
 
 #define SECRET "correct horse"
 #define SHORT "sandbox"
+#define WORD "message"
 
 static struct mask *
-two_secrets(void)
+three_secrets(void)
 {
 	struct mask *m = mask_new();
 
 	assert_int_equal(mask_add(m, SPAN_LIT(SECRET), NULL), 0);
 	assert_int_equal(mask_add(m, SPAN_LIT(SHORT), NULL), 0);
+	assert_int_equal(mask_add(m, SPAN_LIT(WORD), NULL), 0);
 	assert_int_equal(mask_compile(m, NULL), 0);
 	return m;
 }
 
 /* What is left of a line: result, error, params, or all of it when it is no
  * message; and the id of a lease that nobody may see. */
+static const char *const rows[][3] = {
+	{ V ",\"id\":1,\"result\":{\"a\":[\"" SECRET "\"]}}", "{\"a\":[\"***\"]}", "" },
+	{ V ",\"id\":1,\"result\":\"" SECRET "\"}", "\"***\"", "" },
+	{ V ",\"id\":1,\"error\":{\"message\":\"no " SECRET "\",\"data\":{\"" SECRET
+	  "\":1}}}", "{\"message\":\"no ***\",\"data\":{\"***\":1}}", "" },
+	{ V ",\"id\":1,\"result\":{\"providerLeaseId\":\"" SHORT "-1\",\"n\":\"" SHORT
+	  "-1\"}}", "{\"providerLeaseId\":\"" SHORT "-1\",\"n\":\"***-1\"}", "" },
+	{ V ",\"id\":1,\"result\":{\"providerLeaseId\":\"x:" SECRET "\"}}",
+	  "{\"providerLeaseId\":\"x:***\"}", "\"x:" SECRET "\"" },
+	{ V ",\"id\":1,\"result\":{\"n\":{\"providerLeaseId\":\"" SHORT "\"}}}",
+	  "{\"n\":{\"providerLeaseId\":\"***\"}}", "" },
+	{ V ",\"id\":1,\"result\":{\"secretHeaders\":[{\"name\":\"x-" SHORT
+	  "\",\"value\":\"" SECRET "\"}],\"connectionPayload\":{\"" SECRET
+	  "\":1},\"m\":\"" SECRET "\"}}",
+	  "{\"secretHeaders\":[{\"name\":\"x-***\",\"value\":\"" SECRET
+	  "\"}],\"connectionPayload\":{\"" SECRET "\":1},\"m\":\"***\"}", "" },
+	/* "-correct%20horse\xff" and "-correct horse\xff", then "fine\xff" */
+	{ V ",\"id\":1,\"result\":{\"stdoutBase64\":\"LWNvcnJlY3QlMjBob3JzZf8=\",\"a\":1,"
+	  "\"stderrBase64\":\"LWNvcnJlY3QgaG9yc2X/\"}}",
+	  "{\"stdoutBase64\":\"LSoqKv8=\",\"a\":1,\"stderrBase64\":\"LSoqKv8=\"}", "" },
+	{ V ",\"id\":1,\"result\":{\"stdoutBase64\":\"ZmluZf8=\",\"a\":\"" SECRET "\"}}",
+	  "{\"stdoutBase64\":\"ZmluZf8=\",\"a\":\"***\"}", "" },
+	{ V ",\"id\":\"" SECRET "\",\"method\":\"log\",\"params\":{\"message\":\"" SECRET
+	  "\"}}", "{\"message\":\"***\"}", "" },
+	{ V ",\"method\":\"streams.emit\",\"params\":{\"event\":\"" SECRET "\"}}",
+	  "{\"event\":\"***\"}", "" },
+	{ V ",\"id\":2,\"method\":\"state.set\",\"params\":{\"value\":\"" SECRET "\"}}",
+	  "{\"value\":\"" SECRET "\"}", "" },
+	{ V ",\"method\":\"execute.log\",\"params\":{\"chunk\":\"" SECRET "\"}}",
+	  "{\"chunk\":\"" SECRET "\"}", "" },
+	/* A secret that is the name of a member. */
+	{ V ",\"id\":1,\"error\":{\"code\":1,\"message\":\"a " WORD "\",\"data\":{\"" WORD
+	  "\":1}}}", "{\"code\":1,\"message\":\"a ***\",\"data\":{\"***\":1}}", "" },
+	{ V ",\"id\":1,\"result\":{\"message\":\"" WORD "\",\"a\":{\"" WORD "\":1}}}",
+	  "{\"message\":\"***\",\"a\":{\"***\":1}}", "" },
+	{ V ",\"id\":2,\"method\":\"log\",\"params\":{\"companyId\":\"" WORD
+	  "\",\"level\":\"" WORD "\"}}", "{\"companyId\":\"" WORD "\",\"level\":\"***\"}", "" },
+	{ "debug: " SECRET, "debug: ***", "" },
+	{ V ",\"id\":1,\"result\":{\"a\":\"" SECRET "\"}", V ",\"id\":1,\"result\":{\"a\":"
+	  "\"***\"}", "" },
+};
+
 static void
 what_a_plugin_says_is_masked(void **state)
 {
-	static const char *const rows[][3] = {
-		{ V ",\"id\":1,\"result\":{\"a\":[\"" SECRET "\"]}}", "{\"a\":[\"***\"]}", "" },
-		{ V ",\"id\":1,\"result\":\"" SECRET "\"}", "\"***\"", "" },
-		{ V ",\"id\":1,\"error\":{\"message\":\"no " SECRET "\",\"data\":{\"" SECRET
-		  "\":1}}}", "{\"message\":\"no ***\",\"data\":{\"***\":1}}", "" },
-		{ V ",\"id\":1,\"result\":{\"providerLeaseId\":\"" SHORT "-1\",\"n\":\"" SHORT
-		  "-1\"}}", "{\"providerLeaseId\":\"" SHORT "-1\",\"n\":\"***-1\"}", "" },
-		{ V ",\"id\":1,\"result\":{\"providerLeaseId\":\"x:" SECRET "\"}}",
-		  "{\"providerLeaseId\":\"x:***\"}", "\"x:" SECRET "\"" },
-		{ V ",\"id\":1,\"result\":{\"n\":{\"providerLeaseId\":\"" SHORT "\"}}}",
-		  "{\"n\":{\"providerLeaseId\":\"***\"}}", "" },
-		{ V ",\"id\":1,\"result\":{\"secretHeaders\":[{\"name\":\"x-" SHORT
-		  "\",\"value\":\"" SECRET "\"}],\"connectionPayload\":{\"" SECRET
-		  "\":1},\"m\":\"" SECRET "\"}}",
-		  "{\"secretHeaders\":[{\"name\":\"x-***\",\"value\":\"" SECRET
-		  "\"}],\"connectionPayload\":{\"" SECRET "\":1},\"m\":\"***\"}", "" },
-		/* "-correct%20horse\xff" and "-correct horse\xff", then "fine\xff" */
-		{ V ",\"id\":1,\"result\":{\"stdoutBase64\":\"LWNvcnJlY3QlMjBob3JzZf8=\",\"a\":1,"
-		  "\"stderrBase64\":\"LWNvcnJlY3QgaG9yc2X/\"}}",
-		  "{\"stdoutBase64\":\"LSoqKv8=\",\"a\":1,\"stderrBase64\":\"LSoqKv8=\"}", "" },
-		{ V ",\"id\":1,\"result\":{\"stdoutBase64\":\"ZmluZf8=\",\"a\":\"" SECRET "\"}}",
-		  "{\"stdoutBase64\":\"ZmluZf8=\",\"a\":\"***\"}", "" },
-		{ V ",\"id\":\"" SECRET "\",\"method\":\"log\",\"params\":{\"message\":\"" SECRET
-		  "\"}}", "{\"message\":\"***\"}", "" },
-		{ V ",\"method\":\"streams.emit\",\"params\":{\"event\":\"" SECRET "\"}}",
-		  "{\"event\":\"***\"}", "" },
-		{ V ",\"id\":2,\"method\":\"state.set\",\"params\":{\"value\":\"" SECRET "\"}}",
-		  "{\"value\":\"" SECRET "\"}", "" },
-		{ V ",\"method\":\"execute.log\",\"params\":{\"chunk\":\"" SECRET "\"}}",
-		  "{\"chunk\":\"" SECRET "\"}", "" },
-		{ "debug: " SECRET, "debug: ***", "" },
-		{ V ",\"id\":1,\"result\":{\"a\":\"" SECRET "\"}", V ",\"id\":1,\"result\":{\"a\":"
-		  "\"***\"}", "" },
-	};
-	struct mask *mask = two_secrets();
+	struct mask *mask = three_secrets();
 	struct message_mask k = { .lease_id = SPAN_NULL };
 	struct rpc_message m;
 	struct span got;
