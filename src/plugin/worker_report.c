@@ -130,8 +130,8 @@ worker_report_ignored(struct worker_report *r, const char *why, struct span line
 	metrics_add(METRIC_PLUGIN_BAD_LINES, 1);
 	r->n_noise += line.ptr != NULL;
 	if (line.ptr && (!r->noise_at_ms || now - r->noise_at_ms >= NOISE_EVERY_MS)) {
-		log_warn("plugin %s: standard output is the protocol; %s: %.*s%s (%zu such lines "
-			 "so far)", r->plugin->key, why, SPAN_FMT(shown),
+		log_warn("plugin %s: standard output is the protocol; %s: %.*s%s (such lines so "
+			 "far: %zu)", r->plugin->key, why, SPAN_FMT(shown),
 			 shown.len < line.len ? "\xe2\x80\xa6" : "", r->n_noise);
 		r->noise_at_ms = now;
 	} else if (log_enabled(LOG_LEVEL_DEBUG) &&

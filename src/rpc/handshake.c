@@ -87,8 +87,8 @@ add_noise(struct buf *out, size_t partial_bytes, size_t ignored_lines)
 		buf_addf(out, "; %zu bytes came without a line end: each message must end with "
 			 "'\\n', and be flushed", partial_bytes);
 	if (ignored_lines)
-		buf_addf(out, "; %zu lines were ignored: standard output is for messages only",
-			 ignored_lines);
+		buf_addf(out, "; %zu %s ignored: standard output is for messages only",
+			 ignored_lines, ignored_lines == 1 ? "line was" : "lines were");
 }
 
 void

@@ -166,7 +166,7 @@ check_secret(struct buf *out, size_t from, const char *source, struct err *reter
 }
 
 static int
-not_found(const struct secret_source *s, struct err *reterr)
+not_found(const struct secret_source *s, const char *company, struct err *reterr)
 {
 	char asked[200] = "";
 	size_t len = 0;
@@ -178,7 +178,8 @@ not_found(const struct secret_source *s, struct err *reterr)
 	if (!len)
 		return err_set(reterr, ERR_NOTFOUND, "this worker has no source of secrets; set "
 			       "secrets.dir");
-	return err_set(reterr, ERR_NOTFOUND, "not found (asked: %s)", asked);
+	return err_set(reterr, ERR_NOTFOUND, "not found for company \"%s\" (asked: %s)", company,
+		       asked);
 }
 
 int
@@ -190,6 +191,9 @@ secret_source_read(const struct secret_source *s, struct span company, struct sp
 	size_t from = out->len;
 	int ret;
 
+	if (company.len == 0)
+		return err_set(reterr, ERR_INVALID, "no company is named, and each secret belongs "
+			       "to one");
 	ret = take_name(id_name, "its id", id, reterr);
 	if (ret == 0)
 		ret = take_name(company_name, "the company's id", company, reterr);
@@ -202,5 +206,5 @@ secret_source_read(const struct secret_source *s, struct span company, struct sp
 		if (ret == ERR_NOTFOUND)
 			ret = 0;
 	}
-	return ret < 0 ? ret : not_found(s, reterr);
+	return ret < 0 ? ret : not_found(s, company_name, reterr);
 }

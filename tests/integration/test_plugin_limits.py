@@ -138,6 +138,6 @@ def test_noise_on_standard_output_is_told(t):
     raw = {"raw": ["hello from a print\n"] * 50 + ['{"level":30,"msg":"a logger"}\n']}
     [event] = t.topics.wait(t.topics.publish(hostile.command(config=raw)))
     assert event.status == "SUCCEEDED"
-    text = "standard output is the protocol; not JSON: hello from a print (1 such lines so far)"
+    text = "standard output is the protocol; not JSON: hello from a print (such lines so far: 1)"
     wait_until(lambda: text in worker.stderr(), 5, worker.stderr)
     assert worker.stderr().count("standard output is the protocol") == 1

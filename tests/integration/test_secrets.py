@@ -107,7 +107,7 @@ def test_references_become_values(t):
     # What cannot be had ends the command, names the place, and shows no value.
     put(folder, "acme", "short", "12345")
     bad = [
-        ({"x": ref("none")}, 'Secret "none" could not be resolved for x: not found (asked: secrets.dir)'),
+        ({"x": ref("none")}, 'Secret "none" could not be resolved for x: not found for company "acme" (asked: secrets.dir)'),
         ({"x": [ref("theirs")]}, 'Secret "theirs" could not be resolved for x.0: not found'),
         ({"x": ref("../other/theirs")}, "its id begins with a dot"),
         ({"x": ref("link")}, "is a link that leads out"),

@@ -105,7 +105,7 @@ static const struct row {
 	{ "a company above", "..", "outside", ERR_INVALID, "the company's id begins with a dot" },
 	{ "a company that is a path", "acme/..2026", "mounted", ERR_INVALID, "the company's id" },
 	{ "no id", "acme", "", ERR_INVALID, "its id is empty" },
-	{ "no company", "", "key", ERR_INVALID, "the company's id is empty" },
+	{ "no company", "", "key", ERR_INVALID, "no company is named" },
 	{ "a control character", "acme", "k\n", ERR_INVALID, "its id has" },
 	{ "a long id", "acme", LONG_NAME, ERR_INVALID, "longer than 255 bytes" },
 	{ "a credential", "acme", "cred", 0, "of systemd" },
@@ -268,7 +268,7 @@ test_no_source(void **state)
 	assert_string_equal(err.text, "this worker has no source of secrets; set secrets.dir");
 	assert_int_equal(secret_source_read(&gone, SPAN_LIT("acme"), SPAN_LIT("key"), &out, &err),
 			 ERR_NOTFOUND);
-	assert_string_equal(err.text, "not found (asked: secrets.dir)");
+	assert_string_equal(err.text, "not found for company \"acme\" (asked: secrets.dir)");
 	buf_release(&out);
 }
 
