@@ -374,6 +374,17 @@ why_missing(struct kafka *k, const char *name)
 	return ret;
 }
 
+bool
+kafka_is_mock(struct kafka *k, int timeout_ms)
+{
+	char *id = rd_kafka_clusterid(k->rk, timeout_ms);
+	bool ret = id && strncmp(id, "mockCluster", strlen("mockCluster")) == 0;
+
+	if (id)
+		rd_kafka_mem_free(k->rk, id);
+	return ret;
+}
+
 int
 kafka_find_topic(struct kafka *k, const struct rd_kafka_metadata *md, const char *name,
 		 const struct rd_kafka_metadata_topic **ret, struct err *reterr)

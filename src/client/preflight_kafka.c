@@ -338,19 +338,6 @@ check_transactions(struct preflight *p)
 	client_free(rk);
 }
 
-/* librdkafka's mock cluster (`envdriver dev`) knows no rights, would keep the
- * trial records, and leaves DescribeConfigs without an answer. */
-static bool
-is_mock(struct preflight *p)
-{
-	char *id = rd_kafka_clusterid(kafka_client(p->kafka), LOOK_MS);
-	bool ret = !id || strncmp(id, "mockCluster", strlen("mockCluster")) == 0;
-
-	if (id)
-		rd_kafka_mem_free(kafka_client(p->kafka), id);
-	return ret;
-}
-
 void
 preflight_kafka(const struct config *config, const struct findings *f)
 {
@@ -368,7 +355,7 @@ preflight_kafka(const struct config *config, const struct findings *f)
 	}
 	find_topics(&p, md);
 	rd_kafka_metadata_destroy(md);
-	if (is_mock(&p)) {
+	if (kafka_is_mock(p.kafka, LOOK_MS)) {
 		findings_note(f, "this Kafka is a mock: rights and topic settings are not checked");
 	} else {
 		check_settings(&p);

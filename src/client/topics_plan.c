@@ -30,6 +30,9 @@ connect_admin(struct topics_plan *p, struct err *reterr)
 	ret = kafka_metadata(p->kafka, LOOK_MS, &p->md, reterr);
 	if (ret < 0)
 		return ret;
+	if (kafka_is_mock(p->kafka, LOOK_MS))
+		return err_set(reterr, ERR_NOTFOUND, "this Kafka is the mock of `envdriver dev`: "
+			       "each topic is there as soon as it is used, and has no settings");
 	if (!p->replication)
 		p->replication = p->md->broker_cnt < REPLICAS ? p->md->broker_cnt : REPLICAS;
 	if (!p->in_sync)

@@ -155,6 +155,8 @@ def test_it_says_which_plugins_run(t):
     assert done.returncode == 0, (done.stdout, done.stderr)
     done = run(variables, "plugin", "list")
     assert "no license" in done.stdout, done
+    done = run(variables, "topics", "create")  # the mock would leave it without an answer
+    assert done.returncode == 2 and "mock of `envdriver dev`" in done.stderr, done
 
 
 @limit(60)

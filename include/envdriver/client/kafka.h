@@ -44,6 +44,10 @@ int kafka_metadata(struct kafka *k, int timeout_ms, const struct rd_kafka_metada
  * the topic, ERR_DENIED what is not permitted. May ask the broker once more. */
 int kafka_find_topic(struct kafka *k, const struct rd_kafka_metadata *md, const char *name,
 		     const struct rd_kafka_metadata_topic **ret, struct err *reterr);
+/* Whether this is librdkafka's mock cluster (`envdriver dev`), which makes a
+ * topic when it is first named, knows no rights, and leaves DescribeConfigs and
+ * CreateTopics without an answer. Blocks for at most `timeout_ms`. */
+bool kafka_is_mock(struct kafka *k, int timeout_ms);
 
 /* Turns the error `code` of `what` ("write to topic 'x'") into an err; returns
  * its code. */
