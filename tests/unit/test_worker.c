@@ -49,7 +49,7 @@ static const struct row {
 	  { { 0 } },
 	  "ignored not JSON\nignored not JSON\n"
 	  "failed answered RPC call \"initialize\" timed out after 300ms; 29 bytes "
-	  "came without a line end: each message must end with '\\n', and be flushed; 1 lines were "
+	  "came without a line end: each message must end with '\\n', and be flushed; 1 line was "
 	  "ignored: standard output is for messages only / \nend\n", 300, 3000 },
 	{ "ok is truthy", { .steps = { "expect", "initialize", "reply",
 	  "{\"ok\":\"yes\",\"supportedMethods\":3}" } },
