@@ -258,6 +258,12 @@ schema_field(const struct schema *s, const char *record, size_t index)
 	return schema_fields_get(s->fields, record, index);
 }
 
+bool
+schema_agrees(const struct schema *s, const struct schema *other)
+{
+	return schema_fields_agree(s->fields, other->fields);
+}
+
 int
 schema_value_new(const struct schema *s, avro_value_t *ret_value, struct err *reterr)
 {

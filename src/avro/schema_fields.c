@@ -189,3 +189,17 @@ schema_fields_get(const struct schema_fields *f, const char *record, size_t inde
 	}
 	return NULL;
 }
+
+bool
+schema_fields_agree(const struct schema_fields *a, const struct schema_fields *b)
+{
+	if (a->field_count != b->field_count)
+		return false;
+	for (size_t i = 0; i < a->field_count; i++) {
+		const char *one = a->fields[i].logical, *other = b->fields[i].logical;
+
+		if (one != other && (!one || !other || strcmp(one, other) != 0))
+			return false;
+	}
+	return true;
+}

@@ -16,5 +16,8 @@ struct schema_fields *schema_fields_new(struct span text, struct err *reterr);
 void schema_fields_free(struct schema_fields *f);
 const struct schema_field *schema_fields_get(const struct schema_fields *f, const char *record,
 					     size_t index);
+/* Of two schemas with one canonical form, which leaves logical types out: they have
+ * those in common, too. */
+bool schema_fields_agree(const struct schema_fields *a, const struct schema_fields *b);
 
 #endif

@@ -190,7 +190,7 @@ recognise(const struct schema_ids *ids, struct schema *s, struct err *reterr)
 	struct schema *b;
 	int ret = 0;
 
-	if (same) {
+	if (same && schema_agrees(s, same)) {
 		schema_free(s);
 		return schema_ref(same);
 	}

@@ -90,6 +90,9 @@ int64_t schema_time_ms(enum schema_time unit, int64_t value);
 /* Field `index` of the record `record`, here or nested; NULL when there is
  * none. */
 const struct schema_field *schema_field(const struct schema *s, const char *record, size_t index);
+/* Of two schemas with one fingerprint, in which logical types do not count: values of
+ * the one mean the same when they are read as the other. */
+bool schema_agrees(const struct schema *s, const struct schema *other);
 
 /* A new value of this record; the caller ends it with avro_value_decref. Its
  * unions have no branch yet: call avro_field_clear first. */
