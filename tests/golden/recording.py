@@ -171,8 +171,8 @@ OWN_TMPDIR = re.compile(r"/tmp/envdriver-tmp-[A-Za-z0-9]+/\d+/")
 TMP = re.compile(r"(?<=paperclip-fixture-)[A-Za-z0-9]{6}(?=/|\b)")
 PID = re.compile(r'"pid":\d+')
 PLUGIN = re.compile(r"file://[^\s:]*?/(?=worker\.mjs)")
-# Lines of Node's own sources move from release to release.
-FRAMES = re.compile(r"\(?node:[\w/]+:\d+:\d+\)?")
+# Lines of Node's own sources move from release to release, those of the fixture as it grows.
+FRAMES = re.compile(r"\(?(node:[\w/]+|file://<plugin>/worker\.mjs):\d+:\d+\)?")
 ZEROED = ("pid", "uptime", "lastCrashAt", "nextRestartAt", "ms")
 
 
