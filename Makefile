@@ -51,7 +51,7 @@ alloc := $(BUILD)/tests/unit/alloc_rig.o
 tables := $(BUILD)/tests/unit/fixture_plugins.o
 replay := $(if $(filter-out fuzzer,$(or $(SAN),none)),$(BUILD)/tests/fuzz/replay.o)
 objects := $(BUILD)/src/main.o $(lib_objects) $(BUILD)/tests/golden/call.o $(foreach f,tests/lib \
-	plugins/local tests/unit tests/integration tests/fuzz tests/bench,$(call in,$f,$($f)))
+	plugins/local plugins/skeletons/c tests/unit tests/integration tests/fuzz tests/bench,$(call in,$f,$($f)))
 plugin := $(BUILD)/plugins/local/envdriver-local
 package := $(addprefix $(BUILD)/plugins/local/,plugin.json README.md)
 unit_programs := $(patsubst %,$(BUILD)/tests/%,$(filter test_%,$(tests/unit)))

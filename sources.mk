@@ -47,6 +47,7 @@ old_schemas := schemas/compat/0.1.0-pre1/ExecutionLog.avsc \
 	schemas/compat/0.1.0-pre1/ExecutionResult.avsc
 plugins/local := command config exec job job_io jobs keeper lease lease_calls main probe rpc spawn \
 	text trash wire
+plugins/skeletons/c := command plugin
 tests/lib := c11_threads fake_plugin
 tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golden_command \
 	golden_compare golden_json jail_tries test_alloc test_answer test_answer_execute \
