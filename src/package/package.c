@@ -190,21 +190,40 @@ add_wrapper(const struct package_rules *rules, struct words *w, struct err *rete
 
 /* The two kinds of package */
 
+/* Node takes a file of that name for JavaScript. */
+static bool
+is_javascript(const char *path)
+{
+	static const char *const kinds[] = { ".js", ".mjs", ".cjs" };
+	const char *dot = strrchr(path, '.');
+
+	for (size_t i = 0; dot && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(dot, kinds[i]) == 0)
+			return true;
+	return false;
+}
+
 /* What node is to run: the manifest's entrypoints.worker. One without it, which the
- * original does not take, has package.json's. */
+ * original does not take, has package.json's; so has one that names what is not for
+ * node, as a manifest does that is shared with a package in another language. */
 static int
 worker_path(const char *dir, struct jtext package, struct jtext manifest, char ret[PATH_MAX],
 	    struct err *reterr)
 {
 	struct jtext name = jtext_get(jtext_get(manifest, "entrypoints"), "worker");
+	struct jtext other = jtext_get(jtext_get(package, "paperclipPlugin"), "worker");
+	char path[PATH_MAX];
 
 	if (name.kind != JTEXT_STRING)
-		name = jtext_get(jtext_get(package, "paperclipPlugin"), "worker");
+		name = other;
 	if (name.kind != JTEXT_STRING)
 		return err_set(reterr, ERR_INVALID, "its manifest names no entrypoints.worker");
 	if (!package_path(dir, name, ret))
 		return err_set(reterr, ERR_INVALID, "the path of its worker, %.*s, must be inside "
 			       "the package", SPAN_FMT(name.raw));
+	if (!is_javascript(ret) && other.kind == JTEXT_STRING && package_path(dir, other, path) &&
+	    is_javascript(path) && access(path, F_OK) == 0)
+		memcpy(ret, path, sizeof(path));
 	return 0;
 }
 

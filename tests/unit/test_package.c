@@ -237,6 +237,8 @@ static const struct manifest_row {
 	  "@/bin/node|@/in/node-none/package.json" },
 	{ "package.json names one that is there", "/in/node", WORKER("./gone.js"), ERR_NOTFOUND,
 	  "cannot open its worker" },
+	{ "a manifest that names a program in another language", "/in/node", WORKER("./w.py"), 0,
+	  "@/bin/node|@/in/node/w.mjs" },
 	{ "a manifest without entry points", "/in/node", "{}", 0, "@/bin/node|@/in/node/w.mjs" },
 	{ "a path with detours", "/in/said", WORKER("./x/.././/dist/./worker.js"), 0,
 	  "@/bin/node|@/in/said/dist/worker.js" },
