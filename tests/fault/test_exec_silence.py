@@ -29,7 +29,7 @@ def test_only_what_nobody_took_is_an_alarm(t):
     t.redis.client.ping()
     # No worker runs: said once, and it is taken when one comes.
     missed = start(t, "--lease", "L", "--", "true")
-    time.sleep(12)
+    time.sleep(14)  # we look every three seconds, and complain from the tenth on
     t.worker()
     out, err = missed.communicate(timeout=40)
     assert missed.returncode == 125 and 'Lease "L" does not exist' in err, err

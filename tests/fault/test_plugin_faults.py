@@ -220,7 +220,7 @@ def test_flood_of_notifications_and_its_neighbour(t):
     """10^6 log notifications a second from one plugin: the calls to another take no longer than
     while the first one does the same work for nobody. Release build."""
     flooder, neighbour = Hostile(t, "hostile.flooder"), Hostile(t, "hostile.neighbour")
-    worker = t.worker(build="release", config={"log.level": "info"})
+    worker = t.worker(build="release", config={"log.level": "info", "plugin.log.info": "true"})
     wait_running(t, flooder.id, worker)
     wait_running(t, neighbour.id, worker)
     latency(t, neighbour, 20)
