@@ -104,11 +104,7 @@ pass(struct limiter *l, const struct worker_report *r, size_t bytes, const char 
 static struct limiter *
 company_limit(struct limiter limits[WORKER_REPORT_COMPANIES], struct span company)
 {
-	uint32_t hash = 2166136261u;	/* FNV-1a */
-
-	for (size_t i = 0; i < company.len; i++)
-		hash = (hash ^ (unsigned char)company.ptr[i]) * 16777619u;
-	return &limits[hash % WORKER_REPORT_COMPANIES];
+	return &limits[span_hash(company) % WORKER_REPORT_COMPANIES];
 }
 
 /* What the plugin writes */
@@ -144,13 +140,15 @@ void
 worker_report_message(struct worker_report *r, enum log_level level, struct span company,
 		      struct span message, struct jtext meta)
 {
+	struct span more;
 	size_t bytes;
-	struct span more = clip(meta.raw, TEXT_MAX);
 
+	if (!log_enabled(level))
+		return;
 	message = clip(message, TEXT_MAX);
+	more = clip(meta.raw, TEXT_MAX);
 	bytes = log_bytes(message) + log_bytes(more);
-	if (log_enabled(level) &&
-	    pass(company_limit(r->company_messages, company), r, bytes, "of its messages") &&
+	if (pass(company_limit(r->company_messages, company), r, bytes, "of its messages") &&
 	    pass(&r->messages, r, bytes, "of its messages"))
 		log_write(level, "plugin %s: %.*s%s%.*s", r->plugin->key, SPAN_FMT(message),
 			  meta.kind ? " " : "", SPAN_FMT(more));
