@@ -180,15 +180,11 @@ static bool
 has_token(const struct http_server *h, const char *authorization)
 {
 	char given[DIGEST_HEX_SIZE];
-	unsigned char diff = 0;
 
 	if (!authorization || strncasecmp(authorization, BEARER, strlen(BEARER)) != 0)
 		return false;
-	if (!digest_sha256_hex(span_of(authorization + strlen(BEARER)), given))
-		return false;
-	for (size_t i = 0; i < DIGEST_HEX_SIZE; i++)
-		diff |= (unsigned char)(given[i] ^ h->token[i]);
-	return diff == 0;
+	return digest_sha256_hex(span_of(authorization + strlen(BEARER)), given) &&
+	       digest_hex_is(h->token, span_of(given));
 }
 
 static enum MHD_Result

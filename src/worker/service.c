@@ -5,10 +5,10 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
@@ -20,7 +20,6 @@
 #include "envdriver/base/family.h"
 #include "envdriver/base/findings.h"
 #include "envdriver/base/log.h"
-#include "envdriver/base/metric_series.h"
 #include "envdriver/base/metric_series.h"
 #include "envdriver/base/metrics.h"
 #include "envdriver/cli/cli.h"
