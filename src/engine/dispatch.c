@@ -156,7 +156,7 @@ run_resolved(struct engine *eng, struct entry *e, const struct resolved *r)
 	e->call.limit = time_limit_of(eng->time_limits, e->cmd, r->plugin_key, r->driver);
 	buf_reset(&e->call.params);
 	secret_refs_free(e->call.secrets);
-	spots = secret_spots_get(eng->spots, r->config_schema, &nomem);
+	spots = r->driver ? secret_spots_get(eng->spots, r->driver->config_schema, &nomem) : NULL;
 	if (request_params(e->cmd, spots, &e->call.params, &e->call.secrets, &o) < 0) {
 		core_release_slot(eng, e);
 		end_without_call(eng, e, &o);

@@ -66,7 +66,7 @@ by_key(const struct registry *registry, struct supervisor *supervisor, const str
 		supervisor_add_why(supervisor, p->id, &ret_failure->why);
 		return way;
 	}
-	*ret = (struct resolved){ p->id, p->key, d->config_schema, d };
+	*ret = (struct resolved){ p->id, p->key, d };
 	return RESOLUTION_FOUND;
 }
 
@@ -93,7 +93,7 @@ by_provider(const struct registry *registry, struct supervisor *supervisor,
 
 	for (size_t i = 0; (p = registry_at(registry, i)); i++) {
 		if (p->ready && declares(p, c->driver_key, &d) && running(supervisor, p->id)) {
-			*ret = (struct resolved){ p->id, p->key, d->config_schema, d };
+			*ret = (struct resolved){ p->id, p->key, d };
 			return RESOLUTION_FOUND;
 		}
 	}
@@ -130,7 +130,6 @@ pinned(const struct registry *registry, struct supervisor *supervisor, const str
 	const char *id = p ? p->id : c->pinned_id.ptr;	/* NUL-terminated */
 	enum worker_status st = supervisor_status(supervisor, id);
 	enum resolution way;
-	const struct registry_driver *d = p ? registry_driver(p, c->driver_key) : NULL;
 
 	if (st != WORKER_RUNNING && st != WORKER_STARTING) {
 		way = look_for_start(supervisor, id, may_start);
@@ -147,11 +146,8 @@ pinned(const struct registry *registry, struct supervisor *supervisor, const str
 	*ret = (struct resolved){
 		.plugin_id = id,
 		.plugin_key = p && p->key ? p->key : "",
+		.driver = p ? registry_driver(p, c->driver_key) : NULL,
 	};
-	if (d) {
-		ret->config_schema = d->config_schema;
-		ret->driver = d;
-	}
 	return RESOLUTION_FOUND;
 }
 

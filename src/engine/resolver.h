@@ -12,8 +12,6 @@
 
 #include <stdbool.h>
 
-#include "envdriver/base/jtext.h"
-
 struct command;
 struct outcome;
 struct registry;
@@ -34,7 +32,6 @@ enum resolution {
 struct resolved {
 	const char *plugin_id;
 	const char *plugin_key;		/* "" when the registry does not know it */
-	struct jtext config_schema;	/* MISSING when unknown */
 	const struct registry_driver *driver;	/* NULL when unknown */
 };
 
