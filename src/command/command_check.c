@@ -90,14 +90,14 @@ check_lease(struct reject *r, const char *field, struct jtext lease)
 	return true;
 }
 
-struct jtext
-command_secret_id(struct jtext value)
+/* {"type":"secret_ref","secretId":ID} */
+static bool
+is_secret_ref(struct jtext value)
 {
-	struct jtext type = jtext_get(value, "type"), id = jtext_get(value, "secretId");
+	struct jtext type = jtext_get(value, "type");
 
-	if (type.kind != JTEXT_STRING || !jtext_is(type, "secret_ref") || id.kind != JTEXT_STRING)
-		return (struct jtext){ JTEXT_MISSING, SPAN_NULL };
-	return id;
+	return type.kind == JTEXT_STRING && jtext_is(type, "secret_ref") &&
+	       jtext_get(value, "secretId").kind == JTEXT_STRING;
 }
 
 static bool
@@ -110,7 +110,7 @@ check_env(struct reject *r, const char *field, struct jtext env)
 
 	jtext_iter_init(&it, env);
 	while (jtext_iter_next(&it, &key, &value)) {
-		if (value.kind == JTEXT_STRING || command_secret_id(value).kind == JTEXT_STRING)
+		if (value.kind == JTEXT_STRING || is_secret_ref(value))
 			continue;
 		command_copy_text(name, sizeof(name), key);
 		command_reject(r, REJECT_INVALID, field,

@@ -11,7 +11,6 @@
 #include <stdbool.h>
 
 #include "envdriver/base/buf.h"
-#include "envdriver/base/jtext.h"
 
 struct command;
 struct reject;
@@ -30,10 +29,6 @@ void command_reject(struct reject *r, int reason, const char *field, const char 
 
 /* Copies at most `size` - 1 bytes, cut between characters, and a NUL. */
 void command_copy_text(char *to, size_t size, struct span from);
-
-/* The id of a secret reference {"type":"secret_ref","secretId":ID}; kind MISSING
- * for any other value. */
-struct jtext command_secret_id(struct jtext value);
 
 /* A W3C trace context that we pass on (version 00 and what extends it). */
 bool command_traceparent_ok(struct span text);
