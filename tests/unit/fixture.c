@@ -241,6 +241,16 @@ fixture_print_headers(const struct event *ev, struct buf *out)
 	}
 }
 
+void
+fixture_print_refs(const struct secret_refs *refs, struct buf *out)
+{
+	for (size_t i = 0; i < secret_refs_count(refs); i++) {
+		struct secret_ref r = secret_refs_at(refs, i);
+
+		buf_addf(out, "%s%.*s=%.*s", i ? " " : "", SPAN_FMT(r.path), SPAN_FMT(r.id));
+	}
+}
+
 int
 fixture_params(const struct command *c, struct jtext schema, struct buf *out,
 	       struct buf *ret_refs, struct outcome *ret_failure)
@@ -257,11 +267,8 @@ fixture_params(const struct command *c, struct jtext schema, struct buf *out,
 		outcome_fail(ret_failure, CODE_INTERNAL, "out of memory");
 		ret = ERR_NOMEM;
 	}
-	for (size_t i = 0; ret_refs && i < secret_refs_count(refs); i++) {
-		struct secret_ref r = secret_refs_at(refs, i);
-
-		buf_addf(ret_refs, "%s%.*s=%.*s", i ? " " : "", SPAN_FMT(r.path), SPAN_FMT(r.id));
-	}
+	if (ret_refs)
+		fixture_print_refs(refs, ret_refs);
 	secret_refs_free(refs);
 	secret_spots_cache_free(cache);
 	return ret;

@@ -32,6 +32,10 @@ struct command *fixture_decode(const char *json, struct reject *ret_reject);
 struct command *fixture_command(const char *json);
 
 struct outcome;
+struct secret_refs;
+
+/* Appends "path=id" of each, with spaces between. */
+void fixture_print_refs(const struct secret_refs *refs, struct buf *out);
 
 /* As request_params, with a schema's text (kind MISSING: none); *ret_refs (may be
  * NULL) gets "path=id" of each reference. */

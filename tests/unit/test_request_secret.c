@@ -177,12 +177,7 @@ test_find(void **state)
 		buf_addspan(&json, fixture_json(r->json).raw);
 		CHECK(r->name, request_secret_find(&json, strlen("before:"), r->prefix, NULL,
 						   /* provider= */ true, &refs, &o) == 0);
-		for (size_t i = 0; i < secret_refs_count(refs); i++) {
-			struct secret_ref one = secret_refs_at(refs, i);
-
-			buf_addf(&out, "%s%.*s=%.*s", i ? " " : "", SPAN_FMT(one.path),
-				 SPAN_FMT(one.id));
-		}
+		fixture_print_refs(refs, &out);
 		CHECK_TEXT(r->name, buf_span(&out).ptr, r->expected);
 		secret_refs_free(refs);
 		buf_release(&json);

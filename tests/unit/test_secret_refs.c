@@ -60,12 +60,7 @@ check_row(const struct row *r, struct secret_spots_cache *cache)
 
 	o.spots = secret_spots_get(cache, fixture_json(r->schema), &nomem);
 	CHECK(r->name, secret_refs_find(&refs, config.raw, 0, &o, NULL) == 0);
-	for (size_t i = 0; i < secret_refs_count(refs); i++) {
-		struct secret_ref one = secret_refs_at(refs, i);
-
-		buf_addf(&out, "%s%.*s=%.*s", i ? " " : "", SPAN_FMT(one.path),
-			 SPAN_FMT(one.id));
-	}
+	fixture_print_refs(refs, &out);
 	CHECK_TEXT(r->name, buf_span(&out).ptr, r->expected);
 	secret_refs_free(refs);
 	buf_release(&out);
