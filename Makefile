@@ -96,8 +96,8 @@ $(BUILD)/envdriver $(plugin) $(unit_programs) $(check_programs) $(fuzz_programs)
 	$(Q)$(call link,$^)
 $(lib): $(lib_objects) $(BUILD)/schema_data.o
 $(rigs): $(call in,tests/unit,$(filter-out test_% %_plugins alloc_rig,$(tests/unit))) $\
-	$(call in,tests,lib/fake_plugin $(addprefix integration/,fake_redis instance_rig redis_rig $\
-	supervisor_rig))
+	$(call in,tests,lib/fake_plugin $(addprefix integration/,claims_rig fake_redis $\
+	instance_rig redis_rig supervisor_rig))
 $(lib) $(rigs):
 	$(call say,AR      $@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

@@ -66,7 +66,7 @@ tests/unit := alloc_rig channel_rig fixture fixture_plugins fixture_result golde
 	test_schema_text test_scope test_secret_refs test_secret_source test_semver \
 	test_service_link test_share test_stored_answer test_supervisor_table test_time_limit \
 	test_txn test_units test_window test_worker test_worker_end test_worker_report worker_rig
-tests/integration := claims_check claims_credential_check claims_life_check fake_redis \
+tests/integration := claims_check claims_credential_check claims_life_check claims_rig fake_redis \
 	instance_check instance_judge_check instance_rig kafka_parts kafka_parts_send \
 	offsets_check publisher_check redis_check redis_rig registry_check supervisor_check \
 	supervisor_rig

@@ -3,12 +3,9 @@
 #include "unit.h"
 
 #include "envdriver/base/clock.h"
-#include "envdriver/base/err.h"
-#include "envdriver/claim/claims.h"
-#include "envdriver/registry/instance.h"
-#include "redis_rig.h"
+#include "claims_rig.h"
 
-enum { RETENTION_MS = 60000, BACKSTOP_MS = 600000, PATIENCE_MS = 20000, LIFE_MS = 30000 };
+enum { LIFE_MS = 30000 };
 
 #define KEY "envdriver:credential:c1"
 #define CALLING "v1|calling|t|0|17|1000|us|n1|T|1|then|"
@@ -104,14 +101,9 @@ static int
 set_up(void **state)
 {
 	const struct instance_events none = { 0 };
-	struct err err;
 
 	(void)state;
-	rig_open(&rig);
-	instance = instance_new(rig.redis, rig.config, &none, &err);
-	assert_non_null(instance);
-	claims = claims_new(rig.redis, instance, RETENTION_MS, BACKSTOP_MS, &err);
-	assert_non_null(claims);
+	claims_rig_open(&rig, &none, &instance, &claims);
 	rig_start(&rig);
 	return 0;
 }
@@ -120,10 +112,7 @@ static int
 tear_down(void **state)
 {
 	(void)state;
-	rig_stop(&rig);
-	claims_free(claims);
-	instance_free(instance);
-	rig_close(&rig);
+	claims_rig_close(&rig, instance, claims);
 	return 0;
 }
 

@@ -5,13 +5,8 @@
 
 #include <signal.h>
 
-#include "envdriver/base/err.h"
-#include "envdriver/claim/claims.h"
-#include "envdriver/registry/instance.h"
-#include "redis_rig.h"
+#include "claims_rig.h"
 #include "../unit/alloc_rig.h"
-
-enum { RETENTION_MS = 60000, BACKSTOP_MS = 600000, PATIENCE_MS = 20000 };
 
 #define ID "c1"
 #define CALLING "v1|calling|t|0|17|1000|us|n1|T|2|then|"
@@ -444,14 +439,9 @@ set_up(void **state)
 {
 	const struct instance_events ev = { NULL, on_ready, on_refused, NULL };
 	struct buf channel = BUF_INIT;
-	struct err err;
 
 	(void)state;
-	rig_open(&rig);
-	instance = instance_new(rig.redis, rig.config, &ev, &err);
-	assert_non_null(instance);
-	claims = claims_new(rig.redis, instance, RETENTION_MS, BACKSTOP_MS, &err);
-	assert_non_null(claims);
+	claims_rig_open(&rig, &ev, &instance, &claims);
 	claims_channel(rig.redis, &channel);
 	redis_subscribe(rig.redis, channel.data, on_handover, NULL);
 	buf_release(&channel);
@@ -465,11 +455,7 @@ tear_down(void **state)
 {
 	(void)state;
 	claim(SPAN_LIT("x"), "T", on_never, NULL);
-	rig_stop(&rig);
-	claims_free(claims);
-	claims_free(NULL);
-	instance_free(instance);
-	rig_close(&rig);
+	claims_rig_close(&rig, instance, claims);
 	return 0;
 }
 
