@@ -66,7 +66,7 @@ unit: $(unit_programs) $(check_programs) $(fuzz_programs) $(other_programs)
 fuzzers: $(fuzz_programs)
 
 $(BUILD)/envdriver: $(BUILD)/src/main.o $(lib)
-$(plugin): $(call in,plugins/local,$(plugins/local)) $(lib)
+$(plugin): $(call in,plugins/local,$(plugins/local))
 $(unit_programs): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(alloc) $(rigs) $(lib)
 $(check_programs): $(BUILD)/tests/%: $(BUILD)/tests/integration/%.o $(alloc) $(rigs) $(lib)
 $(fuzz_programs): $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(replay) $(lib)
