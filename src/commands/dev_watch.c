@@ -22,7 +22,6 @@ enum { LOOK_MS = 500, FILES_MAX = 20000 };
 struct watched {
 	char *id, *dir;
 	uint64_t taken, seen;	/* how its files looked: when it was started, and just now */
-	bool moving;		/* they did not look so the last time */
 };
 
 struct dev_watch {
@@ -136,11 +135,8 @@ look_at_folder(struct dev_watch *w, struct watched *f)
 
 	if (now != f->seen) {
 		f->seen = now;	/* still being written, perhaps */
-		f->moving = true;
-	} else if (f->moving) {
-		f->moving = false;
-		if (f->taken != now)
-			start_anew(w, f);
+	} else if (now != f->taken) {
+		start_anew(w, f);
 		f->taken = now;
 	}
 }
