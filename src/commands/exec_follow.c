@@ -175,6 +175,21 @@ may_run(struct exec *x, const char *why)
 	return seen.state == PICKUP_TAKEN || seen.state == PICKUP_UNKNOWN;
 }
 
+/* Publishes it and waits until it is placed. */
+static int
+publish_command(struct exec *x, const struct send_command *c, struct err *reterr)
+{
+	int ret = send_put(x->send, c, reterr);
+
+	if (ret == 0)
+		ret = send_flush(x->send, reterr);
+	if (ret == 0 && !x->placed) {
+		*reterr = x->err;
+		ret = x->err.code;
+	}
+	return ret;
+}
+
 /* Publishes the release that ends it. */
 static int
 stop_command(struct exec *x, const char *why, struct err *reterr)
@@ -191,17 +206,20 @@ stop_command(struct exec *x, const char *why, struct err *reterr)
 		x->stop_ms = clock_mono_ms() + STOP_MS;
 		cli_note(x->cli, "%s; the command is being stopped by '%s', a release of its "
 			 "lease", why, release.id);
-		ret = send_put(x->send, &release, reterr);
-	}
-	if (ret == 0)
-		ret = send_flush(x->send, reterr);
-	if (ret == 0 && !x->placed) {
-		*reterr = x->err;
-		ret = x->err.code;
+		ret = publish_command(x, &release, reterr);
 	}
 	send_command_release(&release);
 	buf_release(&json);
 	return ret;
+}
+
+/* The exit code of an end that we chose; not returned to when nobody reads. */
+static int
+end_unfinished(const struct exec *x)
+{
+	if (x->show.unread)
+		cli_check_reader();
+	return EXIT_SIGNAL + (interrupted ? interrupted : SIGPIPE);
 }
 
 /* Returns the exit code, or -1 when it goes on until what stops it has ended. */
@@ -219,17 +237,7 @@ give_up(struct exec *x, const char *why)
 		tell_how_to_stop(x);
 	}
 	tell_how_to_watch(x);
-	if (x->show.unread)
-		cli_check_reader();
-	return EXIT_SIGNAL + (interrupted ? interrupted : SIGPIPE);
-}
-
-static int
-end_stopped(struct exec *x)
-{
-	if (x->show.unread)
-		cli_check_reader();
-	return EXIT_SIGNAL + (interrupted ? interrupted : SIGPIPE);
+	return end_unfinished(x);
 }
 
 /* The release's own end; the execution's comes with it. Returns the exit code
@@ -241,7 +249,7 @@ on_release_ended(struct exec *x, const struct record *r)
 		return -1;
 	cli_complain(x->cli, "the command was not stopped: %.*s", SPAN_FMT(buf_span(&r->summary)));
 	tell_how_to_watch(x);
-	return end_stopped(x);
+	return end_unfinished(x);
 }
 
 /* --- the whole --- */
@@ -264,7 +272,7 @@ take_record(struct exec *x, const struct record *r, bool final, int64_t *end_ms)
 	if (!x->stop_id[0])
 		return code;
 	cli_note(x->cli, "the command has ended");
-	return end_stopped(x);
+	return end_unfinished(x);
 }
 
 /* An error, or 0, or the exit code at which to end before the result is there. */
@@ -281,7 +289,7 @@ check_patience(struct exec *x, int64_t start, struct err *reterr)
 		cli_complain(x->cli, "the provider has not confirmed within %d s that command '%s' "
 			     "ended", STOP_MS / 1000, x->command.id);
 		tell_how_to_watch(x);
-		return end_stopped(x);
+		return end_unfinished(x);
 	}
 	if (interrupted)
 		code = give_up(x, "interrupted");
@@ -360,13 +368,7 @@ start_command(struct exec *x, struct err *reterr)
 		return ERR_UNAVAILABLE;
 	catch_interrupts();
 	send_stop_on(x->send, &interrupted);
-	ret = send_put(x->send, &x->command, reterr);
-	if (ret == 0)
-		ret = send_flush(x->send, reterr);
-	if (ret == 0 && !x->placed) {
-		*reterr = x->err;
-		ret = x->err.code;
-	}
+	ret = publish_command(x, &x->command, reterr);
 	send_stop_on(x->send, NULL);
 	return ret;
 }
