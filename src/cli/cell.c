@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "envdriver/base/utf8.h"
+
 #define DOTS "\xe2\x80\xa6"
 
 /* East Asian and emoji: enough for a table to stay in its lines. */
@@ -30,18 +32,13 @@ is_among(uint32_t c, const struct range *ranges, size_t n)
 static size_t
 step(const char *p, const char *end, size_t *ret_width)
 {
-	const unsigned char *u = (const unsigned char *)p;
-	size_t len = u[0] < 0x80 ? 1 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : 4;
-	uint32_t c = len == 1 ? u[0] : u[0] & (0x7f >> len);
+	int len = utf8_step(p, end);
+	uint32_t c = len > 0 ? utf8_get(p, len) : 0;
 
-	if (len > (size_t)(end - p))
-		len = (size_t)(end - p);
-	for (size_t i = 1; i < len; i++)
-		c = c << 6 | (u[i] & 0x3f);
 	*ret_width = is_among(c, combining, sizeof(combining) / sizeof(*combining)) ? 0
 		     : is_among(c, wide, sizeof(wide) / sizeof(*wide))		     ? 2
 										     : 1;
-	return len;
+	return (size_t)(len > 0 ? len : -len);
 }
 
 size_t
