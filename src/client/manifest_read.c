@@ -158,27 +158,27 @@ find_manifest(const char *dir, struct buf *text, char path[PATH_MAX], struct jte
 }
 
 int
-manifest_read(const char *dir, struct buf *out, struct err *reterr)
+manifest_read(const char *dir, struct buf *out, struct jtext *ret, struct err *reterr)
 {
 	struct buf text = BUF_INIT, loaded = BUF_INIT;
 	struct jtext found;
 	char path[PATH_MAX];
-	int ret = find_manifest(dir, &text, path, &found, reterr);
+	int rc = find_manifest(dir, &text, path, &found, reterr);
 
-	if (ret == 0 && path[0]) {
-		ret = load_manifest(path, &loaded, reterr);
-		if (ret == 0) {
-			ret = jtext_check(buf_span(&loaded), JTEXT_DEPTH_MAX, &found, reterr);
-			if (ret < 0)
+	if (rc == 0 && path[0]) {
+		rc = load_manifest(path, &loaded, reterr);
+		if (rc == 0) {
+			rc = jtext_check(buf_span(&loaded), JTEXT_DEPTH_MAX, &found, reterr);
+			if (rc < 0)
 				err_prefix(reterr, "%s", path);
 		}
 	}
-	if (ret == 0) {
+	if (rc == 0) {
 		manifest_add_compact(out, found.raw);
-		if (out->failed)
-			ret = err_nomem(reterr);
+		rc = out->failed ? err_nomem(reterr)
+				 : jtext_check(buf_span(out), JTEXT_DEPTH_MAX, ret, reterr);
 	}
 	buf_release(&text);
 	buf_release(&loaded);
-	return ret;
+	return rc;
 }

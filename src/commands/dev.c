@@ -118,11 +118,11 @@ add_plugin(struct dev *d, struct cli_redis *redis, const char *dir, struct err *
 	if (!path)
 		return err_set(reterr, ERR_IO, "cannot open plugin folder '%s': %s", dir,
 			       strerror(errno));
-	ret = manifest_read(path, &manifest, reterr);
+	ret = manifest_read(path, &manifest, &object, reterr);
 	if (ret < 0)
 		goto out;
-	ret = jtext_check(buf_span(&manifest), JTEXT_DEPTH_MAX, &object, reterr);
-	if (ret < 0 || (ret = manifest_check(object, reterr)) < 0) {
+	ret = manifest_check(object, reterr);
+	if (ret < 0) {
 		err_prefix(reterr, "manifest of '%s'", path);
 		goto out;
 	}

@@ -89,10 +89,8 @@ static int
 read_again(const struct watched *f, struct buf *ret_manifest, struct err *reterr)
 {
 	struct jtext manifest;
-	int ret = manifest_read(f->dir, ret_manifest, reterr);
+	int ret = manifest_read(f->dir, ret_manifest, &manifest, reterr);
 
-	if (ret == 0)
-		ret = jtext_check(buf_span(ret_manifest), JTEXT_DEPTH_MAX, &manifest, reterr);
 	if (ret == 0)
 		ret = manifest_check(manifest, reterr);
 	if (ret == 0 && !jtext_is(jtext_get(manifest, "id"), f->id))

@@ -20,6 +20,7 @@ enum { CONFIG_MAX = 4 * 1024 * 1024, ID_MAX = 200 };
 struct new_plugin {
 	char *dir;			/* absolute, links resolved */
 	struct buf manifest, key, config;
+	struct jtext object;		/* `manifest`, read */
 	char id[ID_MAX + 1];
 	char digest[PACKAGE_DIGEST_SIZE];
 };
@@ -75,23 +76,20 @@ read_config(const char *path, struct buf *out, struct err *reterr)
 static int
 read_package(struct new_plugin *p, const char *dir, struct err *reterr)
 {
-	struct jtext manifest;
 	int ret;
 
 	p->dir = realpath(dir, NULL);
 	if (!p->dir)
 		return err_set(reterr, ERR_IO, "cannot open '%s': %s", dir, strerror(errno));
-	ret = manifest_read(p->dir, &p->manifest, reterr);
+	ret = manifest_read(p->dir, &p->manifest, &p->object, reterr);
 	if (ret < 0)
 		return ret;
-	ret = jtext_check(buf_span(&p->manifest), JTEXT_DEPTH_MAX, &manifest, reterr);
-	if (ret == 0)
-		ret = manifest_check(manifest, reterr);
+	ret = manifest_check(p->object, reterr);
 	if (ret < 0) {
 		err_prefix(reterr, "manifest of '%s'", p->dir);
 		return ret;
 	}
-	jtext_decode(jtext_get(manifest, "id"), &p->key, /* ret_replaced= */ NULL);
+	jtext_decode(jtext_get(p->object, "id"), &p->key, /* ret_replaced= */ NULL);
 	if (p->key.failed)
 		return err_nomem(reterr);
 	ret = package_digest(p->dir, p->digest, reterr);
@@ -130,11 +128,8 @@ check_new_package(struct cli *cli, const struct new_plugin *p, struct err *reter
 		.path = path ? path : "",
 	};
 	struct package package = { NULL, NULL };
-	struct jtext manifest;
-	int ret = jtext_check(buf_span(&p->manifest), JTEXT_DEPTH_MAX, &manifest, reterr);
+	int ret = package_open(p->dir, p->object, &rules, &package, reterr);
 
-	if (ret == 0)
-		ret = package_open(p->dir, manifest, &rules, &package, reterr);
 	package_release(&package);
 	if (ret == 0)
 		return 0;

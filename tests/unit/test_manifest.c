@@ -172,12 +172,13 @@ test_read(void **state)
 		const struct package_row *r = &package_rows[i];
 		const char *at = r->text ? strstr(r->text, "%s") : NULL;
 		struct buf out = BUF_INIT;
+		struct jtext read;
 		struct err err = { 0 };
 
 		put(dir, "plugin.json", r->plugin);
 		put(dir, "package.json", r->package);
 		put(dir, "m.json", r->other ? r->other_text : NULL);
-		manifest_read(dir, &out, &err);
+		manifest_read(dir, &out, &read, &err);
 		if (at)
 			snprintf(want, sizeof(want), "%.*s%s%s", (int)(at - r->text), r->text, dir,
 				 at + 2);

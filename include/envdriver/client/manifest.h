@@ -16,10 +16,11 @@
 
 struct err;
 
-/* Appends the manifest's JSON on one line. `dir` is an absolute path. Blocks,
- * with node at most 20 s. ERR_INVALID names the file and the mistake;
- * ERR_NOTFOUND: there is no package. */
-int manifest_read(const char *dir, struct buf *out, struct err *reterr);
+/* Writes the manifest's JSON on one line into `out`, which is empty; *ret is that
+ * JSON, borrowed from it. `dir` is an absolute path. Blocks, with node at most
+ * 20 s. ERR_INVALID names the file and the mistake; ERR_NOTFOUND: there is no
+ * package. */
+int manifest_read(const char *dir, struct buf *out, struct jtext *ret, struct err *reterr);
 
 /* ERR_INVALID names the path: "environmentDrivers[0].kind: …". */
 int manifest_check(struct jtext manifest, struct err *reterr);
