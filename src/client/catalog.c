@@ -277,7 +277,7 @@ catalog_read(struct cli_redis *redis, struct catalog *ret, struct err *reterr)
 }
 
 const struct catalog_plugin *
-catalog_find(const struct catalog *c, const char *id_or_key)
+catalog_find(const struct catalog *c, const char *id_or_key, struct err *reterr)
 {
 	for (size_t i = 0; i < c->n; i++)
 		if (strcmp(c->plugins[i].id, id_or_key) == 0)
@@ -285,6 +285,8 @@ catalog_find(const struct catalog *c, const char *id_or_key)
 	for (size_t i = 0; i < c->n; i++)
 		if (c->plugins[i].by_key && strcmp(c->plugins[i].key, id_or_key) == 0)
 			return &c->plugins[i];
+	err_set(reterr, ERR_NOTFOUND, "unknown plugin '%.100s'; see `envdriver plugin list`",
+		id_or_key);
 	return NULL;
 }
 

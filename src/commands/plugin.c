@@ -107,10 +107,8 @@ other_main(struct cli *cli)
 	redis = cli_redis_new(cli_config(cli), &err);
 	ret = redis ? catalog_read(redis, &c, &err) : (int)err.code;
 	if (ret == 0 && which) {
-		p = catalog_find(&c, which);
-		if (!p)
-			ret = err_set(&err, ERR_NOTFOUND, "unknown plugin '%.100s'; see `envdriver "
-				      "plugin list`", which);
+		p = catalog_find(&c, which, &err);
+		ret = p ? 0 : ERR_NOTFOUND;
 	}
 	if (ret < 0)
 		;

@@ -233,14 +233,13 @@ add_main(struct cli *cli)
 
 /* The plugin's package again, from where it lies. */
 static int
-reload_package(struct cli *cli, const struct catalog_plugin *found, struct new_plugin *p,
-	       struct err *reterr)
+reload_package(struct cli *cli, const struct catalog *c, struct new_plugin *p, struct err *reterr)
 {
+	const struct catalog_plugin *found = catalog_find(c, cli_arg(cli, 0), reterr);
 	int ret;
 
 	if (!found)
-		return err_set(reterr, ERR_NOTFOUND, "unknown plugin '%.100s'; see `envdriver "
-			       "plugin list`", cli_arg(cli, 0));
+		return ERR_NOTFOUND;
 	if (!*found->package || strlen(found->id) > ID_MAX)
 		return err_set(reterr, ERR_INVALID, "the record of plugin '%.100s' names no "
 			       "package", found->id);
@@ -267,7 +266,7 @@ reload_main(struct cli *cli)
 	ret = redis ? catalog_read(redis, &c, &err) : (int)err.code;
 
 	if (ret == 0)
-		ret = reload_package(cli, catalog_find(&c, cli_arg(cli, 0)), &p, &err);
+		ret = reload_package(cli, &c, &p, &err);
 	if (ret == 0)
 		ret = write_package(cli, redis, &p, &err);
 	catalog_release(&c);

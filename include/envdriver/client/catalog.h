@@ -43,8 +43,9 @@ struct catalog {
 int catalog_read(struct cli_redis *redis, struct catalog *ret, struct err *reterr);
 void catalog_release(struct catalog *c);
 
-/* By id, else by key; NULL when there is none. */
-const struct catalog_plugin *catalog_find(const struct catalog *c, const char *id_or_key);
+/* By id, else by key; NULL and ERR_NOTFOUND when there is none. */
+const struct catalog_plugin *catalog_find(const struct catalog *c, const char *id_or_key,
+					  struct err *reterr);
 /* The plugin's declaration of that driver, borrowed from it; kind MISSING when
  * there is none. `provider`: only if its kind is sandbox_provider. */
 struct jtext catalog_driver(const struct catalog_plugin *p, struct span driver_key,
