@@ -188,7 +188,6 @@ mask_result(struct message_mask *k, const struct mask_forms *f, struct jtext *re
 	struct span id;
 	size_t len;
 
-	k->lease_id = SPAN_NULL;
 	mask_bytes(k, f, result, "stdoutBase64");
 	mask_bytes(k, f, result, "stderrBase64");
 	id = look_at_members(f, *result, &kept);
@@ -234,6 +233,7 @@ mask_object(const struct mask_forms *f, struct jtext *value, bool is_request, st
 void
 message_mask_apply(struct message_mask *k, const struct mask_forms *f, struct rpc_message *m)
 {
+	k->lease_id = SPAN_NULL;	/* that of the last message */
 	if (!f)
 		return;
 	switch (m->kind) {

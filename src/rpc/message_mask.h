@@ -24,7 +24,7 @@ struct message_mask {
 	struct span lease_id;		/* as rpc_answer.secret_id */
 };
 
-/* `f` NULL: nothing is changed. May run on any thread. */
+/* `f` NULL: nothing is changed in the message. May run on any thread. */
 void message_mask_apply(struct message_mask *k, const struct mask_forms *f,
 			struct rpc_message *m);
 /* Bytes of memory. */

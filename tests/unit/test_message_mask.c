@@ -31,6 +31,8 @@ static const char *const rows[][3] = {
 	  "-1\"}}", "{\"providerLeaseId\":\"" SHORT "-1\",\"n\":\"***-1\"}", "" },
 	{ V ",\"id\":1,\"result\":{\"providerLeaseId\":\"x:" SECRET "\"}}",
 	  "{\"providerLeaseId\":\"x:***\"}", "\"x:" SECRET "\"" },
+	/* Without a result: the lease of the message before is not its own. */
+	{ V ",\"id\":1,\"error\":null}", "null", "" },
 	{ V ",\"id\":1,\"result\":{\"n\":{\"providerLeaseId\":\"" SHORT "\"}}}",
 	  "{\"n\":{\"providerLeaseId\":\"***\"}}", "" },
 	{ V ",\"id\":1,\"result\":{\"secretHeaders\":[{\"name\":\"x-" SHORT
@@ -74,7 +76,6 @@ what_a_plugin_says_is_masked(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		k.lease_id = SPAN_NULL;
 		rpc_parse(span_of(rows[i][0]), &m);
 		message_mask_apply(&k, mask_forms(mask), &m);
 		got = m.kind == RPC_GARBAGE ? m.line : m.kind != RPC_RESPONSE ? m.params.raw :
