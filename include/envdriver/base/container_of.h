@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* container_of: from a member back to the struct that it lies in. */
-#ifndef ENVDRIVER_PLUGIN_CONTAINER_OF_H
-#define ENVDRIVER_PLUGIN_CONTAINER_OF_H
+#ifndef ENVDRIVER_BASE_CONTAINER_OF_H
+#define ENVDRIVER_BASE_CONTAINER_OF_H
 
 #include <stddef.h>
 
