@@ -32,6 +32,15 @@ keep_value(struct kept *k, struct span raw)
 		k->list[k->n++] = raw;
 }
 
+static bool
+is_one_of(struct jtext name, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (jtext_is(name, names[i]))
+			return true;
+	return false;
+}
+
 /* The names that the protocol gives to members of a result, an error or parameters, but
  * for those that are too short for a secret. A company whose secret is such a word, by
  * chance or on purpose, must not take the answers of all others apart. */
@@ -50,10 +59,8 @@ is_protocol_name(struct span quoted)
 		"websocketUrl",
 	};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (jtext_is((struct jtext){ JTEXT_STRING, quoted }, names[i]))
-			return true;
-	return false;
+	return is_one_of((struct jtext){ JTEXT_STRING, quoted }, names,
+			 sizeof(names) / sizeof(*names));
 }
 
 /* What a request is about: compared with what we have, and told nobody. */
@@ -62,10 +69,8 @@ is_compared(struct span quoted)
 {
 	static const char *const names[] = { "companyId", "scopeId", "secretRef", "configPath" };
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (jtext_is((struct jtext){ JTEXT_STRING, quoted }, names[i]))
-			return true;
-	return false;
+	return is_one_of((struct jtext){ JTEXT_STRING, quoted }, names,
+			 sizeof(names) / sizeof(*names));
 }
 
 /* Of an object that is no result. */
@@ -215,10 +220,7 @@ is_exempt(const struct rpc_message *m)
 		"execute.log", "state.get", "state.set", "state.delete",
 	};
 
-	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
-		if (jtext_is(m->method, methods[i]))
-			return true;
-	return false;
+	return is_one_of(m->method, methods, sizeof(methods) / sizeof(*methods));
 }
 
 static void
@@ -254,6 +256,18 @@ message_mask_apply(struct message_mask *k, const struct mask_forms *f, struct rp
 		m->line = mask_text(f, m->line, &k->text);
 		break;
 	}
+}
+
+void
+message_mask_parse(struct message_mask *k, const struct mask_forms *f, struct span line,
+		   struct rpc_message *ret, struct rpc_answer *ret_answer)
+{
+	rpc_parse(line, ret);
+	message_mask_apply(k, f, ret);
+	if (ret->kind != RPC_RESPONSE)
+		return;
+	rpc_read_answer(ret, /* method= */ NULL, ret_answer);
+	ret_answer->secret_id = k->lease_id;
 }
 
 size_t

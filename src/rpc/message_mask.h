@@ -16,6 +16,7 @@
 #include "envdriver/base/buf.h"
 
 struct mask_forms;
+struct rpc_answer;
 struct rpc_message;
 
 struct message_mask {
@@ -27,6 +28,10 @@ struct message_mask {
 /* `f` NULL: nothing is changed in the message. May run on any thread. */
 void message_mask_apply(struct message_mask *k, const struct mask_forms *f,
 			struct rpc_message *m);
+/* Parses the line, masks the message, and of a response reads the answer, which is
+ * left alone otherwise. May run on any thread. */
+void message_mask_parse(struct message_mask *k, const struct mask_forms *f, struct span line,
+			struct rpc_message *ret, struct rpc_answer *ret_answer);
 /* Bytes of memory. */
 size_t message_mask_size(const struct message_mask *k);
 void message_mask_release(struct message_mask *k);

@@ -105,12 +105,7 @@ on_message_line(void *arg, struct span line, bool repaired)
 
 	if (r->closing || parse_on_thread(r, line, repaired))
 		return;
-	rpc_parse(line, &m);
-	message_mask_apply(&r->masked, mask_forms(r->mask), &m);
-	if (m.kind == RPC_RESPONSE) {
-		rpc_read_answer(&m, /* method= */ NULL, &answer);
-		answer.secret_id = r->masked.lease_id;
-	}
+	message_mask_parse(&r->masked, mask_forms(r->mask), line, &m, &answer);
 	answer.repaired = repaired;
 	r->ev.on_message(r->ev.arg, &m, &answer);
 	if (message_mask_size(&r->masked) > KEEP_MASKED)

@@ -45,13 +45,9 @@ parse_line(uv_work_t *work)
 {
 	struct parse_job *j = work->data;
 
-	rpc_parse(j->line, &j->message);
-	message_mask_apply(&j->masked, j->forms, &j->message);
-	if (j->message.kind != RPC_RESPONSE)
-		return;
-	rpc_read_answer(&j->message, /* method= */ NULL, &j->answer);
-	j->answer.secret_id = j->masked.lease_id;
-	take_masked(j);
+	message_mask_parse(&j->masked, j->forms, j->line, &j->message, &j->answer);
+	if (j->message.kind == RPC_RESPONSE)
+		take_masked(j);
 }
 
 static void
