@@ -71,6 +71,14 @@ compile_pattern(struct span pattern)
 	return ret;
 }
 
+static void
+free_pattern(regex_t *pattern)
+{
+	if (pattern)
+		regfree(pattern);
+	free(pattern);
+}
+
 /* --- from schema to graph --- */
 
 static void add_schema(struct secret_graph *g, struct jtext schema, struct secret_edge edge,
@@ -254,7 +262,7 @@ add_keyword(struct secret_graph *g, const struct subschema *sub, size_t i, size_
 	if (k->step == STEP_ITEMS && !span_is(span_of(k->name), "\"contains\""))
 		for (size_t j = 0; j < KEYWORDS; j++)
 			if (j != i && (keywords[j].step == STEP_ITEM ||
-				       (keywords[j].step == STEP_ITEMS)))
+				       keywords[j].step == STEP_ITEMS))
 				e.index += count_listed(sub->of[j]);
 	if (k->each || listed)
 		add_each(g, value, listed ? STEP_ITEM : k->step, from, depth);
@@ -273,9 +281,7 @@ add_schema(struct secret_graph *g, struct jtext schema, struct secret_edge edge,
 	if (schema.kind == JTEXT_OBJECT && depth <= DEPTH_MAX)
 		node = find_or_add_node(g, schema, &is_new);
 	if (node == SECRET_GRAPH_NODES && edge.step != STEP_PROPERTY) {
-		if (edge.pattern)
-			regfree(edge.pattern);
-		free(edge.pattern);
+		free_pattern(edge.pattern);
 		return;
 	}
 	/* A property that marks nothing is none of the other ones, all the same. */
@@ -335,12 +341,10 @@ cut_edges(struct secret_graph *g)
 	for (size_t i = 0; i < n; i++) {
 		struct secret_edge e = *secret_graph_edge(g, i);
 
-		if (is_needed(g, &e)) {
+		if (is_needed(g, &e))
 			*secret_graph_edge(g, kept++) = e;
-		} else if (e.pattern) {
-			regfree(e.pattern);
-			free(e.pattern);
-		}
+		else
+			free_pattern(e.pattern);
 	}
 	g->edges.len = kept * sizeof(struct secret_edge);
 }
@@ -360,13 +364,8 @@ secret_graph_free(struct secret_graph *g)
 {
 	if (!g)
 		return;
-	for (size_t i = 0; i < secret_graph_edges(g); i++) {
-		struct secret_edge *e = secret_graph_edge(g, i);
-
-		if (e->pattern)
-			regfree(e->pattern);
-		free(e->pattern);
-	}
+	for (size_t i = 0; i < secret_graph_edges(g); i++)
+		free_pattern(secret_graph_edge(g, i)->pattern);
 	buf_release(&g->text);
 	buf_release(&g->nodes);
 	buf_release(&g->edges);
