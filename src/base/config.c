@@ -2,6 +2,7 @@
 #include "envdriver/base/config.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -271,6 +272,7 @@ set_key(struct config *c, const char *key, const char *value, const char *where,
 	struct err *reterr)
 {
 	size_t row = row_of(key);
+	const struct config_param *family;
 	const char *refusal;
 	int ret;
 
@@ -290,8 +292,9 @@ set_key(struct config *c, const char *key, const char *value, const char *where,
 		if (*p <= ' ' || *p > '~' || p - key == KEY_MAX)
 			return err_set(reterr, ERR_CONFIG, "a key may contain up to %d letters, "
 				       "digits, '.', '_' and '-'", KEY_MAX);
-	if (family_of(key))
-		return set_of_family(c, family_of(key), key, value, where, reterr);
+	family = family_of(key);
+	if (family)
+		return set_of_family(c, family, key, value, where, reterr);
 	if (!has_prefix(key, KAFKA) || !key[strlen(KAFKA)])
 		return unknown_key(key, reterr);
 	refusal = config_refusal(key + strlen(KAFKA));
@@ -388,6 +391,16 @@ config_dynamic(const struct config *c, const char *key)
 	struct slot *slot = find_extra(c, key);
 
 	return slot ? slot->text : NULL;
+}
+
+const char *
+config_own(const struct config *c, const char *key, const char *name)
+{
+	char own[KEY_MAX + 1];
+
+	if (!name || (size_t)snprintf(own, sizeof(own), "%s.%s", key, name) >= sizeof(own))
+		return NULL;
+	return config_dynamic(c, own);
 }
 
 bool

@@ -17,7 +17,7 @@
 #include "envdriver/package/package.h"
 #include "jail_paths.h"
 
-enum { PROCESSES_MAX = 512, THREADS_EACH = 4, KEY_SIZE = 300, FOLDER_MODE = 0700 };
+enum { PROCESSES_MAX = 512, THREADS_EACH = 4, FOLDER_MODE = 0700 };
 
 /* --- settings --- */
 
@@ -25,12 +25,7 @@ enum { PROCESSES_MAX = 512, THREADS_EACH = 4, KEY_SIZE = 300, FOLDER_MODE = 0700
 static const char *
 own_setting(const struct plugin_jail_of *of, const char *key)
 {
-	char name[KEY_SIZE];
-
-	if (!of->plugin_key ||
-	    (size_t)snprintf(name, sizeof(name), "%s.%s", key, of->plugin_key) >= sizeof(name))
-		return NULL;
-	return config_dynamic(of->config, name);
+	return config_own(of->config, key, of->plugin_key);
 }
 
 static const char *

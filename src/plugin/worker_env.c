@@ -122,17 +122,15 @@ char **
 worker_env_new(const struct config *config, const struct worker_env_of *of, char *const own[],
 	       struct err *reterr)
 {
-	const char *all = config_str(config, "plugin.env"), *one;
+	const char *all = config_str(config, "plugin.env");
+	const char *one = config_own(config, "plugin.env", of->plugin_key);
 	struct list passed = { BUF_INIT, 0 }, l = { BUF_INIT, 0 };
-	struct buf text = BUF_INIT;
 	char **given = NULL, **env = NULL;
 
-	buf_addf(&text, "plugin.env.%s", of->plugin_key ? of->plugin_key : "");
-	one = text.failed || !of->plugin_key ? NULL : config_dynamic(config, text.data);
 	pass_named(&passed, one, /* but= */ NULL, own_names_of(of), own);
 	pass_named(&passed, all, one, own_names_of(of), own);
 	given = as_block(&passed);
-	if (!given || text.failed)
+	if (!given)
 		goto out;
 	add_variable(&l, "PAPERCLIP_PLUGIN_ID", of->plugin_id);
 	add_variable(&l, "TMPDIR", of->tmp);
@@ -149,7 +147,6 @@ out:
 	free(given);
 	buf_release(&passed.text);
 	buf_release(&l.text);
-	buf_release(&text);
 	return env;
 }
 

@@ -94,6 +94,8 @@ bool config_bool(const struct config *c, const char *key);
 const char *config_gone_where(const struct config *c, size_t i);
 /* "plugin.env.<key>" style names; NULL when unset. */
 const char *config_dynamic(const struct config *c, const char *key);
+/* The same of "<key>.<name>"; `name` NULL has none. */
+const char *config_own(const struct config *c, const char *key, const char *name);
 
 /* One value in force. */
 struct config_entry {
