@@ -333,21 +333,22 @@ skip_container(const char *p, const char *end)
 	return p;
 }
 
+const char *
+jtext_scalar_end(const char *p, const char *end)
+{
+	if (p < end && *p == '"')
+		return jtext_skip_string(p, end);
+	while (p < end && *p != ',' && *p != ']' && *p != '}' && *p != ' ' && *p != '\n' &&
+	       *p != '\r' && *p != '\t')
+		p++;
+	return p;
+}
+
 static const char *
 skip_value(const char *p, const char *end, enum jtext_kind kind)
 {
-	switch (kind) {
-	case JTEXT_STRING:
-		return jtext_skip_string(p, end);
-	case JTEXT_ARRAY:
-	case JTEXT_OBJECT:
-		return skip_container(p, end);
-	default:
-		while (p < end && *p != ',' && *p != ']' && *p != '}' && *p != ' ' && *p != '\n' &&
-		       *p != '\r' && *p != '\t')
-			p++;
-		return p;
-	}
+	return kind == JTEXT_ARRAY || kind == JTEXT_OBJECT ? skip_container(p, end)
+							   : jtext_scalar_end(p, end);
 }
 
 void

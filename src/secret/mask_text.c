@@ -8,6 +8,7 @@
  */
 #include "envdriver/secret/mask.h"
 
+#include "envdriver/base/jtext.h"
 #include "mask_forms.h"
 #include "mask_scan.h"
 
@@ -170,27 +171,13 @@ mask_text(const struct mask_forms *f, struct span text, struct buf *out)
 
 /* JSON, token by token */
 
-/* Behind the string or the number at `p`. */
-static const char *
-end_of_token(const char *p, const char *end)
-{
-	if (*p != '"') {
-		while (p < end && strchr("+-.eE0123456789", *p))
-			p++;
-		return p;
-	}
-	for (p++; *p != '"'; p++)
-		p += *p == '\\';
-	return p + 1;
-}
-
 /* The next string or number, behind `p`; empty at the end. */
 static struct span
 next_token(const char *p, const char *end)
 {
 	while (p < end && *p != '"' && *p != '-' && (*p < '0' || *p > '9'))
 		p++;
-	return (struct span){ p, p < end ? (size_t)(end_of_token(p, end) - p) : 0 };
+	return (struct span){ p, p < end ? (size_t)(jtext_scalar_end(p, end) - p) : 0 };
 }
 
 static bool

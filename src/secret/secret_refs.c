@@ -239,20 +239,6 @@ begin_level(struct walk *w, const char *from)
 	};
 }
 
-/* Behind the string or the bare word at `p`. */
-static const char *
-skip_scalar(const char *p, const char *end)
-{
-	if (*p != '"') {
-		while (p < end && !strchr(",]} \t\r\n", *p))
-			p++;
-		return p;
-	}
-	for (p++; p < end && *p != '"'; p++)
-		p += *p == '\\';
-	return p + 1;
-}
-
 static bool
 is_blank(struct span quoted)
 {
@@ -328,7 +314,7 @@ scan_json(struct walk *w, struct span json)
 			p++;
 			break;
 		default:
-			to = skip_scalar(p, end);
+			to = jtext_scalar_end(p, end);
 			note_scalar(w, p, to);
 			p = to;
 		}

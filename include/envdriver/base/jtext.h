@@ -64,6 +64,9 @@ struct jtext_iter {
 void jtext_iter_init(struct jtext_iter *it, struct jtext container);
 bool jtext_iter_next(struct jtext_iter *it, struct span *ret_key, struct jtext *ret_value);
 
+/* Behind the string, number or word that begins at `p`. */
+const char *jtext_scalar_end(const char *p, const char *end);
+
 /* The member `name` (decoded comparison), the last one when it is repeated,
  * as JSON.parse has it; kind JTEXT_MISSING when absent or not an object. */
 struct jtext jtext_get(struct jtext object, const char *name);
