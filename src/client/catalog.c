@@ -6,6 +6,7 @@
 
 #include "envdriver/base/err.h"
 #include "envdriver/cli/cli_redis.h"
+#include "envdriver/redis/redis.h"
 
 enum { PLUGINS_MAX = 10000, KEYS_MAX = 100000 };
 
@@ -40,17 +41,6 @@ hash_field(const redisReply *hash, const char *name)
 		if (strcmp(hash->element[i]->str, name) == 0)
 			return strndup(hash->element[i + 1]->str, hash->element[i + 1]->len);
 	return strdup("");
-}
-
-/* Puts a backslash before what a glob pattern would interpret. */
-static void
-add_glob_escaped(struct buf *out, const char *text)
-{
-	for (; *text; text++) {
-		if (strchr("*?[]\\^", *text))
-			buf_addch(out, '\\');
-		buf_addch(out, *text);
-	}
 }
 
 /* Calls `fn` for each key that matches; SCAN may name one twice. */
@@ -204,7 +194,7 @@ find_workers(struct cli_redis *redis, struct catalog *c, struct err *reterr)
 	struct buf pattern = BUF_INIT;
 	int ret;
 
-	add_glob_escaped(&pattern, cli_redis_prefix(redis));
+	redis_add_escaped(&pattern, cli_redis_prefix(redis));
 	buf_adds(&pattern, "worker:*");
 	w.skip = strlen(cli_redis_prefix(redis)) + strlen("worker:");
 	ret = pattern.failed ? err_nomem(reterr)
@@ -354,7 +344,7 @@ catalog_instances(struct cli_redis *redis, struct catalog_instance **ret, size_t
 	struct buf pattern = BUF_INIT;
 	int rc;
 
-	add_glob_escaped(&pattern, cli_redis_prefix(redis));
+	redis_add_escaped(&pattern, cli_redis_prefix(redis));
 	buf_adds(&pattern, "instance:*");
 	all.skip = strlen(cli_redis_prefix(redis)) + strlen("instance:");
 	rc = pattern.failed ? err_nomem(reterr)

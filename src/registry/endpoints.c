@@ -243,11 +243,7 @@ scan_records(struct endpoints *e, struct span cursor)
 {
 	struct buf pattern = BUF_INIT;
 
-	for (const char *p = redis_name(e, "").ptr; *p; p++) {
-		if (strchr("*?[]^-\\", *p))
-			buf_addch(&pattern, '\\');
-		buf_addch(&pattern, *p);
-	}
+	redis_add_escaped(&pattern, redis_name(e, "").ptr);
 	buf_addch(&pattern, '*');
 	if (!pattern.failed)
 		redis_send(e->redis, on_records_scanned, e, 6, (struct span[]){

@@ -326,17 +326,6 @@ on_keys_scanned(void *arg, const redisReply *reply)
 	tell_when_fresh(r);
 }
 
-/* The prefix may hold what SCAN takes for a pattern. */
-static void
-add_escaped(struct buf *out, const char *text)
-{
-	for (; *text; text++) {
-		if (strchr("*?[]^-\\", *text))
-			buf_addch(out, '\\');
-		buf_addch(out, *text);
-	}
-}
-
 static void
 scan(struct registry *r, struct span cursor)
 {
@@ -346,7 +335,7 @@ scan(struct registry *r, struct span cursor)
 	if (!must_send(r, &r->scanning))
 		return;
 	buf_reset(&r->key);
-	add_escaped(&r->key, redis_prefix(r->redis));
+	redis_add_escaped(&r->key, redis_prefix(r->redis));
 	buf_adds(&r->key, "plugin-key:*");
 	argv[3] = buf_span(&r->key);
 	undo_unsent(r, &r->scanning, redis_send(r->redis, on_keys_scanned, r, 6, argv));

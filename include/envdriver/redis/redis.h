@@ -145,4 +145,15 @@ redis_usable(struct redis *r, const redisReply *reply)
 	return reply->type != REDIS_REPLY_ERROR;
 }
 
+/* What a pattern of SCAN matches as it is: a prefix may hold what SCAN interprets. */
+static inline void
+redis_add_escaped(struct buf *out, const char *text)
+{
+	for (; *text; text++) {
+		if (strchr("*?[]^-\\", *text))
+			buf_addch(out, '\\');
+		buf_addch(out, *text);
+	}
+}
+
 #endif
