@@ -29,19 +29,31 @@ jail_paths_add(struct jail_paths_list *l, const char *path)
 		l->at[++l->n] = NULL;
 }
 
+/* The next one of "/a:/b" that is not empty and fits; false: there is none. */
+static bool
+next_path(const char **paths, char ret[PATH_MAX])
+{
+	while (*paths && **paths) {
+		const char *at = *paths;
+		size_t len = strcspn(at, ":");
+
+		*paths += len + (at[len] == ':');
+		if (len == 0 || len >= PATH_MAX)
+			continue;
+		memcpy(ret, at, len);
+		ret[len] = '\0';
+		return true;
+	}
+	return false;
+}
+
 void
 jail_paths_add_list(struct jail_paths_list *l, const char *paths)
 {
 	char one[PATH_MAX];
 
-	for (size_t len; paths && *paths; paths += len + (paths[len] == ':')) {
-		len = strcspn(paths, ":");
-		if (len < sizeof(one)) {
-			memcpy(one, paths, len);
-			one[len] = '\0';
-			jail_paths_add(l, one);
-		}
-	}
+	while (next_path(&paths, one))
+		jail_paths_add(l, one);
 }
 
 static bool
@@ -122,13 +134,8 @@ add_search_path(struct jail_paths_list *l, const char *path)
 {
 	char one[PATH_MAX], real[PATH_MAX];
 
-	for (size_t len; path && *path; path += len + (path[len] == ':')) {
-		len = strcspn(path, ":");
-		if (*path != '/' || len >= sizeof(one))
-			continue;
-		memcpy(one, path, len);
-		one[len] = '\0';
-		if (!realpath(one, real) || strncmp(real, "/usr/", 5) == 0)
+	while (next_path(&path, one)) {
+		if (*one != '/' || !realpath(one, real) || strncmp(real, "/usr/", 5) == 0)
 			continue;
 		jail_paths_add(l, real);
 		add_bin(l, real);
@@ -141,13 +148,9 @@ static bool
 lies_below(const char *path, const char *dirs)
 {
 	char one[PATH_MAX], real[PATH_MAX];
+	size_t n;
 
-	for (size_t len, n; *dirs; dirs += len + (dirs[len] == ':')) {
-		len = strcspn(dirs, ":");
-		if (len == 0 || len >= sizeof(one))
-			continue;
-		memcpy(one, dirs, len);
-		one[len] = '\0';
+	while (next_path(&dirs, one)) {
 		n = realpath(one, real) ? strlen(real) : 0;
 		if (n > 0 && strncmp(path, real, n) == 0 && (path[n] == '/' || path[n] == '\0'))
 			return true;
