@@ -13,6 +13,7 @@
 #include "envdriver/isolation/cgroup.h"
 #include "envdriver/isolation/jail.h"
 #include "envdriver/isolation/namespaces.h"
+#include "plugin_jail.h"
 
 enum { MISSING_SIZE = 200, ABI_SIGNALS = 6 };
 
@@ -90,14 +91,13 @@ isolation_check_add_layers(const struct config *config, struct buf *out)
 	const struct jail_support *s = jail_support();
 	bool none = is_set_to(config, "plugin.isolation", "none");
 	bool spaces = !none && wants_spaces(config) && namespaces_work();
+	unsigned layers = 0;
+	char text[PLUGIN_JAIL_TEXT];
 
-	buf_adds(out, "limits");
 	if (!none && s->landlock && !spaces)
-		buf_addf(out, ",landlock:%d", s->landlock);
+		layers |= JAIL_LANDLOCK;
 	if (!none && s->seccomp)
-		buf_adds(out, ",seccomp");
-	if (spaces)
-		buf_adds(out, ",namespaces");
-	if (cgroup_works())
-		buf_adds(out, ",cgroup");
+		layers |= JAIL_SECCOMP;
+	plugin_jail_name_layers(layers, spaces, cgroup_works(), text);
+	buf_adds(out, text);
 }

@@ -140,22 +140,28 @@ check_support(const char *isolation, const struct jail_rules *rules, struct err 
 	return 0;
 }
 
-static void
-name_layers(struct plugin_jail *pj)
+void
+plugin_jail_name_layers(unsigned layers, bool namespaces, bool cgroup, char ret[PLUGIN_JAIL_TEXT])
 {
-	bool filtered = pj->namespaces && jail_support()->seccomp;
-	unsigned layers = pj->jail ? jail_layers(pj->jail) : filtered ? JAIL_SECCOMP : 0;
-	int n = snprintf(pj->layers, sizeof(pj->layers), "limits");
+	int n = snprintf(ret, PLUGIN_JAIL_TEXT, "limits");
 
 	if (layers & JAIL_LANDLOCK)
-		n += snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",landlock:%d",
+		n += snprintf(ret + n, PLUGIN_JAIL_TEXT - (size_t)n, ",landlock:%d",
 			      jail_support()->landlock);
 	if (layers & JAIL_SECCOMP)
-		n += snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",seccomp");
-	if (pj->namespaces)
-		n += snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",namespaces");
-	if (pj->cgroup)
-		snprintf(pj->layers + n, sizeof(pj->layers) - (size_t)n, ",cgroup");
+		n += snprintf(ret + n, PLUGIN_JAIL_TEXT - (size_t)n, ",seccomp");
+	if (namespaces)
+		n += snprintf(ret + n, PLUGIN_JAIL_TEXT - (size_t)n, ",namespaces");
+	if (cgroup)
+		snprintf(ret + n, PLUGIN_JAIL_TEXT - (size_t)n, ",cgroup");
+}
+
+static unsigned
+layers_of(const struct plugin_jail *pj)
+{
+	if (pj->jail)
+		return jail_layers(pj->jail);
+	return pj->namespaces && jail_support()->seccomp ? JAIL_SECCOMP : 0;
 }
 
 /* Ports are limited by Landlock only. */
@@ -222,7 +228,7 @@ plugin_jail_close(struct plugin_jail *pj, const struct plugin_jail_of *of,
 				THREADS_EACH * pj->processes_max);
 	if (strcmp(isolation, "none") != 0)
 		ret = make_jail(pj, of, package, env, isolation, reterr);
-	name_layers(pj);
+	plugin_jail_name_layers(layers_of(pj), pj->namespaces, pj->cgroup, pj->layers);
 	return ret;
 }
 

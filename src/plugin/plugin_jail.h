@@ -43,6 +43,9 @@ int plugin_jail_make_folders(struct plugin_jail *pj, const struct plugin_jail_of
  * started without what is missing here. Blocks for some ms. */
 int plugin_jail_close(struct plugin_jail *pj, const struct plugin_jail_of *of,
 		      const struct package *package, char *const env[], struct err *reterr);
+/* `layers` (of enum jail_layer) and what stands beside them: "limits,landlock:7,seccomp". */
+void plugin_jail_name_layers(unsigned layers, bool namespaces, bool cgroup,
+			     char ret[PLUGIN_JAIL_TEXT]);
 /* The caller owns the folder and the control group, which are still there. */
 void plugin_jail_release(struct plugin_jail *pj, char **ret_tmp, char **ret_cgroup);
 
