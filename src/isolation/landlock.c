@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "envdriver/base/fd_above.h"
+
 /* The same on all processors. */
 enum { NR_CREATE = 444, NR_ADD_RULE = 445, NR_RESTRICT = 446 };
 enum { VERSION_FLAG = 1, RULE_PATH = 1, RULE_PORT = 2 };
@@ -68,7 +70,6 @@ landlock_new(int abi, bool ports)
 {
 	struct ruleset_attr a = { .fs = known_rights(abi) };
 	size_t size = sizeof(a.fs);
-	int fd, up;
 
 	if (ports && abi < ABI_NET) {
 		errno = ENOTSUP;
@@ -82,12 +83,7 @@ landlock_new(int abi, bool ports)
 		a.scoped = SCOPE_ABSTRACT | SCOPE_SIGNAL;
 		size += sizeof(a.scoped);
 	}
-	fd = (int)syscall(NR_CREATE, &a, size, 0);
-	if (fd < 0 || fd > STDERR_FILENO)
-		return fd;
-	up = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	close(fd);
-	return up;
+	return fd_above_stderr((int)syscall(NR_CREATE, &a, size, 0));
 }
 
 /* A path that cannot be opened by us cannot be by the program either. */

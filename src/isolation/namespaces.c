@@ -15,6 +15,7 @@
 
 #include "envdriver/base/buf.h"
 #include "envdriver/base/err.h"
+#include "envdriver/base/fd_above.h"
 #include "envdriver/isolation/jail.h"
 #include "public_files.h"
 #include "seccomp.h"
@@ -135,17 +136,13 @@ add_options(struct buf *out, const struct jail_rules *rules, const char *tmp, co
 static int
 in_memory(const void *data, size_t len)
 {
-	int fd = memfd_create("envdriver", MFD_CLOEXEC), up;
+	int fd = memfd_create("envdriver", MFD_CLOEXEC);
 
 	if (fd >= 0 && (write(fd, data, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) < 0)) {
 		close(fd);
 		return -1;
 	}
-	if (fd < 0 || fd > STDERR_FILENO)
-		return fd;
-	up = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	close(fd);
-	return up;
+	return fd_above_stderr(fd);
 }
 
 static bool

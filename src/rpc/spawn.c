@@ -17,6 +17,7 @@
 #include "envdriver/base/buf.h"
 #include "envdriver/base/err.h"
 #include "envdriver/base/family.h"
+#include "envdriver/base/fd_above.h"
 #include "envdriver/isolation/jail.h"
 
 enum { EXIT_CANNOT_RUN = 127, SIGNALS = 64, CLOSE_ON_EXEC = 4 /* of close_range */ };
@@ -187,21 +188,6 @@ close_pair(int pair[2])
 	}
 }
 
-static bool
-move_up(int *fd)
-{
-	int up;
-
-	if (*fd > 2)
-		return true;
-	up = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
-	if (up < 0)
-		return false;
-	close(*fd);
-	*fd = up;
-	return true;
-}
-
 static int
 make_pipe(int pair[2], bool child_reads, struct err *reterr)
 {
@@ -209,9 +195,9 @@ make_pipe(int pair[2], bool child_reads, struct err *reterr)
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set(reterr, ERR_IO, "cannot make a pipe: %s", strerror(errno));
-	pair[0] = fds[child_reads ? 0 : 1];
-	pair[1] = fds[child_reads ? 1 : 0];
-	if (!move_up(&pair[0]) || !move_up(&pair[1]))
+	pair[0] = fd_above_stderr(fds[child_reads ? 0 : 1]);
+	pair[1] = fd_above_stderr(fds[child_reads ? 1 : 0]);
+	if (pair[0] < 0 || pair[1] < 0)
 		return err_set(reterr, ERR_IO, "cannot make a pipe: %s", strerror(errno));
 	return 0;
 }
