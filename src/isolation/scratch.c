@@ -73,46 +73,47 @@ raise_folder(struct removal *r, int dir, const char *name)
 	}
 }
 
-/* Files go, folders move up; false when it cannot be read. */
-static bool
-empty_into(struct removal *r, int dir)
+/* From its first entry on; `dir` stays open. */
+static DIR *
+list_folder(int dir)
 {
 	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0);
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+
+	if (d)
+		rewinddir(d);
+	else if (copy >= 0)
+		close(copy);
+	return d;
+}
+
+/* Files go, folders move up. */
+static void
+empty_into(struct removal *r, int dir)
+{
+	DIR *d = list_folder(dir);
 	const struct dirent *e;
 
-	if (!d) {
-		if (copy >= 0)
-			close(copy);
-		return false;
-	}
-	while ((e = readdir(d))) {
+	while (d && (e = readdir(d))) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		if (unlinkat(dir, e->d_name, 0) < 0 && (errno == EISDIR || errno == EPERM) &&
 		    unlinkat(dir, e->d_name, AT_REMOVEDIR) < 0)
 			raise_folder(r, dir, e->d_name);
 	}
-	closedir(d);
-	return true;
+	if (d)
+		closedir(d);
 }
 
 /* One round over the folders in the top one. */
 static void
 empty_folders(struct removal *r)
 {
-	int copy = fcntl(r->top, F_DUPFD_CLOEXEC, 0);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	DIR *d = list_folder(r->top);
 	const struct dirent *e;
 	int fd;
 
-	if (!d) {
-		if (copy >= 0)
-			close(copy);
-		return;
-	}
-	rewinddir(d);
-	while ((e = readdir(d))) {
+	while (d && (e = readdir(d))) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		if (unlinkat(r->top, e->d_name, 0) == 0)
@@ -125,7 +126,8 @@ empty_folders(struct removal *r)
 		if (unlinkat(r->top, e->d_name, AT_REMOVEDIR) == 0)
 			r->moved = true;
 	}
-	closedir(d);
+	if (d)
+		closedir(d);
 }
 
 void
