@@ -155,21 +155,6 @@ is_claimed(const redisReply *claim, bool *ret_over)
 	return there;
 }
 
-static size_t
-count_workers(struct pickup *p)
-{
-	const char *group = config_str(p->config, "kafka.group.id");
-	struct catalog_instance *list;
-	size_t n, count = 0;
-
-	if (catalog_instances(p->redis, &list, &n, &p->why) < 0)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		count += strcmp(list[i].group, group) == 0;
-	catalog_instances_free(list, n);
-	return count;
-}
-
 void
 pickup_look(struct pickup *p, struct pickup_seen *ret)
 {
@@ -195,6 +180,19 @@ pickup_look(struct pickup *p, struct pickup_seen *ret)
 		ret->between = p->n - i - 2;
 	}
 	freeReplyObject(claims);
-	if (ret->state == PICKUP_OPEN)
-		ret->workers = count_workers(p);
+}
+
+size_t
+pickup_workers(struct pickup *p)
+{
+	const char *group = config_str(p->config, "kafka.group.id");
+	struct catalog_instance *list;
+	size_t n, count = 0;
+
+	if (catalog_instances(p->redis, &list, &n, &p->why) < 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		count += strcmp(list[i].group, group) == 0;
+	catalog_instances_free(list, n);
+	return count;
 }

@@ -68,6 +68,7 @@ static void
 tell_place(struct exec *x, const struct pickup_seen *seen, bool late)
 {
 	char more[40] = "";
+	size_t workers;
 
 	switch (seen->state) {
 	case PICKUP_TAKEN:
@@ -84,10 +85,10 @@ tell_place(struct exec *x, const struct pickup_seen *seen, bool late)
 			 more);
 		return;
 	case PICKUP_OPEN:
-		if (late && seen->workers)
+		workers = late ? pickup_workers(x->pickup) : 0;
+		if (workers)
 			cli_note(x->cli, "no worker has taken the command yet; %zu of the group "
-				 "run: does its plugin? see `envdriver plugin list`",
-				 seen->workers);
+				 "run: does its plugin? see `envdriver plugin list`", workers);
 		else if (late)
 			cli_note(x->cli, "no worker has taken the command yet, and none of the "
 				 "group runs: see `envdriver worker`");

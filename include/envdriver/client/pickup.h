@@ -32,7 +32,6 @@ struct pickup_seen {
 	const char *why;	/* PICKUP_UNKNOWN */
 	const char *behind;	/* id of the command that runs */
 	size_t between;		/* commands behind that one and before ours */
-	size_t workers;		/* PICKUP_OPEN: of our group, seen in the last minute */
 };
 
 /* The command `id` at that place of the command topic; `key` is its record's.
@@ -47,5 +46,8 @@ void pickup_free(struct pickup *p);
  * partition; later ones are one question to Redis. At most some 10 s, when a
  * server does not answer. */
 void pickup_look(struct pickup *p, struct pickup_seen *ret);
+/* How many workers of our group were seen in the last minute, after a look that
+ * ended in PICKUP_OPEN. Blocks as a look does. */
+size_t pickup_workers(struct pickup *p);
 
 #endif
