@@ -4,17 +4,10 @@
 #include "envdriver/base/err.h"
 #include "envdriver/host/plugin_event.h"
 #include "envdriver/host/host.h"
+#include "host_texts.h"
 
-#define V "{\"jsonrpc\":\"2.0\""
-#define OK "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":"
-#define FAIL(code, text) \
-	"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":" code ",\"message\":\"" text "\"}}\n"
-#define DENIED(m, why) \
-	FAIL("-32005", "Plugin \\\"plugin-1\\\" is not allowed to perform \\\"" m "\\\": " why)
 #define NO_COMPANY "company context is required"
 #define UNKNOWN "the worker referenced a missing, expired, or unknown invocation scope"
-#define OTHER(a, b) "requested company \\\"" b "\\\" but the current invocation is scoped to " \
-	"company \\\"" a "\\\""
 
 /* What came out of the host, and the answer that state gives. */
 static struct buf lines, logs, events, asked, points;

@@ -6,15 +6,8 @@
 #include "envdriver/host/plugin_event.h"
 #include "envdriver/host/host.h"
 #include "host/host_metric.h"
+#include "host_texts.h"
 
-#define V "{\"jsonrpc\":\"2.0\""
-#define OK "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":"
-#define FAIL(code, text) \
-	"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":" code ",\"message\":\"" text "\"}}\n"
-#define DENIED(m, why) \
-	FAIL("-32005", "Plugin \\\"plugin-1\\\" is not allowed to perform \\\"" m "\\\": " why)
-#define OTHER(a, b) "requested company \\\"" b "\\\" but the current invocation is scoped to " \
-	"company \\\"" a "\\\""
 #define SLUGS "Plugin telemetry event names must be lowercase slugs using letters, numbers, " \
 	"\\\"_\\\" or \\\"-\\\"."
 
