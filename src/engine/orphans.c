@@ -19,6 +19,7 @@
 #include "envdriver/base/metrics.h"
 #include "envdriver/claim/claims.h"
 #include "envdriver/command/command.h"
+#include "envdriver/command/operation.h"
 #include "envdriver/rpc/rpc.h"
 #include "envdriver/plugin/supervisor.h"
 #include "envdriver/redis/redis.h"
@@ -290,16 +291,15 @@ destroy_lease(struct orphan *o)
 	struct secret_refs *refs = NULL;
 	struct buf params = BUF_INIT;
 	struct plugin_request r;
+	const struct registry_plugin *p = registry_by_id(o->engine->registry,
+							 buf_span(&o->plugin_id));
 	bool built = orphan_record_add_params(&params, o->call, o->id, o->session,
-					      o->engine->spots,
-					      registry_by_id(o->engine->registry,
-							     buf_span(&o->plugin_id)),
-					      &refs);
+					      o->engine->spots, p, &refs);
 
 	r = (struct plugin_request){
 		.plugin_id = o->plugin_id.data,
-		.method = o->session ? "environmentCancelInteractiveSetup"
-				     : "environmentDestroyLease",
+		.method = operation_by_id(o->session ? OPERATION_START_INTERACTIVE_SETUP
+						     : OPERATION_ACQUIRE_LEASE)->end_rpc,
 		.params = buf_span(&params),
 		.secrets = refs,
 		.company_id = buf_span(&o->company_id),
