@@ -10,7 +10,7 @@
 #define UNKNOWN "the worker referenced a missing, expired, or unknown invocation scope"
 
 /* What came out of the host, and the answer that state gives. */
-static struct buf lines, logs, events, asked, points;
+static struct buf lines, logs, asked;
 static int state_code;
 static host_state_fn *state_done;
 static void *state_token;
@@ -36,9 +36,6 @@ on_plugin_event(void *arg, const struct plugin_event *n)
 {
 	(void)arg;
 	assert_true(span_is(n->plugin_id, "plugin-1") && span_is(n->plugin_key, "acme.x"));
-	buf_addf(&events, "%s company=%.*s command=%.*s name=%.*s message=%.*s details=%.*s;",
-		 n->type, SPAN_FMT(n->company_id), SPAN_FMT(n->command_id), SPAN_FMT(n->name),
-		 SPAN_FMT(n->message), SPAN_FMT(n->details));
 }
 
 static int
@@ -57,7 +54,8 @@ static void
 on_metric(void *arg, struct span labels, double value)
 {
 	(void)arg;
-	buf_addf(&points, "%.*s %g;", SPAN_FMT(labels), value);
+	(void)labels;
+	(void)value;
 }
 
 static const struct host_ops ops = { on_write, on_log, on_plugin_event, on_metric, on_state, 100,
@@ -159,9 +157,7 @@ begin(struct host_plugin *p, const char *manifest, bool running)
 	assert_int_equal(jtext_check(span_of(configs), 64, &p->config, NULL), 0);
 	buf_reset(&lines);
 	buf_reset(&logs);
-	buf_reset(&events);
 	buf_reset(&asked);
-	buf_reset(&points);
 	call.company = SPAN_LIT("company-2");
 	call.command_id = SPAN_LIT("c-9");
 	if (running)
@@ -426,7 +422,6 @@ main(void)
 
 	buf_release(&lines);
 	buf_release(&logs);
-	buf_release(&events);
 	buf_release(&asked);
 	return ret;
 }

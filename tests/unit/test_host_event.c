@@ -36,6 +36,7 @@ static void
 on_plugin_event(void *arg, const struct plugin_event *n)
 {
 	(void)arg;
+	assert_true(span_is(n->plugin_id, "plugin-1") && span_is(n->plugin_key, "acme.x"));
 	buf_addf(&events, "%s company=%.*s command=%.*s name=%.*s message=%.*s details=%.*s;",
 		 n->type, SPAN_FMT(n->company_id), SPAN_FMT(n->command_id), SPAN_FMT(n->name),
 		 SPAN_FMT(n->message), SPAN_FMT(n->details));
