@@ -72,6 +72,12 @@ answer_reader_fields(struct answer_reader *r, const struct answer_field *fields,
 }
 
 void
+answer_reader_without(struct answer_reader *r, const char *name)
+{
+	answer_warn(r->answer, "the plugin answered %s without \"%s\"", r->reply->method, name);
+}
+
+void
 answer_reader_add_text(struct answer_reader *r, struct buf *out, const char *name,
 		       struct jtext value)
 {

@@ -31,7 +31,6 @@ struct answer_field {
 #define ANSWER_BOOL (ANSWER_IS(JTEXT_TRUE) | ANSWER_IS(JTEXT_FALSE))
 enum { ANSWER_FIELDS_MAX = 8 };
 
-
 /* Finds the fields of the reply's result in one walk; false with a
  * BAD_RESPONSE outcome when the result is not an object or a field has the
  * wrong type. `values` are in the order of `fields`. */
@@ -43,6 +42,8 @@ void answer_reader_bad(struct answer_reader *r, const char *path, const char *ex
 /* The same for a value of the right type. */
 void answer_reader_refuse(struct answer_reader *r, const char *path, const char *expected,
 			  const char *got);
+/* A warning: a field that the protocol demands is not there. */
+void answer_reader_without(struct answer_reader *r, const char *name);
 /* Appends a string decoded, anything else as JSON text; lone surrogates are
  * replaced, and a warning names the field. */
 void answer_reader_add_text(struct answer_reader *r, struct buf *out, const char *name,

@@ -10,7 +10,6 @@
 #include "answer_reader.h"
 #include "envdriver/base/clock.h"
 #include "envdriver/command/command.h"
-#include "envdriver/rpc/rpc.h"
 
 enum { NAME_MAX_LEN = 60 };
 
@@ -178,8 +177,7 @@ answer_setup_capture(struct answer_reader *r)
 	if (answer_given(v[1]))
 		answer_reader_decode(r, ANSWER_TEMPLATE_KIND, "templateKind", v[1]);
 	else
-		answer_warn(r->answer, "the plugin answered %s without \"templateKind\"",
-			    r->reply->method);
+		answer_reader_without(r, "templateKind");
 	r->answer->metadata = answer_json(v[2]);
 }
 
@@ -197,7 +195,6 @@ answer_setup_delete(struct answer_reader *r)
 	r->answer->has_deleted = v[0].kind != JTEXT_MISSING;
 	r->answer->deleted = v[0].kind == JTEXT_TRUE;
 	if (!r->answer->has_deleted)
-		answer_warn(r->answer, "the plugin answered %s without \"deleted\"",
-			    r->reply->method);
+		answer_reader_without(r, "deleted");
 	r->answer->metadata = answer_json(v[1]);
 }

@@ -11,7 +11,6 @@
 
 #include "answer_reader.h"
 #include "envdriver/command/command.h"
-#include "envdriver/rpc/rpc.h"
 
 enum { HEADERS_MAX = 64, HEADER_NAME_MAX = 256, PORT_MAX = 65535, PORT_DIGITS = 5 };
 
@@ -29,8 +28,7 @@ answer_workspace_realize(struct answer_reader *r)
 	if (v[0].kind == JTEXT_STRING)
 		answer_reader_decode(r, ANSWER_CWD, "cwd", v[0]);
 	else
-		answer_warn(r->answer, "the plugin answered %s without \"cwd\"",
-			    r->reply->method);
+		answer_reader_without(r, "cwd");
 	r->answer->metadata = answer_json(v[1]);
 }
 
@@ -134,8 +132,7 @@ answer_workspace_sync(struct answer_reader *r)
 	if (!answer_reader_fields(r, fields, sizeof(fields) / sizeof(fields[0]), v))
 		return;
 	if (v[0].kind == JTEXT_MISSING) {
-		answer_warn(r->answer, "the plugin answered %s without \"operations\"",
-			    r->reply->method);
+		answer_reader_without(r, "operations");
 		return;
 	}
 	jtext_iter_init(&it, v[0]);
@@ -296,8 +293,7 @@ read_headers(struct answer_reader *r, struct jtext headers)
 	size_t i;
 
 	if (!answer_given(headers)) {
-		answer_warn(r->answer, "the plugin answered %s without \"secretHeaders\"",
-			    r->reply->method);
+		answer_reader_without(r, "secretHeaders");
 		return true;
 	}
 	jtext_iter_init(&it, headers);
@@ -337,6 +333,5 @@ answer_workspace_ingress(struct answer_reader *r)
 	if (answer_given(v[3]))
 		answer_reader_decode(r, ANSWER_GENERATION, "generation", v[3]);
 	else
-		answer_warn(r->answer, "the plugin answered %s without \"generation\"",
-			    r->reply->method);
+		answer_reader_without(r, "generation");
 }
