@@ -265,14 +265,23 @@ worker_report_up(struct worker_report *r, int pid, bool again, const char *layer
 	buf_release(&details);
 }
 
+/* `end` NULL: there was no process. `name` must live as long as the event. */
+static void
+add_end_to(struct plugin_event *e, const struct worker_end *end, char name[16])
+{
+	if (!end)
+		return;
+	e->exit_code = end->code;
+	e->signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
+}
+
 void
 worker_report_stopped(struct worker_report *r, int pid, const struct worker_end *end)
 {
 	struct plugin_event e = life_event(r, "WORKER_STOPPED", pid);
 	char name[16];
 
-	e.exit_code = end->code;
-	e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
+	add_end_to(&e, end, name);
 	log_info("plugin %s: worker %d stopped", r->plugin->key, pid);
 	emit_event(r, &e);
 }
@@ -324,10 +333,7 @@ worker_report_crashed(struct worker_report *r, int pid, const struct worker_end 
 	struct plugin_event e = life_event(r, "WORKER_CRASHED", pid);
 	char name[16];
 
-	if (end) {
-		e.exit_code = end->code;
-		e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
-	}
+	add_end_to(&e, end, name);
 	e.message = buf_span(&r->failure);
 	report_crash(r, &e, e.message.ptr, next_restart_at);
 }
@@ -343,8 +349,7 @@ worker_report_old_ended(struct worker_report *r, int pid, const struct worker_en
 		return;
 	}
 	metrics_add(METRIC_PLUGIN_CRASHES, 1);
-	e.exit_code = end->code;
-	e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
+	add_end_to(&e, end, name);
 	e.message = span_of(end->text);
 	log_error("plugin %s: worker %d, which was being replaced: %s", r->plugin->key, pid,
 		  end->text);
@@ -365,10 +370,7 @@ worker_report_not_renewed(struct worker_report *r, int pid, const struct worker_
 	char name[16];
 
 	worker_report_failed(r, end, why);
-	if (end) {
-		e.exit_code = end->code;
-		e.signal = end->signal ? spawn_signal_name(end->signal, name) : NULL;
-	}
+	add_end_to(&e, end, name);
 	e.message = buf_span(&r->failure);
 	e.will_restart = again_at;
 	e.next_restart_at = again_at;
