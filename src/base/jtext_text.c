@@ -280,6 +280,16 @@ escape(char c, char out[6])
 }
 
 void
+jtext_add_escape(struct buf *out, unsigned rune)
+{
+	if (rune > 0xffff)
+		buf_addf(out, "\\u%04x\\u%04x", 0xd800 + ((rune - 0x10000) >> 10),
+			 0xdc00 + ((rune - 0x10000) & 0x3ff));
+	else
+		buf_addf(out, "\\u%04x", rune);
+}
+
+void
 jtext_add_string(struct buf *out, struct span text)
 {
 	const char *p = text.len ? text.ptr : "", *end = p + text.len, *from = p;

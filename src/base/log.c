@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "envdriver/base/clock.h"
+#include "envdriver/base/jtext.h"
 #include "envdriver/base/utf8.h"
 #include "log_writer.h"
 
@@ -46,7 +47,9 @@ add_escaped(struct buf *out, const char *p, int len, bool json)
 
 	if (rune == '\n' || rune == '\t')
 		buf_adds(out, rune == '\n' ? "\\n" : "\\t");
-	else if (json || rune > 0xff)
+	else if (json)
+		jtext_add_escape(out, rune);
+	else if (rune > 0xff)
 		buf_addf(out, "\\u%04x", rune);
 	else
 		buf_addf(out, "\\x%02x", rune);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "envdriver/base/err.h"
+#include "envdriver/base/jtext.h"
 #include "envdriver/base/log.h"
 #include "envdriver/base/utf8.h"
 
@@ -49,19 +50,13 @@ cli_add_json_safe(struct buf *out, struct span json)
 
 	while (p < end) {
 		int len = utf8_step(p, end);
-		unsigned rune;
 
 		if (len < 0 || *p == '\n' || *p == '\t' || *p == '\r' || !utf8_is_hidden(p, len)) {
 			p += len < 0 ? -len : len;
 			continue;
 		}
 		buf_add(out, from, (size_t)(p - from));
-		rune = utf8_get(p, len);
-		if (rune >= 0x10000)
-			buf_addf(out, "\\u%04x\\u%04x", 0xd800 + ((rune - 0x10000) >> 10),
-				 0xdc00 + ((rune - 0x10000) & 0x3ff));
-		else
-			buf_addf(out, "\\u%04x", rune);
+		jtext_add_escape(out, utf8_get(p, len));
 		p += len;
 		from = p;
 	}

@@ -80,6 +80,8 @@ static const struct shown {
 	{ SPAN_LIT("\xe2\x80\xae" "gpj.exe"), "\\u202egpj.exe", "\\u202egpj.exe" },
 	{ SPAN_LIT("\xe2\x81\xa6" "x\xe2\x81\xa9"), "\\u2066x\\u2069", "\\u2066x\\u2069" },
 	{ SPAN_LIT("a\xe2\x80\xa8" "b\xe2\x80\xa9"), "a\\u2028b\\u2029", "a\\u2028b\\u2029" },
+	/* a tag character, beyond the 16 bits of one escape of JSON */
+	{ SPAN_LIT("a\xf3\xa0\x80\x81" "b"), "a\\ue0001b", "a\\udb40\\udc01b" },
 	{ SPAN_LIT("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"),
 	  "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80",
 	  "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80" },

@@ -85,6 +85,8 @@ bool jtext_double(struct jtext number, double *ret);
 /* Appends `text` as a JSON string with its quotes, as JSON.stringify writes
  * it (escapes only what must be; UTF-8 stays). `text` must be UTF-8. */
 void jtext_add_string(struct buf *out, struct span text);
+/* Appends a character as \uXXXX, or as two of them beyond U+FFFF. */
+void jtext_add_escape(struct buf *out, unsigned rune);
 /* Appends JSON text with CR, LF and TAB between tokens replaced by spaces:
  * a line break would let it forge protocol lines. */
 void jtext_add_flat(struct buf *out, struct span json);
